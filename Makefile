@@ -1,0 +1,62 @@
+# The verbs of this repository, for people and for CI. `make` lists them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run token demo test check format synth deploy lock clean
+
+help: ## List the verbs
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: .venv/.done node_modules/.done ## Install what all other verbs need (they do it themselves)
+
+.venv/.done: requirements-dev.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	@touch $@
+
+node_modules/.done: package-lock.json
+	npm ci --silent --no-audit --no-fund
+	@touch $@
+
+run: setup ## Run the whole system on this machine, until Ctrl-C
+	@exec $(BIN)/python -m local.run
+
+token: .venv/.done ## Print an access token: make token BUSINESS=b1 USER=u1 [SCOPE=operator]
+	@$(BIN)/python -m local.token $(addprefix --business ,$(BUSINESS)) --user $(USER) $(addprefix --scope ,$(SCOPE))
+
+demo: .venv/.done ## Play the product's main story on the running system
+	@$(BIN)/python -m local.demo
+
+test: setup ## Run all tests
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
+
+check: setup synth ## Check format, lint, types and the synthesized templates
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/cfn-lint
+
+format: .venv/.done ## Format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+synth: setup ## Synthesize the templates of all environments into cdk.out
+	PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/cdk synth --quiet
+
+deploy: setup ## Deploy one environment: make deploy ENVIRONMENT=dev
+	@test -n "$(ENVIRONMENT)" || { echo "make deploy needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
+	PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/cdk deploy '$(ENVIRONMENT)/*'
+
+lock: .venv/.done ## Pin anew what the *.in files ask for
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.14 --python-platform aarch64-manylinux2014 \
+		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' lambdas/requirements.in -o lambdas/requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 \
+		--no-emit-index-url --custom-compile-command 'make lock' requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 \
+		--no-emit-index-url --custom-compile-command 'make lock' requirements-dev.in -o requirements-dev.txt
+
+clean: ## Remove everything that was made here
+	rm -rf .venv node_modules build cdk.out .local .hypothesis .mypy_cache .pytest_cache .ruff_cache

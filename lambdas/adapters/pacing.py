@@ -1,0 +1,37 @@
+"""A token bucket: keeps parallel calls below a rate."""
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class TokenBucket:
+    """Lets `rate` calls through each second, and `burst` of them at once.
+
+    `monotonic` and `sleep` are seconds; tests bring their own.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        burst: int,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._interval = 1 / rate
+        self._burst = burst
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._next = monotonic() - burst * self._interval
+
+    def take(self) -> None:
+        """Wait for the next free place."""
+        with self._lock:
+            now = self._monotonic()
+            # Whoever comes late has saved up at most `burst` places.
+            self._next = max(self._next, now - self._burst * self._interval) + self._interval
+            wait = self._next - now
+        if wait > 0:
+            self._sleep(wait)

@@ -1,0 +1,401 @@
+"""The DynamoDB table: the only place that knows its keys, its attributes and its errors.
+
+All that belongs to one business is one item collection, so its whole status is one Query. Items
+are read and written in DynamoDB's own JSON with the low-level client: the resource API costs twice
+the import time and converts every attribute through `Decimal`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lambdas.domain.errors import Conflict, Unavailable
+from lambdas.domain.identifiers import (
+    BusinessId,
+    ConnectionId,
+    UserId,
+    decode_user_id,
+    encode_user_id,
+)
+from lambdas.domain.model import (
+    Attention,
+    Business,
+    Instant,
+    RealConnection,
+    Settings,
+    VirtualConnection,
+)
+from lambdas.domain.rules import CLAIM_HOLDS
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+Item = Mapping[str, Any]
+"""An item in DynamoDB's JSON: attribute name to ``{"S": …}``, ``{"N": …}`` or ``{"BOOL": …}``."""
+
+CONNECTION_INDEX: Final = "ConnectionIndex"
+
+_BUSINESS: Final = "BUSINESS#"
+_SETTINGS: Final = "BUSINESS"
+_CONNECTION: Final = "CONNECTION#"
+_VIRTUAL: Final = "CONNECTION#VIRTUAL#"
+
+
+def business_key(business_id: BusinessId) -> str:
+    """The partition key of all that belongs to one business."""
+    return _BUSINESS + business_id
+
+
+def real_key(connection_id: ConnectionId) -> str:
+    """The sort key of a real connection, for example ``CONNECTION#O9oRTfeAoAMCK6g=``."""
+    return _CONNECTION + connection_id
+
+
+def virtual_key(business_id: BusinessId, user_id: UserId) -> str:
+    """The sort key of a virtual connection: ``CONNECTION#VIRTUAL#<businessId>#<userId>``."""
+    return f"{_VIRTUAL}{business_id}#{encode_user_id(user_id)}"
+
+
+class Table:
+    """`lambdas.domain.ports.Store` on DynamoDB."""
+
+    def __init__(self, client: "DynamoDBClient", name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def load(self, business_id: BusinessId, *, consistent: bool = True) -> Business:
+        pages = self._query(
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": _s(business_key(business_id))},
+            ConsistentRead=consistent,
+        )
+        return _business(business_id, pages)
+
+    def find_business(self, connection_id: ConnectionId) -> BusinessId | None:
+        items = self._query(
+            IndexName=CONNECTION_INDEX,
+            KeyConditionExpression="connectionId = :id",
+            ExpressionAttributeValues={":id": _s(connection_id)},
+        )
+        return next((_business_id(item) for item in items), None)
+
+    def add_real(self, connection: RealConnection) -> None:
+        with _translated_errors():
+            self._client.put_item(
+                TableName=self._name,
+                Item={
+                    **_real_item_key(connection.business_id, connection.connection_id),
+                    "connectionId": _s(connection.connection_id),
+                    "userId": _s(connection.user_id),
+                    "isVirtualConnection": {"BOOL": False},
+                    "connectedAt": _n(connection.connected_at),
+                    "lastSeenAt": _n(connection.last_seen_at),
+                    "ttl": _n(connection.ttl),
+                },
+            )
+
+    def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+        with _translated_errors():
+            answer = self._client.delete_item(
+                TableName=self._name,
+                Key=_real_item_key(business_id, connection_id),
+                ReturnValues="ALL_OLD",
+            )
+        return "Attributes" in answer
+
+    def refresh_real(
+        self, business_id: BusinessId, connection_id: ConnectionId, now: Instant
+    ) -> RealConnection | None:
+        item = self._update(
+            Key=_real_item_key(business_id, connection_id),
+            UpdateExpression="SET lastSeenAt = :now REMOVE closingAt",
+            ConditionExpression=(
+                "attribute_exists(pk) AND (attribute_not_exists(closingAt) OR closingAt <= :over)"
+            ),
+            ExpressionAttributeValues={":now": _n(now), ":over": _n(now - CLAIM_HOLDS)},
+            return_values="ALL_NEW",
+        )
+        return None if item is None else _real(business_id, item)
+
+    def claim_real(self, connection: RealConnection, now: Instant) -> bool:
+        item = self._update(
+            Key=_real_item_key(connection.business_id, connection.connection_id),
+            UpdateExpression="SET closingAt = :now",
+            # An item without the attribute was written by hand: it was never heard from.
+            ConditionExpression=(
+                "attribute_exists(pk) AND (lastSeenAt = :seen OR attribute_not_exists(lastSeenAt))"
+            ),
+            ExpressionAttributeValues={":now": _n(now), ":seen": _n(connection.last_seen_at)},
+        )
+        return item is not None
+
+    def write_availability(
+        self,
+        before: Business,
+        settings: Settings,
+        *,
+        put: Sequence[VirtualConnection] = (),
+        remove: Sequence[VirtualConnection] = (),
+    ) -> None:
+        guard, values = _version_guard(before.settings)
+        writes: list[TransactWriteItemTypeDef] = [
+            {
+                "Update": {
+                    "TableName": self._name,
+                    "Key": _settings_item_key(before.business_id),
+                    "UpdateExpression": (
+                        "SET acceptingOrders = :accepting, expectsSocket = :expects,"
+                        " version = :new, updatedAt = :at, updatedBy = :by"
+                        " REMOVE pausedUntil, pauseReason,"
+                        " attention, attentionSince, attentionCounted"
+                    ),
+                    "ConditionExpression": guard,
+                    "ExpressionAttributeValues": {
+                        **values,
+                        ":accepting": {"BOOL": settings.accepting_orders},
+                        ":expects": {"BOOL": settings.expects_socket},
+                        ":new": _n(settings.version),
+                        ":at": _n(settings.updated_at),
+                        ":by": _s(settings.updated_by),
+                    },
+                }
+            },
+        ]
+        for connection in put:
+            writes.append({"Put": {"TableName": self._name, "Item": _virtual_item(connection)}})
+        for connection in remove:
+            key = _virtual_item_key(connection)
+            writes.append({"Delete": {"TableName": self._name, "Key": key}})
+        with _translated_errors():
+            self._client.transact_write_items(TransactItems=writes)
+
+    def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
+        try:
+            with _translated_errors():
+                self._client.delete_item(
+                    TableName=self._name,
+                    Key=_virtual_item_key(connection),
+                    ConditionExpression="#ttl <= :now",
+                    ExpressionAttributeNames={"#ttl": "ttl"},
+                    ExpressionAttributeValues={":now": _n(now)},
+                )
+        except Conflict:
+            return False
+        return True
+
+    def write_attention(
+        self, before: Business, attention: Attention | None, *, since: Instant, counted: bool
+    ) -> bool:
+        if before.settings is None:
+            return False
+        guard, values = _version_guard(before.settings)
+        # Two cleanups at once must not both believe that they counted the same episode.
+        if before.settings.attention is None:
+            guard += " AND attribute_not_exists(attention)"
+        else:
+            guard += " AND attention = :old AND attentionCounted = :oldCounted"
+            values[":old"] = _s(before.settings.attention)
+            values[":oldCounted"] = {"BOOL": before.settings.attention_counted}
+        guard += " AND attribute_exists(pk)"
+        if attention is None:
+            change = "REMOVE attention, attentionSince, attentionCounted"
+        else:
+            change = (
+                "SET attention = :attention, attentionSince = :since, attentionCounted = :counted"
+            )
+            values[":attention"] = _s(attention)
+            values[":since"] = _n(since)
+            values[":counted"] = {"BOOL": counted}
+        item = self._update(
+            Key=_settings_item_key(before.business_id),
+            UpdateExpression=change,
+            ConditionExpression=guard,
+            ExpressionAttributeValues=values,
+        )
+        return item is not None
+
+    def scan(self, segment: int, segments: int) -> Iterator[Business]:
+        # A Scan returns the items of one partition key together, across pages, within one segment.
+        for pk, items in groupby(self._scan(segment, segments), key=lambda item: item["pk"]["S"]):
+            if pk.startswith(_BUSINESS):
+                yield _business(BusinessId(pk.removeprefix(_BUSINESS)), items)
+
+    def _query(self, **request: Any) -> Iterator[Item]:
+        while True:
+            with _translated_errors():
+                page = self._client.query(TableName=self._name, **request)
+            yield from page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def _scan(self, segment: int, segments: int) -> Iterator[Item]:
+        request: dict[str, Any] = {"Segment": segment, "TotalSegments": segments}
+        while True:
+            with _translated_errors():
+                page = self._client.scan(TableName=self._name, **request)
+            yield from page["Items"]
+            if "LastEvaluatedKey" not in page:
+                return
+            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def _update(self, *, return_values: Any = "UPDATED_NEW", **request: Any) -> Item | None:
+        """Update one item; the new attributes, or None if the condition did not hold."""
+        try:
+            with _translated_errors():
+                answer = self._client.update_item(
+                    TableName=self._name, ReturnValues=return_values, **request
+                )
+        except Conflict:
+            return None
+        return answer.get("Attributes", {})
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    """Turn what the SDK raises into `Conflict` or `Unavailable`; our own mistakes pass through."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "TransactionCanceledException":
+            # https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+            reasons = {r.get("Code") for r in error.response.get("CancellationReasons", ())}
+            if reasons & {"ConditionalCheckFailed", "TransactionConflict"}:
+                raise Conflict("the business was changed at the same time") from error
+            if "ValidationError" not in reasons:
+                raise Unavailable("the table did not take the transaction") from error
+            raise
+        if code in {"ConditionalCheckFailedException", "TransactionInProgressException"}:
+            raise Conflict("the item was changed at the same time") from error
+        if code in _TRANSIENT or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+            raise Unavailable("the table did not answer") from error
+        raise
+    except BotoCoreError as error:
+        raise Unavailable("the table could not be reached") from error
+
+
+_TRANSIENT: Final = {
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingException",
+    "TransactionConflictException",
+}
+
+
+def _version_guard(settings: Settings | None) -> tuple[str, dict[str, Any]]:
+    if settings is None or settings.version == 0:
+        return "attribute_not_exists(version)", {}
+    return "version = :version", {":version": _n(settings.version)}
+
+
+def _s(text: str) -> dict[str, str]:
+    return {"S": text}
+
+
+def _n(number: int) -> dict[str, str]:
+    return {"N": str(number)}
+
+
+def _settings_item_key(business_id: BusinessId) -> dict[str, Any]:
+    return {"pk": _s(business_key(business_id)), "sk": _s(_SETTINGS)}
+
+
+def _real_item_key(business_id: BusinessId, connection_id: ConnectionId) -> dict[str, Any]:
+    return {"pk": _s(business_key(business_id)), "sk": _s(real_key(connection_id))}
+
+
+def _virtual_item_key(connection: VirtualConnection) -> dict[str, Any]:
+    key = virtual_key(connection.business_id, connection.user_id)
+    return {"pk": _s(business_key(connection.business_id)), "sk": _s(key)}
+
+
+def _virtual_item(connection: VirtualConnection) -> dict[str, Any]:
+    return {
+        **_virtual_item_key(connection),
+        "userId": _s(connection.user_id),
+        "isVirtualConnection": {"BOOL": True},
+        "createdAt": _n(connection.created_at),
+        "renewedAt": _n(connection.renewed_at),
+        "ttl": _n(connection.ttl),
+    }
+
+
+def _business_id(item: Item) -> BusinessId:
+    key: str = item["pk"]["S"]
+    return BusinessId(key.removeprefix(_BUSINESS))
+
+
+def _business(business_id: BusinessId, items: Iterator[Item]) -> Business:
+    settings: Settings | None = None
+    real: list[RealConnection] = []
+    virtual: list[VirtualConnection] = []
+    for item in items:
+        key: str = item["sk"]["S"]
+        if key.startswith(_VIRTUAL):
+            virtual.append(_virtual(business_id, item))
+        elif key.startswith(_CONNECTION):
+            real.append(_real(business_id, item))
+        elif key == _SETTINGS:
+            settings = _settings(item)
+    return Business(business_id, settings, tuple(real), tuple(virtual))
+
+
+# Attributes that a hand-written item lacks read as "never": one bad item must not stop the cleanup
+# of a whole table, and an item that was never heard from is one that the cleanup ends.
+
+
+def _settings(item: Item) -> Settings:
+    attention = _text(item, "attention")
+    return Settings(
+        accepting_orders=_flag(item, "acceptingOrders", default=False),
+        version=_number(item, "version") or 0,
+        updated_at=_number(item, "updatedAt") or 0,
+        updated_by=UserId(_text(item, "updatedBy") or ""),
+        paused_until=_number(item, "pausedUntil"),
+        pause_reason=_text(item, "pauseReason"),
+        expects_socket=_flag(item, "expectsSocket", default=True),
+        attention=Attention(attention) if attention else None,
+        attention_since=_number(item, "attentionSince"),
+        attention_counted=_flag(item, "attentionCounted", default=False),
+    )
+
+
+def _real(business_id: BusinessId, item: Item) -> RealConnection:
+    key: str = item["sk"]["S"]
+    return RealConnection(
+        business_id=business_id,
+        connection_id=ConnectionId(key.removeprefix(_CONNECTION)),
+        user_id=UserId(_text(item, "userId") or ""),
+        connected_at=_number(item, "connectedAt") or 0,
+        last_seen_at=_number(item, "lastSeenAt") or 0,
+        ttl=_number(item, "ttl") or 0,
+        closing_at=_number(item, "closingAt"),
+    )
+
+
+def _virtual(business_id: BusinessId, item: Item) -> VirtualConnection:
+    key: str = item["sk"]["S"]
+    return VirtualConnection(
+        business_id=business_id,
+        user_id=decode_user_id(key.rpartition("#")[2]),
+        created_at=_number(item, "createdAt") or 0,
+        renewed_at=_number(item, "renewedAt") or 0,
+        ttl=_number(item, "ttl") or 0,
+    )
+
+
+def _text(item: Item, name: str) -> str | None:
+    return item[name]["S"] if name in item else None
+
+
+def _number(item: Item, name: str) -> int | None:
+    return int(item[name]["N"]) if name in item else None
+
+
+def _flag(item: Item, name: str, *, default: bool) -> bool:
+    return item[name]["BOOL"] if name in item else default

@@ -1,0 +1,182 @@
+"""Builds the object graph of a function: once, lazily, and from its environment alone.
+
+Each part is built when it is first asked for, so that a function pays at its cold start only for
+what it uses. Tests build the same parts with a store and sockets of their own.
+"""
+
+import os
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final, Self
+
+from lambdas.domain.model import Instant
+from lambdas.domain.rules import Rules
+
+if TYPE_CHECKING:
+    from lambdas.adapters.sockets import ManagementApi
+    from lambdas.adapters.table import Table
+    from lambdas.adapters.tokens import TokenVerifier
+    from lambdas.domain.availability import Availability
+    from lambdas.domain.cleanup import Cleanup
+    from lambdas.domain.presence import Presence
+    from lambdas.domain.status import StatusReader
+
+_MANAGEMENT_CALLS_PER_SECOND: Final = 500
+"""Of the 10,000 requests a second that all APIs of an account and region share."""
+
+
+class MissingConfiguration(Exception):
+    """The function was deployed without something it needs. Names all that is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What a deployment tells its functions."""
+
+    environment: str
+    table_name: str
+    websocket_management_url: str
+    rules: Rules
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read it from environment variables, or raise `MissingConfiguration`."""
+        read = _Reader(environ)
+        configuration = cls(
+            environment=read.text("ENVIRONMENT"),
+            table_name=read.text("TABLE_NAME"),
+            websocket_management_url=read.text("WEBSOCKET_MANAGEMENT_URL"),
+            rules=Rules(
+                ping_interval=read.whole_number("PING_INTERVAL"),
+                ping_grace=read.whole_number("PING_GRACE"),
+                virtual_lease=read.whole_number("VIRTUAL_LEASE"),
+                attention_grace=read.whole_number("ATTENTION_GRACE"),
+                max_real_connections=read.whole_number("MAX_REAL_CONNECTIONS"),
+            ),
+        )
+        read.check()
+        return configuration
+
+
+class _Reader:
+    """Reads variables and collects the problems, so that one error names them all."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._problems: list[str] = []
+
+    def text(self, name: str) -> str:
+        value = self._environ.get(name, "")
+        if not value:
+            self._problems.append(f"{name} is not set")
+        return value
+
+    def whole_number(self, name: str) -> int:
+        value = self.text(name)
+        if value and not value.isdecimal():
+            self._problems.append(f"{name} is {value!r}, and must be a whole number")
+        return int(value) if value.isdecimal() else 0
+
+    def check(self) -> None:
+        if self._problems:
+            raise MissingConfiguration("; ".join(self._problems))
+
+
+def now() -> Instant:
+    """The wall clock, in whole seconds since the epoch."""
+    return int(time.time())
+
+
+@cache
+def configuration() -> Configuration:
+    return Configuration.from_environ(os.environ)
+
+
+@cache
+def store() -> "Table":
+    import boto3
+    from botocore.config import Config
+
+    from lambdas.adapters.table import Table
+
+    # The largest answer is one page (1 MB). A call that takes longer than this will not be waited
+    # for by API Gateway either (29 s, with the retries).
+    config = Config(
+        connect_timeout=1,
+        read_timeout=3,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        max_pool_connections=32,
+    )
+    return Table(boto3.client("dynamodb", config=config), configuration().table_name)
+
+
+@cache
+def sockets() -> "ManagementApi":
+    import boto3
+    from botocore.config import Config
+
+    from lambdas.adapters.sockets import ManagementApi
+
+    config = Config(
+        connect_timeout=1,
+        read_timeout=2,
+        retries={"mode": "standard", "total_max_attempts": 2},
+        max_pool_connections=32,
+    )
+    url = configuration().websocket_management_url
+    return ManagementApi(boto3.client("apigatewaymanagementapi", endpoint_url=url, config=config))
+
+
+@cache
+def presence() -> "Presence":
+    from lambdas.domain.presence import Presence
+
+    return Presence(store(), configuration().rules, now)
+
+
+@cache
+def status_reader() -> "StatusReader":
+    from lambdas.domain.status import StatusReader
+
+    return StatusReader(store(), configuration().rules, now)
+
+
+@cache
+def availability() -> "Availability":
+    from lambdas.domain.availability import Availability
+
+    return Availability(store(), sockets(), configuration().rules, now, _backoff)
+
+
+@cache
+def cleanup() -> "Cleanup":
+    from lambdas.adapters.pacing import TokenBucket
+    from lambdas.domain.cleanup import Cleanup
+
+    bucket = TokenBucket(_MANAGEMENT_CALLS_PER_SECOND, burst=_MANAGEMENT_CALLS_PER_SECOND // 10)
+    return Cleanup(store(), sockets(), configuration().rules, now, bucket.take)
+
+
+@cache
+def token_verifier() -> "TokenVerifier":
+    from lambdas.adapters.tokens import Issuer, TokenVerifier
+
+    read = _Reader(os.environ)
+    issuer = Issuer(
+        issuer=read.text("OIDC_ISSUER"),
+        audience=read.text("OIDC_AUDIENCE"),
+        jwks_url=read.text("OIDC_JWKS_URL"),
+        user_claim=read.text("OIDC_USER_CLAIM"),
+        businesses_claim=read.text("OIDC_BUSINESSES_CLAIM"),
+        roles_claim=read.text("OIDC_ROLES_CLAIM"),
+        business_prefix=os.environ.get("OIDC_BUSINESS_PREFIX", ""),
+    )
+    read.check()
+    return TokenVerifier(issuer)
+
+
+def _backoff(attempt: int) -> None:
+    time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret

@@ -1,0 +1,57 @@
+"""Who may do what. The one place that decides it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from lambdas.domain.errors import Forbidden
+from lambdas.domain.identifiers import BusinessId, UserId
+
+
+class Role(StrEnum):
+    """A role that a token can name."""
+
+    OPERATOR = "operator"
+    BACKEND = "backend"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a verified token speaks for."""
+
+    user_id: UserId
+    businesses: frozenset[BusinessId]
+    roles: frozenset[Role]
+
+
+class Operation(StrEnum):
+    """What can be asked of this service, apart from its health, which is open to all."""
+
+    READ_STATUS = "read-status"
+    READ_ONLINE = "read-online"
+    SET_AVAILABILITY = "set-availability"
+    LIST_CONNECTIONS = "list-connections"
+    CONNECT = "connect"
+
+
+_MEMBER: Final = "member"
+_ANYONE: Final = "anyone"
+
+ALLOWED: Final[dict[Operation, frozenset[str]]] = {
+    Operation.READ_STATUS: frozenset({_MEMBER, Role.OPERATOR}),
+    Operation.READ_ONLINE: frozenset({_ANYONE}),
+    Operation.SET_AVAILABILITY: frozenset({_MEMBER}),
+    Operation.LIST_CONNECTIONS: frozenset({_MEMBER, Role.OPERATOR}),
+    Operation.CONNECT: frozenset({_MEMBER}),
+}
+"""Caller kinds by operation: `member` is a user whose token names the business, `anyone` is every
+caller with a valid token."""
+
+
+def authorize(caller: Caller, operation: Operation, business_id: BusinessId) -> None:
+    """Raise `Forbidden` unless the caller may do this with this business, known or not."""
+    kinds = {_ANYONE, *caller.roles}
+    if business_id in caller.businesses:
+        kinds.add(_MEMBER)
+    if not kinds & ALLOWED[operation]:
+        raise Forbidden(f"this token does not allow {operation} for {business_id}")

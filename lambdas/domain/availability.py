@@ -1,0 +1,141 @@
+"""A business says whether it wants orders."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final
+
+from lambdas.domain.errors import Conflict, TooManyConnections, Unavailable
+from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.domain.messages import AvailabilityChanged
+from lambdas.domain.model import (
+    Business,
+    Clock,
+    Instant,
+    RealConnection,
+    Settings,
+    VirtualConnection,
+)
+from lambdas.domain.ports import Sockets, Store
+from lambdas.domain.removal import close_and_remove
+from lambdas.domain.rules import MAX_VIRTUAL_CONNECTIONS, Rules
+from lambdas.domain.status import BusinessStatus, judge
+
+_ATTEMPTS: Final = 6
+"""How often a write that met another one is tried again before the caller is told."""
+
+_PARALLEL_CLOSES: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class AvailabilityOutcome:
+    """What an availability call did."""
+
+    status: BusinessStatus
+    lease_until: Instant | None
+    """Until when the caller's own virtual connection holds; None when there is none."""
+    sockets_remaining: int
+    """Real connections that could not be closed; the cleanup, or their clients, will end them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Sets the availability of a business. Racing calls end in one of the two serial outcomes."""
+
+    store: Store
+    sockets: Sockets
+    rules: Rules
+    clock: Clock
+    backoff: Callable[[int], None]
+    """Waits before attempt 1, 2, …; with jitter, so that racing calls part."""
+
+    def set_business_availability(
+        self, business_id: BusinessId, user_id: UserId, available: bool
+    ) -> AvailabilityOutcome:
+        """Declare a business available or not, on behalf of one of its users.
+
+        `True` writes the settings and the user's virtual connection (a new lease) in one
+        transaction. `False` writes the settings and removes every virtual connection in one
+        transaction, then tells and closes the sockets, as far as they let themselves be closed.
+
+        Raises `TooManyConnections` when the business has all the virtual connections it may have,
+        `Unavailable` when too many calls for the same business race.
+        """
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                self.backoff(attempt)
+            before = self.store.load(business_id)
+            try:
+                if available:
+                    return self._declare_available(before, user_id)
+                after = self._declare_unavailable(before, user_id)
+            except Conflict:
+                continue
+            return self._close_sockets(after)
+        raise Unavailable("too many availability calls for this business at the same time")
+
+    def _declare_available(self, before: Business, user_id: UserId) -> AvailabilityOutcome:
+        now = self.clock()
+        mine = next((c for c in before.virtual if c.user_id == user_id), None)
+        others = tuple(c for c in before.virtual if c is not mine)
+        # Expired items make room only when room is needed; else they are the cleanup's business.
+        expired: tuple[VirtualConnection, ...] = ()
+        if len(others) >= MAX_VIRTUAL_CONNECTIONS:
+            expired = tuple(c for c in others if not self.rules.is_active(c, now))
+            if len(others) - len(expired) >= MAX_VIRTUAL_CONNECTIONS:
+                raise TooManyConnections(
+                    f"the business already has {MAX_VIRTUAL_CONNECTIONS} virtual connections"
+                )
+        renewing = mine is not None and self.rules.is_active(mine, now)
+        lease = VirtualConnection(
+            business_id=before.business_id,
+            user_id=user_id,
+            created_at=mine.created_at if mine and renewing else now,
+            renewed_at=now,
+            ttl=now + self.rules.virtual_lease,
+        )
+        settings = _declared(before.settings, True, user_id, now)
+        self.store.write_availability(before, settings, put=[lease], remove=expired)
+        kept = tuple(c for c in others if c not in expired)
+        after = replace(before, settings=settings, virtual=(*kept, lease))
+        return AvailabilityOutcome(judge(after, now, self.rules), lease.ttl, 0)
+
+    def _declare_unavailable(self, before: Business, user_id: UserId) -> Business:
+        settings = _declared(before.settings, False, user_id, self.clock())
+        self.store.write_availability(before, settings, remove=before.virtual)
+        return replace(before, settings=settings, virtual=())
+
+    def _close_sockets(self, business: Business) -> AvailabilityOutcome:
+        remaining = tuple(self._not_closed(business)) if business.real else ()
+        now = self.clock()
+        status = judge(replace(business, real=remaining), now, self.rules)
+        return AvailabilityOutcome(status, None, len(remaining))
+
+    def _not_closed(self, business: Business) -> Iterator[RealConnection]:
+        with ThreadPoolExecutor(max_workers=_PARALLEL_CLOSES) as pool:
+            closed = pool.map(self._tell_and_close, business.real)
+            for connection, done in zip(business.real, closed, strict=True):
+                if not done:
+                    yield connection
+
+    def _tell_and_close(self, connection: RealConnection) -> bool:
+        now = self.clock()
+        told = AvailabilityChanged(connection.business_id, available=False, at=now)
+        self.sockets.post(connection.connection_id, told)
+        try:
+            return close_and_remove(
+                connection, store=self.store, sockets=self.sockets, rules=self.rules, now=now
+            )
+        except Unavailable:
+            return False  # best effort: the declaration itself is written
+
+
+def _declared(before: Settings | None, accepting: bool, user: UserId, now: Instant) -> Settings:
+    """The settings after an availability call: a pause and all attention end with it."""
+    return Settings(
+        accepting_orders=accepting,
+        version=before.version + 1 if before else 1,
+        updated_at=now,
+        updated_by=user,
+        expects_socket=before.expects_socket if before else True,
+    )

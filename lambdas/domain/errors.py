@@ -1,0 +1,30 @@
+"""What can go wrong, in the words of the domain. Handlers turn each of these into one status."""
+
+
+class DomainError(Exception):
+    """Base of all errors that a caller is told about. The text is safe to show to a client."""
+
+
+class InvalidValue(DomainError):
+    """A value from outside does not have the form it must have."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class Forbidden(DomainError):
+    """The caller is known, and may not do this."""
+
+
+class TooManyConnections(DomainError):
+    """The business already holds as many connections of this type as it may."""
+
+
+class Conflict(DomainError):
+    """Somebody else changed the business at the same time; nothing was written."""
+
+
+class Unavailable(DomainError):
+    """A service that this one stands on did not answer in time; nothing is known to be written."""

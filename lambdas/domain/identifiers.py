@@ -1,0 +1,62 @@
+"""The identifiers of this service, and the one place that decides which texts are valid ones.
+
+None of them can contain ``#``, which separates the parts of a key in the table.
+"""
+
+import re
+from typing import Final, NewType
+from urllib.parse import quote, unquote
+
+from lambdas.domain.errors import InvalidValue
+
+BusinessId = NewType("BusinessId", str)
+"""A merchant, as the marketplace names it: up to 64 characters of ``A-Z a-z 0-9 . _ : @ -``."""
+
+UserId = NewType("UserId", str)
+"""A person or integration acting for a business: a claim of the token, as the issuer wrote it."""
+
+ConnectionId = NewType("ConnectionId", str)
+"""A socket, as API Gateway names it, for example ``O9oRTfeAoAMCK6g=``."""
+
+_BUSINESS_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}")
+_CONNECTION_ID: Final = re.compile(r"[A-Za-z0-9_=+/-]{1,128}")
+_USER_ID_MAX: Final = 255
+"""OpenID Connect Core §2 bounds the subject identifier to 255 ASCII characters."""
+
+
+def business_id(text: str) -> BusinessId:
+    """Take a text from outside as a business id, or raise `InvalidValue`."""
+    if not _BUSINESS_ID.fullmatch(text):
+        raise InvalidValue(
+            "businessId",
+            "must be 1 to 64 characters of A-Z a-z 0-9 . _ : @ - and begin with a letter or digit",
+        )
+    return BusinessId(text)
+
+
+def connection_id(text: str) -> ConnectionId:
+    """Take a text from outside as a connection id, or raise `InvalidValue`."""
+    if not _CONNECTION_ID.fullmatch(text):
+        raise InvalidValue("connectionId", "must be 1 to 128 characters of A-Z a-z 0-9 _ = + / -")
+    return ConnectionId(text)
+
+
+def user_id(text: str) -> UserId:
+    """Take a claim as a user id, or raise `InvalidValue`."""
+    if not (text.isascii() and text.isprintable() and 1 <= len(text) <= _USER_ID_MAX):
+        raise InvalidValue("userId", f"must be 1 to {_USER_ID_MAX} printable ASCII characters")
+    return UserId(text)
+
+
+def encode_user_id(user: UserId) -> str:
+    """Write a user id in the alphabet of business ids, so that it can be part of a key.
+
+    Percent-encoding, reversible: ``auth0|7`` becomes ``auth0%7C7``.
+    """
+    # `quote` never encodes "~", which the alphabet of our keys does not have.
+    return quote(user, safe="._:@-").replace("~", "%7E")
+
+
+def decode_user_id(encoded: str) -> UserId:
+    """The inverse of `encode_user_id`."""
+    return UserId(unquote(encoded))

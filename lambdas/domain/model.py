@@ -1,0 +1,104 @@
+"""What the service knows of a business: its settings and its connections.
+
+Times are `Instant`: whole seconds since the epoch (UTC), the unit of DynamoDB's TTL.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+
+Instant = int
+"""Seconds since the epoch, UTC."""
+
+Clock = Callable[[], Instant]
+"""Tells the time. The domain never reads a clock of its own."""
+
+
+class Attention(StrEnum):
+    """Why a business needs attention: it accepts orders, and no device of it can hear them."""
+
+    VIRTUAL_ONLY = "virtual-only"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a business declared. The primary source of truth for customer apps.
+
+    `version` grows by one with every availability write, and guards them against each other.
+    `attention` and `attention_since` are kept by the cleanup; `attention_counted` is true once this
+    episode outlived the grace period and was counted, so that it is counted only once.
+    """
+
+    accepting_orders: bool
+    version: int
+    updated_at: Instant
+    updated_by: UserId
+    paused_until: Instant | None = None
+    pause_reason: str | None = None
+    expects_socket: bool = True
+    attention: Attention | None = None
+    attention_since: Instant | None = None
+    attention_counted: bool = False
+
+    def accepts_orders(self, now: Instant) -> bool:
+        """Whether orders are accepted at this moment. A pause ends by itself, here, at the read."""
+        return self.accepting_orders and not self.is_paused(now)
+
+    def is_paused(self, now: Instant) -> bool:
+        """Whether a pause holds at this moment."""
+        return self.paused_until is not None and now < self.paused_until
+
+
+@dataclass(frozen=True, slots=True)
+class RealConnection:
+    """A WebSocket held open by a device of the business. Orders are pushed over it.
+
+    Key: ``CONNECTION#<connectionId>``. Created by API Gateway's ``$connect``, kept active by what
+    the client sends (never by what we push: a half-open socket still accepts pushes). Ends on
+    ``$disconnect``, which is best effort; else the cleanup removes it once the management API
+    says that the socket is gone, or once the client has been silent for too long. ``ttl`` is the
+    last resort: API Gateway ends every socket after two hours.
+    """
+
+    business_id: BusinessId
+    connection_id: ConnectionId
+    user_id: UserId
+    connected_at: Instant
+    last_seen_at: Instant
+    ttl: Instant
+    closing_at: Instant | None = None
+    """When somebody claimed this silent connection in order to close it."""
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualConnection:
+    """A status marker with no socket behind it: somebody declared the business available.
+
+    Key: ``CONNECTION#VIRTUAL#<businessId>#<userId>``, one for each user of the business. Created
+    and renewed by an availability call of that user over REST. Ends when the business is declared
+    unavailable (all of them, in one transaction), or when its lease ``ttl`` runs out. It says that
+    somebody wants orders, not that a device can hear them.
+    """
+
+    business_id: BusinessId
+    user_id: UserId
+    created_at: Instant
+    renewed_at: Instant
+    ttl: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Business:
+    """All that is stored of one business, as one read returned it.
+
+    Connections that are no longer active may still be in here: DynamoDB and the cleanup remove them
+    late. Ask `Rules` which of them count.
+    """
+
+    business_id: BusinessId
+    settings: Settings | None
+    real: tuple[RealConnection, ...]
+    virtual: tuple[VirtualConnection, ...]

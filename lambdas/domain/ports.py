@@ -1,0 +1,96 @@
+"""What the domain needs from outside. `lambdas.adapters` has the real ones, the tests fakes;
+one contract suite runs on both.
+"""
+
+from collections.abc import Iterator, Sequence
+from enum import Enum, auto
+from typing import Protocol
+
+from lambdas.domain.identifiers import BusinessId, ConnectionId
+from lambdas.domain.messages import SocketMessage
+from lambdas.domain.model import (
+    Attention,
+    Business,
+    Instant,
+    RealConnection,
+    Settings,
+    VirtualConnection,
+)
+
+
+class Store(Protocol):
+    """The table. Every method raises `Unavailable` when the table cannot be asked."""
+
+    def load(self, business_id: BusinessId, *, consistent: bool = True) -> Business:
+        """All that is stored of one business, in one Query."""
+
+    def find_business(self, connection_id: ConnectionId) -> BusinessId | None:
+        """The business of a real connection, for events that do not say it. May lag behind."""
+
+    def add_real(self, connection: RealConnection) -> None:
+        """Write a new real connection."""
+
+    def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+        """Remove a real connection; false if it was not there (which is fine)."""
+
+    def refresh_real(
+        self, business_id: BusinessId, connection_id: ConnectionId, now: Instant
+    ) -> RealConnection | None:
+        """Set `last_seen_at` of an existing connection and lift a claim that no longer holds.
+
+        None, and nothing written, if the connection is not there or a claim on it holds.
+        """
+
+    def claim_real(self, connection: RealConnection, now: Instant) -> bool:
+        """Set `closing_at`; false if the client was heard from since `connection` was read."""
+
+    def write_availability(
+        self,
+        before: Business,
+        settings: Settings,
+        *,
+        put: Sequence[VirtualConnection] = (),
+        remove: Sequence[VirtualConnection] = (),
+    ) -> None:
+        """Write what a business declared, and the virtual connections that follow, in one go.
+
+        Clears pause and attention. Raises `Conflict`, and writes nothing, if the version of the
+        settings is no longer that of `before`.
+        """
+
+    def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
+        """Remove a virtual connection only if its lease is (still) over; true if it was removed."""
+
+    def write_attention(
+        self, before: Business, attention: Attention | None, *, since: Instant, counted: bool
+    ) -> bool:
+        """Set (or, with None, clear) the attention marks, without bumping the version.
+
+        False, and nothing written, if the settings changed since `before` or do not exist.
+        """
+
+    def scan(self, segment: int, segments: int) -> Iterator[Business]:
+        """Stream one segment of the table, business by business, whole item collections."""
+
+
+class SocketAnswer(Enum):
+    """What the management API said of one socket."""
+
+    OK = auto()
+    GONE = auto()
+    """`410 Gone`: there is no such socket (any more, or, for a moment, yet)."""
+    UNKNOWN = auto()
+    """Throttled, forbidden, failed or timed out: nothing was learnt."""
+
+
+class Sockets(Protocol):
+    """API Gateway's management API. Never raises: what it cannot tell is `UNKNOWN`."""
+
+    def probe(self, connection_id: ConnectionId) -> SocketAnswer:
+        """Ask whether a socket is open, without touching it."""
+
+    def post(self, connection_id: ConnectionId, message: SocketMessage) -> SocketAnswer:
+        """Send one JSON message. `OK` means that API Gateway took it."""
+
+    def close(self, connection_id: ConnectionId) -> SocketAnswer:
+        """Close a socket; its client sees a normal closure."""

@@ -1,0 +1,63 @@
+"""The life of a real connection: it connects, is heard from, and disconnects."""
+
+from dataclasses import dataclass
+
+from lambdas.domain.errors import TooManyConnections
+from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+from lambdas.domain.model import Clock, RealConnection
+from lambdas.domain.ports import Store
+from lambdas.domain.rules import CONNECTION_AGE_MARGIN, MAX_CONNECTION_AGE, Rules
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Keeps the items of real connections in step with their sockets, as far as events tell."""
+
+    store: Store
+    rules: Rules
+    clock: Clock
+
+    def connect(
+        self, business_id: BusinessId, user_id: UserId, connection_id: ConnectionId
+    ) -> RealConnection:
+        """Register a new socket: one read (the cap), one write.
+
+        The cap counts active connections, so ghosts never lock a business out. It is soft: two
+        sockets that connect at the same moment may both get in.
+        """
+        now = self.clock()
+        business = self.store.load(business_id, consistent=False)
+        limit = self.rules.max_real_connections
+        if len(self.rules.active_real(business, now)) >= limit:
+            raise TooManyConnections(f"the business already holds {limit} real connections")
+        connection = RealConnection(
+            business_id=business_id,
+            connection_id=connection_id,
+            user_id=user_id,
+            connected_at=now,
+            last_seen_at=now,
+            ttl=now + MAX_CONNECTION_AGE + CONNECTION_AGE_MARGIN,
+        )
+        self.store.add_real(connection)
+        return connection
+
+    def disconnect(self, business_id: BusinessId | None, connection_id: ConnectionId) -> bool:
+        """Forget a socket that is gone: one write. True if it was still registered.
+
+        `business_id` is None where the event does not say it; then the index is asked first.
+        """
+        business_id = business_id or self.store.find_business(connection_id)
+        return business_id is not None and self.store.remove_real(business_id, connection_id)
+
+    def heard_from(
+        self, business_id: BusinessId | None, connection_id: ConnectionId
+    ) -> RealConnection | None:
+        """Note that the client sent something: one write. It alone keeps a connection active.
+
+        None if the connection is not registered (any more), or about to be closed for its silence;
+        it is never brought back, its client has to connect anew.
+        """
+        business_id = business_id or self.store.find_business(connection_id)
+        if business_id is None:
+            return None
+        return self.store.refresh_real(business_id, connection_id, self.clock())

@@ -1,0 +1,87 @@
+"""When a connection is active, young, quiet or silent. All durations are in seconds."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+from lambdas.domain.model import Business, Instant, RealConnection, VirtualConnection
+
+MAX_CONNECTION_AGE: Final = 2 * 60 * 60
+"""API Gateway ends every WebSocket after two hours (a hard quota)."""
+
+CONNECTION_AGE_MARGIN: Final = 10 * 60
+"""How much longer than its socket the item of a real connection may live."""
+
+RECONNECT_BEFORE: Final = 5 * 60
+"""Clients should have moved to a new socket this long before API Gateway ends theirs."""
+
+RECONNECT_SPREAD: Final = 20 * 60
+"""The clients of a fleet that connected together reconnect spread over this long."""
+
+YOUNG_CONNECTION: Final = 60
+"""A fresh connection can answer `410 Gone` for a moment; below this age a 410 removes nothing."""
+
+CLAIM_HOLDS: Final = 60
+"""How long a claimed connection refuses to be refreshed: long enough to close and remove it."""
+
+MAX_VIRTUAL_CONNECTIONS: Final = 90
+"""Per business, so that one transaction (100 items) always covers them all and the settings."""
+
+
+def reconnect_at(connection: RealConnection) -> Instant:
+    """When the client of a connection should move to a new socket.
+
+    Spread by the connection id, so that each connection always hears the same moment and a fleet
+    that connected at once never reconnects at once.
+    """
+    spread = zlib.crc32(connection.connection_id.encode()) % RECONNECT_SPREAD
+    return connection.connected_at + MAX_CONNECTION_AGE - RECONNECT_BEFORE - spread
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The timings of one environment, and what follows from them."""
+
+    ping_interval: int
+    """Clients send a ping at least this often."""
+    ping_grace: int
+    """Network delay and clock skew that two missed pings are forgiven."""
+    virtual_lease: int
+    """How long a virtual connection lives after the last availability call of its user."""
+    attention_grace: int
+    """How long a business may need attention before anybody is paged."""
+    max_real_connections: int
+    """Active sockets that one business may hold; one more is refused."""
+
+    @property
+    def silent_after(self) -> int:
+        """A client that was not heard of for longer than this is not there: two pings missed."""
+        return 2 * self.ping_interval + self.ping_grace
+
+    def is_active(self, connection: RealConnection | VirtualConnection, now: Instant) -> bool:
+        """Whether a connection counts at this moment, whatever has or has not been cleaned up."""
+        if connection.ttl <= now:
+            return False
+        if isinstance(connection, RealConnection):
+            return now - connection.last_seen_at <= self.silent_after
+        return True
+
+    def is_young(self, connection: RealConnection, now: Instant) -> bool:
+        """Whether a `410 Gone` for this connection cannot be trusted yet."""
+        return now - connection.connected_at < YOUNG_CONNECTION
+
+    def is_quiet(self, connection: RealConnection, now: Instant) -> bool:
+        """Whether this client missed a ping: worth asking whether its socket is still there."""
+        return now - connection.last_seen_at > self.ping_interval
+
+    def is_silent(self, connection: RealConnection, now: Instant) -> bool:
+        """Whether this connection must be closed: two pings missed, or older than a socket gets."""
+        return not self.is_active(connection, now)
+
+    def active_real(self, business: Business, now: Instant) -> tuple[RealConnection, ...]:
+        """The real connections that count at this moment."""
+        return tuple(c for c in business.real if self.is_active(c, now))
+
+    def active_virtual(self, business: Business, now: Instant) -> tuple[VirtualConnection, ...]:
+        """The virtual connections that count at this moment."""
+        return tuple(c for c in business.virtual if self.is_active(c, now))

@@ -1,0 +1,187 @@
+"""Is this business online, and why: a pure function of what is stored, and of the time."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.model import Attention, Business, Clock, Instant, Settings
+from lambdas.domain.ports import Store
+from lambdas.domain.rules import Rules
+
+
+class OverallStatus(StrEnum):
+    """The one word for a business at one moment."""
+
+    ONLINE = "ONLINE"
+    VIRTUAL_ONLY = "VIRTUAL_ONLY"
+    UNREACHABLE = "UNREACHABLE"
+    CONNECTED_NOT_ACCEPTING = "CONNECTED_NOT_ACCEPTING"
+    OFFLINE = "OFFLINE"
+    UNKNOWN = "UNKNOWN"
+    """Nobody ever declared this business: neither an error nor "offline"."""
+
+
+_STATUS: Final = {
+    # accepting, real, virtual
+    (True, True, True): OverallStatus.ONLINE,
+    (True, True, False): OverallStatus.ONLINE,
+    (True, False, True): OverallStatus.VIRTUAL_ONLY,
+    (True, False, False): OverallStatus.UNREACHABLE,
+    (False, True, True): OverallStatus.CONNECTED_NOT_ACCEPTING,
+    (False, True, False): OverallStatus.CONNECTED_NOT_ACCEPTING,
+    (False, False, True): OverallStatus.OFFLINE,
+    (False, False, False): OverallStatus.OFFLINE,
+}
+
+_ONLINE: Final = {OverallStatus.ONLINE, OverallStatus.VIRTUAL_ONLY}
+
+
+class ReasonCode(StrEnum):
+    """What a status rests on. Codes are stable; the text beside them is for people."""
+
+    NO_SETTINGS = "no_settings"
+    ACCEPTING_ORDERS = "accepting_orders"
+    NOT_ACCEPTING_ORDERS = "not_accepting_orders"
+    PAUSED = "paused"
+    REAL_CONNECTION_ACTIVE = "real_connection_active"
+    REAL_CONNECTION_SILENT = "real_connection_silent"
+    NO_REAL_CONNECTION = "no_real_connection"
+    VIRTUAL_CONNECTION_ACTIVE = "virtual_connection_active"
+    VIRTUAL_CONNECTION_EXPIRED = "virtual_connection_expired"
+    NO_VIRTUAL_CONNECTION = "no_virtual_connection"
+    SOCKET_NOT_EXPECTED = "socket_not_expected"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One piece of evidence."""
+
+    code: ReasonCode
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessStatus:
+    """The judgement of one business at the moment `as_of`, with the evidence for it."""
+
+    business_id: BusinessId
+    overall_status: OverallStatus
+    accepting_orders: bool
+    """As settings and pause say together."""
+    real: int
+    """Active real connections."""
+    virtual: int
+    """Active virtual connections."""
+    attention: Attention | None
+    """Why the business needs attention at this moment, if it does."""
+    last_seen_at: Instant | None
+    """When any device was last heard from, of those whose items are still there."""
+    virtual_until: Instant | None
+    """Until when the last virtual connection holds, unless renewed."""
+    paused_until: Instant | None
+    reasons: tuple[Reason, ...]
+    as_of: Instant
+
+    @property
+    def online(self) -> bool | None:
+        """Whether customers can order at this moment; None if nobody ever declared the business."""
+        if self.overall_status is OverallStatus.UNKNOWN:
+            return None
+        return self.overall_status in _ONLINE
+
+
+def judge(business: Business, now: Instant, rules: Rules) -> BusinessStatus:
+    """Judge one business. Pure: the same arguments always give the same status and reasons."""
+    settings = business.settings
+    accepting = settings is not None and settings.accepts_orders(now)
+    real = rules.active_real(business, now)
+    virtual = rules.active_virtual(business, now)
+    overall = (
+        OverallStatus.UNKNOWN if settings is None else _STATUS[accepting, bool(real), bool(virtual)]
+    )
+    return BusinessStatus(
+        business_id=business.business_id,
+        overall_status=overall,
+        accepting_orders=accepting,
+        real=len(real),
+        virtual=len(virtual),
+        attention=_attention(overall, settings),
+        last_seen_at=max((c.last_seen_at for c in business.real), default=None),
+        virtual_until=max((c.ttl for c in virtual), default=None),
+        paused_until=settings.paused_until if settings and settings.is_paused(now) else None,
+        reasons=(
+            *_settings_reasons(settings, now),
+            _real_reason(business, len(real), now),
+            _virtual_reason(business, len(virtual)),
+        ),
+        as_of=now,
+    )
+
+
+def _attention(overall: OverallStatus, settings: Settings | None) -> Attention | None:
+    if settings is None or not settings.expects_socket:
+        return None
+    return {
+        OverallStatus.VIRTUAL_ONLY: Attention.VIRTUAL_ONLY,
+        OverallStatus.UNREACHABLE: Attention.UNREACHABLE,
+    }.get(overall)
+
+
+def _settings_reasons(settings: Settings | None, now: Instant) -> tuple[Reason, ...]:
+    if settings is None:
+        return (Reason(ReasonCode.NO_SETTINGS, "nobody ever declared this business"),)
+    said = f"as {settings.updated_by} declared {now - settings.updated_at} s ago"
+    if not settings.accepting_orders:
+        reason = Reason(ReasonCode.NOT_ACCEPTING_ORDERS, f"does not accept orders, {said}")
+    elif settings.paused_until is not None and settings.is_paused(now):
+        why = f": {settings.pause_reason}" if settings.pause_reason else ""
+        left = settings.paused_until - now
+        reason = Reason(ReasonCode.PAUSED, f"paused for {left} s more{why}")
+    else:
+        reason = Reason(ReasonCode.ACCEPTING_ORDERS, f"accepts orders, {said}")
+    if settings.expects_socket:
+        return (reason,)
+    return (reason, Reason(ReasonCode.SOCKET_NOT_EXPECTED, "works without a device by arrangement"))
+
+
+def _real_reason(business: Business, active: int, now: Instant) -> Reason:
+    if not business.real:
+        return Reason(ReasonCode.NO_REAL_CONNECTION, "no device is connected")
+    heard = f"last heard from {now - max(c.last_seen_at for c in business.real)} s ago"
+    if active:
+        detail = f"{active} of {len(business.real)} real connections active, {heard}"
+        return Reason(ReasonCode.REAL_CONNECTION_ACTIVE, detail)
+    detail = f"{len(business.real)} real connections, all silent, {heard}"
+    return Reason(ReasonCode.REAL_CONNECTION_SILENT, detail)
+
+
+def _virtual_reason(business: Business, active: int) -> Reason:
+    if not business.virtual:
+        return Reason(ReasonCode.NO_VIRTUAL_CONNECTION, "no virtual connection")
+    total = len(business.virtual)
+    if active:
+        detail = f"{active} of {total} virtual connections active"
+        return Reason(ReasonCode.VIRTUAL_CONNECTION_ACTIVE, detail)
+    return Reason(ReasonCode.VIRTUAL_CONNECTION_EXPIRED, f"{total} virtual connections, expired")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReader:
+    """Answers questions about a business. Each costs one Query."""
+
+    store: Store
+    rules: Rules
+    clock: Clock
+
+    def comprehensive_business_status(self, business_id: BusinessId) -> BusinessStatus:
+        """The status with all its evidence, strongly consistent."""
+        return judge(self.store.load(business_id), self.clock(), self.rules)
+
+    def is_business_online(self, business_id: BusinessId) -> BusinessStatus:
+        """The same judgement at half the price: eventually consistent, for customer apps."""
+        return judge(self.store.load(business_id, consistent=False), self.clock(), self.rules)
+
+    def connections(self, business_id: BusinessId) -> Business:
+        """All stored connections of the business, the ones that no longer count included."""
+        return self.store.load(business_id)

@@ -1,0 +1,91 @@
+"""The authorizer of both APIs. It verifies the token, and says whom it speaks for.
+
+* WebSocket: decides on ``$connect`` whether this caller may hold a socket of this business.
+* REST: answers for the whole API, since API Gateway caches the answer by token for all methods;
+  what the caller may do is decided by the handler, with `lambdas.domain.authorization`.
+
+An issuer whose keys cannot be had raises: API Gateway answers 500 and caches nothing. It is never
+an open door, and never a denial that would be remembered.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas import bootstrap
+from lambdas.adapters.tokens import InvalidToken
+from lambdas.domain import identifiers
+from lambdas.domain.authorization import Caller, Operation, authorize
+from lambdas.domain.errors import Forbidden, InvalidValue
+from lambdas.handlers.telemetry import Event, logger
+
+Policy = dict[str, Any]
+
+
+class _Refused(Exception):
+    """Why a request is refused; for the log."""
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Event, context: LambdaContext) -> Policy:
+    """Allow or deny one handshake or one caller of the REST API."""
+    is_handshake = event["requestContext"].get("eventType") == "CONNECT"
+    logger.append_keys(requestId=event["requestContext"].get("requestId"))
+    try:
+        return _allow_handshake(event) if is_handshake else _allow_requests(event)
+    except (InvalidToken, InvalidValue, Forbidden, _Refused) as refusal:
+        logger.info("refused", extra={"reason": str(refusal)})
+        return _policy("Deny", event["methodArn"], "refused", {})
+
+
+def _allow_handshake(event: Event) -> Policy:
+    query = event.get("multiValueQueryStringParameters") or {}
+    if query.keys() != {"businessId"}:
+        raise _Refused("the one query parameter must be businessId")
+    business_id = identifiers.business_id(_once("businessId", query["businessId"]))
+    caller = _caller(event)
+    authorize(caller, Operation.CONNECT, business_id)
+    context = {"businessId": business_id, "userId": caller.user_id}
+    return _policy("Allow", event["methodArn"], caller.user_id, context)
+
+
+def _allow_requests(event: Event) -> Policy:
+    caller = _caller(event)
+    # arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>: all of the stage.
+    api, stage, *_ = event["methodArn"].split("/")
+    # A context value can only be text, a number or a flag.
+    context = {
+        "userId": caller.user_id,
+        "businesses": json.dumps(sorted(caller.businesses)),
+        "roles": json.dumps(sorted(caller.roles)),
+    }
+    return _policy("Allow", f"{api}/{stage}/*", caller.user_id, context)
+
+
+def _caller(event: Event) -> Caller:
+    headers = {name.lower(): values for name, values in event["multiValueHeaders"].items()}
+    header = _once("Authorization", headers.get("authorization", []))
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise _Refused("the header Authorization must be: Bearer <token>")
+    return bootstrap.token_verifier().verify(token.strip())
+
+
+def _once(name: str, values: list[str]) -> str:
+    """The one value. What came twice may be read differently elsewhere: refused."""
+    if len(values) != 1:
+        raise _Refused(f"{name} must come exactly once, and came {len(values)} times")
+    return values[0]
+
+
+def _policy(effect: str, resource: str, principal: str, context: Mapping[str, str]) -> Policy:
+    return {
+        "principalId": principal,
+        "policyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [{"Action": "execute-api:Invoke", "Effect": effect, "Resource": resource}],
+        },
+        "context": dict(context),
+    }

@@ -1,0 +1,50 @@
+"""Logs and metrics of every function: JSON lines and EMF, by Powertools.
+
+Events are never logged as a whole: they carry tokens.
+"""
+
+import functools
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas.bootstrap import configuration
+from lambdas.metrics import DIMENSION, NAMESPACE, MetricName
+
+Event = dict[str, Any]
+"""An event as API Gateway or the Scheduler sends it."""
+
+Handler = Callable[[Event, LambdaContext], dict[str, Any]]
+
+logger: Final = Logger(service="business-connections")
+
+
+@cache
+def _metrics() -> Metrics:
+    # No `service`, here or in the environment: Powertools would make it a dimension.
+    metrics = Metrics(namespace=NAMESPACE)
+    metrics.set_default_dimensions(**{DIMENSION: configuration().environment})
+    return metrics
+
+
+def count(name: MetricName, value: float = 1, unit: MetricUnit = MetricUnit.Count) -> None:
+    """Add a data point; it is written when the handler ends."""
+    _metrics().add_metric(name=name, unit=unit, value=value)
+
+
+def instrumented(handler: Handler) -> Handler:
+    """Give each log line of a handler its request id, and write its metrics when it ends."""
+
+    @functools.wraps(handler)
+    def wrapper(event: Event, context: LambdaContext) -> dict[str, Any]:
+        try:
+            return handler(event, context)
+        finally:
+            if _metrics().metric_set:
+                _metrics().flush_metrics()
+
+    return logger.inject_lambda_context(wrapper, clear_state=True)

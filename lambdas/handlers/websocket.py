@@ -1,0 +1,169 @@
+"""The WebSocket API: one function for each route, each with a role of its own.
+
+Business and user come from the authorizer's context alone. It is expected on every route, but
+documented only for ``$connect``; where it is missing, the table's index knows the business.
+
+A failure of the table is not caught here: API Gateway then answers in its own words, and the
+function's error metric tells whoever is on call.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas import bootstrap, protocol
+from lambdas.domain import identifiers
+from lambdas.domain.errors import TooManyConnections
+from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+from lambdas.domain.messages import NotRegistered
+from lambdas.domain.model import RealConnection
+from lambdas.handlers.telemetry import Event, count, instrumented, logger
+from lambdas.metrics import MetricName
+
+Reply = dict[str, Any]
+"""A status code, which matters on ``$connect`` alone, and the message to send back, if any."""
+
+ACTIONS: Final = ("ping", "status")
+_MESSAGE_ID_MAX: Final = 128
+
+
+@instrumented
+def on_connect(event: Event, context: LambdaContext) -> Reply:
+    """Register a socket. It does not exist until this has answered 200: never post to it here."""
+    socket = _socket(event)
+    authorizer = event["requestContext"]["authorizer"]
+    business_id = identifiers.business_id(authorizer["businessId"])
+    user_id = UserId(authorizer["userId"])
+    try:
+        bootstrap.presence().connect(business_id, user_id, socket.connection_id)
+    except TooManyConnections as error:
+        logger.warning("connection refused", extra={"reason": str(error)})
+        return {"statusCode": 429, "body": str(error)}
+    count(MetricName.CONNECTED)
+    logger.info("connected", extra={"userId": user_id})
+    return {"statusCode": 200}
+
+
+@instrumented
+def on_disconnect(event: Event, context: LambdaContext) -> Reply:
+    """Forget a socket. API Gateway tries to tell us, and promises nothing: see the cleanup."""
+    socket = _socket(event)
+    removed = bootstrap.presence().disconnect(socket.business_id, socket.connection_id)
+    count(MetricName.DISCONNECTED)
+    code = event["requestContext"].get("disconnectStatusCode")
+    logger.info("disconnected", extra={"wasRegistered": removed, "closeCode": code})
+    return {"statusCode": 200}
+
+
+@instrumented
+def on_ping(event: Event, context: LambdaContext) -> Reply:
+    """Answer a client's heartbeat. It is what keeps a real connection active."""
+    socket, message = _socket(event), _message(event)
+    connection = _heard_from(socket, message)
+    if connection is None:
+        return _nothing()
+    if message.problem:
+        return _reply(protocol.error_message(message.id, "bad_request", message.problem))
+    return _reply(protocol.pong(message.id, connection, bootstrap.now()))
+
+
+@instrumented
+def on_status(event: Event, context: LambdaContext) -> Reply:
+    """Tell a device how its business stands."""
+    socket, message = _socket(event), _message(event)
+    connection = _heard_from(socket, message)
+    if connection is None:
+        return _nothing()
+    if message.problem:
+        return _reply(protocol.error_message(message.id, "bad_request", message.problem))
+    reader = bootstrap.status_reader()
+    status = reader.comprehensive_business_status(connection.business_id)
+    return _reply(protocol.status_message(message.id, status))
+
+
+@instrumented
+def on_default(event: Event, context: LambdaContext) -> Reply:
+    """Answer what no other route takes. The socket stays open."""
+    socket, message = _socket(event), _message(event)
+    if _heard_from(socket, message) is None:
+        return _nothing()
+    if message.action is None:
+        problem = message.problem or 'must be a JSON object with a string "action"'
+        return _reply(protocol.error_message(message.id, "bad_request", problem))
+    known = ", ".join(ACTIONS)
+    detail = f"there is no such action; the actions are: {known}"
+    return _reply(protocol.error_message(message.id, "unknown_action", detail))
+
+
+@dataclass(frozen=True, slots=True)
+class _Socket:
+    connection_id: ConnectionId
+    business_id: BusinessId | None
+
+
+def _socket(event: Event) -> _Socket:
+    request = event["requestContext"]
+    business_id = (request.get("authorizer") or {}).get("businessId")
+    socket = _Socket(
+        connection_id=ConnectionId(request["connectionId"]),
+        business_id=identifiers.business_id(business_id) if business_id else None,
+    )
+    logger.append_keys(
+        connectionId=socket.connection_id,
+        businessId=socket.business_id,
+        requestId=request.get("requestId"),
+    )
+    return socket
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A client's message, as far as it could be understood."""
+
+    id: str | None
+    action: str | None
+    problem: str | None
+    """What is wrong with it, in words for the client."""
+
+
+def _message(event: Event) -> _Message:
+    body: Any
+    try:
+        body = json.loads(event.get("body") or "")
+    except (ValueError, RecursionError):
+        return _Message(None, None, "must be JSON")
+    if not isinstance(body, dict):
+        return _Message(None, None, "must be a JSON object")
+    message_id = body.get("id")
+    action = body.get("action")
+    if not isinstance(action, str):
+        action = None
+    if message_id is not None and not (
+        isinstance(message_id, str) and len(message_id) <= _MESSAGE_ID_MAX
+    ):
+        problem = f"id: must be a string of at most {_MESSAGE_ID_MAX} characters"
+        return _Message(None, action, problem)
+    unknown = sorted(body.keys() - {"action", "id"})
+    problem = f"unknown field {unknown[0]!r}: only action and id are taken" if unknown else None
+    return _Message(message_id, action, problem)
+
+
+def _heard_from(socket: _Socket, message: _Message) -> RealConnection | None:
+    """Note the sign of life. A socket without an item is told so and closed: it must reconnect."""
+    connection = bootstrap.presence().heard_from(socket.business_id, socket.connection_id)
+    if connection is None:
+        logger.warning("message from a connection that is not registered")
+        sockets = bootstrap.sockets()
+        sockets.post(socket.connection_id, NotRegistered(message.id))
+        sockets.close(socket.connection_id)
+    return connection
+
+
+def _reply(document: Any) -> Reply:
+    return {"statusCode": 200, "body": json.dumps(document)}
+
+
+def _nothing() -> Reply:
+    return {"statusCode": 200}

@@ -1,0 +1,37 @@
+"""The names under which this service publishes metrics. Alarms and dashboards refer to these."""
+
+from enum import StrEnum
+from typing import Final
+
+NAMESPACE: Final = "BusinessConnections"
+"""The CloudWatch namespace of every metric below."""
+
+DIMENSION: Final = "environment"
+"""The one dimension of every metric below. A business id is a log field, never a dimension:
+each dimension value would be a metric of its own, and billed as one."""
+
+
+class MetricName(StrEnum):
+    """Every metric that the code emits, in EMF."""
+
+    # Gauges: the census of one complete cleanup run.
+    REAL_CONNECTIONS = "RealConnections"
+    VIRTUAL_CONNECTIONS = "VirtualConnections"
+    ONLINE_BUSINESSES = "OnlineBusinesses"
+    VIRTUAL_ONLY_BUSINESSES = "VirtualOnlyBusinesses"
+    UNREACHABLE_BUSINESSES = "UnreachableBusinesses"
+
+    # Counts of one cleanup run.
+    ATTENTION_ENTERED = "AttentionEntered"
+    STALE_REAL_REMOVED = "StaleRealRemoved"
+    EXPIRED_VIRTUAL_REMOVED = "ExpiredVirtualRemoved"
+    PROBES_UNKNOWN = "ProbesUnknown"
+    CLEANUP_REFUSED = "CleanupRefused"
+    CLEANUP_COMPLETED = "CleanupCompleted"
+    CLEANUP_DURATION = "CleanupDuration"
+
+    # Counts of the handlers.
+    CONNECTED = "Connected"
+    DISCONNECTED = "Disconnected"
+    MESSAGES_SENT = "MessagesSent"
+    MESSAGES_GONE = "MessagesGone"

@@ -1,0 +1,242 @@
+"""The JSON documents of both APIs, made from what the domain says.
+
+Times are RFC 3339 in UTC, durations are whole seconds. The same status document answers
+``GET …/status`` and the ``status`` message.
+"""
+
+from datetime import UTC, datetime
+from typing import Literal, TypedDict
+
+from lambdas.domain.availability import AvailabilityOutcome
+from lambdas.domain.cleanup import CleanupRun
+from lambdas.domain.messages import AvailabilityChanged, NotRegistered, SocketMessage
+from lambdas.domain.model import Business, Instant, RealConnection
+from lambdas.domain.rules import Rules, reconnect_at
+from lambdas.domain.status import BusinessStatus
+
+ErrorCode = Literal["unknown_action", "bad_request", "not_registered"]
+"""The codes of error messages on a socket."""
+
+
+class CountsDocument(TypedDict):
+    """How many active connections of each type there are."""
+
+    real: int
+    virtual: int
+
+
+class ReasonDocument(TypedDict):
+    """One piece of evidence: a stable code, and a text for people."""
+
+    code: str
+    detail: str
+
+
+class StatusDocument(TypedDict):
+    """The comprehensive status of a business."""
+
+    businessId: str
+    overallStatus: str
+    online: bool | None
+    isAvailableForOrders: bool
+    hasRealTimeConnection: bool
+    hasVirtualStatus: bool
+    needsAttention: str | None
+    counts: CountsDocument
+    lastSeenAt: str | None
+    virtualUntil: str | None
+    pausedUntil: str | None
+    reasons: list[ReasonDocument]
+    asOf: str
+
+
+class OnlineDocument(TypedDict):
+    """What customer apps ask. `online` is null for a business that nobody ever declared."""
+
+    online: bool | None
+    asOf: str
+
+
+class AvailabilityDocument(StatusDocument):
+    """The status after an availability call. `leaseUntil`: until when the caller's own virtual
+    connection holds; `socketsRemaining`: sockets that could not be closed.
+    """
+
+    leaseUntil: str | None
+    socketsRemaining: int
+
+
+class RealConnectionDocument(TypedDict):
+    """A stored real connection."""
+
+    connectionId: str
+    userId: str
+    active: bool
+    connectedAt: str
+    lastSeenAt: str
+
+
+class VirtualConnectionDocument(TypedDict):
+    """A stored virtual connection."""
+
+    userId: str
+    active: bool
+    createdAt: str
+    renewedAt: str
+    expiresAt: str
+
+
+class ConnectionsDocument(TypedDict):
+    """All stored connections of a business, each type for itself."""
+
+    businessId: str
+    real: list[RealConnectionDocument]
+    virtual: list[VirtualConnectionDocument]
+    asOf: str
+
+
+class PongMessage(TypedDict):
+    """The answer to a ping. `reconnectAfter`: seconds until the client should move to a new
+    socket, before API Gateway cuts this one.
+    """
+
+    type: Literal["pong"]
+    id: str | None
+    serverTime: str
+    reconnectAfter: int
+
+
+class StatusMessage(TypedDict):
+    """The answer to a status message."""
+
+    type: Literal["status"]
+    id: str | None
+    status: StatusDocument
+
+
+class ErrorMessage(TypedDict):
+    """The answer to a message that could not be taken."""
+
+    type: Literal["error"]
+    id: str | None
+    code: ErrorCode
+    detail: str
+
+
+class AvailabilityChangedMessage(TypedDict):
+    """Pushed before the sockets of a business that became unavailable are closed."""
+
+    type: Literal["availability.changed"]
+    businessId: str
+    available: bool
+    at: str
+
+
+def timestamp(instant: Instant) -> str:
+    """An instant in RFC 3339, for example ``2026-01-31T12:00:00Z``."""
+    return datetime.fromtimestamp(instant, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _optional(instant: Instant | None) -> str | None:
+    return None if instant is None else timestamp(instant)
+
+
+def status_document(status: BusinessStatus) -> StatusDocument:
+    """The answer of ``GET …/status``."""
+    return {
+        "businessId": status.business_id,
+        "overallStatus": status.overall_status,
+        "online": status.online,
+        "isAvailableForOrders": status.accepting_orders,
+        "hasRealTimeConnection": status.real > 0,
+        "hasVirtualStatus": status.virtual > 0,
+        "needsAttention": status.attention,
+        "counts": {"real": status.real, "virtual": status.virtual},
+        "lastSeenAt": _optional(status.last_seen_at),
+        "virtualUntil": _optional(status.virtual_until),
+        "pausedUntil": _optional(status.paused_until),
+        "reasons": [{"code": r.code, "detail": r.detail} for r in status.reasons],
+        "asOf": timestamp(status.as_of),
+    }
+
+
+def online_document(status: BusinessStatus) -> OnlineDocument:
+    """The answer of ``GET …/online``."""
+    return {"online": status.online, "asOf": timestamp(status.as_of)}
+
+
+def availability_document(outcome: AvailabilityOutcome) -> AvailabilityDocument:
+    """The answer of ``PUT …/availability``."""
+    return {
+        **status_document(outcome.status),
+        "leaseUntil": _optional(outcome.lease_until),
+        "socketsRemaining": outcome.sockets_remaining,
+    }
+
+
+def connections_document(business: Business, rules: Rules, now: Instant) -> ConnectionsDocument:
+    """The answer of ``GET …/connections``; what no longer counts is in it, marked."""
+    return {
+        "businessId": business.business_id,
+        "real": [
+            {
+                "connectionId": c.connection_id,
+                "userId": c.user_id,
+                "active": rules.is_active(c, now),
+                "connectedAt": timestamp(c.connected_at),
+                "lastSeenAt": timestamp(c.last_seen_at),
+            }
+            for c in business.real
+        ],
+        "virtual": [
+            {
+                "userId": c.user_id,
+                "active": rules.is_active(c, now),
+                "createdAt": timestamp(c.created_at),
+                "renewedAt": timestamp(c.renewed_at),
+                "expiresAt": timestamp(c.ttl),
+            }
+            for c in business.virtual
+        ],
+        "asOf": timestamp(now),
+    }
+
+
+def cleanup_document(run: CleanupRun) -> dict[str, int | bool]:
+    """The report of a cleanup run, as it is logged and returned."""
+    return {"complete": run.complete, "dryRun": run.dry_run, **run.report.numbers()}
+
+
+def pong(message_id: str | None, connection: RealConnection, now: Instant) -> PongMessage:
+    """The answer to a ping."""
+    return {
+        "type": "pong",
+        "id": message_id,
+        "serverTime": timestamp(now),
+        "reconnectAfter": max(0, reconnect_at(connection) - now),
+    }
+
+
+def status_message(message_id: str | None, status: BusinessStatus) -> StatusMessage:
+    """The answer to a status message."""
+    return {"type": "status", "id": message_id, "status": status_document(status)}
+
+
+def message_document(message: SocketMessage) -> AvailabilityChangedMessage | ErrorMessage:
+    """What a socket is told without having asked."""
+    match message:
+        case AvailabilityChanged():
+            return {
+                "type": "availability.changed",
+                "businessId": message.business_id,
+                "available": message.available,
+                "at": timestamp(message.at),
+            }
+        case NotRegistered():
+            detail = "this connection is not registered any more: connect again"
+            return error_message(message.reply_to, "not_registered", detail)
+
+
+def error_message(message_id: str | None, code: ErrorCode, detail: str) -> ErrorMessage:
+    """The answer to a message that could not be taken. The socket stays open."""
+    return {"type": "error", "id": message_id, "code": code, "detail": detail}

@@ -1,0 +1,101 @@
+"""Makes what tests arrange with. Every builder has a sensible whole; a test names what matters."""
+
+from typing import Any
+
+from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+from lambdas.domain.model import Business, Instant, RealConnection, Settings, VirtualConnection
+from lambdas.domain.rules import Rules
+
+NOW: Instant = 1_800_000_000
+RULES = Rules(
+    ping_interval=300,
+    ping_grace=60,
+    virtual_lease=12 * 3600,
+    attention_grace=300,
+    max_real_connections=50,
+)
+B1 = BusinessId("b1")
+U1 = UserId("u1")
+
+
+def settings(**changes: Any) -> Settings:
+    """Settings of a business that accepts orders."""
+    return Settings(
+        **{
+            "accepting_orders": True,
+            "version": 1,
+            "updated_at": NOW - 3600,
+            "updated_by": U1,
+            **changes,
+        }
+    )
+
+
+def real(
+    connection_id: str = "c1",
+    *,
+    business_id: BusinessId = B1,
+    user_id: UserId = U1,
+    seen: int = 0,
+    age: int = 1800,
+    now: Instant = NOW,
+    **changes: Any,
+) -> RealConnection:
+    """A real connection, `age` seconds old, heard from `seen` seconds ago."""
+    connected_at = now - max(age, seen)
+    return RealConnection(
+        **{
+            "business_id": business_id,
+            "connection_id": ConnectionId(connection_id),
+            "user_id": user_id,
+            "connected_at": connected_at,
+            "last_seen_at": now - seen,
+            "ttl": connected_at + 7800,
+            **changes,
+        }
+    )
+
+
+def virtual(
+    user_id: str = "u1",
+    *,
+    business_id: BusinessId = B1,
+    left: int = 3600,
+    now: Instant = NOW,
+) -> VirtualConnection:
+    """A virtual connection whose lease has `left` seconds left."""
+    renewed_at = now + left - RULES.virtual_lease
+    return VirtualConnection(
+        business_id=business_id,
+        user_id=UserId(user_id),
+        created_at=renewed_at,
+        renewed_at=renewed_at,
+        ttl=now + left,
+    )
+
+
+def business(
+    *connections: RealConnection | VirtualConnection,
+    declared: Settings | None = None,
+    business_id: BusinessId = B1,
+) -> Business:
+    """A business as one read returns it."""
+    return Business(
+        business_id,
+        declared,
+        tuple(c for c in connections if isinstance(c, RealConnection)),
+        tuple(c for c in connections if isinstance(c, VirtualConnection)),
+    )
+
+
+class FakeClock:
+    """A clock that a test moves."""
+
+    def __init__(self, now: Instant = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> Instant:
+        return self.now
+
+    def advance(self, seconds: int) -> None:
+        self.now += seconds

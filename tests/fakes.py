@@ -1,0 +1,176 @@
+"""The ports of the domain, in memory.
+
+`MemoryStore` passes the same contract suite as the DynamoDB table (`tests/integration`), so it
+cannot drift from it.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from lambdas.domain.errors import Conflict
+from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+from lambdas.domain.messages import SocketMessage
+from lambdas.domain.model import (
+    Attention,
+    Business,
+    Instant,
+    RealConnection,
+    Settings,
+    VirtualConnection,
+)
+from lambdas.domain.ports import SocketAnswer
+from lambdas.domain.rules import CLAIM_HOLDS
+
+
+@dataclass
+class MemoryStore:
+    """`lambdas.domain.ports.Store` in dictionaries."""
+
+    settings: dict[BusinessId, Settings] = field(default_factory=dict)
+    real: dict[tuple[BusinessId, ConnectionId], RealConnection] = field(default_factory=dict)
+    virtual: dict[tuple[BusinessId, UserId], VirtualConnection] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def seed(self, *businesses: Business) -> None:
+        """Put whole businesses there."""
+        for business in businesses:
+            if business.settings is not None:
+                self.settings[business.business_id] = business.settings
+            for real in business.real:
+                self.real[real.business_id, real.connection_id] = real
+            for virtual in business.virtual:
+                self.virtual[virtual.business_id, virtual.user_id] = virtual
+
+    def load(self, business_id: BusinessId, *, consistent: bool = True) -> Business:
+        with self._lock:
+            return Business(
+                business_id,
+                self.settings.get(business_id),
+                tuple(c for (b, _), c in sorted(self.real.items()) if b == business_id),
+                tuple(c for (b, _), c in sorted(self.virtual.items()) if b == business_id),
+            )
+
+    def find_business(self, connection_id: ConnectionId) -> BusinessId | None:
+        return next((b for b, c in self.real if c == connection_id), None)
+
+    def add_real(self, connection: RealConnection) -> None:
+        self.real[connection.business_id, connection.connection_id] = connection
+
+    def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+        return self.real.pop((business_id, connection_id), None) is not None
+
+    def refresh_real(
+        self, business_id: BusinessId, connection_id: ConnectionId, now: Instant
+    ) -> RealConnection | None:
+        with self._lock:
+            found = self.real.get((business_id, connection_id))
+            if found is None or (
+                found.closing_at is not None and found.closing_at > now - CLAIM_HOLDS
+            ):
+                return None
+            refreshed = replace(found, last_seen_at=now, closing_at=None)
+            self.real[business_id, connection_id] = refreshed
+            return refreshed
+
+    def claim_real(self, connection: RealConnection, now: Instant) -> bool:
+        with self._lock:
+            key = (connection.business_id, connection.connection_id)
+            found = self.real.get(key)
+            if found is None or found.last_seen_at != connection.last_seen_at:
+                return False
+            self.real[key] = replace(found, closing_at=now)
+            return True
+
+    def write_availability(
+        self,
+        before: Business,
+        settings: Settings,
+        *,
+        put: Sequence[VirtualConnection] = (),
+        remove: Sequence[VirtualConnection] = (),
+    ) -> None:
+        with self._lock:
+            stored = self.settings.get(before.business_id)
+            if (stored and stored.version) != (before.settings and before.settings.version):
+                raise Conflict("the version differs")
+            self.settings[before.business_id] = replace(
+                settings,
+                paused_until=None,
+                pause_reason=None,
+                attention=None,
+                attention_since=None,
+                attention_counted=False,
+            )
+            for connection in put:
+                self.virtual[connection.business_id, connection.user_id] = connection
+            for connection in remove:
+                self.virtual.pop((connection.business_id, connection.user_id), None)
+
+    def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
+        with self._lock:
+            key = (connection.business_id, connection.user_id)
+            found = self.virtual.get(key)
+            if found is None or found.ttl > now:
+                return False
+            del self.virtual[key]
+            return True
+
+    def write_attention(
+        self, before: Business, attention: Attention | None, *, since: Instant, counted: bool
+    ) -> bool:
+        with self._lock:
+            stored = self.settings.get(before.business_id)
+            read = before.settings
+            if (
+                stored is None
+                or read is None
+                or (stored.version, stored.attention, stored.attention_counted)
+                != (read.version, read.attention, read.attention_counted)
+            ):
+                return False
+            self.settings[before.business_id] = replace(
+                stored,
+                attention=attention,
+                attention_since=since if attention else None,
+                attention_counted=counted if attention else False,
+            )
+            return True
+
+    def scan(self, segment: int, segments: int) -> Iterator[Business]:
+        ids = {*self.settings, *(b for b, _ in self.real), *(b for b, _ in self.virtual)}
+        for business_id in sorted(ids):
+            if sum(business_id.encode()) % segments == segment:
+                yield self.load(business_id)
+
+
+@dataclass
+class FakeSockets:
+    """`lambdas.domain.ports.Sockets`: what is open, and what was said to whom."""
+
+    open: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
+    """Sockets for which the management API fails, whatever is asked."""
+    sent: list[tuple[str, SocketMessage]] = field(default_factory=list)
+    probed: list[str] = field(default_factory=list)
+
+    def _answer(self, connection_id: str) -> SocketAnswer:
+        if connection_id in self.unknown:
+            return SocketAnswer.UNKNOWN
+        return SocketAnswer.OK if connection_id in self.open else SocketAnswer.GONE
+
+    def probe(self, connection_id: ConnectionId) -> SocketAnswer:
+        self.probed.append(connection_id)
+        return self._answer(connection_id)
+
+    def post(self, connection_id: ConnectionId, message: SocketMessage) -> SocketAnswer:
+        answer = self._answer(connection_id)
+        if answer is SocketAnswer.OK:
+            self.sent.append((connection_id, message))
+        return answer
+
+    def close(self, connection_id: ConnectionId) -> SocketAnswer:
+        answer = self._answer(connection_id)
+        if answer is SocketAnswer.OK:
+            self.open.discard(connection_id)
+        return answer

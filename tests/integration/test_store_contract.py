@@ -1,0 +1,237 @@
+"""What the domain may expect of a store: one suite, on the fake and on real DynamoDB APIs."""
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lambdas.adapters.table import Table
+from lambdas.domain.errors import Conflict, Unavailable
+from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+from lambdas.domain.model import Attention
+from lambdas.domain.ports import Store
+from lambdas.domain.rules import CLAIM_HOLDS
+from tests.builders import B1, NOW, U1, business, real, settings, virtual
+from tests.fakes import MemoryStore
+from tests.integration.conftest import create_table
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+B2 = BusinessId("b2")
+C1 = ConnectionId("c1")
+
+
+ENGINES = ["memory", "ministack"]
+if "DYNAMODB_LOCAL_URL" in os.environ:
+    ENGINES.append("dynamodb_local")
+
+
+@pytest.fixture(params=ENGINES)
+def store(request: pytest.FixtureRequest) -> Store:
+    if request.param == "memory":
+        return MemoryStore()
+    client: DynamoDBClient = request.getfixturevalue(request.param)
+    return Table(client, create_table(client))
+
+
+def test_a_business_that_was_never_heard_of_is_empty(store: Store) -> None:
+    assert store.load(B1) == business()
+    assert store.load(B1, consistent=False) == business()
+
+
+def test_what_is_written_is_read_back_whole(store: Store) -> None:
+    store.write_availability(
+        business(), settings(expects_socket=False), put=[virtual("auth0|7~#%")]
+    )
+    store.add_real(real("O9oRTfeAoAMCK6g="))
+    store.add_real(real("VIRTUAL", user_id=UserId("auth0|8")))
+    expected = business(
+        real("O9oRTfeAoAMCK6g="),
+        real("VIRTUAL", user_id=UserId("auth0|8")),
+        virtual("auth0|7~#%"),
+        declared=settings(expects_socket=False),
+    )
+    assert store.load(B1) == expected
+    assert store.load(B2) == business(business_id=B2)
+
+
+def test_a_connection_finds_its_business(store: Store) -> None:
+    store.add_real(real("c2", business_id=B2))
+    assert store.find_business(ConnectionId("c2")) == B2
+    assert store.find_business(C1) is None
+
+
+def test_removing_tells_whether_it_was_there(store: Store) -> None:
+    store.add_real(real("c1"))
+    assert store.remove_real(B1, C1)
+    assert not store.remove_real(B1, C1)
+    assert store.load(B1) == business()
+
+
+class TestRefresh:
+    def test_updates_what_is_there(self, store: Store) -> None:
+        store.add_real(real("c1", seen=100))
+        heard = store.refresh_real(B1, C1, NOW)
+        assert heard == real("c1", seen=0, connected_at=NOW - 1800, ttl=NOW - 1800 + 7800)
+        assert store.load(B1).real == (heard,)
+
+    def test_creates_nothing(self, store: Store) -> None:
+        assert store.refresh_real(B1, C1, NOW) is None
+        assert store.load(B1) == business()
+
+    def test_is_refused_while_a_claim_holds(self, store: Store) -> None:
+        store.add_real(real("c1", seen=700))
+        assert store.claim_real(real("c1", seen=700), NOW)
+        assert store.refresh_real(B1, C1, NOW + CLAIM_HOLDS - 1) is None
+        heard = store.refresh_real(B1, C1, NOW + CLAIM_HOLDS)
+        assert heard is not None
+        assert heard.closing_at is None
+
+
+class TestClaim:
+    def test_is_lost_to_a_client_that_was_heard_from(self, store: Store) -> None:
+        store.add_real(real("c1", seen=700))
+        store.refresh_real(B1, C1, NOW)
+        assert not store.claim_real(real("c1", seen=700), NOW)
+        assert store.load(B1).real[0].closing_at is None
+
+    def test_creates_nothing(self, store: Store) -> None:
+        assert not store.claim_real(real("c1"), NOW)
+        assert store.load(B1) == business()
+
+    def test_can_be_taken_again(self, store: Store) -> None:
+        store.add_real(real("c1", seen=700))
+        assert store.claim_real(real("c1", seen=700), NOW)
+        assert store.claim_real(real("c1", seen=700), NOW + 300)
+        assert store.load(B1).real[0].closing_at == NOW + 300
+
+
+class TestAvailability:
+    def test_all_of_it_or_nothing(self, store: Store) -> None:
+        store.write_availability(business(), settings(), put=[virtual("u1"), virtual("u2")])
+        late = business()
+        with pytest.raises(Conflict):
+            store.write_availability(late, settings(), put=[virtual("u3")])
+        with pytest.raises(Conflict):
+            store.write_availability(late, settings(version=2), remove=[virtual("u1")])
+        assert store.load(B1) == business(virtual("u1"), virtual("u2"), declared=settings())
+
+    def test_ninety_virtual_connections_go_in_one_transaction(self, store: Store) -> None:
+        many = [virtual(f"u{i:02}") for i in range(90)]
+        store.write_availability(business(), settings(), put=many)
+        full = store.load(B1)
+        assert full.virtual == tuple(many)
+        store.write_availability(full, settings(version=2), remove=full.virtual)
+        assert store.load(B1) == business(declared=settings(version=2))
+
+    def test_ends_pause_and_attention(self, store: Store) -> None:
+        store.write_availability(business(), settings())
+        before = store.load(B1)
+        store.write_attention(before, Attention.UNREACHABLE, since=NOW, counted=True)
+        store.write_availability(store.load(B1), settings(version=2))
+        assert store.load(B1).settings == settings(version=2)
+
+    def test_of_many_that_read_the_same_version_one_gets_through(self, store: Store) -> None:
+        store.write_availability(business(), settings())
+        before = store.load(B1)
+        outcomes: list[str] = []
+
+        def write(user: str) -> None:
+            declared = settings(version=2, updated_by=UserId(user))
+            try:
+                store.write_availability(before, declared, put=[virtual(user)])
+                outcomes.append(user)
+            except (Conflict, Unavailable):
+                pass
+
+        threads = [threading.Thread(target=write, args=(f"u{i}",)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(outcomes) == 1
+        assert [c.user_id for c in store.load(B1).virtual] == outcomes
+
+
+class TestExpiry:
+    def test_removes_what_is_over(self, store: Store) -> None:
+        store.write_availability(business(), settings(), put=[virtual(left=0)])
+        assert store.remove_expired_virtual(virtual(left=0), NOW)
+        assert not store.load(B1).virtual
+
+    def test_spares_what_was_renewed(self, store: Store) -> None:
+        store.write_availability(business(), settings(), put=[virtual(left=10)])
+        assert not store.remove_expired_virtual(virtual(left=-1), NOW)
+        assert store.load(B1).virtual == (virtual(left=10),)
+
+    def test_of_nothing_is_false(self, store: Store) -> None:
+        assert not store.remove_expired_virtual(virtual(left=-1), NOW)
+
+
+class TestAttention:
+    def test_is_set_changed_and_cleared_without_a_new_version(self, store: Store) -> None:
+        store.write_availability(business(), settings())
+        marks = {"since": NOW, "counted": False}
+        assert store.write_attention(store.load(B1), Attention.VIRTUAL_ONLY, **marks)
+        assert store.load(B1).settings == settings(
+            attention=Attention.VIRTUAL_ONLY, attention_since=NOW
+        )
+        assert store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, counted=True)
+        assert store.load(B1).settings == settings(
+            attention=Attention.UNREACHABLE, attention_since=NOW, attention_counted=True
+        )
+        assert store.write_attention(store.load(B1), None, **marks)
+        assert store.load(B1).settings == settings()
+
+    def test_gives_way_to_what_was_written_since(self, store: Store) -> None:
+        store.write_availability(business(), settings())
+        before = store.load(B1)
+        store.write_availability(before, settings(version=2))
+        assert not store.write_attention(before, Attention.UNREACHABLE, since=NOW, counted=False)
+        assert store.load(B1).settings == settings(version=2)
+
+    def test_is_counted_once_by_two_that_read_the_same(self, store: Store) -> None:
+        store.write_availability(business(), settings())
+        for read in (store.load(B1),):
+            assert store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=False)
+            assert not store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=False)
+        read = store.load(B1)
+        assert store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=True)
+        assert not store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=True)
+
+    def test_creates_no_settings(self, store: Store) -> None:
+        assert not store.write_attention(
+            business(), Attention.UNREACHABLE, since=NOW, counted=False
+        )
+        gone = business(declared=settings())
+        assert not store.write_attention(gone, Attention.UNREACHABLE, since=NOW, counted=False)
+        assert store.load(B1) == business()
+
+
+@pytest.mark.parametrize("segments", [1, 4])
+def test_a_scan_sees_every_business_once_and_whole(store: Store, segments: int) -> None:
+    expected = {}
+    for number in range(20):
+        business_id = BusinessId(f"b{number:02}")
+        lease = virtual(business_id=business_id)
+        store.write_availability(
+            business(business_id=business_id), settings(version=number + 1), put=[lease]
+        )
+        devices = [real(f"c{number}-{i}", business_id=business_id) for i in range(3)]
+        for device in devices:
+            store.add_real(device)
+        expected[business_id] = business(
+            *devices, lease, declared=settings(version=number + 1), business_id=business_id
+        )
+    seen = [found for segment in range(segments) for found in store.scan(segment, segments)]
+    assert len(seen) == 20
+    assert {found.business_id: found for found in seen} == expected
+
+
+def test_user_ids_of_any_alphabet_are_keys_of_their_own(store: Store) -> None:
+    leases = [virtual(user) for user in ("a", "a~", "a#b", "a%7E", "a/b", "A")]
+    store.write_availability(business(), settings(updated_by=U1), put=leases)
+    stored = store.load(B1).virtual
+    assert sorted(stored, key=str) == sorted(leases, key=str)

@@ -1,0 +1,197 @@
+"""A business says whether it wants orders."""
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from lambdas.domain.availability import Availability
+from lambdas.domain.errors import Conflict, TooManyConnections, Unavailable
+from lambdas.domain.identifiers import UserId
+from lambdas.domain.messages import AvailabilityChanged
+from lambdas.domain.model import Attention, Business, Settings, VirtualConnection
+from lambdas.domain.status import OverallStatus
+from tests.builders import B1, NOW, RULES, U1, FakeClock, business, real, settings, virtual
+from tests.fakes import FakeSockets, MemoryStore
+
+U2 = UserId("u2")
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def sockets() -> FakeSockets:
+    return FakeSockets()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def availability(store: MemoryStore, sockets: FakeSockets, clock: FakeClock) -> Availability:
+    return Availability(store, sockets, RULES, clock, backoff=lambda attempt: None)
+
+
+def test_available_opens_an_unknown_business_with_a_lease(
+    availability: Availability, store: MemoryStore
+) -> None:
+    outcome = availability.set_business_availability(B1, U1, True)
+    assert outcome.status.overall_status is OverallStatus.VIRTUAL_ONLY
+    assert outcome.lease_until == NOW + RULES.virtual_lease
+    stored = store.load(B1)
+    assert stored.settings == settings(updated_at=NOW)
+    assert [c.ttl for c in stored.virtual] == [NOW + RULES.virtual_lease]
+
+
+def test_a_second_call_renews_the_lease_of_that_user_alone(
+    availability: Availability, store: MemoryStore, clock: FakeClock
+) -> None:
+    availability.set_business_availability(B1, U1, True)
+    availability.set_business_availability(B1, U2, True)
+    clock.advance(100)
+    availability.set_business_availability(B1, U1, True)
+    mine, other = store.load(B1).virtual
+    assert (mine.created_at, mine.renewed_at) == (NOW, NOW + 100)
+    assert (other.created_at, other.renewed_at) == (NOW, NOW)
+
+
+def test_unavailable_removes_every_virtual_connection_and_closes_every_socket(
+    availability: Availability, store: MemoryStore, sockets: FakeSockets
+) -> None:
+    store.seed(
+        business(real("c1"), real("c2"), virtual("u1"), virtual("u2", left=-1), declared=settings())
+    )
+    sockets.open |= {"c1", "c2"}
+    outcome = availability.set_business_availability(B1, U1, False)
+    assert outcome.status.overall_status is OverallStatus.OFFLINE
+    assert outcome.sockets_remaining == 0
+    assert outcome.lease_until is None
+    assert store.load(B1) == business(
+        declared=settings(accepting_orders=False, version=2, updated_at=NOW)
+    )
+    assert not sockets.open
+    told = AvailabilityChanged(B1, available=False, at=NOW)
+    assert sorted(sockets.sent, key=str) == [("c1", told), ("c2", told)]
+
+
+def test_a_socket_that_cannot_be_closed_stays_and_is_counted(
+    availability: Availability, store: MemoryStore, sockets: FakeSockets
+) -> None:
+    store.seed(business(real("c1"), real("c2"), declared=settings()))
+    sockets.open |= {"c1", "c2"}
+    sockets.unknown.add("c2")
+    outcome = availability.set_business_availability(B1, U1, False)
+    assert outcome.sockets_remaining == 1
+    assert outcome.status.overall_status is OverallStatus.CONNECTED_NOT_ACCEPTING
+    assert [c.connection_id for c in store.load(B1).real] == ["c2"]
+
+
+def test_a_410_removes_no_connection_younger_than_a_minute(
+    availability: Availability, store: MemoryStore
+) -> None:
+    store.seed(business(real("young", age=59), real("old", age=60), declared=settings()))
+    outcome = availability.set_business_availability(B1, U1, False)
+    assert [c.connection_id for c in store.load(B1).real] == ["young"]
+    assert outcome.sockets_remaining == 1
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_an_availability_call_ends_pause_and_attention(
+    availability: Availability, store: MemoryStore, available: bool
+) -> None:
+    store.seed(
+        business(
+            declared=settings(
+                paused_until=NOW + 600,
+                pause_reason="busy",
+                expects_socket=False,
+                attention=Attention.UNREACHABLE,
+                attention_since=NOW - 10,
+                attention_counted=True,
+            )
+        )
+    )
+    outcome = availability.set_business_availability(B1, U1, available)
+    assert outcome.status.accepting_orders is available
+    assert store.settings[B1] == settings(
+        accepting_orders=available, version=2, updated_at=NOW, expects_socket=False
+    )
+
+
+def test_the_ninety_first_virtual_connection_is_refused_and_nothing_written(
+    availability: Availability, store: MemoryStore
+) -> None:
+    full = business(*(virtual(f"u{i}") for i in range(90)), declared=settings())
+    store.seed(full)
+    with pytest.raises(TooManyConnections, match="90"):
+        availability.set_business_availability(B1, UserId("one-more"), True)
+    assert len(store.virtual) == 90
+    assert store.settings[B1] == full.settings
+    assert availability.set_business_availability(B1, UserId("u89"), True).lease_until
+
+
+def test_expired_virtual_connections_make_room_when_room_is_needed(
+    availability: Availability, store: MemoryStore
+) -> None:
+    store.seed(
+        business(
+            *(virtual(f"u{i}", left=-i) for i in range(90)),
+            declared=settings(),
+        )
+    )
+    availability.set_business_availability(B1, UserId("one-more"), True)
+    assert list(store.virtual) == [(B1, "one-more")]
+
+
+def test_a_call_that_always_meets_another_gives_up_and_says_so(clock: FakeClock) -> None:
+    class Contended(MemoryStore):
+        def write_availability(
+            self,
+            before: Business,
+            settings: Settings,
+            *,
+            put: Sequence[VirtualConnection] = (),
+            remove: Sequence[VirtualConnection] = (),
+        ) -> None:
+            raise Conflict("always")
+
+    waits: list[int] = []
+    availability = Availability(Contended(), FakeSockets(), RULES, clock, waits.append)
+    with pytest.raises(Unavailable, match="at the same time"):
+        availability.set_business_availability(B1, U1, True)
+    assert waits == [1, 2, 3, 4, 5]
+
+
+def test_racing_calls_end_in_one_of_the_serial_outcomes(
+    store: MemoryStore, clock: FakeClock
+) -> None:
+    patient = Availability(store, FakeSockets(), RULES, clock, backoff=lambda attempt: None)
+    for _ in range(50):
+        barrier = threading.Barrier(2)
+
+        def call(available: bool, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            patient.set_business_availability(B1, U1, available)
+
+        threads = [threading.Thread(target=call, args=(available,)) for available in (True, False)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        after = store.load(B1)
+        assert after.settings is not None
+        assert bool(after.virtual) is after.settings.accepting_orders
+
+
+def test_the_answer_is_the_status_of_what_was_written(
+    availability: Availability, store: MemoryStore
+) -> None:
+    store.seed(business(real("c1"), virtual("u2"), declared=settings(accepting_orders=False)))
+    status = availability.set_business_availability(B1, U1, True).status
+    assert (status.real, status.virtual) == (1, 2)
+    assert status.overall_status is OverallStatus.ONLINE

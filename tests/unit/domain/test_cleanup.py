@@ -1,0 +1,338 @@
+"""The cleanup: what it removes, what it leaves, and what it counts."""
+
+from collections.abc import Callable
+
+import pytest
+
+from lambdas.domain.cleanup import Cleanup, CleanupRun, Report
+from lambdas.domain.errors import Unavailable
+from lambdas.domain.identifiers import BusinessId, ConnectionId
+from lambdas.domain.model import Attention, Business, Instant, RealConnection
+from lambdas.domain.ports import SocketAnswer
+from tests.builders import B1, NOW, RULES, FakeClock, business, real, settings, virtual
+from tests.fakes import FakeSockets, MemoryStore
+
+Run = Callable[..., CleanupRun]
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def sockets() -> FakeSockets:
+    return FakeSockets()
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def run(store: MemoryStore, sockets: FakeSockets, clock: FakeClock) -> Run:
+    cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
+
+    def run(**options: bool) -> CleanupRun:
+        return cleanup.cleanup_all_connections(out_of_time=lambda: False, **options)
+
+    return run
+
+
+def _stored(store: MemoryStore) -> set[str]:
+    return {connection_id for _, connection_id in store.real}
+
+
+@pytest.mark.parametrize(
+    ("connection", "is_open", "stays", "probed"),
+    [
+        pytest.param(real("c1", age=59, seen=59), False, True, False, id="young"),
+        pytest.param(real("c1", seen=300), False, True, False, id="seen within a ping interval"),
+        pytest.param(real("c1", seen=301), True, True, True, id="quiet, socket open"),
+        pytest.param(real("c1", seen=301), False, False, True, id="quiet, socket gone"),
+        pytest.param(real("c1", seen=660), True, True, True, id="at the end of the grace"),
+        pytest.param(real("c1", seen=661), True, False, False, id="silent, half open"),
+        pytest.param(real("c1", seen=661), False, False, False, id="silent, socket gone"),
+        pytest.param(real("c1", ttl=NOW), True, False, False, id="older than a socket gets"),
+    ],
+)
+def test_what_becomes_of_a_real_connection(
+    run: Run,
+    store: MemoryStore,
+    sockets: FakeSockets,
+    connection: RealConnection,
+    is_open: bool,
+    stays: bool,
+    probed: bool,
+) -> None:
+    store.seed(business(connection, declared=settings(expects_socket=False)))
+    if is_open:
+        sockets.open.add("c1")
+    run()
+    assert ("c1" in _stored(store)) is stays
+    assert bool(sockets.probed) is probed
+    assert ("c1" in sockets.open) is (is_open and stays)
+
+
+def test_an_answer_that_says_nothing_removes_nothing(
+    run: Run, store: MemoryStore, sockets: FakeSockets
+) -> None:
+    store.seed(business(real("quiet", seen=400), real("silent", seen=700), declared=settings()))
+    sockets.unknown |= {"quiet", "silent"}
+    report = run().report
+    assert _stored(store) == {"quiet", "silent"}
+    assert (report.unknown, report.gone, report.silent) == (2, 0, 0)
+
+
+def test_a_ping_that_comes_in_before_the_claim_wins(
+    store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+) -> None:
+    class PingedMeanwhile(MemoryStore):
+        def claim_real(self, connection: RealConnection, now: Instant) -> bool:
+            self.refresh_real(connection.business_id, connection.connection_id, now)
+            return super().claim_real(connection, now)
+
+    store = PingedMeanwhile()
+    store.seed(business(real("c1", seen=700), declared=settings()))
+    sockets.open.add("c1")
+    cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
+    run = cleanup.cleanup_all_connections(out_of_time=lambda: False)
+    assert run.report.silent == 0
+    assert "c1" in sockets.open
+    assert _stored(store) == {"c1"}
+
+
+def test_an_expired_virtual_connection_is_removed_unless_it_was_renewed_meanwhile(
+    store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+) -> None:
+    stale_view = business(virtual("renewed", left=-1), virtual("expired", left=-1))
+    store.seed(stale_view, business(virtual("renewed", left=100)))
+    cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
+    store_scan = iter([stale_view])
+    store.scan = lambda segment, segments: store_scan  # type: ignore[method-assign] # a late view
+    report = cleanup.cleanup_all_connections(out_of_time=lambda: False).report
+    assert [user for _, user in store.virtual] == ["renewed"]
+    assert report.expired == 1
+
+
+def test_the_report_and_the_census(run: Run, store: MemoryStore, sockets: FakeSockets) -> None:
+    sockets.open |= {"a1", "a2", "d1"}
+    store.seed(
+        business(real("a1"), real("a2", seen=400), business_id=B1, declared=settings()),
+        business(virtual("u1", business_id=BusinessId("b2")), business_id=BusinessId("b2")),
+        business(
+            real("d1", seen=700, business_id=BusinessId("b3")),
+            real("d2", age=10, business_id=BusinessId("b3")),
+            business_id=BusinessId("b3"),
+            declared=settings(accepting_orders=False),
+        ),
+    )
+    found = run()
+    assert found.complete
+    assert found.report == Report(
+        businesses=3,
+        real=4,
+        virtual=1,
+        probed=1,
+        silent=1,
+        too_young=1,
+        active_real=3,
+        active_virtual=1,
+        online=1,
+    )
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(
+    run: Run, store: MemoryStore, sockets: FakeSockets
+) -> None:
+    before = business(
+        real("gone", seen=400), real("silent", seen=700), virtual(left=-1), declared=settings()
+    )
+    store.seed(before)
+    sockets.open.add("silent")
+    report = run(dry_run=True).report
+    assert (report.gone, report.silent, report.expired) == (1, 1, 1)
+    assert store.load(B1) == before
+    assert sockets.open == {"silent"}
+
+
+class TestBrake:
+    """A run must not be able to close the marketplace."""
+
+    def test_a_wrong_endpoint_that_says_gone_to_everything_is_stopped(
+        self, run: Run, store: MemoryStore
+    ) -> None:
+        store.seed(*(_one_device(i, seen=400) for i in range(500)))
+        report = run().report
+        assert report.gone == len(range(500)) - len(store.real)
+        assert 20 <= report.gone <= 50
+        assert report.refused == 500 - report.gone
+        assert report.active_real == len(store.real)
+
+    def test_clients_that_all_stopped_pinging_are_not_all_closed(
+        self, run: Run, store: MemoryStore, sockets: FakeSockets
+    ) -> None:
+        store.seed(*(_one_device(i, seen=700) for i in range(500)))
+        sockets.open |= _stored(store)
+        report = run().report
+        assert 20 <= report.silent <= 50
+        assert len(sockets.open) == 500 - report.silent
+        assert not any(c.closing_at for c in store.real.values())
+
+    def test_what_the_brake_refused_an_operator_can_force(
+        self, run: Run, store: MemoryStore
+    ) -> None:
+        store.seed(*(_one_device(i, seen=400) for i in range(100)))
+        report = run(force=True).report
+        assert (report.gone, report.refused) == (100, 0)
+        assert not store.real
+
+    def test_a_small_marketplace_may_lose_twenty(self, run: Run, store: MemoryStore) -> None:
+        store.seed(*(_one_device(i, seen=400) for i in range(20)))
+        assert run().report.refused == 0
+        assert not store.real
+
+
+def _one_device(number: int, *, seen: int) -> Business:
+    business_id = BusinessId(f"b{number}")
+    device = real(f"c{number}", business_id=business_id, seen=seen)
+    return business(device, business_id=business_id)
+
+
+class TestAttention:
+    """Who needs attention, since when, and when somebody is paged."""
+
+    def test_begins_unpaged_and_is_counted_once_after_the_grace(
+        self, run: Run, store: MemoryStore, clock: FakeClock
+    ) -> None:
+        store.seed(business(virtual(left=99999), declared=settings()))
+        first = run().report
+        assert store.settings[B1].attention is Attention.VIRTUAL_ONLY
+        assert store.settings[B1].attention_since == NOW
+        assert (first.virtual_only, first.attention_entered) == (0, 0)
+        clock.advance(RULES.attention_grace)
+        second = run().report
+        assert (second.virtual_only, second.attention_entered) == (1, 1)
+        clock.advance(60)
+        third = run().report
+        assert (third.virtual_only, third.attention_entered) == (1, 0)
+
+    def test_runs_on_when_the_lease_ends(
+        self, run: Run, store: MemoryStore, clock: FakeClock
+    ) -> None:
+        store.seed(business(virtual(left=400), declared=settings()))
+        run()
+        clock.advance(400)
+        report = run().report
+        assert (report.virtual_only, report.unreachable, report.attention_entered) == (0, 1, 1)
+        assert store.settings[B1].attention is Attention.UNREACHABLE
+        assert store.settings[B1].attention_since == NOW
+
+    def test_ends_when_a_device_is_back_and_begins_anew(
+        self, run: Run, store: MemoryStore, clock: FakeClock
+    ) -> None:
+        store.seed(business(virtual(left=99999), declared=settings()))
+        run()
+        clock.advance(RULES.attention_grace)
+        run()
+        store.add_real(real("c1", now=clock.now))
+        assert run().report.virtual_only == 0
+        assert store.settings[B1].attention is None
+        assert store.settings[B1].attention_since is None
+        store.remove_real(B1, ConnectionId("c1"))
+        run()
+        clock.advance(RULES.attention_grace)
+        assert run().report.attention_entered == 1
+
+    def test_never_changes_the_version_and_never_creates_settings(
+        self, run: Run, store: MemoryStore
+    ) -> None:
+        store.seed(business(virtual(), declared=settings(version=7)))
+        store.seed(
+            business(virtual(business_id=BusinessId("unknown")), business_id=BusinessId("unknown"))
+        )
+        run()
+        assert store.settings[B1].version == 7
+        assert list(store.settings) == [B1]
+
+    def test_the_scan_only_nominates(
+        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+    ) -> None:
+        late_view = business(virtual(), declared=settings())
+        store.seed(late_view, business(real("c1")))
+        store.scan = lambda segment, segments: iter([late_view])  # type: ignore[method-assign] # late
+        cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
+        report = cleanup.cleanup_all_connections(out_of_time=lambda: False).report
+        assert store.settings[B1].attention is None
+        assert report.active_real == 1
+
+    def test_two_runs_at_once_count_an_episode_once(
+        self, run: Run, store: MemoryStore, clock: FakeClock
+    ) -> None:
+        store.seed(business(virtual(left=99999), declared=settings()))
+        run()
+        clock.advance(RULES.attention_grace)
+        read = store.load(B1)
+        assert store.write_attention(read, Attention.VIRTUAL_ONLY, since=NOW, counted=True)
+        assert not store.write_attention(read, Attention.VIRTUAL_ONLY, since=NOW, counted=True)
+
+
+def test_a_run_out_of_time_stops_and_is_no_census(
+    store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+) -> None:
+    store.seed(*(_one_device(i, seen=0) for i in range(10)))
+    answers = iter([False] * 4 + [True] * 10)
+    cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
+    run = cleanup.cleanup_all_connections(out_of_time=lambda: next(answers))
+    assert not run.complete
+    assert run.report.businesses == 4
+
+
+def test_a_business_that_cannot_be_handled_does_not_stop_the_others(
+    sockets: FakeSockets, clock: FakeClock
+) -> None:
+    class Failing(MemoryStore):
+        def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+            if connection_id == "c1":
+                raise Unavailable("this one")
+            return super().remove_real(business_id, connection_id)
+
+    store = Failing()
+    store.seed(*(_one_device(i, seen=400) for i in range(3)))
+    cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
+    run = cleanup.cleanup_all_connections(out_of_time=lambda: False)
+    assert not run.complete
+    assert run.report.failed == 1
+    assert _stored(store) == {"c1"}
+
+
+def test_one_business_can_be_cleaned_up_by_itself(
+    store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+) -> None:
+    store.seed(
+        business(real("c1", seen=400), virtual(left=-1), declared=settings()),
+        _one_device(2, seen=400),
+    )
+    cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
+    run = cleanup.cleanup_business_connections(B1)
+    assert (run.report.businesses, run.report.gone, run.report.expired) == (1, 1, 1)
+    assert _stored(store) == {"c2"}
+
+
+def test_every_call_to_the_management_api_is_paced(store: MemoryStore, clock: FakeClock) -> None:
+    calls: list[str] = []
+
+    class Recorded(FakeSockets):
+        def probe(self, connection_id: ConnectionId) -> SocketAnswer:
+            calls.append("probe")
+            return super().probe(connection_id)
+
+        def close(self, connection_id: ConnectionId) -> SocketAnswer:
+            calls.append("close")
+            return super().close(connection_id)
+
+    store.seed(business(real("c1", seen=400), real("c2", seen=700)))
+    cleanup = Cleanup(store, Recorded(), RULES, clock, pace=lambda: calls.append("pace"))
+    cleanup.cleanup_all_connections(out_of_time=lambda: False)
+    assert calls == ["pace", "probe", "pace", "close"]
