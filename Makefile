@@ -54,9 +54,9 @@ lock: .venv/.done ## Pin anew what the *.in files ask for
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.14 --python-platform aarch64-manylinux2014 \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' lambdas/requirements.in -o lambdas/requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 \
-		--no-emit-index-url --custom-compile-command 'make lock' requirements.in -o requirements.txt
-	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 \
 		--no-emit-index-url --custom-compile-command 'make lock' requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --constraints requirements-dev.txt \
+		--no-emit-index-url --custom-compile-command 'make lock' requirements.in -o requirements.txt
 
 clean: ## Remove everything that was made here
 	rm -rf .venv node_modules build cdk.out .local .hypothesis .mypy_cache .pytest_cache .ruff_cache

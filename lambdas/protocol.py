@@ -5,7 +5,9 @@ Times are RFC 3339 in UTC, durations are whole seconds. The same status document
 """
 
 from datetime import UTC, datetime
-from typing import Literal, TypedDict
+from typing import Literal
+
+from typing_extensions import TypedDict  # Pydantic wants this one before Python 3.12
 
 from lambdas.domain.availability import AvailabilityOutcome
 from lambdas.domain.cleanup import CleanupRun

@@ -96,3 +96,12 @@ def of_domain(error: DomainError) -> Response[str]:
     )
     headers = {"Retry-After": "1"} if kind is UNAVAILABLE else {}
     return problem(kind, str(error), errors=errors, headers=headers)
+
+
+def proxy_answer(response: Response[str]) -> dict[str, Any]:
+    """A response as API Gateway takes it, for what is refused before any route is looked for."""
+    return {
+        "statusCode": int(response.status_code),
+        "multiValueHeaders": {"Content-Type": [response.content_type]},
+        "body": response.body,
+    }

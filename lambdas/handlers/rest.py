@@ -8,7 +8,6 @@ from urllib.parse import quote, unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
-from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -110,6 +109,10 @@ def get_connections(business_id: BusinessIdPath) -> protocol.ConnectionsDocument
 def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     """Answer one request of API Gateway's proxy integration."""
     logger.append_keys(requestId=event["requestContext"].get("requestId"))
+    size = len((event.get("body") or "").encode())
+    if size > MAX_BODY:
+        detail = f"the body has {size} bytes, and may have {MAX_BODY}"
+        return problems.proxy_answer(problems.problem(problems.PAYLOAD_TOO_LARGE, detail))
     # API Gateway has matched the resource already: match by its path parameters, re-encoded, so
     # that an id with a character that no path may have still reaches the check that names it.
     path = event["resource"]
@@ -129,18 +132,6 @@ def _authorized(operation: Operation, business_id: str) -> tuple[Caller, Busines
     )
     authorize(caller, operation, business)
     return caller, business
-
-
-def _bounded(resolver: APIGatewayRestResolver, next_middleware: NextMiddleware) -> Response[Any]:
-    """Refuse a body that is too large before anything reads it."""
-    size = len((resolver.current_event.body or "").encode())
-    if size > MAX_BODY:
-        detail = f"the body has {size} bytes, and may have {MAX_BODY}"
-        return problems.problem(problems.PAYLOAD_TOO_LARGE, detail)
-    return next_middleware(resolver)
-
-
-app.use(middlewares=[_bounded])
 
 
 @app.exception_handler(DomainError)

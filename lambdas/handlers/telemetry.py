@@ -20,7 +20,7 @@ Event = dict[str, Any]
 
 Handler = Callable[[Event, LambdaContext], dict[str, Any]]
 
-logger: Final = Logger(service="business-connections")
+logger: Final = Logger(service="business-connections", serialize_stacktrace=False)
 
 
 @cache

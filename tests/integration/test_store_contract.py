@@ -13,8 +13,8 @@ from lambdas.domain.model import Attention
 from lambdas.domain.ports import Store
 from lambdas.domain.rules import CLAIM_HOLDS
 from tests.builders import B1, NOW, U1, business, real, settings, virtual
+from tests.dynamodb import create_table
 from tests.fakes import MemoryStore
-from tests.integration.conftest import create_table
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -1,0 +1,173 @@
+"""The WebSocket functions: what they ask of AWS, and what they answer."""
+
+import json
+from typing import Any
+
+import pytest
+
+from lambdas import bootstrap
+from lambdas.handlers import websocket
+from tests.builders import business, real, settings
+from tests.unit.handlers.conftest import Context, Deployed
+
+MEMBER = {"businessId": "b1", "userId": "u1"}
+CONNECTION = "O9oRTfeAoAMCK6g="
+
+
+def event(body: str | None = None, *, authorizer: dict[str, str] | None = None) -> dict[str, Any]:
+    return {
+        "requestContext": {
+            "connectionId": CONNECTION,
+            "requestId": "r1",
+            "authorizer": {"businessId": "b1", "userId": "u1"}
+            if authorizer is None
+            else authorizer,
+        },
+        "body": body,
+    }
+
+
+def _alive(deployed: Deployed) -> None:
+    now = bootstrap.now()
+    deployed.seed(business(real(CONNECTION, now=now), declared=settings()))
+
+
+def test_connect_costs_one_read_and_one_write(deployed: Deployed, context: Context) -> None:
+    assert websocket.on_connect(event(), context) == {"statusCode": 200}
+    assert deployed.operations == ["Query", "PutItem"]
+    (item,) = deployed.items()
+    assert item["pk"] == {"S": "BUSINESS#b1"}
+    assert item["sk"] == {"S": f"CONNECTION#{CONNECTION}"}
+    assert item["isVirtualConnection"] == {"BOOL": False}
+    assert item.keys() == {
+        "pk", "sk", "connectionId", "userId", "isVirtualConnection",
+        "connectedAt", "lastSeenAt", "ttl",
+    }  # fmt: skip
+
+
+def test_connect_beyond_the_cap_is_refused_with_429(deployed: Deployed, context: Context) -> None:
+    now = bootstrap.now()
+    deployed.seed(business(real("c1", now=now), real("c2", now=now)))
+    assert websocket.on_connect(event(), context)["statusCode"] == 429
+    assert deployed.operations == ["Query"]
+
+
+def test_disconnect_costs_one_write(deployed: Deployed, context: Context) -> None:
+    _alive(deployed)
+    assert websocket.on_disconnect(event(), context) == {"statusCode": 200}
+    assert deployed.operations == ["DeleteItem"]
+    assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
+
+
+def test_disconnect_without_context_asks_the_index(deployed: Deployed, context: Context) -> None:
+    _alive(deployed)
+    websocket.on_disconnect(event(authorizer={}), context)
+    assert deployed.operations == ["Query", "DeleteItem"]
+    assert deployed.calls[0][1]["IndexName"] == "ConnectionIndex"
+    assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
+
+
+def test_ping_costs_one_write_and_is_answered(deployed: Deployed, context: Context) -> None:
+    _alive(deployed)
+    reply = websocket.on_ping(event('{"action":"ping","id":"1"}'), context)
+    assert deployed.operations == ["UpdateItem"]
+    pong = json.loads(reply["body"])
+    assert pong.keys() == {"type", "id", "serverTime", "reconnectAfter"}
+    assert (pong["type"], pong["id"]) == ("pong", "1")
+    assert 0 < pong["reconnectAfter"] < 7200
+
+
+def test_status_is_the_rest_document(deployed: Deployed, context: Context) -> None:
+    _alive(deployed)
+    reply = websocket.on_status(event('{"action":"status","id":"2"}'), context)
+    assert deployed.operations == ["UpdateItem", "Query"]
+    message = json.loads(reply["body"])
+    assert (message["type"], message["id"]) == ("status", "2")
+    assert message["status"]["overallStatus"] == "ONLINE"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "names"),
+    [
+        (None, "bad_request", "JSON"),
+        ("", "bad_request", "JSON"),
+        ("no json", "bad_request", "JSON"),
+        ("[" * 100_000, "bad_request", "JSON"),
+        ("[1]", "bad_request", "object"),
+        ('"ping"', "bad_request", "object"),
+        ("{}", "bad_request", "action"),
+        ('{"action":7}', "bad_request", "action"),
+        ('{"action":"dance"}', "unknown_action", "ping, status"),
+        ('{"action":"PING"}', "unknown_action", "ping, status"),
+    ],
+)
+def test_what_no_route_takes_is_explained_and_the_socket_stays_open(
+    deployed: Deployed, context: Context, body: str | None, code: str, names: str
+) -> None:
+    _alive(deployed)
+    error = json.loads(websocket.on_default(event(body), context)["body"])
+    assert (error["type"], error["code"]) == ("error", code)
+    assert names in error["detail"]
+    assert deployed.operations == ["UpdateItem"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({"id": 7}, "id: must be a string"),
+        ({"id": "x" * 129}, "128"),
+        ({"id": None, "extra": 1}, "'extra'"),
+        ({"businessId": "b2"}, "'businessId'"),
+    ],
+)
+@pytest.mark.parametrize("action", ["ping", "status"])
+def test_a_message_with_a_wrong_field_is_explained(
+    deployed: Deployed, context: Context, action: str, fields: dict[str, Any], names: str
+) -> None:
+    _alive(deployed)
+    body = json.dumps({"action": action, **fields})
+    route = {"ping": websocket.on_ping, "status": websocket.on_status}[action]
+    error = json.loads(route(event(body), context)["body"])
+    assert (error["type"], error["code"]) == ("error", "bad_request")
+    assert names in error["detail"]
+
+
+@pytest.mark.parametrize("route", ["on_ping", "on_status", "on_default"])
+def test_a_socket_without_an_item_is_told_so_and_closed(
+    deployed: Deployed, context: Context, route: str
+) -> None:
+    body = json.dumps({"action": route.removeprefix("on_"), "id": "7"})
+    assert getattr(websocket, route)(event(body), context) == {"statusCode": 200}
+    assert deployed.operations == ["UpdateItem", "PostToConnection", "DeleteConnection"]
+    told = json.loads(deployed.calls[1][1]["Data"])
+    assert (told["type"], told["code"], told["id"]) == ("error", "not_registered", "7")
+    assert deployed.items() == []
+
+
+def test_no_log_line_holds_a_token(
+    deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = "eyJhbGciOi.secret.token"
+    with_token = {**event(), "headers": {"Authorization": f"Bearer {secret}"}}
+    websocket.on_connect(with_token, context)
+    websocket.on_disconnect(with_token, context)
+    output = capsys.readouterr().out
+    assert "connected" in output
+    assert secret not in output
+
+
+def test_log_lines_say_which_business_and_connection(
+    deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    websocket.on_connect(event(), context)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (line,) = [line for line in lines if line.get("message") == "connected"]
+    assert line["businessId"] == "b1"
+    assert line["connectionId"] == CONNECTION
+    assert line["function_request_id"] == "request-1"
+    (metric,) = [line for line in lines if "_aws" in line]
+    (directive,) = metric["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == "BusinessConnections"
+    assert directive["Dimensions"] == [["environment"]]
+    assert directive["Metrics"] == [{"Name": "Connected", "Unit": "Count"}]
+    assert metric["environment"] == "test"
