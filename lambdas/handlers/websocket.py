@@ -145,9 +145,10 @@ def _message(event: Event) -> _Message:
     ):
         problem = f"id: must be a string of at most {_MESSAGE_ID_MAX} characters"
         return _Message(None, action, problem)
-    unknown = sorted(body.keys() - {"action", "id"})
-    problem = f"unknown field {unknown[0]!r}: only action and id are taken" if unknown else None
-    return _Message(message_id, action, problem)
+    if unknown := ", ".join(sorted(body.keys() - {"action", "id"})):
+        problem = f"only the fields action and id are taken, not: {unknown}"
+        return _Message(message_id, action, problem)
+    return _Message(message_id, action, None)
 
 
 def _heard_from(socket: _Socket, message: _Message) -> RealConnection | None:

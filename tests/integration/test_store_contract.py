@@ -173,8 +173,9 @@ class TestExpiry:
 class TestAttention:
     def test_is_set_changed_and_cleared_without_a_new_version(self, store: Store) -> None:
         store.write_availability(business(), settings())
-        marks = {"since": NOW, "counted": False}
-        assert store.write_attention(store.load(B1), Attention.VIRTUAL_ONLY, **marks)
+        assert store.write_attention(
+            store.load(B1), Attention.VIRTUAL_ONLY, since=NOW, counted=False
+        )
         assert store.load(B1).settings == settings(
             attention=Attention.VIRTUAL_ONLY, attention_since=NOW
         )
@@ -182,7 +183,7 @@ class TestAttention:
         assert store.load(B1).settings == settings(
             attention=Attention.UNREACHABLE, attention_since=NOW, attention_counted=True
         )
-        assert store.write_attention(store.load(B1), None, **marks)
+        assert store.write_attention(store.load(B1), None, since=NOW, counted=False)
         assert store.load(B1).settings == settings()
 
     def test_gives_way_to_what_was_written_since(self, store: Store) -> None:
@@ -194,9 +195,9 @@ class TestAttention:
 
     def test_is_counted_once_by_two_that_read_the_same(self, store: Store) -> None:
         store.write_availability(business(), settings())
-        for read in (store.load(B1),):
-            assert store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=False)
-            assert not store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=False)
+        read = store.load(B1)
+        assert store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=False)
+        assert not store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=False)
         read = store.load(B1)
         assert store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=True)
         assert not store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=True)

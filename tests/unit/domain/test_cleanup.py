@@ -34,8 +34,10 @@ def clock() -> FakeClock:
 def run(store: MemoryStore, sockets: FakeSockets, clock: FakeClock) -> Run:
     cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
 
-    def run(**options: bool) -> CleanupRun:
-        return cleanup.cleanup_all_connections(out_of_time=lambda: False, **options)
+    def run(*, dry_run: bool = False, force: bool = False) -> CleanupRun:
+        return cleanup.cleanup_all_connections(
+            out_of_time=lambda: False, dry_run=dry_run, force=force
+        )
 
     return run
 

@@ -29,7 +29,7 @@ from tests.builders import NOW, RULES, business, real, settings, virtual
 def test_the_table_of_overall_statuses(
     accepting: bool | None, reals: int, virtuals: int, expected: str, online: bool | None
 ) -> None:
-    connections = [
+    connections: list[RealConnection | VirtualConnection] = [
         *(real(f"c{i}") for i in range(reals)),
         *(virtual(f"u{i}") for i in range(virtuals)),
     ]
@@ -141,7 +141,7 @@ def test_online_means_accepting_and_reachable_and_nothing_else(found: Business) 
 def test_the_judgement_does_not_depend_on_the_order_of_the_items(
     found: Business, random: Random
 ) -> None:
-    shuffled = [*found.real, *found.virtual]
+    shuffled: list[RealConnection | VirtualConnection] = [*found.real, *found.virtual]
     random.shuffle(shuffled)
     again = business(*shuffled, declared=found.settings)
     assert judge(again, NOW, RULES) == judge(found, NOW, RULES)

@@ -1,12 +1,14 @@
 """A function's environment in this process: its variables, and a table in `moto`."""
 
-import sys
+import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
 import pytest
+from aws_lambda_powertools.utilities.typing import LambdaContext
 from moto import mock_aws
 
 from lambdas import bootstrap
@@ -44,17 +46,16 @@ Calls = list[tuple[str, dict[str, Any]]]
 """What was asked of AWS: operations and their parameters."""
 
 
-@dataclass
-class Context:
+class Context(LambdaContext):
     """As much of a Lambda context as the handlers use."""
 
-    function_name: str = "test"
-    memory_limit_in_mb: int = 256
-    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:test"
-    aws_request_id: str = "request-1"
-    milliseconds_left: int = 300_000
+    _function_name = "test"
+    _memory_limit_in_mb = 256
+    _invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:test"
+    _aws_request_id = "request-1"
+    milliseconds_left = 300_000
 
-    def get_remaining_time_in_millis(self) -> int:
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # static over there
         return self.milliseconds_left
 
 
@@ -66,6 +67,12 @@ class Deployed:
     client: Any
     table_name: str
     calls: Calls
+    log: io.StringIO
+
+    @property
+    def log_lines(self) -> list[dict[str, Any]]:
+        """What was logged, as the JSON documents that it is."""
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
 
     @property
     def operations(self) -> list[str]:
@@ -120,10 +127,10 @@ def deployed(
     monkeypatch: pytest.MonkeyPatch,
     recording: tuple[boto3.Session, Calls],
     unrecorded: Any,
-    capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Deployed]:
-    """A function with an empty table. Its log goes where `capsys` sees it."""
-    monkeypatch.setattr(logger.registered_handler, "stream", sys.stdout)
+    """A function with an empty table."""
+    log = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", log)
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
     with mock_aws():
@@ -132,6 +139,6 @@ def deployed(
         session, calls = recording
         calls.clear()
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
-        yield Deployed(Table(unrecorded, table_name), unrecorded, table_name, calls)
+        yield Deployed(Table(unrecorded, table_name), unrecorded, table_name, calls, log)
     for part in _PARTS:
         part.cache_clear()

@@ -7,6 +7,7 @@ import pytest
 
 from lambdas import bootstrap
 from lambdas.domain.errors import Unavailable
+from lambdas.domain.identifiers import BusinessId
 from lambdas.handlers import rest
 from tests.builders import business, real, settings, virtual
 from tests.unit.handlers.conftest import Context, Deployed
@@ -169,7 +170,7 @@ def test_what_no_business_id_is_gets_400_everywhere(
 def test_a_percent_encoded_business_id_is_that_business(
     deployed: Deployed, context: Context
 ) -> None:
-    deployed.seed(business(declared=settings(), business_id="a@b"))
+    deployed.seed(business(declared=settings(), business_id=BusinessId("a@b")))
     status, body = _call(context, "GET", STATUS, business_id="a%40b", businesses=("a@b",))
     assert (status, body["businessId"], body["overallStatus"]) == (200, "a@b", "UNREACHABLE")
 
@@ -250,7 +251,6 @@ def test_a_defect_gets_500_and_its_text_goes_to_the_log_alone(
     deployed: Deployed,
     context: Context,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the secret inside")
@@ -260,4 +260,4 @@ def test_a_defect_gets_500_and_its_text_goes_to_the_log_alone(
     assert answer["statusCode"] == 500
     assert "secret" not in answer["body"]
     assert _content_type(answer) == "application/problem+json"
-    assert "the secret inside" in capsys.readouterr().out
+    assert "the secret inside" in deployed.log_lines[-1]["exception"]

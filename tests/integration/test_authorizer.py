@@ -1,0 +1,310 @@
+"""The authorizer, with real signatures and an issuer that serves its keys over HTTP."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from lambdas import bootstrap
+from lambdas.domain.errors import Unavailable
+from lambdas.handlers.authorizer import handler
+from tests.unit.handlers.conftest import Context
+
+ISSUER = "https://issuer.example"
+REST_ARN = "arn:aws:execute-api:us-east-1:123456789012:rest1/dev/GET/businesses/b1/status"
+SOCKET_ARN = "arn:aws:execute-api:us-east-1:123456789012:ws1/dev/$connect"
+
+Answer = dict[str, Any]
+
+
+@dataclass
+class Issuer:
+    """An OpenID provider, as far as its keys go."""
+
+    url: str
+    server: ThreadingHTTPServer
+    keys: dict[str, Any] = field(default_factory=dict)
+    fetches: int = 0
+    failing: bool = False
+
+    def add_key(self, kid: str, algorithm: str) -> None:
+        self.keys[kid] = (
+            rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            if algorithm == "RS256"
+            else ec.generate_private_key(ec.SECP256R1())
+        )
+
+    def jwks(self) -> dict[str, Any]:
+        def public(kid: str, key: Any) -> dict[str, Any]:
+            encode = RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else ECAlgorithm
+            return {**encode.to_jwk(key.public_key(), as_dict=True), "kid": kid, "use": "sig"}
+
+        return {"keys": [public(kid, key) for kid, key in self.keys.items()]}
+
+    def token(self, *, kid: str = "rsa", algorithm: str = "RS256", **claims: Any) -> str:
+        whole = {
+            "iss": ISSUER,
+            "aud": "orders",
+            "sub": "u1",
+            "exp": int(time.time()) + 300,
+            "businesses": ["b1"],
+            **claims,
+        }
+        present = {name: value for name, value in whole.items() if value is not None}
+        return jwt.encode(present, self.keys[kid], algorithm=algorithm, headers={"kid": kid})
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[Issuer]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found.fetches += 1
+            self.send_response(503 if found.failing else 200)
+            self.end_headers()
+            self.wfile.write(json.dumps(found.jwks()).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found = Issuer(f"http://127.0.0.1:{server.server_port}/jwks.json", server)
+    found.add_key("rsa", "RS256")
+    found.add_key("ec", "ES256")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield found
+    server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _deployed(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in {
+        "ENVIRONMENT": "test",
+        "OIDC_ISSUER": ISSUER,
+        "OIDC_AUDIENCE": "orders",
+        "OIDC_JWKS_URL": issuer.url,
+        "OIDC_USER_CLAIM": "sub",
+        "OIDC_BUSINESSES_CLAIM": "businesses",
+        "OIDC_ROLES_CLAIM": "roles",
+        "OIDC_BUSINESS_PREFIX": "",
+    }.items():
+        monkeypatch.setenv(name, value)
+    issuer.failing = False
+    issuer.fetches = 0
+    bootstrap.token_verifier.cache_clear()
+    yield
+    bootstrap.token_verifier.cache_clear()
+
+
+def _request(token: str, *, scheme: str = "Bearer ") -> Answer:
+    event = {
+        "type": "REQUEST",
+        "methodArn": REST_ARN,
+        "httpMethod": "GET",
+        "multiValueHeaders": {"authorization": [scheme + token]},
+        "requestContext": {"requestId": "r1"},
+    }
+    return handler(event, Context())
+
+
+def _handshake(
+    token: str | None,
+    query: dict[str, list[str]] | None = None,
+    *,
+    headers: dict[str, list[str]] | None = None,
+) -> Answer:
+    event = {
+        "type": "REQUEST",
+        "methodArn": SOCKET_ARN,
+        "multiValueHeaders": headers or ({"Authorization": [f"Bearer {token}"]} if token else {}),
+        "multiValueQueryStringParameters": {"businessId": ["b1"]} if query is None else query,
+        "requestContext": {"eventType": "CONNECT", "requestId": "r1"},
+    }
+    return handler(event, Context())
+
+
+def _effect(answer: Answer) -> str:
+    (statement,) = answer["policyDocument"]["Statement"]
+    return str(statement["Effect"])
+
+
+@pytest.mark.parametrize(("kid", "algorithm"), [("rsa", "RS256"), ("ec", "ES256")])
+def test_a_good_token_opens_the_whole_rest_api_for_its_caller(
+    issuer: Issuer, kid: str, algorithm: str
+) -> None:
+    token = issuer.token(
+        kid=kid,
+        algorithm=algorithm,
+        businesses=["b2", "b1", "no#business", 7],
+        roles=["operator", "unheard-of"],
+    )
+    answer = _request(token)
+    (statement,) = answer["policyDocument"]["Statement"]
+    assert statement["Effect"] == "Allow"
+    assert statement["Resource"] == "arn:aws:execute-api:us-east-1:123456789012:rest1/dev/*"
+    assert answer["principalId"] == "u1"
+    assert answer["context"] == {
+        "userId": "u1",
+        "businesses": '["b1", "b2"]',
+        "roles": '["operator"]',
+    }
+
+
+def test_a_handshake_is_for_one_business_of_the_token(issuer: Issuer) -> None:
+    token = issuer.token()
+    answer = _handshake(token)
+    assert _effect(answer) == "Allow"
+    assert answer["context"] == {"businessId": "b1", "userId": "u1"}
+    assert _effect(_handshake(token, {"businessId": ["b2"]})) == "Deny"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        pytest.param({"exp": 1}, id="expired"),
+        pytest.param({"exp": None}, id="without end"),
+        pytest.param({"nbf": 9_999_999_999}, id="not yet valid"),
+        pytest.param({"iss": "https://else.example"}, id="another issuer"),
+        pytest.param({"iss": None}, id="no issuer"),
+        pytest.param({"aud": "other"}, id="another audience"),
+        pytest.param({"aud": None}, id="no audience"),
+        pytest.param({"aud": None, "client_id": "other"}, id="another client"),
+        pytest.param({"token_use": "id"}, id="an ID token"),
+        pytest.param({"sub": None}, id="no user"),
+        pytest.param({"sub": ""}, id="an empty user"),
+    ],
+)
+def test_a_token_that_is_not_right_is_refused_by_both_apis(
+    issuer: Issuer, claims: dict[str, Any]
+) -> None:
+    token = issuer.token(**claims)
+    assert _effect(_request(token)) == "Deny"
+    assert _effect(_handshake(token)) == "Deny"
+
+
+def test_the_client_id_stands_for_the_audience_where_the_issuer_writes_that(
+    issuer: Issuer,
+) -> None:
+    token = issuer.token(aud=None, client_id="orders", token_use="access")
+    assert _effect(_request(token)) == "Allow"
+
+
+def _forged(issuer: Issuer) -> str:
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    claims = jwt.decode(issuer.token(), options={"verify_signature": False})
+    return jwt.encode(claims, stranger, algorithm="RS256", headers={"kid": "rsa"})
+
+
+def _unsigned(issuer: Issuer) -> str:
+    claims = jwt.decode(issuer.token(), options={"verify_signature": False})
+    return jwt.encode(claims, None, algorithm="none", headers={"kid": "rsa"})
+
+
+def _signed_with_a_shared_secret(issuer: Issuer) -> str:
+    claims = jwt.decode(issuer.token(), options={"verify_signature": False})
+    secret = issuer.jwks()["keys"][0]["n"]
+    return jwt.encode(claims, secret, algorithm="HS256", headers={"kid": "rsa"})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        _forged,
+        _unsigned,
+        _signed_with_a_shared_secret,
+        lambda issuer: issuer.token()[:-4] + "AAAA",
+        lambda issuer: "no.token.at-all",
+        lambda issuer: "",
+    ],
+)
+def test_a_token_that_the_issuer_did_not_sign_is_refused(
+    issuer: Issuer, make: Callable[[Issuer], str]
+) -> None:
+    token = make(issuer)
+    assert _effect(_request(token)) == "Deny"
+    assert _effect(_handshake(token)) == "Deny"
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ({}, None),
+        ({"businessId": ["b1", "b1"]}, None),
+        ({"businessId": ["b1"], "ticket": ["t"]}, None),
+        ({"businessId": ["b#1"]}, None),
+        ({"business": ["b1"]}, None),
+        ({"businessId": ["b1"]}, {}),
+        ({"businessId": ["b1"]}, {"Authorization": ["Basic dTpw"]}),
+        ({"businessId": ["b1"]}, {"Authorization": ["TOKEN"]}),
+        ({"businessId": ["b1"]}, {"Authorization": ["Bearer TOKEN", "Bearer TOKEN"]}),
+    ],
+)
+def test_a_handshake_that_is_not_clear_is_refused(
+    issuer: Issuer, query: dict[str, list[str]], headers: dict[str, list[str]] | None
+) -> None:
+    token = issuer.token()
+    whole = None if headers is None else {
+        name: [value.replace("TOKEN", token) for value in values]
+        for name, values in headers.items()
+    }  # fmt: skip
+    answer = _handshake(None if whole == {} else token, query, headers=whole)
+    assert _effect(answer) == "Deny"
+    assert answer["context"] == {}
+
+
+def test_the_keys_are_fetched_once_and_again_for_a_new_key(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lambdas.adapters.tokens._JWKS_COOLDOWN", 0)
+    for _ in range(3):
+        assert _effect(_request(issuer.token())) == "Allow"
+    assert issuer.fetches == 1
+    issuer.add_key("rotated", "RS256")
+    assert _effect(_request(issuer.token(kid="rotated"))) == "Allow"
+    assert issuer.fetches == 2
+
+
+def test_strangers_cannot_make_the_issuer_be_asked_again_and_again(issuer: Issuer) -> None:
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    for number in range(5):
+        headers = {"kid": f"unknown-{number}"}
+        token = jwt.encode({"iss": ISSUER}, stranger, algorithm="RS256", headers=headers)
+        assert _effect(_request(token)) == "Deny"
+    assert issuer.fetches == 1
+
+
+def test_an_issuer_that_cannot_be_reached_is_an_error_and_neither_yes_nor_no(
+    issuer: Issuer,
+) -> None:
+    token = issuer.token()
+    issuer.failing = True
+    with pytest.raises(Unavailable):
+        _request(token)
+    with pytest.raises(Unavailable):
+        _handshake(token)
+    issuer.failing = False
+    assert _effect(_request(token)) == "Allow"
+
+
+def test_cognito_groups_name_businesses_and_roles(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OIDC_USER_CLAIM", "username")
+    monkeypatch.setenv("OIDC_BUSINESSES_CLAIM", "cognito:groups")
+    monkeypatch.setenv("OIDC_ROLES_CLAIM", "cognito:groups")
+    monkeypatch.setenv("OIDC_BUSINESS_PREFIX", "business:")
+    groups = ["business:b1", "operator", "business:", "b2"]
+    claims = {"client_id": "orders", "username": "ada", "cognito:groups": groups}
+    token = issuer.token(aud=None, token_use="access", **claims)
+    assert _request(token)["context"] == {
+        "userId": "ada",
+        "businesses": '["b1"]',
+        "roles": '["operator"]',
+    }

@@ -1,0 +1,123 @@
+"""How the adapters translate what the SDK raises."""
+
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.stub import Stubber
+
+from lambdas.adapters.sockets import ManagementApi
+from lambdas.adapters.table import Table
+from lambdas.domain.errors import Conflict, Unavailable
+from lambdas.domain.identifiers import ConnectionId
+from lambdas.domain.messages import AvailabilityChanged
+from lambdas.domain.ports import SocketAnswer
+from tests.builders import B1, NOW, business, settings
+
+C1 = ConnectionId("c1")
+CREDENTIALS = {
+    "region_name": "us-east-1",
+    "aws_access_key_id": "test",
+    "aws_secret_access_key": "test",
+}
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Any:
+    return boto3.Session(**CREDENTIALS).client("dynamodb")
+
+
+@pytest.fixture(scope="module")
+def management() -> Any:
+    return boto3.Session(**CREDENTIALS).client(
+        "apigatewaymanagementapi", endpoint_url="https://api.example/test"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [
+        ("ProvisionedThroughputExceededException", 400, Unavailable),
+        ("ThrottlingException", 400, Unavailable),
+        ("RequestLimitExceeded", 400, Unavailable),
+        ("InternalServerError", 500, Unavailable),
+        ("ServiceUnavailable", 503, Unavailable),
+        ("AccessDeniedException", 400, ClientError),
+        ("ResourceNotFoundException", 400, ClientError),
+        ("ValidationException", 400, ClientError),
+    ],
+)
+def test_a_table_that_is_out_of_breath_is_unavailable_and_our_own_mistakes_stay_visible(
+    dynamodb: Any, code: str, status: int, expected: type[Exception]
+) -> None:
+    with Stubber(dynamodb) as stub:
+        stub.add_client_error("query", code, http_status_code=status)
+        with pytest.raises(expected):
+            Table(dynamodb, "table").load(B1)
+
+
+def test_a_table_that_cannot_be_reached_is_unavailable(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="https://dynamodb")
+
+    monkeypatch.setattr(dynamodb, "query", fail)
+    with pytest.raises(Unavailable):
+        Table(dynamodb, "table").load(B1)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "expected"),
+    [
+        (["ConditionalCheckFailed", "None"], Conflict),
+        (["None", "TransactionConflict"], Conflict),
+        (["ThrottlingError", "None"], Unavailable),
+        (["ProvisionedThroughputExceeded"], Unavailable),
+        (["ValidationError"], ClientError),
+    ],
+)
+def test_why_a_transaction_was_cancelled_decides(
+    dynamodb: Any, reasons: list[str], expected: type[Exception]
+) -> None:
+    with Stubber(dynamodb) as stub:
+        stub.add_client_error(
+            "transact_write_items",
+            "TransactionCanceledException",
+            modeled_fields={"CancellationReasons": [{"Code": reason} for reason in reasons]},
+        )
+        with pytest.raises(expected):
+            Table(dynamodb, "table").write_availability(business(), settings())
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "expected"),
+    [
+        ("GoneException", 410, SocketAnswer.GONE),
+        ("ForbiddenException", 403, SocketAnswer.UNKNOWN),
+        ("LimitExceededException", 429, SocketAnswer.UNKNOWN),
+        ("InternalServerError", 500, SocketAnswer.UNKNOWN),
+        ("NotFoundException", 404, SocketAnswer.UNKNOWN),
+    ],
+)
+def test_only_410_means_that_a_socket_is_gone(
+    management: Any, code: str, status: int, expected: SocketAnswer
+) -> None:
+    sockets = ManagementApi(management)
+    with Stubber(management) as stub:
+        for operation in ("get_connection", "post_to_connection", "delete_connection"):
+            stub.add_client_error(operation, code, http_status_code=status)
+        assert sockets.probe(C1) is expected
+        assert sockets.post(C1, AvailabilityChanged(B1, available=False, at=NOW)) is expected
+        assert sockets.close(C1) is expected
+
+
+def test_a_management_api_that_cannot_be_reached_tells_nothing(
+    management: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise EndpointConnectionError(endpoint_url="https://api")
+
+    monkeypatch.setattr(management, "get_connection", fail)
+    assert ManagementApi(management).probe(C1) is SocketAnswer.UNKNOWN
