@@ -204,7 +204,7 @@ def _forged(issuer: Issuer) -> str:
 
 def _unsigned(issuer: Issuer) -> str:
     claims = jwt.decode(issuer.token(), options={"verify_signature": False})
-    return jwt.encode(claims, None, algorithm="none", headers={"kid": "rsa"})
+    return jwt.encode(claims, "", algorithm="none", headers={"kid": "rsa"})
 
 
 def _signed_with_a_shared_secret(issuer: Issuer) -> str:
@@ -301,7 +301,7 @@ def test_cognito_groups_name_businesses_and_roles(
     monkeypatch.setenv("OIDC_ROLES_CLAIM", "cognito:groups")
     monkeypatch.setenv("OIDC_BUSINESS_PREFIX", "business:")
     groups = ["business:b1", "operator", "business:", "b2"]
-    claims = {"client_id": "orders", "username": "ada", "cognito:groups": groups}
+    claims: dict[str, Any] = {"client_id": "orders", "username": "ada", "cognito:groups": groups}
     token = issuer.token(aud=None, token_use="access", **claims)
     assert _request(token)["context"] == {
         "userId": "ada",

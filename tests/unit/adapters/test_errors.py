@@ -16,23 +16,19 @@ from lambdas.domain.ports import SocketAnswer
 from tests.builders import B1, NOW, business, settings
 
 C1 = ConnectionId("c1")
-CREDENTIALS = {
-    "region_name": "us-east-1",
-    "aws_access_key_id": "test",
-    "aws_secret_access_key": "test",
-}
+SESSION = boto3.Session(
+    region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
+)
 
 
 @pytest.fixture(scope="module")
 def dynamodb() -> Any:
-    return boto3.Session(**CREDENTIALS).client("dynamodb")
+    return SESSION.client("dynamodb")
 
 
 @pytest.fixture(scope="module")
 def management() -> Any:
-    return boto3.Session(**CREDENTIALS).client(
-        "apigatewaymanagementapi", endpoint_url="https://api.example/test"
-    )
+    return SESSION.client("apigatewaymanagementapi", endpoint_url="https://api.example/test")
 
 
 @pytest.mark.parametrize(
