@@ -1,0 +1,39 @@
+"""What must outlive every deployment."""
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from infra.data.identity_provider import IdentityProvider
+from infra.data.table import ConnectionsTable
+from infra.environments import Environment
+
+
+class DataStack(cdk.Stack):
+    """The table, and the user pool where the environment names no issuer of its own."""
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, stack_name: str, environment: Environment
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            stack_name=stack_name,
+            description=f"Business connections, {environment.name}: data",
+            termination_protection=environment.keep_data,
+        )
+        self.table = ConnectionsTable(self, "Connections", keep=environment.keep_data).table
+        # Nobody can take the table away from under the service.
+        cdk.CrossStackReferences.of(self.table).produce(cdk.ReferenceStrength.STRONG)
+        cdk.CfnOutput(self, "TableName", value=self.table.table_name)
+
+        if environment.oidc is not None:
+            self.oidc = environment.oidc
+            return
+        provider = IdentityProvider(
+            self, "Identity", keep=environment.keep_data, endpoints=environment.endpoints
+        )
+        self.oidc = provider.oidc
+        for resource in (provider.pool, provider.client):
+            cdk.CrossStackReferences.of(resource).produce(cdk.ReferenceStrength.STRONG)
+        cdk.CfnOutput(self, "UserPoolId", value=provider.pool.user_pool_id)
+        cdk.CfnOutput(self, "UserPoolClientId", value=provider.client.user_pool_client_id)

@@ -1,0 +1,51 @@
+"""The table that holds everything this service knows."""
+
+from typing import Final
+
+import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
+from constructs import Construct
+
+CONNECTION_INDEX: Final = "ConnectionIndex"
+"""Finds the business of a connection id. Only items of real connections are in it."""
+
+ATTENTION_INDEX: Final = "AttentionIndex"
+"""Lists the businesses that need attention right now, the longest first. Nothing else is in it."""
+
+
+class ConnectionsTable(Construct):
+    """One item collection per business: its settings, its real and its virtual connections.
+
+    With `keep`, the table can neither be deleted nor go away with its stack.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, keep: bool) -> None:
+        super().__init__(scope, construct_id)
+        self.table = dynamodb.Table(
+            self,
+            "Table",
+            partition_key=_string("pk"),
+            sort_key=_string("sk"),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            time_to_live_attribute="ttl",
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=keep,
+            removal_policy=cdk.RemovalPolicy.RETAIN if keep else cdk.RemovalPolicy.DESTROY,
+        )
+        self.table.add_global_secondary_index(
+            index_name=CONNECTION_INDEX,
+            partition_key=_string("connectionId"),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
+        self.table.add_global_secondary_index(
+            index_name=ATTENTION_INDEX,
+            partition_key=_string("attention"),
+            sort_key=dynamodb.Attribute(name="attentionSince", type=dynamodb.AttributeType.NUMBER),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
+
+
+def _string(name: str) -> dynamodb.Attribute:
+    return dynamodb.Attribute(name=name, type=dynamodb.AttributeType.STRING)

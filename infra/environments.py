@@ -1,0 +1,191 @@
+"""The environments that this application is deployed to. The one file that a team edits.
+
+Durations are seconds unless a field says otherwise.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from aws_cdk.aws_logs import RetentionDays
+
+DAY: Final = 86_400
+HOUR: Final = 3_600
+
+
+@dataclass(frozen=True)
+class Oidc:
+    """The issuer whose access tokens are accepted, and the claims that say who somebody is.
+
+    `business_prefix` is what precedes a business id in the businesses claim, for issuers that put
+    businesses and roles into one list of groups.
+    """
+
+    issuer: str
+    audience: str
+    jwks_url: str
+    user_claim: str = "sub"
+    businesses_claim: str = "businesses"
+    roles_claim: str = "roles"
+    business_prefix: str = ""
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the APIs and the user pool's keys are reached, as patterns.
+
+    Known placeholders: `{api_id}`, `{region}` and `{stage}`; `{pool_id}` and `{region}` in `jwks`.
+    """
+
+    rest: str = "https://{api_id}.execute-api.{region}.amazonaws.com/{stage}"
+    websocket: str = "wss://{api_id}.execute-api.{region}.amazonaws.com/{stage}"
+    websocket_management: str = "https://{api_id}.execute-api.{region}.amazonaws.com/{stage}"
+    jwks: str = "https://cognito-idp.{region}.amazonaws.com/{pool_id}/.well-known/jwks.json"
+
+    @classmethod
+    def on_one_host(cls, url: str) -> "Endpoints":
+        """Return the endpoints of an AWS emulator that serves everything at `url`."""
+        host = url.removeprefix("http://")
+        return cls(
+            rest=f"http://{host}/_aws/execute-api/{{api_id}}/{{stage}}",
+            websocket=f"ws://{host}/_aws/execute-api/{{api_id}}/{{stage}}",
+            websocket_management=f"http://{host}/_aws/execute-api/{{api_id}}/{{stage}}",
+            jwks=f"http://{host}/{{pool_id}}/.well-known/jwks.json",
+        )
+
+
+@dataclass(frozen=True)
+class Throttle:
+    """What one API's stage lets through: requests per second, and how many at once.
+
+    All APIs of an account and region share 10,000 per second and a burst of 5,000 by default.
+    """
+
+    rate: int
+    burst: int
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One deployment of the whole system. Raises ValueError, naming the field that cannot work."""
+
+    name: str
+    """Names the CDK stage, the stacks, and the dimension of the metrics."""
+    account: str | None = None
+    """Without one, the account of the current credentials."""
+    region: str | None = None
+    """Without one, the region of the current credentials."""
+
+    keep_data: bool = True
+    """Whether the table, the users and the logs outlive their stack."""
+    log_retention: RetentionDays = RetentionDays.ONE_MONTH
+    log_level: str = "INFO"
+
+    oidc: Oidc | None = None
+    """Without one, the data stack brings a Cognito user pool."""
+
+    ping_interval: int = 300
+    """Clients send a ping at least this often. Each ping costs: this is the dial of the bill."""
+    ping_grace: int = 60
+    """A real connection stays active for two ping intervals and this grace."""
+    virtual_lease: int = 12 * HOUR
+    """How long a virtual connection holds without being renewed."""
+    max_real_connections: int = 50
+    """Real connections of one business; one more is refused."""
+    attention_grace: int = 300
+    """How long a business may be without a real connection before somebody is told."""
+
+    cleanup_interval: int = 5
+    """Minutes between two cleanup runs."""
+
+    virtual_only_threshold: int = 1
+    """The number of businesses without a real connection that pages ..."""
+    virtual_only_datapoints: int = 2
+    """... when as many census counts as this reach it ..."""
+    virtual_only_periods: int = 3
+    """... out of this many in a row."""
+    on_call_emails: tuple[str, ...] = ()
+    """Subscribed to the on-call topic. Each address has to confirm once."""
+
+    rest_throttle: Throttle = Throttle(rate=1_000, burst=2_000)
+    websocket_throttle: Throttle = Throttle(rate=4_000, burst=4_000)
+
+    endpoints: Endpoints = field(default_factory=Endpoints)
+    route_responses: bool = True
+    """Whether the WebSocket routes declare the response that API Gateway needs to answer."""
+    dependencies_in_bundle: bool = True
+    """Whether the functions bring their dependencies, or find them where they run."""
+
+    def __post_init__(self) -> None:
+        self._require_match("name", self.name, r"[a-z][a-z0-9-]{0,15}")
+        self._require_match("account", self.account, r"\d{12}")
+        self._require_match("region", self.region, r"[a-z]{2}(-[a-z]+)+-\d")
+        self._require_match("log_level", self.log_level, r"DEBUG|INFO|WARNING|ERROR")
+        # API Gateway closes a socket that is silent for 10 minutes.
+        self._require_between("ping_interval", self.ping_interval, 5, 540)
+        self._require_between("ping_grace", self.ping_grace, 0, 600)
+        self._require_between("virtual_lease", self.virtual_lease, 60, 30 * DAY)
+        self._require_between("max_real_connections", self.max_real_connections, 1, 500)
+        self._require_between("attention_grace", self.attention_grace, 0, DAY)
+        # An alarm looks back over at most one day: its periods are multiples of this interval.
+        self._require_between("cleanup_interval", self.cleanup_interval, 1, 60)
+        self._require_between("virtual_only_threshold", self.virtual_only_threshold, 1, 1_000_000)
+        self._require_between("virtual_only_periods", self.virtual_only_periods, 1, 24)
+        self._require_between(
+            "virtual_only_datapoints", self.virtual_only_datapoints, 1, self.virtual_only_periods
+        )
+        for address in self.on_call_emails:
+            self._require_match("on_call_emails", address, r"[^@\s]+@[^@\s]+")
+        for name, throttle in (
+            ("rest_throttle", self.rest_throttle),
+            ("websocket_throttle", self.websocket_throttle),
+        ):
+            self._require_between(f"{name}.rate", throttle.rate, 1, 10_000)
+            self._require_between(f"{name}.burst", throttle.burst, 1, 5_000)
+        if self.oidc is not None:
+            self._require_match("oidc.issuer", self.oidc.issuer, r"https://\S+")
+            self._require_match("oidc.jwks_url", self.oidc.jwks_url, r"https://\S+")
+            for name in ("audience", "user_claim", "businesses_claim", "roles_claim"):
+                self._require_match(f"oidc.{name}", getattr(self.oidc, name), r"\S+")
+
+    def _require_match(self, field_name: str, value: str | None, pattern: str) -> None:
+        if value is not None and not re.fullmatch(pattern, value):
+            raise ValueError(
+                f"environment {self.name!r}: {field_name} must match {pattern}, is {value!r}"
+            )
+
+    def _require_between(self, field_name: str, value: int, low: int, high: int) -> None:
+        if not low <= value <= high:
+            raise ValueError(
+                f"environment {self.name!r}: {field_name} must be {low} to {high}, is {value!r}"
+            )
+
+
+def local(endpoint: str) -> Environment:
+    """Return the environment of a laptop: an AWS emulator at `endpoint`, and a story in minutes."""
+    return Environment(
+        name="local",
+        keep_data=False,
+        log_retention=RetentionDays.ONE_DAY,
+        ping_interval=10,
+        ping_grace=5,
+        attention_grace=30,
+        cleanup_interval=1,
+        virtual_only_datapoints=1,
+        virtual_only_periods=1,
+        endpoints=Endpoints.on_one_host(endpoint),
+        route_responses=False,
+        dependencies_in_bundle=False,
+    )
+
+
+DEV: Final = Environment(name="dev", log_retention=RetentionDays.ONE_WEEK)
+
+STAGING: Final = Environment(name="staging")
+
+PROD: Final = Environment(name="prod", log_retention=RetentionDays.SIX_MONTHS)
+
+
+def all_environments(*, local_endpoint: str) -> tuple[Environment, ...]:
+    """Return every environment, in the order in which a build is promoted."""
+    return local(local_endpoint), DEV, STAGING, PROD

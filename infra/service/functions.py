@@ -1,0 +1,150 @@
+"""The functions of the service, and what each of them may do."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from infra.data.table import CONNECTION_INDEX
+from infra.environments import Environment, Oidc
+from infra.service.function import ServiceFunction
+from infra.service.websocket_api import WebSocketApi
+
+
+class Functions(Construct):
+    """One function per job, all of them from the same bundle, each with the least it needs."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        environment: Environment,
+        bundle: Path,
+        table: dynamodb.ITable,
+        oidc: Oidc,
+        sockets: WebSocketApi,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._environment = environment
+        self._code = lambda_.Code.from_asset(str(bundle))
+        self._table = table
+        self._sockets = sockets
+        variables = _service_variables(environment, table, sockets)
+
+        authorizer = self._add("Authorizer", "authorizer.handler", _oidc_variables(oidc))
+
+        connect = self._add("Connect", "websocket.on_connect", variables)
+        self._allow_table(connect, "Query", "PutItem")
+
+        disconnect = self._add("Disconnect", "websocket.on_disconnect", variables)
+        self._allow_table(disconnect, "DeleteItem")
+        self._allow_connection_index(disconnect)
+
+        ping = self._add("Ping", "websocket.on_ping", variables)
+        status = self._add("Status", "websocket.on_status", variables)
+        # "Default" alone would vanish from logical ids: it has a meaning of its own to the CDK.
+        default = self._add("DefaultRoute", "websocket.on_default", variables)
+        for message in (ping, status, default):
+            self._allow_table(message, "UpdateItem")
+            self._allow_connection_index(message)
+            sockets.allow_connections(message, "POST", "DELETE")
+        self._allow_table(status, "Query")
+
+        # Longer than any answer that API Gateway would still wait for (29 s) is of no use.
+        rest = self._add("Rest", "rest.handler", variables, timeout=cdk.Duration.seconds(28))
+        self._allow_table(rest, "Query", "PutItem", "UpdateItem", "DeleteItem")
+        sockets.allow_connections(rest, "POST", "DELETE")
+
+        cleanup = self._add(
+            "Cleanup",
+            "cleanup.handler",
+            variables,
+            memory_mb=1024,
+            timeout=_cleanup_timeout(environment),
+        )
+        self._allow_table(cleanup, "Scan", "Query", "UpdateItem", "DeleteItem")
+        sockets.allow_connections(cleanup, "GET", "DELETE")
+
+        self.authorizer = authorizer.function
+        self.connect = connect.function
+        self.disconnect = disconnect.function
+        self.ping = ping.function
+        self.status = status.function
+        self.default = default.function
+        self.rest = rest.function
+        self.cleanup = cleanup.function
+
+    def by_name(self) -> Mapping[str, lambda_.IFunction]:
+        """Return every function by the name that people know it by."""
+        return {
+            "Authorizer": self.authorizer,
+            "Connect": self.connect,
+            "Disconnect": self.disconnect,
+            "Ping": self.ping,
+            "Status": self.status,
+            "DefaultRoute": self.default,
+            "Rest": self.rest,
+            "Cleanup": self.cleanup,
+        }
+
+    def _add(
+        self,
+        construct_id: str,
+        handler: str,
+        variables: Mapping[str, str],
+        *,
+        memory_mb: int = 512,
+        timeout: cdk.Duration | None = None,
+    ) -> ServiceFunction:
+        return ServiceFunction(
+            self,
+            construct_id,
+            environment=self._environment,
+            code=self._code,
+            handler=f"lambdas.handlers.{handler}",
+            variables=variables,
+            memory_mb=memory_mb,
+            timeout=timeout or cdk.Duration.seconds(10),
+        )
+
+    def _allow_table(self, function: ServiceFunction, *operations: str) -> None:
+        actions = (f"dynamodb:{operation}" for operation in operations)
+        function.allow(*actions, on=[self._table.table_arn])
+
+    def _allow_connection_index(self, function: ServiceFunction) -> None:
+        function.allow("dynamodb:Query", on=[f"{self._table.table_arn}/index/{CONNECTION_INDEX}"])
+
+
+def _service_variables(
+    environment: Environment, table: dynamodb.ITable, sockets: WebSocketApi
+) -> dict[str, str]:
+    return {
+        "TABLE_NAME": table.table_name,
+        "WEBSOCKET_MANAGEMENT_URL": sockets.management_url,
+        "PING_INTERVAL": str(environment.ping_interval),
+        "PING_GRACE": str(environment.ping_grace),
+        "VIRTUAL_LEASE": str(environment.virtual_lease),
+        "ATTENTION_GRACE": str(environment.attention_grace),
+        "MAX_REAL_CONNECTIONS": str(environment.max_real_connections),
+    }
+
+
+def _oidc_variables(oidc: Oidc) -> dict[str, str]:
+    return {
+        "OIDC_ISSUER": oidc.issuer,
+        "OIDC_AUDIENCE": oidc.audience,
+        "OIDC_JWKS_URL": oidc.jwks_url,
+        "OIDC_USER_CLAIM": oidc.user_claim,
+        "OIDC_BUSINESSES_CLAIM": oidc.businesses_claim,
+        "OIDC_ROLES_CLAIM": oidc.roles_claim,
+        "OIDC_BUSINESS_PREFIX": oidc.business_prefix,
+    }
+
+
+def _cleanup_timeout(environment: Environment) -> cdk.Duration:
+    """End a run before the next one begins, and within Lambda's 15 minutes."""
+    return cdk.Duration.seconds(min(environment.cleanup_interval * 60 - 10, 900))

@@ -1,0 +1,128 @@
+"""The WebSocket API: the real connections of businesses."""
+
+from typing import Final
+
+import aws_cdk as cdk
+from aws_cdk import aws_apigatewayv2 as apigatewayv2
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk.aws_apigatewayv2_authorizers import WebSocketLambdaAuthorizer
+from aws_cdk.aws_apigatewayv2_integrations import WebSocketLambdaIntegration
+from constructs import Construct
+
+from infra.environments import Environment
+from infra.service.access_logs import AccessLogs, access_log_format
+from infra.service.function import ServiceFunction
+
+STAGE: Final = "v1"
+
+
+class WebSocketApi(Construct):
+    """Made before the functions, which need its address; the routes to them are added afterwards.
+
+    `url` is where devices connect; `management_url` is where functions reach the open sockets.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        environment: Environment,
+        access_logs: AccessLogs,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._answers = environment.route_responses
+        self.api = apigatewayv2.WebSocketApi(
+            self,
+            "Api",
+            api_name=f"business-connections-{environment.name}",
+            route_selection_expression="$request.body.action",
+        )
+        stage = apigatewayv2.WebSocketStage(
+            self,
+            "Stage",
+            web_socket_api=self.api,
+            stage_name=STAGE,
+            auto_deploy=True,
+            throttle=apigatewayv2.ThrottleSettings(
+                rate_limit=environment.websocket_throttle.rate,
+                burst_limit=environment.websocket_throttle.burst,
+            ),
+        )
+        stage.node.add_dependency(access_logs.account)
+        # The library's own property for this takes an interface that nothing in Python implements.
+        cfn_stage = stage.node.default_child
+        assert isinstance(cfn_stage, apigatewayv2.CfnStage)  # noqa: S101 - narrows the type
+        cfn_stage.access_log_settings = apigatewayv2.CfnStage.AccessLogSettingsProperty(
+            destination_arn=access_logs.add_log_group(self).log_group_arn,
+            format=access_log_format(
+                {
+                    "requestId": "$context.requestId",
+                    "time": "$context.requestTime",
+                    "ip": "$context.identity.sourceIp",
+                    "eventType": "$context.eventType",
+                    "routeKey": "$context.routeKey",
+                    "connectionId": "$context.connectionId",
+                    "businessId": "$context.authorizer.businessId",
+                    "userId": "$context.authorizer.userId",
+                    "status": "$context.status",
+                    "authorizerError": "$context.authorizer.error",
+                    "integrationError": "$context.integration.error",
+                }
+            ).to_string(),
+        )
+
+        place = {
+            "api_id": self.api.api_id,
+            "region": cdk.Stack.of(self).region,
+            "stage": STAGE,
+        }
+        self.url = environment.endpoints.websocket.format(**place)
+        self.management_url = environment.endpoints.websocket_management.format(**place)
+
+    def add_routes(
+        self,
+        *,
+        authorizer: lambda_.IFunction,
+        connect: lambda_.IFunction,
+        disconnect: lambda_.IFunction,
+        ping: lambda_.IFunction,
+        status: lambda_.IFunction,
+        default: lambda_.IFunction,
+    ) -> None:
+        """Route the events of a socket's life, and the actions of its messages, to functions."""
+        self.api.add_route(
+            "$connect",
+            integration=WebSocketLambdaIntegration("Connect", connect),
+            authorizer=WebSocketLambdaAuthorizer(
+                "Authorizer",
+                authorizer,
+                # By default a handshake without the header Authorization is refused before the
+                # authorizer is asked, which then could not judge any other way to authenticate.
+                identity_source=[],
+            ),
+        )
+        self.api.add_route(
+            "$disconnect", integration=WebSocketLambdaIntegration("Disconnect", disconnect)
+        )
+        for route_key, function in {"ping": ping, "status": status, "$default": default}.items():
+            self.api.add_route(
+                route_key,
+                integration=WebSocketLambdaIntegration("Message", function),
+                # Without a declared response API Gateway discards what the function returns.
+                return_response=self._answers,
+            )
+
+    def allow_connections(self, function: ServiceFunction, *methods: str) -> None:
+        """Let a function push to (POST), look at (GET) or close (DELETE) this API's sockets."""
+        function.allow(
+            "execute-api:ManageConnections",
+            on=[
+                cdk.Stack.of(self).format_arn(
+                    service="execute-api",
+                    resource=self.api.api_id,
+                    resource_name=f"{STAGE}/{method}/@connections/*",
+                )
+                for method in methods
+            ],
+        )

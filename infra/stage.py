@@ -1,0 +1,49 @@
+"""One environment of the whole system."""
+
+from pathlib import Path
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from infra.data.stack import DataStack
+from infra.environments import Environment
+from infra.monitoring.stack import MonitoringStack
+from infra.service.stack import ServiceStack
+
+
+class BusinessConnectionsStage(cdk.Stage):
+    """The three stacks of one environment: what must last, what runs, and what watches it.
+
+    `bundle` is the folder that becomes the code of every function (see `infra.bundle`).
+    """
+
+    def __init__(self, scope: Construct, *, environment: Environment, bundle: Path) -> None:
+        super().__init__(
+            scope,
+            environment.name,
+            env=cdk.Environment(account=environment.account, region=environment.region),
+        )
+        cdk.Tags.of(self).add("application", "business-connections")
+        cdk.Tags.of(self).add("environment", environment.name)
+
+        def stack_name(part: str) -> str:
+            return f"BusinessConnections-{environment.name}-{part}"
+
+        self.data = DataStack(self, "Data", stack_name=stack_name("Data"), environment=environment)
+        self.service = ServiceStack(
+            self,
+            "Service",
+            stack_name=stack_name("Service"),
+            environment=environment,
+            bundle=bundle,
+            table=self.data.table,
+            oidc=self.data.oidc,
+        )
+        self.monitoring = MonitoringStack(
+            self,
+            "Monitoring",
+            stack_name=stack_name("Monitoring"),
+            environment=environment,
+            table=self.data.table,
+            service=self.service,
+        )

@@ -1,0 +1,211 @@
+import json
+from typing import Any
+
+from infra.environments import Environment
+from tests.infra.template import Template, flat
+
+REST_METHODS = {
+    ("/health", "GET"): "NONE",
+    ("/health", "ANY"): "CUSTOM",
+    ("/businesses/{businessId}/status", "GET"): "CUSTOM",
+    ("/businesses/{businessId}/status", "ANY"): "CUSTOM",
+    ("/businesses/{businessId}/online", "GET"): "CUSTOM",
+    ("/businesses/{businessId}/online", "ANY"): "CUSTOM",
+    ("/businesses/{businessId}/availability", "PUT"): "CUSTOM",
+    ("/businesses/{businessId}/availability", "ANY"): "CUSTOM",
+    ("/businesses/{businessId}/connections", "GET"): "CUSTOM",
+    ("/businesses/{businessId}/connections", "ANY"): "CUSTOM",
+}
+
+LOGGED_OF_THE_AUTHORIZER = {"userId", "businessId", "error"}
+
+
+def test_health_alone_is_open(service: Template) -> None:
+    methods = {
+        (_path(service, method["ResourceId"]), method["HttpMethod"]): method["AuthorizationType"]
+        for method in service.properties("AWS::ApiGateway::Method").values()
+    }
+    assert methods == REST_METHODS
+
+
+def test_every_rest_method_reaches_the_one_function(service: Template) -> None:
+    for method in service.properties("AWS::ApiGateway::Method").values():
+        assert method["Integration"]["Type"] == "AWS_PROXY"
+        assert "<FunctionsRestFunction" in flat(method["Integration"]["Uri"])
+
+
+def test_rest_decisions_are_remembered_by_token_for_a_minute_at_most(service: Template) -> None:
+    _, authorizer = service.only("AWS::ApiGateway::Authorizer")
+    assert authorizer["Properties"]["Type"] == "REQUEST"
+    assert authorizer["Properties"]["IdentitySource"] == "method.request.header.Authorization"
+    assert authorizer["Properties"]["AuthorizerResultTtlInSeconds"] <= 60
+
+
+def test_what_api_gateway_answers_itself_is_a_problem_document(service: Template) -> None:
+    answers = {
+        answer["ResponseType"]: answer
+        for answer in service.properties("AWS::ApiGateway::GatewayResponse").values()
+    }
+    statuses = {kind: answer.get("StatusCode") for kind, answer in answers.items()}
+    assert statuses == {
+        "UNAUTHORIZED": "401",
+        "ACCESS_DENIED": "401",
+        "MISSING_AUTHENTICATION_TOKEN": "404",
+        "REQUEST_TOO_LARGE": "413",
+        "THROTTLED": "429",
+        "INTEGRATION_TIMEOUT": "504",
+        "DEFAULT_4XX": None,
+        "DEFAULT_5XX": None,
+    }
+    for answer in answers.values():
+        document = json.loads(answer["ResponseTemplates"]["application/json"])
+        assert {"type", "title"} <= document.keys()
+        assert document.get("status") == (
+            int(answer["StatusCode"]) if "status" in document else None
+        )
+        header = answer["ResponseParameters"]["gatewayresponse.header.Content-Type"]
+        assert header == "'application/problem+json'"
+
+
+def test_websocket_routes_go_to_their_functions(service: Template) -> None:
+    targets = {
+        route["RouteKey"]: _function_of_route(service, route)
+        for route in service.properties("AWS::ApiGatewayV2::Route").values()
+    }
+    assert targets == {
+        "$connect": "Connect",
+        "$disconnect": "Disconnect",
+        "ping": "Ping",
+        "status": "Status",
+        "$default": "DefaultRoute",
+    }
+    _, api = service.only("AWS::ApiGatewayV2::Api")
+    assert api["Properties"]["RouteSelectionExpression"] == "$request.body.action"
+
+
+def test_every_handshake_is_judged_by_the_authorizer(service: Template) -> None:
+    """With an identity source, API Gateway would refuse those without it before asking."""
+    logical_id, authorizer = service.only("AWS::ApiGatewayV2::Authorizer")
+    connect = _routes(service)["$connect"]
+    assert authorizer["Properties"]["AuthorizerType"] == "REQUEST"
+    assert authorizer["Properties"]["IdentitySource"] == []
+    assert "<FunctionsAuthorizerFunction" in flat(authorizer["Properties"]["AuthorizerUri"])
+    assert connect["AuthorizationType"] == "CUSTOM"
+    assert connect["AuthorizerId"] == {"Ref": logical_id}
+
+
+def test_answers_to_messages_are_declared_where_api_gateway_needs_it(
+    service: Template, environment: Environment
+) -> None:
+    declared = {
+        key
+        for key, route in _routes(service).items()
+        if "RouteResponseSelectionExpression" in route
+    }
+    responses = service.resources("AWS::ApiGatewayV2::RouteResponse")
+    answering = {"ping", "status", "$default"}
+    assert declared == (answering if environment.route_responses else set())
+    assert len(responses) == len(declared)
+
+
+def test_both_apis_may_invoke_their_functions(service: Template) -> None:
+    invoked = {
+        flat(permission["FunctionName"])
+        for permission in service.properties("AWS::Lambda::Permission").values()
+        if permission["Principal"] == "apigateway.amazonaws.com"
+    }
+    for name in ("Authorizer", "Connect", "Disconnect", "Ping", "Status", "DefaultRoute", "Rest"):
+        assert any(function.startswith(f"<Functions{name}Function") for function in invoked), name
+
+
+def test_both_stages_are_throttled(service: Template, environment: Environment) -> None:
+    _, rest = service.only("AWS::ApiGateway::Stage")
+    (rest_settings,) = rest["Properties"]["MethodSettings"]
+    _, websocket = service.only("AWS::ApiGatewayV2::Stage")
+    websocket_settings = websocket["Properties"]["DefaultRouteSettings"]
+    for settings, throttle in (
+        (rest_settings, environment.rest_throttle),
+        (websocket_settings, environment.websocket_throttle),
+    ):
+        assert settings["ThrottlingRateLimit"] == throttle.rate
+        assert settings["ThrottlingBurstLimit"] == throttle.burst
+
+
+def test_access_logs_can_hold_no_token(service: Template) -> None:
+    for log_format in _access_log_formats(service):
+        for variable in json.loads(log_format).values():
+            name = variable.removeprefix("$context.")
+            assert name != variable, f"{variable} is no context variable"
+            assert not any(
+                word in name.lower() for word in ("header", "querystring", "token", "apikey")
+            )
+            if name.startswith("authorizer."):
+                assert name.removeprefix("authorizer.") in LOGGED_OF_THE_AUTHORIZER
+
+
+def test_access_logs_tell_who_was_refused_and_why(service: Template) -> None:
+    for log_format in _access_log_formats(service):
+        variables = set(json.loads(log_format).values())
+        assert {"$context.requestId", "$context.status", "$context.authorizer.error"} <= variables
+
+
+def test_stages_wait_for_the_permission_to_write_logs(service: Template) -> None:
+    account, _ = service.only("AWS::ApiGateway::Account")
+    for kind in ("AWS::ApiGateway::Stage", "AWS::ApiGatewayV2::Stage"):
+        assert account in service.only(kind)[1]["DependsOn"]
+
+
+def test_the_logging_role_stays_for_the_other_apis_of_the_account(service: Template) -> None:
+    _, account = service.only("AWS::ApiGateway::Account")
+    role = service.resources("AWS::IAM::Role")[
+        account["Properties"]["CloudWatchRoleArn"]["Fn::GetAtt"][0]
+    ]
+    assert account["DeletionPolicy"] == "Retain"
+    assert role["DeletionPolicy"] == "Retain"
+
+
+def test_outputs_name_the_two_addresses(service: Template, environment: Environment) -> None:
+    rest = flat(service.outputs["RestUrl"]["Value"])
+    websocket = flat(service.outputs["WebSocketUrl"]["Value"])
+    if environment.name == "local":
+        assert rest.startswith("http://127.0.0.1:4599/_aws/execute-api/<RestApi")
+        assert websocket.startswith("ws://127.0.0.1:4599/_aws/execute-api/<WebSocketApi")
+    else:
+        assert rest.startswith("https://<RestApi")
+        assert websocket.startswith("wss://<WebSocketApi")
+        assert ".execute-api.<AWS::Region>.amazonaws.com/" in websocket
+    assert rest.endswith("/v1")
+    assert websocket.endswith("/v1")
+    assert "<FunctionsCleanupFunction" in flat(service.outputs["CleanupFunctionName"]["Value"])
+
+
+def _routes(service: Template) -> dict[str, Any]:
+    return {
+        route["RouteKey"]: route
+        for route in service.properties("AWS::ApiGatewayV2::Route").values()
+    }
+
+
+def _function_of_route(service: Template, route: dict[str, Any]) -> str:
+    integration = flat(route["Target"]).removeprefix("integrations/").strip("<>")
+    uri = flat(service.properties("AWS::ApiGatewayV2::Integration")[integration]["IntegrationUri"])
+    return uri.partition("<Functions")[2].partition("Function")[0]
+
+
+def _path(service: Template, resource: dict[str, Any]) -> str:
+    """Return the path of a resource; the API itself is the root."""
+    resources = service.properties("AWS::ApiGateway::Resource")
+    logical_id = resource.get("Ref", "")
+    if logical_id not in resources:
+        return ""
+    properties = resources[logical_id]
+    return f"{_path(service, properties['ParentId'])}/{properties['PathPart']}"
+
+
+def _access_log_formats(service: Template) -> list[str]:
+    _, rest = service.only("AWS::ApiGateway::Stage")
+    _, websocket = service.only("AWS::ApiGatewayV2::Stage")
+    return [
+        rest["Properties"]["AccessLogSetting"]["Format"],
+        websocket["Properties"]["AccessLogSettings"]["Format"],
+    ]

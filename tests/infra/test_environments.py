@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+import pytest
+
+from infra.environments import DEV, Endpoints, Environment, Oidc, Throttle, all_environments, local
+
+OIDC = Oidc(issuer="https://id.example", audience="orders", jwks_url="https://id.example/keys")
+
+
+@pytest.mark.parametrize(
+    ("field", "changed"),
+    [
+        ("name", {"name": "Not A Name"}),
+        ("account", {"account": "12345"}),
+        ("region", {"region": "frankfurt"}),
+        ("log_level", {"log_level": "LOUD"}),
+        ("ping_interval", {"ping_interval": 0}),
+        ("ping_interval", {"ping_interval": 600}),
+        ("ping_grace", {"ping_grace": -1}),
+        ("virtual_lease", {"virtual_lease": 0}),
+        ("max_real_connections", {"max_real_connections": 0}),
+        ("attention_grace", {"attention_grace": -1}),
+        ("cleanup_interval", {"cleanup_interval": 0}),
+        ("virtual_only_threshold", {"virtual_only_threshold": 0}),
+        ("virtual_only_datapoints", {"virtual_only_datapoints": 4, "virtual_only_periods": 3}),
+        ("on_call_emails", {"on_call_emails": ("nobody",)}),
+        ("rest_throttle.rate", {"rest_throttle": Throttle(rate=0, burst=1)}),
+        ("websocket_throttle.burst", {"websocket_throttle": Throttle(rate=1, burst=50_000)}),
+        ("oidc.issuer", {"oidc": replace(OIDC, issuer="http://id.example")}),
+        ("oidc.jwks_url", {"oidc": replace(OIDC, jwks_url="file:///keys")}),
+        ("oidc.audience", {"oidc": replace(OIDC, audience="")}),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_and_its_field_is_named(
+    field: str, changed: dict[str, object]
+) -> None:
+    with pytest.raises(ValueError, match=rf": {field} must "):
+        replace(DEV, **changed)  # type: ignore[arg-type]  # wrong values are what this is about
+
+
+def test_an_own_issuer_is_accepted() -> None:
+    assert replace(DEV, oidc=OIDC).oidc == OIDC
+
+
+def test_environments_are_in_the_order_of_promotion() -> None:
+    names = [each.name for each in all_environments(local_endpoint="http://127.0.0.1:1")]
+    assert names == ["local", "dev", "staging", "prod"]
+
+
+def test_deployed_environments_differ_from_local_in_all_that_only_an_emulator_needs() -> None:
+    for environment in all_environments(local_endpoint="http://127.0.0.1:1"):
+        emulated = environment.name == "local"
+        assert (environment.endpoints == Endpoints()) is not emulated
+        assert environment.route_responses is not emulated
+        assert environment.dependencies_in_bundle is not emulated
+        assert environment.keep_data is not emulated
+
+
+def test_local_reaches_everything_at_the_one_address_it_is_given() -> None:
+    endpoints = local("http://127.0.0.1:4711").endpoints
+    assert endpoints.rest.startswith("http://127.0.0.1:4711/")
+    assert endpoints.websocket.startswith("ws://127.0.0.1:4711/")
+    assert endpoints.websocket_management.startswith("http://127.0.0.1:4711/")
+    assert endpoints.jwks.startswith("http://127.0.0.1:4711/")
+
+
+def test_an_environment_cannot_be_changed_after_it_was_checked() -> None:
+    with pytest.raises(AttributeError):
+        Environment(name="dev").ping_interval = 1  # type: ignore[misc]  # the point of the test

@@ -1,0 +1,172 @@
+import importlib
+from typing import Any
+
+import pytest
+
+from infra.environments import Environment
+from lambdas.bootstrap import Configuration
+from tests.infra.template import Template, as_list, flat
+
+HANDLERS = {
+    "Authorizer": "lambdas.handlers.authorizer.handler",
+    "Connect": "lambdas.handlers.websocket.on_connect",
+    "Disconnect": "lambdas.handlers.websocket.on_disconnect",
+    "Ping": "lambdas.handlers.websocket.on_ping",
+    "Status": "lambdas.handlers.websocket.on_status",
+    "DefaultRoute": "lambdas.handlers.websocket.on_default",
+    "Rest": "lambdas.handlers.rest.handler",
+    "Cleanup": "lambdas.handlers.cleanup.handler",
+}
+
+LOG_RETENTION_DAYS = {"local": 1, "dev": 7, "staging": 30, "prod": 180}
+
+OWN_LOGS = {("logs:CreateLogStream", "own logs"), ("logs:PutLogEvents", "own logs")}
+TRACING = {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
+FIND_BY_CONNECTION = {("dynamodb:Query", "ConnectionIndex")}
+REPLY = {
+    ("execute-api:ManageConnections", "POST"),
+    ("execute-api:ManageConnections", "DELETE"),
+}
+HEARD_FROM = {("dynamodb:UpdateItem", "table")} | FIND_BY_CONNECTION | REPLY
+
+ALLOWED = {
+    "Authorizer": set(),
+    "Connect": {("dynamodb:Query", "table"), ("dynamodb:PutItem", "table")},
+    "Disconnect": {("dynamodb:DeleteItem", "table")} | FIND_BY_CONNECTION,
+    "Ping": HEARD_FROM,
+    "Status": HEARD_FROM | {("dynamodb:Query", "table")},
+    "DefaultRoute": HEARD_FROM,
+    "Rest": {
+        ("dynamodb:Query", "table"),
+        ("dynamodb:PutItem", "table"),
+        ("dynamodb:UpdateItem", "table"),
+        ("dynamodb:DeleteItem", "table"),
+    }
+    | REPLY,
+    "Cleanup": {
+        ("dynamodb:Scan", "table"),
+        ("dynamodb:Query", "table"),
+        ("dynamodb:UpdateItem", "table"),
+        ("dynamodb:DeleteItem", "table"),
+        ("execute-api:ManageConnections", "GET"),
+        ("execute-api:ManageConnections", "DELETE"),
+    },
+}
+
+
+@pytest.mark.parametrize("name", HANDLERS)
+def test_a_role_allows_exactly_what_its_function_does(service: Template, name: str) -> None:
+    allowed = {
+        (action, _resource(name, resource))
+        for statement in service.statements_of_function(name)
+        for action in as_list(statement["Action"])
+        for resource in as_list(statement["Resource"])
+    }
+    assert allowed == ALLOWED[name] | OWN_LOGS | TRACING
+    assert all(each["Effect"] == "Allow" for each in service.statements_of_function(name))
+
+
+def test_no_two_functions_share_a_role_and_no_role_has_a_managed_policy(service: Template) -> None:
+    roles = [service.function(name)["Role"]["Fn::GetAtt"][0] for name in HANDLERS]
+    assert len(set(roles)) == len(HANDLERS)
+    for role in roles:
+        assert "ManagedPolicyArns" not in service.properties("AWS::IAM::Role")[role]
+
+
+def test_there_are_no_other_functions(service: Template) -> None:
+    assert len(service.resources("AWS::Lambda::Function")) == len(HANDLERS)
+
+
+@pytest.mark.parametrize(("name", "handler"), HANDLERS.items())
+def test_a_handler_is_where_its_function_says(service: Template, name: str, handler: str) -> None:
+    module, _, attribute = handler.rpartition(".")
+    assert service.function(name)["Handler"] == handler
+    assert callable(getattr(importlib.import_module(module), attribute))
+
+
+def test_all_functions_are_made_of_the_same_code_for_the_same_machine(service: Template) -> None:
+    functions = [service.function(name) for name in HANDLERS]
+    assert len({function["Code"]["S3Key"] for function in functions}) == 1
+    for function in functions:
+        assert function["Runtime"] == "python3.14"
+        assert function["Architectures"] == ["arm64"]
+        assert function["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_each_function_logs_to_a_group_of_its_own_that_forgets(
+    service: Template, environment: Environment
+) -> None:
+    groups = [service.function(name)["LoggingConfig"]["LogGroup"]["Ref"] for name in HANDLERS]
+    assert len(set(groups)) == len(HANDLERS)
+    for group in groups:
+        properties = service.properties("AWS::Logs::LogGroup")[group]
+        assert properties["RetentionInDays"] == LOG_RETENTION_DAYS[environment.name]
+
+
+@pytest.mark.parametrize("name", [name for name in HANDLERS if name != "Authorizer"])
+def test_a_function_is_told_what_the_code_asks_for(
+    service: Template, environment: Environment, name: str
+) -> None:
+    configuration = Configuration.from_environ(_variables(service, name))
+    assert configuration.environment == environment.name
+    assert configuration.rules.ping_interval == environment.ping_interval
+    assert configuration.rules.ping_grace == environment.ping_grace
+    assert configuration.rules.virtual_lease == environment.virtual_lease
+    assert configuration.rules.attention_grace == environment.attention_grace
+    assert configuration.rules.max_real_connections == environment.max_real_connections
+    assert "ConnectionsTable" in configuration.table_name
+    assert "/v1" in configuration.websocket_management_url
+
+
+@pytest.mark.parametrize("name", HANDLERS)
+def test_powertools_is_given_no_service_name(service: Template, name: str) -> None:
+    """It would become a second dimension, and every alarm would look at nothing."""
+    assert "POWERTOOLS_SERVICE_NAME" not in _variables(service, name)
+
+
+def test_the_authorizer_trusts_the_stacks_own_user_pool(
+    service: Template, environment: Environment
+) -> None:
+    variables = _variables(service, "Authorizer")
+    pool = f"<import BusinessConnections-{environment.name}-Data:ExportsOutputRefIdentityPool"
+    assert variables["OIDC_ISSUER"].startswith(
+        f"https://cognito-idp.<AWS::Region>.amazonaws.com/{pool}"
+    )
+    assert f"{pool}Client" in variables["OIDC_AUDIENCE"]
+    assert variables["OIDC_JWKS_URL"].endswith("/.well-known/jwks.json")
+    assert variables["OIDC_USER_CLAIM"] == "username"
+    assert variables["OIDC_BUSINESSES_CLAIM"] == "cognito:groups"
+    assert variables["OIDC_ROLES_CLAIM"] == "cognito:groups"
+    assert variables["OIDC_BUSINESS_PREFIX"] == "business:"
+    assert "TABLE_NAME" not in variables
+
+
+def test_rest_answers_before_api_gateway_gives_up(service: Template) -> None:
+    assert service.function("Rest")["Timeout"] < 29
+
+
+def test_a_cleanup_run_ends_before_the_next_begins(
+    service: Template, environment: Environment
+) -> None:
+    assert service.function("Cleanup")["Timeout"] < environment.cleanup_interval * 60
+
+
+def _variables(service: Template, name: str) -> dict[str, str]:
+    variables: dict[str, Any] = service.function(name)["Environment"]["Variables"]
+    return {key: flat(value) for key, value in variables.items()}
+
+
+def _resource(function: str, value: Any) -> str:
+    """Name a resource shortly; what is not known stays as it is, and so differs."""
+    text = flat(value)
+    table = text.startswith("<import ") and ":ExportsOutputFnGetAttConnectionsTable" in text
+    if table and text.endswith("/index/ConnectionIndex"):
+        return "ConnectionIndex"
+    if table and text.endswith(">"):
+        return "table"
+    if text.startswith(f"<Functions{function}Logs") and text.endswith(".Arn>"):
+        return "own logs"
+    sockets, _, method = text.removesuffix("/@connections/*").partition("/v1/")
+    if ":execute-api:" in sockets and sockets.endswith(">") and "<WebSocketApi" in sockets:
+        return method
+    return text
