@@ -9,8 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -24,49 +23,64 @@ BUILD: Final = _ROOT / "build"
 
 
 def build_bundle(*, dependencies: bool, build: Path = BUILD) -> Path:
-    """Build the bundle below `build` and return its folder.
+    """Build the bundle below `build`, in a folder named after what goes into it, and return it.
 
     Without `dependencies` it holds the source alone. With them it is good for arm64 functions only;
     they are installed again only if the lock has changed, which alone needs the network.
     Raises subprocess.CalledProcessError if an installation fails.
     """
-    target = build / ("bundle" if dependencies else "source")
-    with _replacing(target) as fresh:
-        if dependencies:
-            shutil.copytree(_dependencies(build), fresh, dirs_exist_ok=True)
-        shutil.copytree(
-            SOURCE,
-            fresh / SOURCE.name,
-            ignore=shutil.ignore_patterns("__pycache__", LOCK.name, "requirements.in"),
-        )
-    return target
+    installed = _dependencies(build) if dependencies else None
+
+    def fill(folder: Path) -> None:
+        if installed is not None:
+            shutil.copytree(installed, folder, dirs_exist_ok=True)
+        for path in _source_files():
+            copy = folder / SOURCE.name / path.relative_to(SOURCE)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+
+    digest = hashlib.sha256(installed.name.encode() if installed else b"")
+    for path in _source_files():
+        digest.update(f"{path.relative_to(SOURCE)}\0".encode() + path.read_bytes() + b"\0")
+    return _built_once(build / ("bundle" if dependencies else "source"), digest.hexdigest(), fill)
 
 
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Give an empty folder to fill, which then becomes `target`: whole, or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    fresh.chmod(0o755)
-    try:
-        yield fresh
-        if target.exists():
-            shutil.rmtree(target)
-        fresh.rename(target)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+def _source_files() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
 
 
 def _dependencies(build: Path) -> Path:
-    """Install what the lock names, once for each lock, and return the folder."""
+    """Install what the lock names, and return the folder."""
     recipe = f"{PYTHON_VERSION} {PLATFORM}\n{LOCK.read_text()}"
-    digest = hashlib.sha256(recipe.encode()).hexdigest()[:16]
-    target = build / "dependencies" / digest
-    if not target.exists():
-        with _replacing(target) as fresh:
-            _install(fresh)
-            _strip(fresh)
+    digest = hashlib.sha256(recipe.encode()).hexdigest()
+
+    def fill(folder: Path) -> None:
+        _install(folder)
+        _strip(folder)
+
+    return _built_once(build / "dependencies", digest, fill)
+
+
+def _built_once(parent: Path, digest: str, fill: Callable[[Path], None]) -> Path:
+    """Return the folder for this digest, filled: whole, or not there at all.
+
+    It never changes afterwards, so any number of syntheses may build and use it at once.
+    """
+    target = parent / digest[:16]
+    if target.exists():
+        return target
+    parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=parent))
+    fresh.chmod(0o755)
+    try:
+        fill(fresh)
+        fresh.rename(target)
+    except OSError:
+        # Another process may have been faster: its folder holds the same.
+        if not target.exists():
+            raise
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
     return target
 
 
