@@ -16,13 +16,20 @@ from lambdas.domain.model import Instant
 from lambdas.domain.rules import Rules
 
 if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+    from lambdas.adapters.idempotency import IdempotentCalls
     from lambdas.adapters.sockets import ManagementApi
     from lambdas.adapters.table import Table
     from lambdas.adapters.tokens import TokenVerifier
     from lambdas.domain.availability import Availability
     from lambdas.domain.cleanup import Cleanup
+    from lambdas.domain.messaging import Messaging
+    from lambdas.domain.operators import Operators
     from lambdas.domain.presence import Presence
+    from lambdas.domain.settings import SettingsWriter
     from lambdas.domain.status import StatusReader
+    from lambdas.domain.tickets import Tickets
 
 _MANAGEMENT_CALLS_PER_SECOND: Final = 500
 """Of the 10,000 requests a second that all APIs of an account and region share."""
@@ -96,11 +103,9 @@ def configuration() -> Configuration:
 
 
 @cache
-def store() -> "Table":
+def _dynamodb() -> "DynamoDBClient":
     import boto3
     from botocore.config import Config
-
-    from lambdas.adapters.table import Table
 
     # The largest answer is one page (1 MB). A call that takes longer than this will not be waited
     # for by API Gateway either (29 s, with the retries).
@@ -110,7 +115,14 @@ def store() -> "Table":
         retries={"mode": "standard", "total_max_attempts": 3},
         max_pool_connections=32,
     )
-    return Table(boto3.client("dynamodb", config=config), configuration().table_name)
+    return boto3.client("dynamodb", config=config)
+
+
+@cache
+def store() -> "Table":
+    from lambdas.adapters.table import Table
+
+    return Table(_dynamodb(), configuration().table_name)
 
 
 @cache
@@ -149,6 +161,43 @@ def availability() -> "Availability":
     from lambdas.domain.availability import Availability
 
     return Availability(store(), sockets(), configuration().rules, now, _backoff)
+
+
+@cache
+def settings_writer() -> "SettingsWriter":
+    from lambdas.domain.settings import SettingsWriter
+
+    return SettingsWriter(store(), configuration().rules, now, _backoff)
+
+
+@cache
+def tickets() -> "Tickets":
+    import secrets
+
+    from lambdas.domain.tickets import Tickets
+
+    return Tickets(store(), now, new_secret=secrets.token_urlsafe)
+
+
+@cache
+def messaging() -> "Messaging":
+    from lambdas.domain.messaging import Messaging
+
+    return Messaging(store(), sockets(), configuration().rules, now, _backoff)
+
+
+@cache
+def idempotent_calls() -> "IdempotentCalls":
+    from lambdas.adapters.idempotency import IdempotentCalls
+
+    return IdempotentCalls(_dynamodb(), configuration().table_name)
+
+
+@cache
+def operators() -> "Operators":
+    from lambdas.domain.operators import Operators
+
+    return Operators(store(), sockets(), configuration().rules, now)
 
 
 @cache

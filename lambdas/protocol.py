@@ -4,15 +4,20 @@ Times are RFC 3339 in UTC, durations are whole seconds. The same status document
 ``GET …/status`` and the ``status`` message.
 """
 
+import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from typing_extensions import TypedDict  # Pydantic wants this one before Python 3.12
 
 from lambdas.domain.availability import AvailabilityOutcome
 from lambdas.domain.cleanup import CleanupRun
-from lambdas.domain.messages import AvailabilityChanged, NotRegistered, SocketMessage
-from lambdas.domain.model import Business, Instant, RealConnection
+from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.messages import AvailabilityChanged, NotRegistered, PushedMessage, SocketMessage
+from lambdas.domain.messaging import Delivery
+from lambdas.domain.model import Business, Instant, RealConnection, Ticket
+from lambdas.domain.operators import AttentionPage
 from lambdas.domain.rules import Rules, reconnect_at
 from lambdas.domain.status import BusinessStatus
 
@@ -44,6 +49,7 @@ class StatusDocument(TypedDict):
     hasRealTimeConnection: bool
     hasVirtualStatus: bool
     needsAttention: str | None
+    attentionSince: str | None
     counts: CountsDocument
     lastSeenAt: str | None
     virtualUntil: str | None
@@ -66,6 +72,78 @@ class AvailabilityDocument(StatusDocument):
 
     leaseUntil: str | None
     socketsRemaining: int
+
+
+class BatchEntryDocument(TypedDict):
+    """One business of a batch."""
+
+    businessId: str
+    online: bool | None
+
+
+class BatchDocument(TypedDict):
+    """The answers to a batch, in the order of the question, duplicates included."""
+
+    businesses: list[BatchEntryDocument]
+    asOf: str
+
+
+class TicketDocument(TypedDict):
+    """A ticket for one WebSocket, once and soon."""
+
+    ticket: str
+    expiresAt: str
+
+
+class DeliveryDocument(TypedDict):
+    """What became of a message. `reached` is false when no device got it: fall back to a call."""
+
+    messageId: str
+    reached: bool
+    sent: int
+    gone: int
+    failed: int
+
+
+class AttentionEntryDocument(TypedDict):
+    """A business that needs attention, since when, and for how many seconds."""
+
+    businessId: str
+    since: str
+    seconds: int
+    status: StatusDocument
+
+
+class AttentionPageDocument(TypedDict):
+    """One page, the longest first. `next` is the cursor of the next page, null on the last."""
+
+    businesses: list[AttentionEntryDocument]
+    next: str | None
+    asOf: str
+
+
+class CleanupDocument(TypedDict):
+    """What a cleanup saw and did; in a dry run, what it would have done."""
+
+    complete: bool
+    dryRun: bool
+    businesses: int
+    real: int
+    virtual: int
+    probed: int
+    gone: int
+    silent: int
+    expired: int
+    unknown: int
+    tooYoung: int
+    refused: int
+    failed: int
+    activeReal: int
+    activeVirtual: int
+    online: int
+    virtualOnly: int
+    unreachable: int
+    attentionEntered: int
 
 
 class RealConnectionDocument(TypedDict):
@@ -134,6 +212,21 @@ class AvailabilityChangedMessage(TypedDict):
     at: str
 
 
+class PushMessage(TypedDict):
+    """Pushed on behalf of a back end or an operator: an order, for example."""
+
+    type: Literal["message"]
+    id: str
+    body: Any
+
+
+def encode(document: object) -> bytes:
+    """A document as it goes over a socket. ASCII: a lone surrogate, which JSON permits, cannot be
+    encoded otherwise.
+    """
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
 def timestamp(instant: Instant) -> str:
     """An instant in RFC 3339, for example ``2026-01-31T12:00:00Z``."""
     return datetime.fromtimestamp(instant, UTC).isoformat().replace("+00:00", "Z")
@@ -153,6 +246,7 @@ def status_document(status: BusinessStatus) -> StatusDocument:
         "hasRealTimeConnection": status.real > 0,
         "hasVirtualStatus": status.virtual > 0,
         "needsAttention": status.attention,
+        "attentionSince": _optional(status.attention_since),
         "counts": {"real": status.real, "virtual": status.virtual},
         "lastSeenAt": _optional(status.last_seen_at),
         "virtualUntil": _optional(status.virtual_until),
@@ -204,9 +298,75 @@ def connections_document(business: Business, rules: Rules, now: Instant) -> Conn
     }
 
 
-def cleanup_document(run: CleanupRun) -> dict[str, int | bool]:
+def batch_document(
+    asked: Sequence[BusinessId], answers: Mapping[BusinessId, BusinessStatus], now: Instant
+) -> BatchDocument:
+    """The answer of ``POST /businesses/online``."""
+    return {
+        "businesses": [{"businessId": b, "online": answers[b].online} for b in asked],
+        "asOf": timestamp(now),
+    }
+
+
+def ticket_document(secret: str, ticket: Ticket) -> TicketDocument:
+    """The answer of ``POST …/tickets``."""
+    return {"ticket": secret, "expiresAt": timestamp(ticket.ttl)}
+
+
+def delivery_document(delivery: Delivery) -> DeliveryDocument:
+    """The answer of ``POST …/messages``."""
+    return {
+        "messageId": delivery.message_id,
+        "reached": delivery.reached,
+        "sent": delivery.sent,
+        "gone": delivery.gone,
+        "failed": delivery.failed,
+    }
+
+
+def attention_document(
+    page: AttentionPage, cursor: str | None, now: Instant
+) -> AttentionPageDocument:
+    """The answer of ``GET /businesses?attention=…``."""
+    return {
+        "businesses": [
+            {
+                "businessId": entry.business_id,
+                "since": timestamp(entry.since),
+                "seconds": now - entry.since,
+                "status": status_document(status),
+            }
+            for entry, status in page.businesses
+        ],
+        "next": cursor,
+        "asOf": timestamp(now),
+    }
+
+
+def cleanup_document(run: CleanupRun) -> CleanupDocument:
     """The report of a cleanup run, as it is logged and returned."""
-    return {"complete": run.complete, "dryRun": run.dry_run, **run.report.numbers()}
+    report = run.report
+    return {
+        "complete": run.complete,
+        "dryRun": run.dry_run,
+        "businesses": report.businesses,
+        "real": report.real,
+        "virtual": report.virtual,
+        "probed": report.probed,
+        "gone": report.gone,
+        "silent": report.silent,
+        "expired": report.expired,
+        "unknown": report.unknown,
+        "tooYoung": report.too_young,
+        "refused": report.refused,
+        "failed": report.failed,
+        "activeReal": report.active_real,
+        "activeVirtual": report.active_virtual,
+        "online": report.online,
+        "virtualOnly": report.virtual_only,
+        "unreachable": report.unreachable,
+        "attentionEntered": report.attention_entered,
+    }
 
 
 def pong(message_id: str | None, connection: RealConnection, now: Instant) -> PongMessage:
@@ -224,7 +384,11 @@ def status_message(message_id: str | None, status: BusinessStatus) -> StatusMess
     return {"type": "status", "id": message_id, "status": status_document(status)}
 
 
-def message_document(message: SocketMessage) -> AvailabilityChangedMessage | ErrorMessage:
+PushedDocument = PushMessage | AvailabilityChangedMessage | ErrorMessage
+"""What a socket receives without having asked."""
+
+
+def message_document(message: SocketMessage) -> PushedDocument:
     """What a socket is told without having asked."""
     match message:
         case AvailabilityChanged():
@@ -237,6 +401,8 @@ def message_document(message: SocketMessage) -> AvailabilityChangedMessage | Err
         case NotRegistered():
             detail = "this connection is not registered any more: connect again"
             return error_message(message.reply_to, "not_registered", detail)
+        case PushedMessage():
+            return {"type": "message", "id": message.id, "body": message.body}
 
 
 def error_message(message_id: str | None, code: ErrorCode, detail: str) -> ErrorMessage:

@@ -17,9 +17,10 @@ from lambdas.domain.model import (
     Instant,
     RealConnection,
     Settings,
+    Ticket,
     VirtualConnection,
 )
-from lambdas.domain.ports import SocketAnswer
+from lambdas.domain.ports import AttentionEntry, SocketAnswer
 from lambdas.domain.rules import CLAIM_HOLDS
 
 
@@ -30,6 +31,7 @@ class MemoryStore:
     settings: dict[BusinessId, Settings] = field(default_factory=dict)
     real: dict[tuple[BusinessId, ConnectionId], RealConnection] = field(default_factory=dict)
     virtual: dict[tuple[BusinessId, UserId], VirtualConnection] = field(default_factory=dict)
+    tickets: dict[str, Ticket] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def seed(self, *businesses: Business) -> None:
@@ -82,7 +84,7 @@ class MemoryStore:
             self.real[key] = replace(found, closing_at=now)
             return True
 
-    def write_availability(
+    def write_settings(
         self,
         before: Business,
         settings: Settings,
@@ -96,8 +98,6 @@ class MemoryStore:
                 raise Conflict("the version differs")
             self.settings[before.business_id] = replace(
                 settings,
-                paused_until=None,
-                pause_reason=None,
                 attention=None,
                 attention_since=None,
                 attention_counted=False,
@@ -136,6 +136,27 @@ class MemoryStore:
                 attention_counted=counted if attention else False,
             )
             return True
+
+    def list_attention(
+        self, attention: Attention, *, limit: int, after: AttentionEntry | None = None
+    ) -> Sequence[AttentionEntry]:
+        marked = sorted(
+            (settings.attention_since or 0, business_id)
+            for business_id, settings in self.settings.items()
+            if settings.attention is attention
+        )
+        start = (after.since, after.business_id) if after else (0, "")
+        return [AttentionEntry(b, since) for since, b in marked if (since, b) > start][:limit]
+
+    def add_ticket(self, digest: str, ticket: Ticket) -> None:
+        self.tickets[digest] = ticket
+
+    def take_ticket(self, digest: str, now: Instant) -> Ticket | None:
+        with self._lock:
+            ticket = self.tickets.get(digest)
+            if ticket is None or ticket.ttl <= now:
+                return None
+            return self.tickets.pop(digest)
 
     def scan(self, segment: int, segments: int) -> Iterator[Business]:
         ids = {*self.settings, *(b for b, _ in self.real), *(b for b, _ in self.virtual)}

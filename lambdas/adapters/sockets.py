@@ -1,6 +1,5 @@
 """API Gateway's management API (``@connections``): the only place that knows its errors."""
 
-import json
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -8,7 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.messages import SocketMessage
 from lambdas.domain.ports import SocketAnswer
-from lambdas.protocol import message_document
+from lambdas.protocol import encode, message_document
 
 if TYPE_CHECKING:
     from types_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
@@ -28,7 +27,7 @@ class ManagementApi:
         return SocketAnswer.OK
 
     def post(self, connection_id: ConnectionId, message: SocketMessage) -> SocketAnswer:
-        data = json.dumps(message_document(message)).encode()
+        data = encode(message_document(message))
         try:
             self._client.post_to_connection(ConnectionId=connection_id, Data=data)
         except (ClientError, BotoCoreError) as error:

@@ -7,7 +7,7 @@ the import time and converts every attribute through `Decimal`.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -26,20 +26,24 @@ from lambdas.domain.model import (
     Instant,
     RealConnection,
     Settings,
+    Ticket,
     VirtualConnection,
 )
+from lambdas.domain.ports import AttentionEntry
 from lambdas.domain.rules import CLAIM_HOLDS
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
-    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef, UpdateTypeDef
 
 Item = Mapping[str, Any]
 """An item in DynamoDB's JSON: attribute name to ``{"S": …}``, ``{"N": …}`` or ``{"BOOL": …}``."""
 
 CONNECTION_INDEX: Final = "ConnectionIndex"
+ATTENTION_INDEX: Final = "AttentionIndex"
 
 _BUSINESS: Final = "BUSINESS#"
+_TICKET: Final = "TICKET#"
 _SETTINGS: Final = "BUSINESS"
 _CONNECTION: Final = "CONNECTION#"
 _VIRTUAL: Final = "CONNECTION#VIRTUAL#"
@@ -133,7 +137,7 @@ class Table:
         )
         return item is not None
 
-    def write_availability(
+    def write_settings(
         self,
         before: Business,
         settings: Settings,
@@ -142,29 +146,26 @@ class Table:
         remove: Sequence[VirtualConnection] = (),
     ) -> None:
         guard, values = _version_guard(before.settings)
-        writes: list[TransactWriteItemTypeDef] = [
-            {
-                "Update": {
-                    "TableName": self._name,
-                    "Key": _settings_item_key(before.business_id),
-                    "UpdateExpression": (
-                        "SET acceptingOrders = :accepting, expectsSocket = :expects,"
-                        " version = :new, updatedAt = :at, updatedBy = :by"
-                        " REMOVE pausedUntil, pauseReason,"
-                        " attention, attentionSince, attentionCounted"
-                    ),
-                    "ConditionExpression": guard,
-                    "ExpressionAttributeValues": {
-                        **values,
-                        ":accepting": {"BOOL": settings.accepting_orders},
-                        ":expects": {"BOOL": settings.expects_socket},
-                        ":new": _n(settings.version),
-                        ":at": _n(settings.updated_at),
-                        ":by": _s(settings.updated_by),
-                    },
-                }
+        attributes = _settings_attributes(settings)
+        absent = [name for name in _SETTINGS_OPTIONAL if name not in attributes]
+        update: UpdateTypeDef = {
+            "TableName": self._name,
+            "Key": _settings_item_key(before.business_id),
+            "UpdateExpression": (
+                "SET " + ", ".join(f"{name} = :{name}" for name in attributes)
+                + " REMOVE " + ", ".join(absent)
+            ),
+            "ConditionExpression": guard,
+            "ExpressionAttributeValues": {
+                **values,
+                **{f":{name}": value for name, value in attributes.items()},
             },
-        ]
+        }  # fmt: skip
+        if not put and not remove:
+            with _translated_errors():
+                self._client.update_item(**update)
+            return
+        writes: list[TransactWriteItemTypeDef] = [{"Update": update}]
         for connection in put:
             writes.append({"Put": {"TableName": self._name, "Item": _virtual_item(connection)}})
         for connection in remove:
@@ -217,6 +218,57 @@ class Table:
             ExpressionAttributeValues=values,
         )
         return item is not None
+
+    def list_attention(
+        self, attention: Attention, *, limit: int, after: AttentionEntry | None = None
+    ) -> Sequence[AttentionEntry]:
+        request: dict[str, Any] = {
+            "IndexName": ATTENTION_INDEX,
+            "KeyConditionExpression": "attention = :attention",
+            "ExpressionAttributeValues": {":attention": _s(attention)},
+            "Limit": limit,
+        }
+        if after is not None:
+            request["ExclusiveStartKey"] = {
+                **_settings_item_key(after.business_id),
+                "attention": _s(attention),
+                "attentionSince": _n(after.since),
+            }
+        return [
+            AttentionEntry(_business_id(item), int(item["attentionSince"]["N"]))
+            for item in islice(self._query(**request), limit)
+        ]
+
+    def add_ticket(self, digest: str, ticket: Ticket) -> None:
+        with _translated_errors():
+            self._client.put_item(
+                TableName=self._name,
+                Item={
+                    **_ticket_item_key(digest),
+                    "businessId": _s(ticket.business_id),
+                    "userId": _s(ticket.user_id),
+                    "ttl": _n(ticket.ttl),
+                },
+            )
+
+    def take_ticket(self, digest: str, now: Instant) -> Ticket | None:
+        try:
+            with _translated_errors():
+                item = self._client.delete_item(
+                    TableName=self._name,
+                    Key=_ticket_item_key(digest),
+                    ConditionExpression="#ttl > :now",
+                    ExpressionAttributeNames={"#ttl": "ttl"},
+                    ExpressionAttributeValues={":now": _n(now)},
+                    ReturnValues="ALL_OLD",
+                )["Attributes"]
+        except Conflict:
+            return None
+        return Ticket(
+            business_id=BusinessId(item["businessId"]["S"]),
+            user_id=UserId(item["userId"]["S"]),
+            ttl=int(item["ttl"]["N"]),
+        )
 
     def scan(self, segment: int, segments: int) -> Iterator[Business]:
         # A Scan returns the items of one partition key together, across pages, within one segment.
@@ -290,7 +342,7 @@ _TRANSIENT: Final = {
 def _version_guard(settings: Settings | None) -> tuple[str, dict[str, Any]]:
     if settings is None or settings.version == 0:
         return "attribute_not_exists(version)", {}
-    return "version = :version", {":version": _n(settings.version)}
+    return "version = :read", {":read": _n(settings.version)}
 
 
 def _s(text: str) -> dict[str, str]:
@@ -309,9 +361,38 @@ def _real_item_key(business_id: BusinessId, connection_id: ConnectionId) -> dict
     return {"pk": _s(business_key(business_id)), "sk": _s(real_key(connection_id))}
 
 
+def _ticket_item_key(digest: str) -> dict[str, Any]:
+    return {"pk": _s(_TICKET + digest), "sk": _s("TICKET")}
+
+
 def _virtual_item_key(connection: VirtualConnection) -> dict[str, Any]:
     key = virtual_key(connection.business_id, connection.user_id)
     return {"pk": _s(business_key(connection.business_id)), "sk": _s(key)}
+
+
+_SETTINGS_OPTIONAL: Final = (
+    "pausedUntil",
+    "pauseReason",
+    "attention",
+    "attentionSince",
+    "attentionCounted",
+)
+
+
+def _settings_attributes(settings: Settings) -> dict[str, Any]:
+    """What a settings write sets. The attention marks are not in it: every such write ends them."""
+    attributes: dict[str, Any] = {
+        "acceptingOrders": {"BOOL": settings.accepting_orders},
+        "expectsSocket": {"BOOL": settings.expects_socket},
+        "version": _n(settings.version),
+        "updatedAt": _n(settings.updated_at),
+        "updatedBy": _s(settings.updated_by),
+    }
+    if settings.paused_until is not None:
+        attributes["pausedUntil"] = _n(settings.paused_until)
+    if settings.pause_reason is not None:
+        attributes["pauseReason"] = _s(settings.pause_reason)
+    return attributes
 
 
 def _virtual_item(connection: VirtualConnection) -> dict[str, Any]:

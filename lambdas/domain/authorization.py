@@ -32,6 +32,13 @@ class Operation(StrEnum):
     SET_AVAILABILITY = "set-availability"
     LIST_CONNECTIONS = "list-connections"
     CONNECT = "connect"
+    PAUSE = "pause"
+    SET_ARRANGEMENTS = "set-arrangements"
+    ISSUE_TICKET = "issue-ticket"
+    PUSH_MESSAGE = "push-message"
+    CLOSE_CONNECTION = "close-connection"
+    CLEAN_UP = "clean-up"
+    LIST_ATTENTION = "list-attention"
 
 
 _MEMBER: Final = "member"
@@ -43,15 +50,25 @@ ALLOWED: Final[dict[Operation, frozenset[str]]] = {
     Operation.SET_AVAILABILITY: frozenset({_MEMBER}),
     Operation.LIST_CONNECTIONS: frozenset({_MEMBER, Role.OPERATOR}),
     Operation.CONNECT: frozenset({_MEMBER}),
+    Operation.PAUSE: frozenset({_MEMBER}),
+    Operation.SET_ARRANGEMENTS: frozenset({Role.OPERATOR}),
+    Operation.ISSUE_TICKET: frozenset({_MEMBER}),
+    Operation.PUSH_MESSAGE: frozenset({Role.OPERATOR, Role.BACKEND}),
+    Operation.CLOSE_CONNECTION: frozenset({Role.OPERATOR}),
+    Operation.CLEAN_UP: frozenset({Role.OPERATOR}),
+    Operation.LIST_ATTENTION: frozenset({Role.OPERATOR}),
 }
 """Caller kinds by operation: `member` is a user whose token names the business, `anyone` is every
 caller with a valid token."""
 
 
-def authorize(caller: Caller, operation: Operation, business_id: BusinessId) -> None:
-    """Raise `Forbidden` unless the caller may do this with this business, known or not."""
+def authorize(caller: Caller, operation: Operation, business_id: BusinessId | None = None) -> None:
+    """Raise `Forbidden` unless the caller may do this with this business, known or not.
+
+    Without a business: with all of them.
+    """
     kinds = {_ANYONE, *caller.roles}
     if business_id in caller.businesses:
         kinds.add(_MEMBER)
     if not kinds & ALLOWED[operation]:
-        raise Forbidden(f"this token does not allow {operation} for {business_id}")
+        raise Forbidden(f"this token does not allow {operation} for {business_id or 'all'}")

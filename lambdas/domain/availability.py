@@ -1,11 +1,11 @@
 """A business says whether it wants orders."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
 
-from lambdas.domain.errors import Conflict, TooManyConnections, Unavailable
+from lambdas.domain.errors import TooManyConnections, Unavailable
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.messages import AvailabilityChanged
 from lambdas.domain.model import (
@@ -18,11 +18,9 @@ from lambdas.domain.model import (
 )
 from lambdas.domain.ports import Sockets, Store
 from lambdas.domain.removal import close_and_remove
+from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import MAX_VIRTUAL_CONNECTIONS, Rules
 from lambdas.domain.status import BusinessStatus, judge
-
-_ATTEMPTS: Final = 6
-"""How often a write that met another one is tried again before the caller is told."""
 
 _PARALLEL_CLOSES: Final = 10
 
@@ -46,8 +44,7 @@ class Availability:
     sockets: Sockets
     rules: Rules
     clock: Clock
-    backoff: Callable[[int], None]
-    """Waits before attempt 1, 2, …; with jitter, so that racing calls part."""
+    backoff: Backoff
 
     def set_business_availability(
         self, business_id: BusinessId, user_id: UserId, available: bool
@@ -61,18 +58,14 @@ class Availability:
         Raises `TooManyConnections` when the business has all the virtual connections it may have,
         `Unavailable` when too many calls for the same business race.
         """
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                self.backoff(attempt)
-            before = self.store.load(business_id)
-            try:
-                if available:
-                    return self._declare_available(before, user_id)
-                after = self._declare_unavailable(before, user_id)
-            except Conflict:
-                continue
-            return self._close_sockets(after)
-        raise Unavailable("too many availability calls for this business at the same time")
+        if available:
+            return until_no_conflict(
+                lambda: self._declare_available(self.store.load(business_id), user_id), self.backoff
+            )
+        after = until_no_conflict(
+            lambda: self._declare_unavailable(self.store.load(business_id), user_id), self.backoff
+        )
+        return self._close_sockets(after)
 
     def _declare_available(self, before: Business, user_id: UserId) -> AvailabilityOutcome:
         now = self.clock()
@@ -95,14 +88,14 @@ class Availability:
             ttl=now + self.rules.virtual_lease,
         )
         settings = _declared(before.settings, True, user_id, now)
-        self.store.write_availability(before, settings, put=[lease], remove=expired)
+        self.store.write_settings(before, settings, put=[lease], remove=expired)
         kept = tuple(c for c in others if c not in expired)
         after = replace(before, settings=settings, virtual=(*kept, lease))
         return AvailabilityOutcome(judge(after, now, self.rules), lease.ttl, 0)
 
     def _declare_unavailable(self, before: Business, user_id: UserId) -> Business:
         settings = _declared(before.settings, False, user_id, self.clock())
-        self.store.write_availability(before, settings, remove=before.virtual)
+        self.store.write_settings(before, settings, remove=before.virtual)
         return replace(before, settings=settings, virtual=())
 
     def _close_sockets(self, business: Business) -> AvailabilityOutcome:

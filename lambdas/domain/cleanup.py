@@ -7,7 +7,7 @@ condition of the table; what marks a business is one consistent Query.
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Final, Self
 
@@ -76,10 +76,6 @@ class Report:
         """Add another report's numbers to this one's."""
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
-
-    def numbers(self) -> dict[str, int]:
-        """All numbers by their names."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

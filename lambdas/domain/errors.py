@@ -26,5 +26,17 @@ class Conflict(DomainError):
     """Somebody else changed the business at the same time; nothing was written."""
 
 
+class NotDeclared(DomainError):
+    """The business has no settings: nobody ever declared it."""
+
+
+class NotFound(DomainError):
+    """What was named is not there."""
+
+
+class MessageTooLarge(DomainError):
+    """A message is larger than what API Gateway sends over a socket."""
+
+
 class Unavailable(DomainError):
     """A service that this one stands on did not answer in time; nothing is known to be written."""

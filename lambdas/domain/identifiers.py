@@ -24,11 +24,11 @@ _USER_ID_MAX: Final = 255
 """OpenID Connect Core §2 bounds the subject identifier to 255 ASCII characters."""
 
 
-def business_id(text: str) -> BusinessId:
-    """Take a text from outside as a business id, or raise `InvalidValue`."""
+def business_id(text: str, *, field: str = "businessId") -> BusinessId:
+    """Take a text from outside as a business id, or raise `InvalidValue` for that field."""
     if not _BUSINESS_ID.fullmatch(text):
         raise InvalidValue(
-            "businessId",
+            field,
             "must be 1 to 64 characters of A-Z a-z 0-9 . _ : @ - and begin with a letter or digit",
         )
     return BusinessId(text)

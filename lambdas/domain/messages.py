@@ -1,6 +1,7 @@
 """What the service says to a socket on its own account. `lambdas.protocol` has the JSON of it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Instant
@@ -25,4 +26,13 @@ class NotRegistered:
     """The id of the message that this answers, if it had one."""
 
 
-SocketMessage = AvailabilityChanged | NotRegistered
+@dataclass(frozen=True, slots=True)
+class PushedMessage:
+    """What a back end or an operator has to say to the devices of a business."""
+
+    id: str
+    body: Any
+    """Any JSON value."""
+
+
+SocketMessage = AvailabilityChanged | NotRegistered | PushedMessage

@@ -91,6 +91,17 @@ class VirtualConnection:
 
 
 @dataclass(frozen=True, slots=True)
+class Ticket:
+    """Lets one browser open one socket, once and soon. A browser cannot set the header that
+    carries a token, and a token never appears in a URL.
+    """
+
+    business_id: BusinessId
+    user_id: UserId
+    ttl: Instant
+
+
+@dataclass(frozen=True, slots=True)
 class Business:
     """All that is stored of one business, as one read returned it.
 

@@ -3,6 +3,7 @@ one contract suite runs on both.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
@@ -14,8 +15,17 @@ from lambdas.domain.model import (
     Instant,
     RealConnection,
     Settings,
+    Ticket,
     VirtualConnection,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionEntry:
+    """A business in the list of those that need attention, and since when it is there."""
+
+    business_id: BusinessId
+    since: Instant
 
 
 class Store(Protocol):
@@ -44,7 +54,7 @@ class Store(Protocol):
     def claim_real(self, connection: RealConnection, now: Instant) -> bool:
         """Set `closing_at`; false if the client was heard from since `connection` was read."""
 
-    def write_availability(
+    def write_settings(
         self,
         before: Business,
         settings: Settings,
@@ -52,10 +62,11 @@ class Store(Protocol):
         put: Sequence[VirtualConnection] = (),
         remove: Sequence[VirtualConnection] = (),
     ) -> None:
-        """Write what a business declared, and the virtual connections that follow, in one go.
+        """Write the settings, and the virtual connections that follow from them, in one go.
 
-        Clears pause and attention. Raises `Conflict`, and writes nothing, if the version of the
-        settings is no longer that of `before`.
+        Clears the attention marks: whoever still needs attention is found by the next cleanup.
+        Raises `Conflict`, and writes nothing, if the version of the settings is no longer that of
+        `before`.
         """
 
     def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
@@ -68,6 +79,17 @@ class Store(Protocol):
 
         False, and nothing written, if the settings changed since `before` or do not exist.
         """
+
+    def list_attention(
+        self, attention: Attention, *, limit: int, after: AttentionEntry | None = None
+    ) -> Sequence[AttentionEntry]:
+        """Up to `limit` businesses that were marked, the longest first. May lag behind."""
+
+    def add_ticket(self, digest: str, ticket: Ticket) -> None:
+        """Keep a ticket under its digest."""
+
+    def take_ticket(self, digest: str, now: Instant) -> Ticket | None:
+        """Take a ticket away, if it is there and still valid. Of many that try, one gets it."""
 
     def scan(self, segment: int, segments: int) -> Iterator[Business]:
         """Stream one segment of the table, business by business, whole item collections."""

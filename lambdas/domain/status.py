@@ -1,5 +1,7 @@
 """Is this business online, and why: a pure function of what is stored, and of the time."""
 
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -8,6 +10,8 @@ from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention, Business, Clock, Instant, Settings
 from lambdas.domain.ports import Store
 from lambdas.domain.rules import Rules
+
+_PARALLEL_READS: Final = 25
 
 
 class OverallStatus(StrEnum):
@@ -75,6 +79,8 @@ class BusinessStatus:
     """Active virtual connections."""
     attention: Attention | None
     """Why the business needs attention at this moment, if it does."""
+    attention_since: Instant | None
+    """When a cleanup first saw that it does."""
     last_seen_at: Instant | None
     """When any device was last heard from, of those whose items are still there."""
     virtual_until: Instant | None
@@ -106,7 +112,8 @@ def judge(business: Business, now: Instant, rules: Rules) -> BusinessStatus:
         accepting_orders=accepting,
         real=len(real),
         virtual=len(virtual),
-        attention=_attention(overall, settings),
+        attention=(attention := _attention(overall, settings)),
+        attention_since=settings.attention_since if settings and attention else None,
         last_seen_at=max((c.last_seen_at for c in business.real), default=None),
         virtual_until=max((c.ttl for c in virtual), default=None),
         paused_until=settings.paused_until if settings and settings.is_paused(now) else None,
@@ -131,15 +138,15 @@ def _attention(overall: OverallStatus, settings: Settings | None) -> Attention |
 def _settings_reasons(settings: Settings | None, now: Instant) -> tuple[Reason, ...]:
     if settings is None:
         return (Reason(ReasonCode.NO_SETTINGS, "nobody ever declared this business"),)
-    said = f"as {settings.updated_by} declared {now - settings.updated_at} s ago"
+    changed = f"settings last changed by {settings.updated_by}, {now - settings.updated_at} s ago"
     if not settings.accepting_orders:
-        reason = Reason(ReasonCode.NOT_ACCEPTING_ORDERS, f"does not accept orders, {said}")
+        reason = Reason(ReasonCode.NOT_ACCEPTING_ORDERS, f"does not accept orders ({changed})")
     elif settings.paused_until is not None and settings.is_paused(now):
         why = f": {settings.pause_reason}" if settings.pause_reason else ""
         left = settings.paused_until - now
         reason = Reason(ReasonCode.PAUSED, f"paused for {left} s more{why}")
     else:
-        reason = Reason(ReasonCode.ACCEPTING_ORDERS, f"accepts orders, {said}")
+        reason = Reason(ReasonCode.ACCEPTING_ORDERS, f"accepts orders ({changed})")
     if settings.expects_socket:
         return (reason,)
     return (reason, Reason(ReasonCode.SOCKET_NOT_EXPECTED, "works without a device by arrangement"))
@@ -181,6 +188,14 @@ class StatusReader:
     def is_business_online(self, business_id: BusinessId) -> BusinessStatus:
         """The same judgement at half the price: eventually consistent, for customer apps."""
         return judge(self.store.load(business_id, consistent=False), self.clock(), self.rules)
+
+    def are_businesses_online(
+        self, business_ids: Sequence[BusinessId]
+    ) -> Mapping[BusinessId, BusinessStatus]:
+        """The same for many businesses, read in parallel; each is read once."""
+        unique = list(dict.fromkeys(business_ids))
+        with ThreadPoolExecutor(max_workers=_PARALLEL_READS) as pool:
+            return dict(zip(unique, pool.map(self.is_business_online, unique), strict=True))
 
     def connections(self, business_id: BusinessId) -> Business:
         """All stored connections of the business, the ones that no longer count included."""

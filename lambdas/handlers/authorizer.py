@@ -42,13 +42,23 @@ def handler(event: Event, context: LambdaContext) -> Policy:
 
 def _allow_handshake(event: Event) -> Policy:
     query = event.get("multiValueQueryStringParameters") or {}
-    if query.keys() != {"businessId"}:
-        raise _Refused("the one query parameter must be businessId")
-    business_id = identifiers.business_id(_once("businessId", query["businessId"]))
-    caller = _caller(event)
-    authorize(caller, Operation.CONNECT, business_id)
-    context = {"businessId": business_id, "userId": caller.user_id}
-    return _policy("Allow", event["methodArn"], caller.user_id, context)
+    match sorted(query):
+        case ["businessId"]:
+            business_id = identifiers.business_id(_once("businessId", query["businessId"]))
+            caller = _caller(event)
+            authorize(caller, Operation.CONNECT, business_id)
+            user_id = caller.user_id
+        case ["ticket"]:
+            if "authorization" in _headers(event):
+                raise _Refused("a ticket and the header Authorization came at once")
+            ticket = bootstrap.tickets().redeem(_once("ticket", query["ticket"]))
+            if ticket is None:
+                raise _Refused("the ticket is unknown, used or expired")
+            business_id, user_id = ticket.business_id, ticket.user_id
+        case _:
+            raise _Refused("the one query parameter must be businessId or ticket")
+    context = {"businessId": business_id, "userId": user_id}
+    return _policy("Allow", event["methodArn"], user_id, context)
 
 
 def _allow_requests(event: Event) -> Policy:
@@ -65,12 +75,15 @@ def _allow_requests(event: Event) -> Policy:
 
 
 def _caller(event: Event) -> Caller:
-    headers = {name.lower(): values for name, values in event["multiValueHeaders"].items()}
-    header = _once("Authorization", headers.get("authorization", []))
+    header = _once("Authorization", _headers(event).get("authorization", []))
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer":
         raise _Refused("the header Authorization must be: Bearer <token>")
     return bootstrap.token_verifier().verify(token.strip())
+
+
+def _headers(event: Event) -> dict[str, list[str]]:
+    return {name.lower(): values for name, values in event["multiValueHeaders"].items()}
 
 
 def _once(name: str, values: list[str]) -> str:

@@ -29,7 +29,7 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
         out_of_time=out_of_time, dry_run=options["dryRun"], force=options["force"]
     )
     milliseconds = round((time.monotonic() - began) * 1000)
-    report = {**protocol.cleanup_document(run), "milliseconds": milliseconds}
+    report: dict[str, Any] = {**protocol.cleanup_document(run), "milliseconds": milliseconds}
     logger.info("cleanup", extra={"report": report})
     if not run.dry_run:
         _publish(run, milliseconds)

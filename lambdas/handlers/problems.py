@@ -12,10 +12,14 @@ from typing import Any, Final
 
 from aws_lambda_powertools.event_handler import Response
 
+from lambdas.adapters.idempotency import KeyReused, StillRunning
 from lambdas.domain.errors import (
     DomainError,
     Forbidden,
     InvalidValue,
+    MessageTooLarge,
+    NotDeclared,
+    NotFound,
     TooManyConnections,
     Unavailable,
 )
@@ -44,6 +48,17 @@ METHOD_NOT_ALLOWED: Final = ProblemType(
 TOO_MANY_CONNECTIONS: Final = ProblemType(
     "too-many-connections", HTTPStatus.CONFLICT, "The business has too many connections"
 )
+NOT_DECLARED: Final = ProblemType(
+    "not-declared", HTTPStatus.CONFLICT, "Nobody ever declared this business"
+)
+IDEMPOTENCY_KEY_REUSED: Final = ProblemType(
+    "idempotency-key-reused",
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    "The Idempotency-Key came with another request before",
+)
+STILL_RUNNING: Final = ProblemType(
+    "still-running", HTTPStatus.CONFLICT, "The first request with this key is still running"
+)
 PAYLOAD_TOO_LARGE: Final = ProblemType(
     "payload-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large"
 )
@@ -57,7 +72,12 @@ INTERNAL_ERROR: Final = ProblemType(
 _OF_DOMAIN: Final[dict[type[DomainError], ProblemType]] = {
     InvalidValue: INVALID_REQUEST,
     Forbidden: FORBIDDEN,
+    NotFound: NOT_FOUND,
+    NotDeclared: NOT_DECLARED,
     TooManyConnections: TOO_MANY_CONNECTIONS,
+    MessageTooLarge: PAYLOAD_TOO_LARGE,
+    KeyReused: IDEMPOTENCY_KEY_REUSED,
+    StillRunning: STILL_RUNNING,
     Unavailable: UNAVAILABLE,
 }
 

@@ -3,26 +3,41 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import quote, unquote
+from uuid import uuid4
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
-from aws_lambda_powertools.event_handler.openapi.params import Path
+from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, ConfigDict, StrictBool
+from pydantic import JsonValue
 
 from lambdas import bootstrap, protocol
 from lambdas.domain import identifiers
 from lambdas.domain.authorization import Caller, Operation, Role, authorize
-from lambdas.domain.errors import DomainError
+from lambdas.domain.errors import DomainError, MessageTooLarge
 from lambdas.domain.identifiers import BusinessId, UserId
-from lambdas.handlers import problems
-from lambdas.handlers.telemetry import Event, instrumented, logger
+from lambdas.domain.messages import PushedMessage
+from lambdas.domain.model import Attention
+from lambdas.handlers import cursors, problems
+from lambdas.handlers.requests import (
+    AvailabilityRequest,
+    CleanupRequest,
+    OnlineRequest,
+    PauseRequest,
+    SettingsRequest,
+)
+from lambdas.handlers.telemetry import Event, count, instrumented, logger
+from lambdas.metrics import MetricName
 
 MAX_BODY: Final = 128 * 1024
-"""Bytes that a request may carry, the same as a WebSocket message."""
+"""Bytes that a request may carry, and a message to a socket: API Gateway takes no more there."""
+
+_RESERVED_MILLISECONDS: Final = 5_000
+"""A push stops trying this long before its function would be ended, so that it can answer."""
 
 app: Final = APIGatewayRestResolver(enable_validation=True)
 
@@ -35,6 +50,7 @@ _Route = TypeVar("_Route", bound=Callable[..., Any])
 def _route(method: str, resource: str) -> Callable[[_Route], _Route]:
     METHODS[resource].append(method)
     rule = resource.replace("{businessId}", "<business_id>")
+    rule = rule.replace("{connectionId}", "<connection_id>")
 
     def register(function: _Route) -> _Route:
         app.route(rule, method=method)(function)
@@ -44,14 +60,7 @@ def _route(method: str, resource: str) -> Callable[[_Route], _Route]:
 
 
 BusinessIdPath = Annotated[str, Path(description="The business, as the marketplace names it.")]
-
-
-class AvailabilityRequest(BaseModel):
-    """What a business declares."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    available: StrictBool
+ConnectionIdPath = Annotated[str, Path(description="The socket, as API Gateway names it.")]
 
 
 @_route("GET", "/health")
@@ -97,12 +106,131 @@ def put_availability(
     return protocol.availability_document(outcome)
 
 
+@_route("POST", "/businesses/online")
+def post_online(body: OnlineRequest) -> protocol.BatchDocument:
+    """The same for up to 100 businesses at once; order and duplicates are kept."""
+    authorize(_caller(), Operation.READ_ONLINE)
+    asked = [
+        identifiers.business_id(business_id, field=f"businessIds.{position}")
+        for position, business_id in enumerate(body.businessIds)
+    ]
+    answers = bootstrap.status_reader().are_businesses_online(asked)
+    return protocol.batch_document(asked, answers, bootstrap.now())
+
+
+@_route("PUT", "/businesses/{businessId}/pause")
+def put_pause(business_id: BusinessIdPath, body: PauseRequest) -> protocol.StatusDocument:
+    """Stop accepting orders for a while. Nothing is dropped, and it ends by itself."""
+    caller, business = _authorized(Operation.PAUSE, business_id)
+    status = bootstrap.settings_writer().pause_business(
+        business, caller.user_id, body.until_instant(), body.reason
+    )
+    return protocol.status_document(status)
+
+
+@_route("DELETE", "/businesses/{businessId}/pause")
+def delete_pause(business_id: BusinessIdPath) -> protocol.StatusDocument:
+    """End a pause now. Fine if there is none."""
+    caller, business = _authorized(Operation.PAUSE, business_id)
+    status = bootstrap.settings_writer().resume_business(business, caller.user_id)
+    return protocol.status_document(status)
+
+
+@_route("PUT", "/businesses/{businessId}/settings")
+def put_settings(business_id: BusinessIdPath, body: SettingsRequest) -> protocol.StatusDocument:
+    """Arrange whether a device is expected, and so whether its absence needs attention."""
+    caller, business = _authorized(Operation.SET_ARRANGEMENTS, business_id)
+    status = bootstrap.settings_writer().expect_socket(business, caller.user_id, body.expectsSocket)
+    return protocol.status_document(status)
+
+
 @_route("GET", "/businesses/{businessId}/connections")
 def get_connections(business_id: BusinessIdPath) -> protocol.ConnectionsDocument:
     """All stored connections of a business, each type for itself."""
     _, business = _authorized(Operation.LIST_CONNECTIONS, business_id)
     stored = bootstrap.status_reader().connections(business)
     return protocol.connections_document(stored, bootstrap.configuration().rules, bootstrap.now())
+
+
+@_route("DELETE", "/businesses/{businessId}/connections/{connectionId}")
+def delete_connection(
+    business_id: BusinessIdPath, connection_id: ConnectionIdPath
+) -> Response[None]:
+    """Close one socket and remove its connection."""
+    _, business = _authorized(Operation.CLOSE_CONNECTION, business_id)
+    connection = identifiers.connection_id(unquote(connection_id))
+    logger.append_keys(connectionId=connection)
+    bootstrap.operators().close_connection(business, connection)
+    logger.info("connection closed by an operator")
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+@_route("POST", "/businesses/{businessId}/tickets")
+def post_ticket(business_id: BusinessIdPath) -> protocol.TicketDocument:
+    """A ticket with which a browser can open one WebSocket, within a minute."""
+    caller, business = _authorized(Operation.ISSUE_TICKET, business_id)
+    return protocol.ticket_document(*bootstrap.tickets().issue(business, caller.user_id))
+
+
+@_route("POST", "/businesses/{businessId}/messages")
+def post_message(
+    business_id: BusinessIdPath,
+    body: Annotated[JsonValue, Body(description="What the devices receive as `body`.")],
+    idempotency_key: Annotated[
+        str | None, Header(min_length=1, max_length=128, alias="Idempotency-Key")
+    ] = None,
+) -> protocol.DeliveryDocument:
+    """Push a JSON body to every active real connection. With an `Idempotency-Key`, a repeated call
+    gets the first answer and sends nothing.
+    """
+    caller, business = _authorized(Operation.PUSH_MESSAGE, business_id)
+    message = PushedMessage(uuid4().hex, body)
+    size = len(protocol.encode(protocol.message_document(message)))
+    if size > MAX_BODY:
+        raise MessageTooLarge(
+            f"the message has {size} bytes with its envelope, and may have {MAX_BODY}"
+        )
+
+    def push() -> protocol.DeliveryDocument:
+        delivery = bootstrap.messaging().push(business, message, _out_of_time)
+        count(MetricName.MESSAGES_SENT, delivery.sent)
+        count(MetricName.MESSAGES_GONE, delivery.gone)
+        document = protocol.delivery_document(delivery)
+        logger.info("message pushed", extra={"delivery": document})
+        return document
+
+    if idempotency_key is None:
+        return push()
+    calls = bootstrap.idempotent_calls()
+    return calls.once(business, caller.user_id, idempotency_key, body, push, app.lambda_context)
+
+
+@_route("POST", "/businesses/{businessId}/cleanup")
+def post_cleanup(
+    business_id: BusinessIdPath, body: CleanupRequest | None = None
+) -> protocol.CleanupDocument:
+    """Clean up the connections of one business now, or say what that would do."""
+    _, business = _authorized(Operation.CLEAN_UP, business_id)
+    run = bootstrap.cleanup().cleanup_business_connections(
+        business, dry_run=body is not None and body.dryRun
+    )
+    document = protocol.cleanup_document(run)
+    logger.info("cleanup of one business", extra={"report": document})
+    return document
+
+
+@_route("GET", "/businesses")
+def get_businesses(
+    attention: Annotated[Attention, Query(description="Why they need attention.")],
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+) -> protocol.AttentionPageDocument:
+    """Who needs attention right now, the longest first."""
+    authorize(_caller(), Operation.LIST_ATTENTION)
+    after = None if cursor is None else cursors.decode(cursor)
+    page = bootstrap.operators().list_attention(attention, limit=limit, after=after)
+    following = None if page.after is None else cursors.encode(page.after)
+    return protocol.attention_document(page, following, bootstrap.now())
 
 
 @instrumented
@@ -121,17 +249,26 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     return app.resolve({**event, "path": path}, context)
 
 
-def _authorized(operation: Operation, business_id: str) -> tuple[Caller, BusinessId]:
-    business = identifiers.business_id(unquote(business_id))
-    logger.append_keys(businessId=business)
+def _caller() -> Caller:
     context = app.current_event["requestContext"]["authorizer"]
-    caller = Caller(
+    return Caller(
         user_id=UserId(context["userId"]),
         businesses=frozenset(json.loads(context["businesses"])),
         roles=frozenset(Role(role) for role in json.loads(context["roles"])),
     )
+
+
+def _authorized(operation: Operation, business_id: str) -> tuple[Caller, BusinessId]:
+    business = identifiers.business_id(unquote(business_id))
+    logger.append_keys(businessId=business)
+    caller = _caller()
     authorize(caller, operation, business)
     return caller, business
+
+
+def _out_of_time() -> bool:
+    left = app.lambda_context.get_remaining_time_in_millis()
+    return left < _RESERVED_MILLISECONDS
 
 
 @app.exception_handler(DomainError)

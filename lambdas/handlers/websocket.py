@@ -163,7 +163,7 @@ def _heard_from(socket: _Socket, message: _Message) -> RealConnection | None:
 
 
 def _reply(document: Any) -> Reply:
-    return {"statusCode": 200, "body": json.dumps(document)}
+    return {"statusCode": 200, "body": protocol.encode(document).decode()}
 
 
 def _nothing() -> Reply:

@@ -42,9 +42,7 @@ def test_a_business_that_was_never_heard_of_is_empty(store: Store) -> None:
 
 
 def test_what_is_written_is_read_back_whole(store: Store) -> None:
-    store.write_availability(
-        business(), settings(expects_socket=False), put=[virtual("auth0|7~#%")]
-    )
+    store.write_settings(business(), settings(expects_socket=False), put=[virtual("auth0|7~#%")])
     store.add_real(real("O9oRTfeAoAMCK6g="))
     store.add_real(real("VIRTUAL", user_id=UserId("auth0|8")))
     expected = business(
@@ -110,38 +108,38 @@ class TestClaim:
 
 class TestAvailability:
     def test_all_of_it_or_nothing(self, store: Store) -> None:
-        store.write_availability(business(), settings(), put=[virtual("u1"), virtual("u2")])
+        store.write_settings(business(), settings(), put=[virtual("u1"), virtual("u2")])
         late = business()
         with pytest.raises(Conflict):
-            store.write_availability(late, settings(), put=[virtual("u3")])
+            store.write_settings(late, settings(), put=[virtual("u3")])
         with pytest.raises(Conflict):
-            store.write_availability(late, settings(version=2), remove=[virtual("u1")])
+            store.write_settings(late, settings(version=2), remove=[virtual("u1")])
         assert store.load(B1) == business(virtual("u1"), virtual("u2"), declared=settings())
 
     def test_ninety_virtual_connections_go_in_one_transaction(self, store: Store) -> None:
         many = [virtual(f"u{i:02}") for i in range(90)]
-        store.write_availability(business(), settings(), put=many)
+        store.write_settings(business(), settings(), put=many)
         full = store.load(B1)
         assert full.virtual == tuple(many)
-        store.write_availability(full, settings(version=2), remove=full.virtual)
+        store.write_settings(full, settings(version=2), remove=full.virtual)
         assert store.load(B1) == business(declared=settings(version=2))
 
     def test_ends_pause_and_attention(self, store: Store) -> None:
-        store.write_availability(business(), settings())
+        store.write_settings(business(), settings())
         before = store.load(B1)
         store.write_attention(before, Attention.UNREACHABLE, since=NOW, counted=True)
-        store.write_availability(store.load(B1), settings(version=2))
+        store.write_settings(store.load(B1), settings(version=2))
         assert store.load(B1).settings == settings(version=2)
 
     def test_of_many_that_read_the_same_version_one_gets_through(self, store: Store) -> None:
-        store.write_availability(business(), settings())
+        store.write_settings(business(), settings())
         before = store.load(B1)
         outcomes: list[str] = []
 
         def write(user: str) -> None:
             declared = settings(version=2, updated_by=UserId(user))
             try:
-                store.write_availability(before, declared, put=[virtual(user)])
+                store.write_settings(before, declared, put=[virtual(user)])
                 outcomes.append(user)
             except (Conflict, Unavailable):
                 pass
@@ -157,12 +155,12 @@ class TestAvailability:
 
 class TestExpiry:
     def test_removes_what_is_over(self, store: Store) -> None:
-        store.write_availability(business(), settings(), put=[virtual(left=0)])
+        store.write_settings(business(), settings(), put=[virtual(left=0)])
         assert store.remove_expired_virtual(virtual(left=0), NOW)
         assert not store.load(B1).virtual
 
     def test_spares_what_was_renewed(self, store: Store) -> None:
-        store.write_availability(business(), settings(), put=[virtual(left=10)])
+        store.write_settings(business(), settings(), put=[virtual(left=10)])
         assert not store.remove_expired_virtual(virtual(left=-1), NOW)
         assert store.load(B1).virtual == (virtual(left=10),)
 
@@ -172,7 +170,7 @@ class TestExpiry:
 
 class TestAttention:
     def test_is_set_changed_and_cleared_without_a_new_version(self, store: Store) -> None:
-        store.write_availability(business(), settings())
+        store.write_settings(business(), settings())
         assert store.write_attention(
             store.load(B1), Attention.VIRTUAL_ONLY, since=NOW, counted=False
         )
@@ -187,14 +185,14 @@ class TestAttention:
         assert store.load(B1).settings == settings()
 
     def test_gives_way_to_what_was_written_since(self, store: Store) -> None:
-        store.write_availability(business(), settings())
+        store.write_settings(business(), settings())
         before = store.load(B1)
-        store.write_availability(before, settings(version=2))
+        store.write_settings(before, settings(version=2))
         assert not store.write_attention(before, Attention.UNREACHABLE, since=NOW, counted=False)
         assert store.load(B1).settings == settings(version=2)
 
     def test_is_counted_once_by_two_that_read_the_same(self, store: Store) -> None:
-        store.write_availability(business(), settings())
+        store.write_settings(business(), settings())
         read = store.load(B1)
         assert store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=False)
         assert not store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=False)
@@ -217,7 +215,7 @@ def test_a_scan_sees_every_business_once_and_whole(store: Store, segments: int) 
     for number in range(20):
         business_id = BusinessId(f"b{number:02}")
         lease = virtual(business_id=business_id)
-        store.write_availability(
+        store.write_settings(
             business(business_id=business_id), settings(version=number + 1), put=[lease]
         )
         devices = [real(f"c{number}-{i}", business_id=business_id) for i in range(3)]
@@ -233,6 +231,6 @@ def test_a_scan_sees_every_business_once_and_whole(store: Store, segments: int) 
 
 def test_user_ids_of_any_alphabet_are_keys_of_their_own(store: Store) -> None:
     leases = [virtual(user) for user in ("a", "a~", "a#b", "a%7E", "a/b", "A")]
-    store.write_availability(business(), settings(updated_by=U1), put=leases)
+    store.write_settings(business(), settings(updated_by=U1), put=leases)
     stored = store.load(B1).virtual
     assert sorted(stored, key=str) == sorted(leases, key=str)

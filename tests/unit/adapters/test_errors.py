@@ -13,7 +13,7 @@ from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.messages import AvailabilityChanged
 from lambdas.domain.ports import SocketAnswer
-from tests.builders import B1, NOW, business, settings
+from tests.builders import B1, NOW, business, settings, virtual
 
 C1 = ConnectionId("c1")
 SESSION = boto3.Session(
@@ -84,7 +84,7 @@ def test_why_a_transaction_was_cancelled_decides(
             modeled_fields={"CancellationReasons": [{"Code": reason} for reason in reasons]},
         )
         with pytest.raises(expected):
-            Table(dynamodb, "table").write_availability(business(), settings())
+            Table(dynamodb, "table").write_settings(business(), settings(), put=[virtual()])
 
 
 @pytest.mark.parametrize(

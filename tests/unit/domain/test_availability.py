@@ -150,7 +150,7 @@ def test_expired_virtual_connections_make_room_when_room_is_needed(
 
 def test_a_call_that_always_meets_another_gives_up_and_says_so(clock: FakeClock) -> None:
     class Contended(MemoryStore):
-        def write_availability(
+        def write_settings(
             self,
             before: Business,
             settings: Settings,

@@ -84,7 +84,7 @@ class Deployed:
         for business in businesses:
             if business.settings is not None:
                 empty = Business(business.business_id, None, (), ())
-                self.store.write_availability(empty, business.settings, put=business.virtual)
+                self.store.write_settings(empty, business.settings, put=business.virtual)
             for connection in business.real:
                 self.store.add_real(connection)
 

@@ -1,0 +1,97 @@
+"""Repeated requests, by Powertools' idempotency, in the table of everything else.
+
+Its records are items of their own below ``IDEMPOTENCY#<businessId>``, and expire by TTL.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from aws_lambda_powertools.utilities.idempotency import (
+    DynamoDBPersistenceLayer,
+    IdempotencyConfig,
+    idempotent_function,
+)
+from aws_lambda_powertools.utilities.idempotency.exceptions import (
+    IdempotencyAlreadyInProgressError,
+    IdempotencyPersistenceLayerError,
+    IdempotencyValidationError,
+)
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas.domain.errors import DomainError, Unavailable
+from lambdas.domain.identifiers import BusinessId, UserId
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+REMEMBERED: Final = 24 * 60 * 60
+"""Seconds that an answer is remembered."""
+
+
+_Result = TypeVar("_Result")
+
+
+class KeyReused(DomainError):
+    """The same key came with another request."""
+
+
+class StillRunning(DomainError):
+    """The first request with this key has not been answered yet."""
+
+
+class IdempotentCalls:
+    """Runs a call once for each key of a caller, and answers its repetitions with its result."""
+
+    def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+
+    def once(
+        self,
+        business_id: BusinessId,
+        user_id: UserId,
+        key: str,
+        request: Any,
+        call: Callable[[], _Result],
+        context: LambdaContext,
+    ) -> _Result:
+        """The result of `call`, or that of the first call with this key.
+
+        A call that raises is forgotten. Raises `KeyReused`, `StillRunning`, or `Unavailable`.
+        """
+        records = DynamoDBPersistenceLayer(
+            table_name=self._table_name,
+            key_attr="pk",
+            static_pk_value=f"IDEMPOTENCY#{business_id}",
+            sort_key_attr="sk",
+            expiry_attr="ttl",
+            boto3_client=self._client,
+        )
+        config = IdempotencyConfig(
+            event_key_jmespath="key",
+            payload_validation_jmespath="request",
+            raise_on_no_idempotency_key=True,
+            expires_after_seconds=REMEMBERED,
+            hash_function="sha256",
+            lambda_context=context,
+        )
+
+        def run(data: dict[str, Any]) -> _Result:
+            return call()
+
+        idempotent = idempotent_function(
+            run,
+            data_keyword_argument="data",
+            persistence_store=records,
+            config=config,
+            key_prefix="message",
+        )
+        try:
+            result: _Result = idempotent(data={"key": [user_id, key], "request": request})
+        except IdempotencyValidationError as error:
+            raise KeyReused("this Idempotency-Key came with another request before") from error
+        except IdempotencyAlreadyInProgressError as error:
+            raise StillRunning("the first request with this key is still running") from error
+        except IdempotencyPersistenceLayerError as error:
+            raise Unavailable("the table did not answer") from error
+        return result

@@ -1,0 +1,94 @@
+"""Pushing messages to the devices of a business."""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from lambdas.domain.errors import Unavailable
+from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.messages import PushedMessage
+from lambdas.domain.model import Clock, RealConnection
+from lambdas.domain.ports import SocketAnswer, Sockets, Store
+from lambdas.domain.removal import remove_gone
+from lambdas.domain.rules import Rules
+
+_ATTEMPTS: Final = 4
+"""How often one socket is tried while the management API cannot tell."""
+
+_PARALLEL_POSTS: Final = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of one message."""
+
+    message_id: str
+    sent: int
+    """Sockets for which API Gateway took it. Not that a person saw it."""
+    gone: int
+    """Sockets that turned out to be no longer there."""
+    failed: int
+    """Sockets for which API Gateway did not take it in time."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether anybody was reached. If not, the caller should fall back: a phone call."""
+        return self.sent > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Messaging:
+    """Pushes to every active real connection of a business, in parallel."""
+
+    store: Store
+    sockets: Sockets
+    rules: Rules
+    clock: Clock
+    backoff: Callable[[int], None]
+    """Waits before attempt 1, 2, …"""
+
+    def push(
+        self, business_id: BusinessId, message: PushedMessage, out_of_time: Callable[[], bool]
+    ) -> Delivery:
+        """Push one message. `out_of_time` says when to stop trying; what is left counts as failed.
+
+        A 410 removes the item of that connection, and of no other, unless it is too young.
+        """
+        connections = self.rules.active_real(self.store.load(business_id), self.clock())
+
+        def post(connection: RealConnection) -> SocketAnswer:
+            return self._post(connection, message, out_of_time)
+
+        if not connections:
+            return Delivery(message.id, sent=0, gone=0, failed=0)
+        with ThreadPoolExecutor(max_workers=_PARALLEL_POSTS) as pool:
+            answers = Counter(pool.map(post, connections))
+        return Delivery(
+            message.id,
+            sent=answers[SocketAnswer.OK],
+            gone=answers[SocketAnswer.GONE],
+            failed=answers[SocketAnswer.UNKNOWN],
+        )
+
+    def _post(
+        self, connection: RealConnection, message: PushedMessage, out_of_time: Callable[[], bool]
+    ) -> SocketAnswer:
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                self.backoff(attempt)
+            if out_of_time():
+                return SocketAnswer.UNKNOWN
+            answer = self.sockets.post(connection.connection_id, message)
+            if answer is SocketAnswer.GONE:
+                self._forget(connection)
+            if answer is not SocketAnswer.UNKNOWN:
+                return answer
+        return SocketAnswer.UNKNOWN
+
+    def _forget(self, connection: RealConnection) -> None:
+        # The message is what matters here: if the table fails, the cleanup finds the connection.
+        with suppress(Unavailable):
+            remove_gone(connection, store=self.store, rules=self.rules, now=self.clock())

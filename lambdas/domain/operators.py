@@ -1,0 +1,70 @@
+"""What operators ask: who needs attention right now, and please close this socket."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from lambdas.domain.errors import NotFound, Unavailable
+from lambdas.domain.identifiers import BusinessId, ConnectionId
+from lambdas.domain.model import Attention, Clock
+from lambdas.domain.ports import AttentionEntry, Sockets, Store
+from lambdas.domain.removal import close_and_remove
+from lambdas.domain.rules import Rules
+from lambdas.domain.status import BusinessStatus, judge
+
+_PARALLEL_READS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionPage:
+    """One page of the businesses that need attention, the longest first."""
+
+    businesses: Sequence[tuple[AttentionEntry, BusinessStatus]]
+    after: AttentionEntry | None
+    """Where the next page begins; None if this is the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operators:
+    """Looks at all businesses, and acts on one connection."""
+
+    store: Store
+    sockets: Sockets
+    rules: Rules
+    clock: Clock
+
+    def list_attention(
+        self, attention: Attention, *, limit: int, after: AttentionEntry | None = None
+    ) -> AttentionPage:
+        """One page. The index only nominates: each entry is asked again before it is shown, so a
+        page can be shorter than `limit` and still not be the last.
+        """
+        entries = self.store.list_attention(attention, limit=limit, after=after)
+        now = self.clock()
+        with ThreadPoolExecutor(max_workers=_PARALLEL_READS) as pool:
+            businesses = pool.map(self.store.load, [entry.business_id for entry in entries])
+        judged = [judge(business, now, self.rules) for business in businesses]
+        return AttentionPage(
+            businesses=[
+                (entry, status)
+                for entry, status in zip(entries, judged, strict=True)
+                if status.attention is attention
+            ],
+            after=entries[-1] if len(entries) == limit else None,
+        )
+
+    def close_connection(self, business_id: BusinessId, connection_id: ConnectionId) -> None:
+        """Close one socket of a business and remove its item.
+
+        Raises `NotFound` if the business has no such real connection, `Unavailable` if the
+        management API cannot tell, or says that a connection is gone that has only just begun.
+        """
+        business = self.store.load(business_id)
+        found = next((c for c in business.real if c.connection_id == connection_id), None)
+        if found is None:
+            raise NotFound("the business has no such real connection")
+        if not close_and_remove(
+            found, store=self.store, sockets=self.sockets, rules=self.rules, now=self.clock()
+        ):
+            raise Unavailable("the socket could not be closed")

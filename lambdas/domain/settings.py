@@ -1,0 +1,86 @@
+"""Changing the settings of a business without changing its connections: pauses, arrangements."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from lambdas.domain.errors import InvalidValue, NotDeclared
+from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.domain.model import Clock, Instant, Settings
+from lambdas.domain.ports import Store
+from lambdas.domain.retrying import Backoff, until_no_conflict
+from lambdas.domain.rules import Rules
+from lambdas.domain.status import BusinessStatus, judge
+
+MAX_PAUSE: Final = 7 * 24 * 60 * 60
+"""Seconds that a pause may last. Who is away for longer is not available."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsWriter:
+    """Changes settings. Racing changes are written one after the other, and none is lost."""
+
+    store: Store
+    rules: Rules
+    clock: Clock
+    backoff: Backoff
+
+    def pause_business(
+        self, business_id: BusinessId, user_id: UserId, until: Instant, reason: str | None
+    ) -> BusinessStatus:
+        """Stop accepting orders until a moment ("busy, 20 minutes").
+
+        Nothing is removed and nobody is disconnected; the pause ends by itself, at the read.
+        Raises `InvalidValue` for a moment that is not ahead or too far ahead, `NotDeclared` for a
+        business that nobody ever declared.
+        """
+        now = self.clock()
+        if until <= now:
+            raise InvalidValue("until", "must be in the future")
+        if until > now + MAX_PAUSE:
+            raise InvalidValue("until", f"must be at most {MAX_PAUSE // 86400} days ahead")
+        return self._change(
+            business_id,
+            user_id,
+            lambda settings: replace(settings, paused_until=until, pause_reason=reason),
+        )
+
+    def resume_business(self, business_id: BusinessId, user_id: UserId) -> BusinessStatus:
+        """End a pause now. Fine if there is none. Raises `NotDeclared`."""
+        return self._change(
+            business_id,
+            user_id,
+            lambda settings: replace(settings, paused_until=None, pause_reason=None),
+        )
+
+    def expect_socket(
+        self, business_id: BusinessId, user_id: UserId, expects_socket: bool
+    ) -> BusinessStatus:
+        """Arrange whether a device is expected. A business that works by API alone needs no
+        attention when none is connected. Raises `NotDeclared`.
+        """
+        return self._change(
+            business_id, user_id, lambda settings: replace(settings, expects_socket=expects_socket)
+        )
+
+    def _change(
+        self, business_id: BusinessId, user_id: UserId, change: Callable[[Settings], Settings]
+    ) -> BusinessStatus:
+        def attempt() -> BusinessStatus:
+            before = self.store.load(business_id)
+            if before.settings is None:
+                raise NotDeclared("nobody ever declared this business available or not")
+            now = self.clock()
+            settings = replace(
+                change(before.settings),
+                version=before.settings.version + 1,
+                updated_at=now,
+                updated_by=user_id,
+                attention=None,
+                attention_since=None,
+                attention_counted=False,
+            )
+            self.store.write_settings(before, settings)
+            return judge(replace(before, settings=settings), now, self.rules)
+
+        return until_no_conflict(attempt, self.backoff)

@@ -1,0 +1,40 @@
+"""Tickets: how a browser, which cannot set a header, authenticates its socket."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.domain.model import Clock, Ticket
+from lambdas.domain.ports import Store
+
+TICKET_LIFETIME: Final = 60
+"""Seconds between asking for a ticket and connecting with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tickets:
+    """Issues and redeems tickets. The table knows their digests alone."""
+
+    store: Store
+    clock: Clock
+    new_secret: Callable[[], str]
+    """Makes a text that nobody can guess, of characters that need no encoding in a URL."""
+
+    def issue(self, business_id: BusinessId, user_id: UserId) -> tuple[str, Ticket]:
+        """A new ticket for one socket of one business: the secret, and what it is good for."""
+        secret = self.new_secret()
+        ticket = Ticket(business_id, user_id, ttl=self.clock() + TICKET_LIFETIME)
+        self.store.add_ticket(_digest(secret), ticket)
+        return secret, ticket
+
+    def redeem(self, secret: str) -> Ticket | None:
+        """Use a ticket up. None if it is unknown, used or expired; which of them is nobody's
+        business. Of many that redeem the same ticket at once, exactly one gets it.
+        """
+        return self.store.take_ticket(_digest(secret), self.clock())
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

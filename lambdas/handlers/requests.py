@@ -1,0 +1,61 @@
+"""The bodies that the REST API takes. Unknown fields are refused."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
+
+from lambdas.domain.errors import InvalidValue
+from lambdas.domain.model import Instant
+
+_RFC_3339: Final = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
+)
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class AvailabilityRequest(_Request):
+    """What a business declares."""
+
+    available: StrictBool
+
+
+class OnlineRequest(_Request):
+    """The businesses that a batch asks about."""
+
+    businessIds: Annotated[list[StrictStr], Field(min_length=1, max_length=100)]  # noqa: N815
+
+
+class PauseRequest(_Request):
+    """Until when a business does not accept orders, and why."""
+
+    until: Annotated[StrictStr, Field(json_schema_extra={"format": "date-time"})]
+    reason: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
+
+    def until_instant(self) -> Instant:
+        """The moment, or `InvalidValue` if it is none."""
+        wrong = InvalidValue(
+            "until", "must be a moment in RFC 3339, for example 2026-01-31T12:00:00Z"
+        )
+        if not _RFC_3339.fullmatch(self.until):
+            raise wrong
+        try:
+            return int(datetime.fromisoformat(self.until.upper()).timestamp())
+        except (ValueError, OverflowError):
+            raise wrong from None
+
+
+class SettingsRequest(_Request):
+    """What an operator arranges with a business."""
+
+    expectsSocket: StrictBool  # noqa: N815
+
+
+class CleanupRequest(_Request):
+    """How to clean up."""
+
+    dryRun: StrictBool = False  # noqa: N815
