@@ -1,0 +1,416 @@
+"""Runs the whole system on this machine until Ctrl-C: an AWS emulator, and what is deployed to it.
+
+Environment variables: `LOCAL_PORT` (default 4566), the one port it listens on, on 127.0.0.1 alone;
+`LOCAL_STATE` (default `.local` in the repository), the folder for everything it writes.
+"""
+
+import errno
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NoReturn
+
+from local.bridge import AlarmStates, MetricsFromLogs, keep_running
+from local.system import ACCOUNT, REGION, ROOT, Endpoints, aws_client, is_ready, state_folder
+
+CDK = ROOT / "node_modules" / ".bin" / "cdk"
+HOST = "127.0.0.1"
+
+# What a synthesis of environment `local` reads. Nothing else can change its result.
+SOURCES = ("app.py", "cdk.json", "infra", "lambdas", "requirements*.txt", "package-lock.json")
+
+# The outputs that become endpoints, by their names there.
+OUTPUTS = {
+    "restUrl": "RestUrl",
+    "websocketUrl": "WebSocketUrl",
+    "tableName": "TableName",
+    "cleanupFunctionName": "CleanupFunctionName",
+    "userPoolId": "UserPoolId",
+    "userPoolClientId": "UserPoolClientId",
+    "onCallTopicArn": "OnCallTopicArn",
+}
+
+logger = logging.getLogger(__name__)
+
+
+class CannotStart(Exception):
+    """Something on this machine is in the way. Its text says what, in one line."""
+
+
+class StepFailed(Exception):
+    """A step of the start failed. Its text is what the step printed."""
+
+
+class Stopped(BaseException):
+    """Somebody asked the system to stop."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A program of the start that is running."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    output: Path
+    began: float
+
+    def finish(self) -> None:
+        """Wait for its end and say how long it took. Raises `StepFailed`."""
+        if self.process.wait() != 0:
+            raise StepFailed(
+                f"`{self.name}` failed (exit code {self.process.returncode}):\n"
+                f"{self.output.read_text(errors='replace').rstrip()}"
+            )
+        say(f"{self.name}: {time.monotonic() - self.began:.1f} s")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def main() -> int:
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("local").setLevel(logging.INFO)
+    try:
+        # Explicitly, because a shell that starts a job in the background makes it ignore Ctrl-C.
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signum, _stop)
+        with ExitStack() as stack:
+            _run(stack)
+    except Stopped:
+        say("Stopped.")
+        return 0
+    except CannotStart as error:
+        print(error, file=sys.stderr)
+        return 2
+    except StepFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _stop(_signum: int, _frame: object) -> NoReturn:
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, signal.SIG_IGN)  # the clean-up that follows must come to its end
+    raise Stopped
+
+
+def _run(stack: ExitStack) -> NoReturn:
+    began = time.monotonic()
+    port = _free_port()
+    if not CDK.exists():
+        raise CannotStart("The CDK CLI is missing: install it with `npm ci`.")
+    state = state_folder()
+    state.mkdir(parents=True, exist_ok=True)
+    stack.enter_context(_alone_on(state))
+    stack.callback(Endpoints.file().unlink, missing_ok=True)
+    Endpoints.file().unlink(missing_ok=True)
+
+    endpoint_url = f"http://{HOST}:{port}"
+    ministack = stack.enter_context(_ministack(state, port))
+    cdk = Cdk(stack, state, endpoint_url)
+    assembly = Assembly(state, endpoint_url)
+    finish_synthesis = assembly.start_synthesis(cdk)
+    _wait_until_ready(ministack, endpoint_url)
+    # In a folder without cdk.json, or the CLI synthesizes once more.
+    cdk.start("bootstrap", f"aws://{ACCOUNT}/{REGION}", folder=state).finish()
+    finish_synthesis()
+    outputs = _deploy(cdk, assembly)
+    _enable_expiry(outputs["TableName"], endpoint_url)
+    _first_census(outputs["CleanupFunctionName"], endpoint_url)
+    stack.enter_context(_bridges(endpoint_url))
+    endpoints = Endpoints(
+        **{name: outputs[output] for name, output in OUTPUTS.items()},
+        alarmNames=outputs["AlarmNames"].split(","),
+        awsEndpointUrl=endpoint_url,
+        region=REGION,
+    )
+    endpoints.publish()
+    _say_what_next(endpoints, time.monotonic() - began)
+    while ministack.poll() is None:
+        time.sleep(0.5)
+    raise StepFailed(f"MiniStack ended by itself:\n{_tail(state / 'logs' / 'ministack.log')}")
+
+
+def _free_port() -> int:
+    configured = os.environ.get("LOCAL_PORT") or "4566"
+    if not configured.isdecimal() or not 0 < int(configured) < 65536:
+        raise CannotStart(f"LOCAL_PORT is {configured!r}, which is no port number.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, int(configured)))
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            raise CannotStart(
+                f"Port {configured} of {HOST} is busy or not permitted: set LOCAL_PORT to another."
+            ) from None
+    return int(configured)
+
+
+@contextmanager
+def _alone_on(state: Path) -> Iterator[None]:
+    with (state / "run.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(
+                f"Another local system uses {state}: stop it, or set LOCAL_STATE to another folder."
+            ) from None
+        yield
+
+
+@contextmanager
+def _ministack(state: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    # MiniStack leaves large temporary folders behind. They, and all else it writes, live in here.
+    private = state / "ministack"
+    shutil.rmtree(private, ignore_errors=True)
+    (private / "tmp").mkdir(parents=True)
+    environment = {
+        # Nothing of the caller's but what a program needs: the functions can see all of it.
+        "PATH": os.environ["PATH"],
+        "HOME": str(private),
+        "LANG": "C.UTF-8",
+        "TMPDIR": str(private / "tmp"),
+        "STATE_DIR": str(private / "state"),
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": HOST,
+        "MINISTACK_HOST": HOST,
+        "MINISTACK_REGION": REGION,
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "LOG_LEVEL": "WARNING",
+    }
+    with _log_file(state, "ministack") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "local.ministack"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        _kill_group(process)
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End a program with all that it started. None of them has anything to save."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _log_file(state: Path, name: str) -> IO[bytes]:
+    (state / "logs").mkdir(exist_ok=True)
+    return (state / "logs" / f"{name}.log").open("wb")
+
+
+def _tail(log: Path, lines: int = 40) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _wait_until_ready(ministack: subprocess.Popen[bytes], endpoint_url: str) -> None:
+    deadline = time.monotonic() + 60
+    while not is_ready(endpoint_url):
+        if ministack.poll() is not None or time.monotonic() > deadline:
+            raise StepFailed(
+                f"MiniStack did not start:\n{_tail(state_folder() / 'logs' / 'ministack.log')}"
+            )
+        time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Cdk:
+    """The ordinary CDK CLI, turned to the emulator."""
+
+    stack: ExitStack
+    state: Path
+    endpoint_url: str
+
+    def start(self, command: str, *arguments: str, folder: Path = ROOT) -> Step:
+        """Start one command; it is ended with the system, if it has not ended by then."""
+        with _log_file(self.state, f"cdk-{command}") as log:
+            process = subprocess.Popen(
+                [str(CDK), command, *arguments],
+                cwd=folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.stack.callback(_kill_group, process)
+        return Step(f"cdk {command}", process, Path(log.name), time.monotonic())
+
+    def _environment(self) -> Mapping[str, str]:
+        # The caller's, with every way to a real AWS account closed.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return {
+            **kept,
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ENDPOINT_URL_S3": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": ACCOUNT,
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
+        }
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The synthesized environment `local`, kept from run to run until its sources change."""
+
+    state: Path
+    endpoint_url: str
+
+    @property
+    def folder(self) -> Path:
+        return self.state / "assembly"
+
+    @property
+    def _key_file(self) -> Path:
+        return self.state / "assembly.key"
+
+    def start_synthesis(self, cdk: Cdk) -> Callable[[], None]:
+        """Synthesize in the background, unless nothing has changed.
+
+        Returns what waits for the end of it, and raises `StepFailed` if it failed.
+        """
+        key = self._key()
+        if self._key_file.exists() and self._key_file.read_text() == key:
+            return lambda: say("cdk synth: not needed, nothing has changed")
+        self._key_file.unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        step = cdk.start(
+            "synth",
+            "local/*",
+            *("--app", f"{sys.executable} app.py"),
+            *("--context", f"localEndpoint={self.endpoint_url}"),
+            *("--output", str(self.folder)),
+            "--quiet",
+        )
+
+        def finish() -> None:
+            step.finish()
+            self._key_file.write_text(key)
+
+        return finish
+
+    def _key(self) -> str:
+        digest = hashlib.sha256(f"{self.endpoint_url} {sys.executable} {sys.version}".encode())
+        for pattern in SOURCES:
+            for found in sorted(ROOT.glob(pattern)):
+                for file in sorted(found.rglob("*")) if found.is_dir() else [found]:
+                    if file.is_file() and "__pycache__" not in file.parts:
+                        digest.update(f"{file.relative_to(ROOT)} {file.stat().st_size} ".encode())
+                        digest.update(file.read_bytes())
+        return digest.hexdigest()
+
+
+def _deploy(cdk: Cdk, assembly: Assembly) -> dict[str, str]:
+    """Deploy all stacks and return their outputs by name."""
+    outputs = cdk.state / "outputs.json"
+    outputs.unlink(missing_ok=True)
+    cdk.start(
+        "deploy",
+        "local/*",
+        *("--app", str(assembly.folder)),
+        *("--require-approval", "never"),
+        *("--outputs-file", str(outputs)),
+    ).finish()
+    by_stack = json.loads(outputs.read_text())
+    return {name: value for stack in by_stack.values() for name, value in stack.items()}
+
+
+def _enable_expiry(table: str, endpoint_url: str) -> None:
+    # MiniStack ignores the table's TTL setting in a template.
+    aws_client("dynamodb", endpoint_url).update_time_to_live(
+        TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": "ttl"}
+    )
+
+
+def _first_census(cleanup: str, endpoint_url: str) -> None:
+    # The schedule's first run is a minute away, and until then an alarm would say that none came.
+    answer = aws_client("lambda", endpoint_url).invoke(FunctionName=cleanup, Payload=b"{}")
+    if "FunctionError" in answer:
+        raise StepFailed(f"the first cleanup failed:\n{answer['Payload'].read().decode()}")
+
+
+@contextmanager
+def _bridges(endpoint_url: str) -> Iterator[None]:
+    cloudwatch = aws_client("cloudwatch", endpoint_url)
+    metrics = MetricsFromLogs(aws_client("logs", endpoint_url), cloudwatch)
+    alarms = AlarmStates(cloudwatch)
+    stop = threading.Event()
+    threads = [
+        threading.Thread(
+            target=keep_running,
+            args=(step,),
+            kwargs={"every": every, "stop": stop},
+            name=name,
+            daemon=True,
+        )
+        for name, step, every in (
+            ("metrics-from-logs", metrics.step, 1.0),
+            ("alarm-states", alarms.step, 2.0),
+        )
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=5)
+
+
+def _say_what_next(endpoints: Endpoints, seconds: float) -> None:
+    say(
+        f"""
+Ready after {seconds:.1f} s.
+
+  REST       {endpoints.restUrl}
+  WebSocket  {endpoints.websocketUrl}
+  AWS API    {endpoints.awsEndpointUrl}   (region {endpoints.region}, any credentials)
+  Details    {endpoints.file()}
+
+Try, in another terminal:
+
+  make demo                                         the whole story, in about two minutes
+  make token BUSINESS=b1 USER=u1                    an access token
+
+  TOKEN=$(make -s token BUSINESS=b1 USER=u1)
+  curl -H "Authorization: Bearer $TOKEN" {endpoints.restUrl}/businesses/b1/status
+  curl -H "Authorization: Bearer $TOKEN" -X PUT -d '{{"available": true}}' \\
+       {endpoints.restUrl}/businesses/b1/availability
+  {os.path.relpath(sys.executable)} -m local.device --business b1    a device that stays connected
+
+Ctrl-C stops everything."""
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

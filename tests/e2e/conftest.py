@@ -1,0 +1,41 @@
+"""One system for the whole session, and the demo on it in the background."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.harness import Business, System, running_system
+
+HERE = Path(__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "xdist_group(name): run by one worker of pytest-xdist")
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marker in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # One system serves all of these tests. The demo plays meanwhile, so they wait for it last.
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.xdist_group("e2e"))
+    items.sort(key=lambda item: item.path == HERE / "test_story.py")
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    state = tmp_path_factory.mktemp("system")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LOCAL_STATE", str(state))
+        with running_system(state) as system:
+            yield system
+
+
+@pytest.fixture
+def business(system: System) -> Iterator[Business]:
+    business = Business(system)
+    try:
+        yield business
+    finally:
+        business.forget()

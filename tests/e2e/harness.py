@@ -1,0 +1,276 @@
+"""What the tests use: a running system, a business of one's own, and patience."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from boto3.dynamodb.types import TypeDeserializer
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from local.rest import Answer, call
+from local.system import ROOT, Endpoints
+from local.token import access_token
+
+USER = "e2e-user"
+
+Item = dict[str, Any]
+T = TypeVar("T")
+
+
+def eventually(what: str, condition: Callable[[], T | None], *, seconds: float = 10) -> T:
+    """Ask again and again until the answer is true, and return it; fail when time is up."""
+    deadline = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+    return answer
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class System:
+    """A running system, and the demo that plays on it meanwhile."""
+
+    endpoints: Endpoints
+    state: Path
+    port: int
+    demo: subprocess.Popen[str]
+
+    def client(self, service: str) -> Any:
+        return self.endpoints.client(service)
+
+    def run_tool(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m local.<tool>` as a user would, beside the running system."""
+        return subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            env={**os.environ, "LOCAL_STATE": str(self.state), **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def clean_up(self, **options: bool) -> dict[str, int]:
+        """Invoke the cleanup by hand and return its report."""
+        answer = self.client("lambda").invoke(
+            FunctionName=self.endpoints.cleanupFunctionName, Payload=json.dumps(options).encode()
+        )
+        report: dict[str, int] = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, report
+        return report
+
+
+@contextmanager
+def running_system(state: Path) -> Iterator[System]:
+    """Start a system on a port of its own, and the demo on it; stop it with Ctrl-C at the end."""
+    port = free_port()
+    output = state / "run.output"
+    environment = {**os.environ, "LOCAL_STATE": str(state), "LOCAL_PORT": str(port)}
+    with output.open("w") as log:
+        run = subprocess.Popen(
+            [sys.executable, "-m", "local.run"],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        file = state / "endpoints.json"
+
+        def started() -> bool:
+            assert run.poll() is None, output.read_text()
+            return file.exists()
+
+        eventually("the system is ready", started, seconds=180)
+        with subprocess.Popen(
+            [sys.executable, "-m", "local.demo"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as demo:
+            try:
+                yield System(Endpoints(**json.loads(file.read_text())), state, port, demo)
+            finally:
+                demo.terminate()  # so that it takes its devices with it
+        _stop_and_leave_nothing(run, file, output)
+    finally:
+        run.kill()
+        run.wait()
+
+
+def _stop_and_leave_nothing(run: subprocess.Popen[bytes], file: Path, output: Path) -> None:
+    started = _descendants(run.pid)
+    assert started, "a running system has processes"
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=20) == 0, output.read_text()
+    assert output.read_text().endswith("Stopped.\n")
+    assert not file.exists()
+    eventually("none of its processes is left", lambda: not started & _processes().keys())
+
+
+def _processes() -> dict[int, int]:
+    """All processes that live, by id, with their parents."""
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True
+    )
+    rows = (line.split() for line in listed.stdout.splitlines())
+    return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
+
+
+def _descendants(ancestor: int) -> set[int]:
+    parents = _processes()
+    found: set[int] = set()
+    while new := {
+        pid for pid, parent in parents.items() if parent in {ancestor, *found} and pid not in found
+    }:
+        found |= new
+    return found
+
+
+class Business:
+    """A business that one test has for itself."""
+
+    def __init__(self, system: System) -> None:
+        self.id = f"e2e-{uuid.uuid4().hex[:12]}"
+        self._endpoints = system.endpoints
+        self._table = system.client("dynamodb")
+        self.token = access_token(system.endpoints, user=USER, businesses=[self.id])
+
+    # The APIs.
+
+    def call(
+        self, method: str, resource: str, *, token: str | None = None, **request: Any
+    ) -> Answer:
+        url = f"{self._endpoints.restUrl}/businesses/{self.id}/{resource}"
+        return call(method, url, token=token or self.token, **request)
+
+    def set_available(self, available: bool) -> dict[str, Any]:
+        answer = self.call("PUT", "availability", body={"available": available})
+        assert answer.status == 200, answer
+        status: dict[str, Any] = answer.body
+        return status
+
+    def status(self) -> dict[str, Any]:
+        answer = self.call("GET", "status")
+        assert answer.status == 200, answer
+        status: dict[str, Any] = answer.body
+        return status
+
+    @contextmanager
+    def socket(self) -> Iterator["Socket"]:
+        """A socket of this business, whose item is stored."""
+        before = {item["sk"] for item in self.real()}
+        with self.handshake() as opened:
+            new = eventually(
+                "the connection is stored",
+                lambda: next((i for i in self.real() if i["sk"] not in before), None),
+            )
+            yield Socket(opened, new["connectionId"])
+
+    def handshake(
+        self, *, query: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> AbstractContextManager[ClientConnection]:
+        """Open a socket; `query` and `headers` replace what a device would send."""
+        if query is None:
+            query = urlencode({"businessId": self.id})
+        if headers is None:
+            headers = {"Authorization": f"Bearer {self.token}"}
+        url = f"{self._endpoints.websocketUrl}?{query}"
+        return connect(url, additional_headers=headers, ping_interval=None)
+
+    # The table.
+
+    def items(self) -> list[Item]:
+        """All that is stored of this business."""
+        found = self._table.query(
+            TableName=self._endpoints.tableName,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues={":pk": {"S": f"BUSINESS#{self.id}"}},
+            ConsistentRead=True,
+        )
+        plain = TypeDeserializer().deserialize
+        return [{name: plain(value) for name, value in i.items()} for i in found["Items"]]
+
+    def real(self) -> list[Item]:
+        return [i for i in self.items() if i.get("isVirtualConnection") is False]
+
+    def virtual(self) -> list[Item]:
+        return [i for i in self.items() if i.get("isVirtualConnection") is True]
+
+    def write_connection(self, connection: str, *, connected_at: int, last_seen_at: int) -> None:
+        """Write the item of a real connection by hand."""
+        self._table.put_item(
+            TableName=self._endpoints.tableName,
+            Item={
+                "pk": {"S": f"BUSINESS#{self.id}"},
+                "sk": {"S": f"CONNECTION#{connection}"},
+                "connectionId": {"S": connection},
+                "userId": {"S": USER},
+                "isVirtualConnection": {"BOOL": False},
+                "connectedAt": {"N": str(connected_at)},
+                "lastSeenAt": {"N": str(last_seen_at)},
+                "ttl": {"N": str(connected_at + 8000)},
+            },
+        )
+
+    def delete_item(self, sort_key: str) -> None:
+        self._table.delete_item(
+            TableName=self._endpoints.tableName,
+            Key={"pk": {"S": f"BUSINESS#{self.id}"}, "sk": {"S": sort_key}},
+        )
+
+    def forget(self) -> None:
+        """Leave nothing behind that a later census would count."""
+        for item in self.items():
+            self.delete_item(item["sk"])
+
+
+@dataclass(frozen=True)
+class Socket:
+    """An open socket that is registered."""
+
+    socket: ClientConnection
+    connection_id: str
+
+    def ask(self, message: Any) -> dict[str, Any]:
+        """Send a message (what is neither text nor bytes goes out as JSON), return the answer."""
+        sent = message if isinstance(message, str | bytes) else json.dumps(message)
+        self.socket.send(sent)
+        return self.hear()
+
+    def hear(self) -> dict[str, Any]:
+        heard: dict[str, Any] = json.loads(self.socket.recv(timeout=10))
+        return heard
+
+    def is_closed(self) -> bool:
+        """Wait for the other side to close."""
+        try:
+            self.socket.recv(timeout=10)
+        except ConnectionClosed:
+            return True
+        except TimeoutError:
+            return False
+        return False

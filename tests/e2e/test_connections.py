@@ -1,0 +1,198 @@
+"""Real connections: who gets in, what is stored, and how they end."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import jwt
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from local.token import access_token
+from tests.e2e.harness import USER, Business, System, eventually
+
+TWO_HOURS = 2 * 60 * 60
+
+
+def reissued(system: System, token: str, **claims: Any) -> str:
+    """The same token with other claims, signed with the pool's own key."""
+    pool = system.endpoints.userPoolId
+    key = system.state / "ministack" / "state" / "cognito-pool-keys" / f"{pool}-access.pem"
+    kid = jwt.get_unverified_header(token)["kid"]
+    old = jwt.decode(token, options={"verify_signature": False})
+    return jwt.encode(old | claims, key.read_text(), algorithm="RS256", headers={"kid": kid})
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def assert_refused(business: Business, **handshake: Any) -> None:
+    with pytest.raises(InvalidStatus) as refusal, business.handshake(**handshake):
+        pass
+    assert refusal.value.response.status_code in {401, 403}
+    assert business.items() == []
+
+
+def test_a_device_that_connects_is_stored_as_a_real_connection(business: Business) -> None:
+    before = int(time.time())
+    with business.socket() as device:
+        (item,) = business.items()
+        assert item["pk"] == f"BUSINESS#{business.id}"
+        assert item["sk"] == f"CONNECTION#{device.connection_id}"
+        assert item["connectionId"] == device.connection_id
+        assert item["userId"] == USER
+        assert item["isVirtualConnection"] is False
+        assert before <= item["connectedAt"] == item["lastSeenAt"] <= time.time()
+        assert item["ttl"] > item["connectedAt"] + TWO_HOURS
+
+
+def test_a_device_that_closes_its_socket_is_forgotten_within_two_seconds(
+    business: Business,
+) -> None:
+    with business.socket() as device:
+        device.socket.close()
+        eventually("the item is gone", lambda: not business.items(), seconds=2)
+
+
+def test_every_device_of_a_business_has_a_connection_of_its_own(business: Business) -> None:
+    with business.socket() as one, business.socket() as other:
+        assert len(business.real()) == 2
+        one.socket.close()
+        eventually("one is left", lambda: len(business.real()) == 1)
+        assert other.ask({"action": "ping"})["type"] == "pong"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        pytest.param(lambda: {"exp": int(time.time()) - 300}, id="expired"),
+        pytest.param(lambda: {"nbf": int(time.time()) + 300}, id="not valid yet"),
+        pytest.param(lambda: {"iss": "https://issuer.example"}, id="of another issuer"),
+        pytest.param(lambda: {"client_id": "another"}, id="for another client"),
+        pytest.param(lambda: {"cognito:groups": []}, id="of nobody's member"),
+    ],
+)
+def test_a_well_signed_token_with_the_wrong_claims_is_refused(
+    system: System, business: Business, claims: Callable[[], dict[str, Any]]
+) -> None:
+    # The same signature with the right claims is accepted: it is the claims that are refused.
+    with business.handshake(headers=bearer(reissued(system, business.token))):
+        pass
+    eventually("that socket is forgotten", lambda: not business.items())
+    assert_refused(business, headers=bearer(reissued(system, business.token, **claims())))
+
+
+def test_a_token_of_another_business_is_refused(system: System, business: Business) -> None:
+    foreign = access_token(
+        system.endpoints, user="e2e-foreign", businesses=["e2e-foreign"], roles=["operator"]
+    )
+    assert_refused(business, headers=bearer(foreign))
+
+
+def test_a_token_that_was_tampered_with_is_refused(business: Business) -> None:
+    header, payload, signature = business.token.split(".")
+    backwards = f"{header}.{payload}.{signature[::-1]}"
+    assert_refused(business, headers=bearer(backwards))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": ""}, {"Authorization": "Bearer"}, bearer("nonsense")],
+    ids=["missing", "empty", "scheme alone", "no token"],
+)
+def test_a_handshake_without_a_token_is_refused(
+    business: Business, headers: dict[str, str]
+) -> None:
+    assert_refused(business, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "businessId=",
+        "businessId={id}&businessId={id}",
+        "businessId={id}&ticket=abc",
+        "ticket=abc",
+        "businessId={id}%23x",
+    ],
+)
+def test_a_handshake_with_the_wrong_parameters_is_refused(business: Business, query: str) -> None:
+    assert_refused(business, query=query.format(id=business.id))
+
+
+def test_a_token_in_the_url_opens_nothing(business: Business) -> None:
+    query = urlencode({"businessId": business.id, "token": business.token})
+    assert_refused(business, query=query, headers={})
+
+
+def test_a_ping_is_answered_and_noted(business: Business) -> None:
+    with business.socket() as device:
+        (stored,) = business.real()
+        sort_key = stored["sk"]
+        minute_ago = int(time.time()) - 20
+        business.write_connection(
+            device.connection_id, connected_at=minute_ago, last_seen_at=minute_ago
+        )
+        pong = device.ask({"action": "ping", "id": "7"})
+        assert (pong["type"], pong["id"]) == ("pong", "7")
+        assert pong["serverTime"].endswith("Z")
+        assert 0 < pong["reconnectAfter"] < TWO_HOURS
+        (noted,) = business.real()
+        assert noted["sk"] == sort_key
+        assert noted["connectedAt"] == minute_ago
+        assert noted["lastSeenAt"] > minute_ago
+
+
+def test_a_device_can_ask_for_the_status_of_its_business(business: Business) -> None:
+    business.set_available(True)
+    with business.socket() as device:
+        told = device.ask({"action": "status", "id": "8"})
+        assert (told["type"], told["id"]) == ("status", "8")
+        assert told["status"]["overallStatus"] == "ONLINE"
+        assert told["status"].keys() == business.status().keys()
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        pytest.param({"action": "dance", "id": "9"}, "unknown_action", id="unknown action"),
+        pytest.param({"id": "9"}, "bad_request", id="no action"),
+        pytest.param({"action": 7}, "bad_request", id="action of the wrong type"),
+        pytest.param({"action": "ping", "id": 7}, "bad_request", id="id of the wrong type"),
+        pytest.param({"action": "ping", "more": 1}, "bad_request", id="unknown field"),
+        pytest.param(["ping"], "bad_request", id="no object"),
+        pytest.param("{not json", "bad_request", id="no JSON"),
+        pytest.param(b"\x00\xff\xfe", "bad_request", id="binary"),
+        pytest.param("x" * 200_000, "bad_request", id="200 KB of text"),
+        pytest.param({"action": "ping", "id": "x" * 200_000}, "bad_request", id="200 KB of id"),
+    ],
+)
+def test_a_bad_message_is_answered_and_the_socket_stays_open(
+    business: Business, message: Any, code: str
+) -> None:
+    with business.socket() as device:
+        answer = device.ask(message)
+        assert (answer["type"], answer["code"]) == ("error", code)
+        assert answer["detail"]
+        assert device.ask({"action": "ping", "id": "after"})["id"] == "after"
+        assert len(business.items()) == 1
+
+
+def test_a_socket_that_is_not_registered_any_more_is_told_and_closed(business: Business) -> None:
+    with business.socket() as device:
+        business.delete_item(f"CONNECTION#{device.connection_id}")
+        answer = device.ask({"action": "ping", "id": "10"})
+        assert answer["code"] == "not_registered"
+        assert device.is_closed()
+        assert business.items() == []
+
+
+def test_every_message_of_a_busy_device_is_answered_in_turn(business: Business) -> None:
+    with business.socket() as device:
+        for number in range(20):
+            device.socket.send(json.dumps({"action": "ping", "id": str(number)}))
+        assert [device.hear()["id"] for _ in range(20)] == [str(n) for n in range(20)]

@@ -1,0 +1,65 @@
+"""The tools of the local system, as a person calls them."""
+
+from pathlib import Path
+
+import jwt
+import pytest
+
+from tests.e2e.harness import System, free_port
+
+
+def test_the_token_tool_prints_a_token_and_nothing_else(system: System) -> None:
+    done = system.run_tool(
+        *("local.token", "--business", "b1", "--business", "b2"),
+        *("--user", "e2e-tool", "--scope", "operator"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 1
+    claims = jwt.decode(done.stdout.strip(), options={"verify_signature": False})
+    assert claims["username"] == "e2e-tool"
+    assert set(claims["cognito:groups"]) == {"business:b1", "business:b2", "operator"}
+
+
+def test_a_token_has_what_was_asked_for_this_time(system: System) -> None:
+    system.run_tool("local.token", "--business", "b1", "--user", "e2e-again")
+    done = system.run_tool("local.token", "--business", "b2", "--user", "e2e-again")
+    claims = jwt.decode(done.stdout.strip(), options={"verify_signature": False})
+    assert claims["cognito:groups"] == ["business:b2"]
+
+
+@pytest.mark.parametrize("tool", ["local.token", "local.demo"])
+def test_without_a_running_system_a_tool_says_so(system: System, tmp_path: Path, tool: str) -> None:
+    done = system.run_tool(tool, LOCAL_STATE=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "make run" in done.stderr
+
+
+def test_a_busy_port_is_one_clear_line(system: System, tmp_path: Path) -> None:
+    done = system.run_tool("local.run", LOCAL_STATE=str(tmp_path), LOCAL_PORT=str(system.port))
+    assert done.returncode == 2
+    assert "LOCAL_PORT" in done.stderr
+    assert str(system.port) in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_second_system_leaves_the_state_of_the_first_alone(system: System) -> None:
+    done = system.run_tool("local.run", LOCAL_PORT=str(free_port()))
+    assert done.returncode == 2
+    assert "LOCAL_STATE" in done.stderr
+    assert (system.state / "endpoints.json").exists()
+
+
+def test_dynamodb_removes_what_has_expired(system: System) -> None:
+    setting = system.client("dynamodb").describe_time_to_live(TableName=system.endpoints.tableName)
+    assert setting["TimeToLiveDescription"] == {
+        "TimeToLiveStatus": "ENABLED",
+        "AttributeName": "ttl",
+    }
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http"])
+def test_a_port_that_is_none_is_refused(system: System, tmp_path: Path, port: str) -> None:
+    done = system.run_tool("local.run", LOCAL_STATE=str(tmp_path), LOCAL_PORT=port)
+    assert done.returncode == 2
+    assert "LOCAL_PORT" in done.stderr

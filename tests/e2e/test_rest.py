@@ -1,0 +1,131 @@
+"""Bad requests get a problem document with the right status, and change nothing."""
+
+from typing import Any
+
+import pytest
+
+from local.rest import Answer, call
+from local.token import access_token
+from tests.e2e.harness import Business, System
+
+
+def assert_problem(answer: Answer, status: int) -> None:
+    assert answer.status == status, answer
+    assert answer.content_type == "application/problem+json", answer
+    assert answer.body["status"] == status
+    assert answer.body["title"]
+    assert answer.body["type"].startswith("urn:problem-type:business-connections:")
+
+
+@pytest.mark.parametrize(
+    "request_body",
+    [
+        pytest.param({"raw": b"{not json"}, id="no JSON"),
+        pytest.param({"raw": b""}, id="nothing"),
+        pytest.param({"raw": b"\xff\xfe"}, id="no text"),
+        pytest.param({"body": {"available": "yes"}}, id="text for a flag"),
+        pytest.param({"body": {"available": 1}}, id="number for a flag"),
+        pytest.param({"body": {"available": None}}, id="null for a flag"),
+        pytest.param({"body": {}}, id="missing field"),
+        pytest.param({"body": {"available": True, "until": 5}}, id="unknown field"),
+        pytest.param({"body": [True]}, id="no object"),
+    ],
+)
+def test_a_body_that_is_not_understood_is_refused(
+    business: Business, request_body: dict[str, Any]
+) -> None:
+    assert_problem(business.call("PUT", "availability", **request_body), 400)
+    assert business.items() == []
+
+
+def test_a_body_of_200_kb_is_refused(business: Business) -> None:
+    padded = b'{"available": true' + b" " * 200_000 + b"}"
+    assert_problem(business.call("PUT", "availability", raw=padded), 413)
+    assert business.items() == []
+
+
+@pytest.mark.parametrize("bad_id", ["a%23b", "a%20b", "%2Ea", "b" * 65])
+def test_an_id_that_no_business_can_have_is_refused(system: System, bad_id: str) -> None:
+    token = access_token(system.endpoints, user="e2e-bad-id", businesses=["a", "a#b"])
+    url = f"{system.endpoints.restUrl}/businesses/{bad_id}/availability"
+    assert_problem(call("PUT", url, token=token, body={"available": True}), 400)
+    scanned = system.client("dynamodb").scan(
+        TableName=system.endpoints.tableName,
+        FilterExpression="contains(pk, :id)",
+        ExpressionAttributeValues={":id": {"S": "a#b"}},
+    )
+    assert scanned["Count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "resource"),
+    [
+        ("DELETE", "status"),
+        ("POST", "status"),
+        ("GET", "availability"),
+        ("PATCH", "availability"),
+        ("PUT", "connections"),
+    ],
+)
+def test_a_method_that_a_resource_does_not_have_is_refused(
+    business: Business, method: str, resource: str
+) -> None:
+    answer = business.call(method, resource, body={"available": True})
+    assert_problem(answer, 405)
+    assert business.items() == []
+
+
+def test_a_path_that_does_not_exist_is_not_found(business: Business) -> None:
+    assert_problem(business.call("GET", "nothing-here"), 404)
+
+
+def test_without_a_token_nothing_is_answered(system: System, business: Business) -> None:
+    url = f"{system.endpoints.restUrl}/businesses/{business.id}/availability"
+    assert_problem(call("PUT", url, body={"available": True}), 401)
+    assert business.items() == []
+
+
+def test_with_a_bad_token_nothing_is_answered(business: Business) -> None:
+    answer = business.call("PUT", "availability", token="nonsense", body={"available": True})
+    assert answer.status in {401, 403}, answer
+    assert business.items() == []
+
+
+@pytest.mark.parametrize(
+    ("method", "resource", "roles"),
+    [
+        ("GET", "status", []),
+        ("GET", "connections", []),
+        ("PUT", "availability", []),
+        ("PUT", "availability", ["operator"]),
+    ],
+)
+def test_a_foreign_business_is_forbidden(
+    system: System, business: Business, method: str, resource: str, roles: list[str]
+) -> None:
+    foreign = access_token(
+        system.endpoints, user="e2e-foreign", businesses=["e2e-foreign"], roles=roles
+    )
+    body = {"available": True} if method == "PUT" else None
+    assert_problem(business.call(method, resource, token=foreign, body=body), 403)
+    assert business.items() == []
+
+
+def test_an_operator_may_look_at_any_business(system: System, business: Business) -> None:
+    operator = access_token(system.endpoints, user="e2e-operator", roles=["operator"])
+    assert business.call("GET", "status", token=operator).status == 200
+    assert business.call("GET", "connections", token=operator).status == 200
+
+
+def test_anybody_with_a_token_may_ask_whether_a_business_is_online(
+    system: System, business: Business
+) -> None:
+    stranger = access_token(system.endpoints, user="e2e-stranger")
+    business.set_available(True)
+    answer = business.call("GET", "online", token=stranger)
+    assert (answer.status, answer.body["online"]) == (200, True)
+
+
+def test_health_is_open(system: System) -> None:
+    answer = call("GET", f"{system.endpoints.restUrl}/health")
+    assert (answer.status, answer.body["status"]) == (200, "ok")
