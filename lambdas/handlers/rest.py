@@ -246,7 +246,10 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     path = event["resource"]
     for name, value in (event.get("pathParameters") or {}).items():
         path = path.replace(f"{{{name}}}", quote(unquote(value), safe=""))
-    return app.resolve({**event, "path": path}, context)
+    # A body is JSON whatever its header says: `curl -d` calls everything a form.
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    headers["content-type"] = "application/json"
+    return app.resolve({**event, "path": path, "headers": headers}, context)
 
 
 def _caller() -> Caller:
@@ -280,12 +283,25 @@ def _on_domain_error(error: DomainError) -> Response[str]:
 
 @app.exception_handler(RequestValidationError)
 def _on_invalid_request(error: RequestValidationError) -> Response[str]:
-    errors = [
-        {"field": ".".join(str(part) for part in e["loc"]), "problem": e["msg"]}
-        for e in error.errors()
-    ]
+    errors = [_field_error(found) for found in error.errors()]
     detail = "; ".join(f"{e['field']}: {e['problem']}" for e in errors)
     return problems.problem(problems.INVALID_REQUEST, detail, errors=errors)
+
+
+_PROBLEMS: Final = {
+    "bool_type": "must be true or false",
+    "extra_forbidden": "is not a field of this request",
+    "json_invalid": "must be JSON",
+    "missing": "is required",
+    "model_attributes_type": "must be a JSON object",
+}
+"""What is wrong, in our words, by Pydantic's type of error; where ours say no more, in its own."""
+
+
+def _field_error(found: dict[str, Any]) -> dict[str, str]:
+    where, *path = [str(part) for part in found["loc"]]
+    field = where if found["type"] == "json_invalid" else ".".join(path) or where
+    return {"field": field, "problem": _PROBLEMS.get(found["type"], found["msg"])}
 
 
 @app.not_found

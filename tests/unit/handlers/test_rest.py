@@ -155,6 +155,16 @@ def test_a_bad_body_is_refused_by_name_and_nothing_is_written(
     assert deployed.operations == []
 
 
+@pytest.mark.parametrize(
+    "headers", [{"Content-Type": "application/x-www-form-urlencoded"}, {}, None]
+)
+def test_a_body_is_json_whatever_its_header_says(
+    deployed: Deployed, context: Context, headers: dict[str, str] | None
+) -> None:
+    request = event("PUT", AVAILABILITY, body='{"available": true}')
+    assert rest.handler({**request, "headers": headers}, context)["statusCode"] == 200
+
+
 @pytest.mark.parametrize("business_id", ["a#b", "a%23b", "-a", "é", "a b", "x" * 65, "a/b"])
 @pytest.mark.parametrize("resource", [STATUS, ONLINE, AVAILABILITY, CONNECTIONS])
 def test_what_no_business_id_is_gets_400_everywhere(
