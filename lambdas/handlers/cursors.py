@@ -21,6 +21,6 @@ def decode(cursor: str) -> AttentionEntry:
         since, business_id = json.loads(base64.urlsafe_b64decode(cursor))
         if type(since) is int and 0 <= since < 2**40:
             return AttentionEntry(identifiers.business_id(business_id), since)
-    except (binascii.Error, ValueError, TypeError, InvalidValue):
+    except (binascii.Error, ValueError, TypeError, RecursionError, InvalidValue):
         pass
     raise InvalidValue("cursor", "must be the `next` of an earlier answer, as it was")

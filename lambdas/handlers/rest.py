@@ -1,6 +1,8 @@
 """The REST API. Each route: authorize, call one use case, translate the outcome."""
 
 import json
+import math
+import os
 from collections import defaultdict
 from collections.abc import Callable
 from http import HTTPStatus
@@ -8,17 +10,16 @@ from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, CORSConfig, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import JsonValue
 
 from lambdas import bootstrap, protocol
 from lambdas.domain import identifiers
 from lambdas.domain.authorization import Caller, Operation, Role, authorize
-from lambdas.domain.errors import DomainError, MessageTooLarge
+from lambdas.domain.errors import DomainError, InvalidValue, MessageTooLarge
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.messages import PushedMessage
 from lambdas.domain.model import Attention
@@ -39,7 +40,41 @@ MAX_BODY: Final = 128 * 1024
 _RESERVED_MILLISECONDS: Final = 5_000
 """A push stops trying this long before its function would be ended, so that it can answer."""
 
-app: Final = APIGatewayRestResolver(enable_validation=True)
+
+def _cors(origins: str) -> CORSConfig | None:
+    """What browsers of these origins (comma separated) may do; none may anything by default."""
+    if not origins:
+        return None
+    first, *others = origins.split(",")
+    return CORSConfig(
+        allow_origin=first,
+        extra_origins=others,
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+        max_age=600,
+    )
+
+
+def _parse(body: str) -> Any:
+    """JSON as RFC 8259 has it: no NaN, no number beyond a float, no bottomless nesting."""
+    try:
+        value = json.loads(body, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError):
+        raise InvalidValue("body", "must be JSON") from None
+    # Of a list, Powertools would take the first element (`_normalize_field_value`).
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(value := float(number)):
+        raise ValueError(number)
+    return value
+
+
+app: Final = APIGatewayRestResolver(
+    enable_validation=True,
+    cors=_cors(os.environ.get("CORS_ORIGINS", "")),
+    json_body_deserializer=_parse,
+)
 
 METHODS: Final[defaultdict[str, list[str]]] = defaultdict(list)
 """The methods of each resource, as API Gateway spells it; filled by the routes below."""
@@ -175,7 +210,7 @@ def post_ticket(business_id: BusinessIdPath) -> protocol.TicketDocument:
 @_route("POST", "/businesses/{businessId}/messages")
 def post_message(
     business_id: BusinessIdPath,
-    body: Annotated[JsonValue, Body(description="What the devices receive as `body`.")],
+    body: Annotated[Any, Body(description="What the devices receive as `body`: any JSON.")],
     idempotency_key: Annotated[
         str | None, Header(min_length=1, max_length=128, alias="Idempotency-Key")
     ] = None,
@@ -291,7 +326,6 @@ def _on_invalid_request(error: RequestValidationError) -> Response[str]:
 _PROBLEMS: Final = {
     "bool_type": "must be true or false",
     "extra_forbidden": "is not a field of this request",
-    "json_invalid": "must be JSON",
     "missing": "is required",
     "model_attributes_type": "must be a JSON object",
 }
@@ -300,8 +334,7 @@ _PROBLEMS: Final = {
 
 def _field_error(found: dict[str, Any]) -> dict[str, str]:
     where, *path = [str(part) for part in found["loc"]]
-    field = where if found["type"] == "json_invalid" else ".".join(path) or where
-    return {"field": field, "problem": _PROBLEMS.get(found["type"], found["msg"])}
+    return {"field": ".".join(path) or where, "problem": _PROBLEMS.get(found["type"], found["msg"])}
 
 
 @app.not_found

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
-from lambdas.domain.model import Attention
+from lambdas.domain.model import Attention, Ticket
 from lambdas.domain.ports import Store
 from lambdas.domain.rules import CLAIM_HOLDS
 from tests.builders import B1, NOW, U1, business, real, settings, virtual
@@ -234,3 +235,62 @@ def test_user_ids_of_any_alphabet_are_keys_of_their_own(store: Store) -> None:
     store.write_settings(business(), settings(updated_by=U1), put=leases)
     stored = store.load(B1).virtual
     assert sorted(stored, key=str) == sorted(leases, key=str)
+
+
+def test_a_pause_is_written_without_touching_connections_and_cleared_again(store: Store) -> None:
+    store.write_settings(business(), settings(), put=[virtual()])
+    paused = settings(version=2, paused_until=NOW + 60, pause_reason="busy")
+    store.write_settings(store.load(B1), paused)
+    assert store.load(B1) == business(virtual(), declared=paused)
+    store.write_settings(store.load(B1), settings(version=3))
+    assert store.load(B1) == business(virtual(), declared=settings(version=3))
+    with pytest.raises(Conflict):
+        store.write_settings(business(declared=settings(version=2)), settings(version=3))
+
+
+class TestTickets:
+    def test_one_is_taken_once(self, store: Store) -> None:
+        ticket = Ticket(B1, UserId("auth0|7"), ttl=NOW + 60)
+        store.add_ticket("digest", ticket)
+        assert store.take_ticket("digest", NOW) == ticket
+        assert store.take_ticket("digest", NOW) is None
+
+    def test_an_expired_one_is_not_taken_though_it_is_still_stored(self, store: Store) -> None:
+        store.add_ticket("digest", Ticket(B1, U1, ttl=NOW))
+        assert store.take_ticket("digest", NOW) is None
+
+    def test_an_unknown_one_is_none(self, store: Store) -> None:
+        assert store.take_ticket("digest", NOW) is None
+
+    def test_of_many_that_try_at_once_exactly_one_gets_it(self, store: Store) -> None:
+        for number in range(5):
+            digest = f"digest-{number}"
+            store.add_ticket(digest, Ticket(B1, U1, ttl=NOW + 60))
+            with ThreadPoolExecutor(max_workers=8) as pool:
+                taken = list(pool.map(lambda _, d=digest: store.take_ticket(d, NOW), range(8)))
+            assert len([ticket for ticket in taken if ticket]) == 1
+
+    def test_no_scan_sees_one(self, store: Store) -> None:
+        store.add_ticket("digest", Ticket(B1, U1, ttl=NOW + 60))
+        assert list(store.scan(0, 1)) == []
+
+
+class TestAttentionList:
+    def test_lists_the_longest_first_page_by_page(self, store: Store) -> None:
+        for number in range(5):
+            business_id = BusinessId(f"b{number}")
+            store.write_settings(business(business_id=business_id), settings())
+            store.write_attention(
+                store.load(business_id), Attention.VIRTUAL_ONLY, since=NOW - number, counted=False
+            )
+        first = store.list_attention(Attention.VIRTUAL_ONLY, limit=3)
+        assert [entry.business_id for entry in first] == ["b4", "b3", "b2"]
+        rest = store.list_attention(Attention.VIRTUAL_ONLY, limit=3, after=first[-1])
+        assert [(e.business_id, e.since) for e in rest] == [("b1", NOW - 1), ("b0", NOW)]
+        assert not store.list_attention(Attention.UNREACHABLE, limit=3)
+
+    def test_leaves_out_who_is_well_again(self, store: Store) -> None:
+        store.write_settings(business(), settings())
+        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, counted=True)
+        store.write_settings(store.load(B1), settings(version=2))
+        assert not store.list_attention(Attention.UNREACHABLE, limit=3)

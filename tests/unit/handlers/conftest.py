@@ -38,7 +38,13 @@ _PARTS = (
     bootstrap.presence,
     bootstrap.status_reader,
     bootstrap.availability,
+    bootstrap.settings_writer,
+    bootstrap.tickets,
+    bootstrap.messaging,
+    bootstrap.idempotent_calls,
+    bootstrap.operators,
     bootstrap.cleanup,
+    bootstrap._dynamodb,
 )
 
 

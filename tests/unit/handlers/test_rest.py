@@ -1,13 +1,14 @@
 """The REST function: what it asks of AWS, and what it answers to good and to bad requests."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
-from lambdas import bootstrap
+from lambdas import bootstrap, protocol
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.model import Attention
 from lambdas.handlers import rest
 from tests.builders import business, real, settings, virtual
 from tests.unit.handlers.conftest import Context, Deployed
@@ -16,6 +17,14 @@ STATUS = "/businesses/{businessId}/status"
 ONLINE = "/businesses/{businessId}/online"
 AVAILABILITY = "/businesses/{businessId}/availability"
 CONNECTIONS = "/businesses/{businessId}/connections"
+CONNECTION = "/businesses/{businessId}/connections/{connectionId}"
+BATCH = "/businesses/online"
+PAUSE = "/businesses/{businessId}/pause"
+SETTINGS = "/businesses/{businessId}/settings"
+TICKETS = "/businesses/{businessId}/tickets"
+MESSAGES = "/businesses/{businessId}/messages"
+CLEANUP = "/businesses/{businessId}/cleanup"
+BUSINESSES = "/businesses"
 
 
 def event(
@@ -26,16 +35,23 @@ def event(
     body: str | None = None,
     businesses: tuple[str, ...] = ("b1",),
     roles: tuple[str, ...] = (),
+    connection_id: str = "c1",
+    query: dict[str, str] | None = None,
+    idempotency_key: str | None = None,
 ) -> dict[str, Any]:
+    parameters = {"businessId": business_id, "connectionId": connection_id}
+    headers = {"Content-Type": "application/json"}
+    if idempotency_key is not None:
+        headers["Idempotency-Key"] = idempotency_key
     return {
         "httpMethod": method,
         "resource": resource,
-        "path": resource.replace("{businessId}", business_id),
-        "pathParameters": {"businessId": business_id} if "{" in resource else None,
-        "headers": {"Content-Type": "application/json"},
-        "multiValueHeaders": {"Content-Type": ["application/json"]},
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
+        "path": resource.format(**parameters),
+        "pathParameters": {k: v for k, v in parameters.items() if k in resource} or None,
+        "headers": headers,
+        "multiValueHeaders": {name: [value] for name, value in headers.items()},
+        "queryStringParameters": query,
+        "multiValueQueryStringParameters": query and {k: [v] for k, v in query.items()},
         "body": body,
         "isBase64Encoded": False,
         "requestContext": {
@@ -119,6 +135,338 @@ def test_connections_are_listed_each_type_for_itself(deployed: Deployed, context
     assert [(c["userId"], c["active"]) for c in body["virtual"]] == [("u1", True)]
 
 
+def test_a_batch_keeps_order_and_duplicates_and_reads_each_once(
+    deployed: Deployed, context: Context
+) -> None:
+    deployed.seed(business(virtual(now=bootstrap.now()), declared=settings()))
+    body = json.dumps({"businessIds": ["b9", "b1", "b9", "b1"]})
+    status, answer = _call(context, "POST", BATCH, body=body, businesses=())
+    assert status == 200
+    assert answer["businesses"] == [
+        {"businessId": "b9", "online": None},
+        {"businessId": "b1", "online": True},
+        {"businessId": "b9", "online": None},
+        {"businessId": "b1", "online": True},
+    ]
+    assert deployed.operations == ["Query", "Query"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "names"),
+    [
+        ([], "businessIds"),
+        (["b1"] * 101, "businessIds"),
+        (["b1", "b#2"], "businessIds.1"),
+        (["b1", 2], "businessIds.1"),
+        ("b1", "businessIds"),
+        (None, "businessIds"),
+    ],
+)
+def test_a_bad_batch_is_refused_by_name(
+    deployed: Deployed, context: Context, ids: object, names: str
+) -> None:
+    status, problem = _call(context, "POST", BATCH, body=json.dumps({"businessIds": ids}))
+    assert status == 400
+    assert problem["errors"][0]["field"] == names
+    assert deployed.operations == []
+
+
+def test_a_pause_and_its_end(deployed: Deployed, context: Context) -> None:
+    deployed.seed(business(real("c1", now=bootstrap.now()), declared=settings()))
+    until = protocol.timestamp(bootstrap.now() + 1200)
+    body = json.dumps({"until": until, "reason": "busy"})
+    status, answer = _call(context, "PUT", PAUSE, body=body)
+    assert (status, answer["overallStatus"]) == (200, "CONNECTED_NOT_ACCEPTING")
+    assert answer["pausedUntil"] == until
+    assert "busy" in answer["reasons"][0]["detail"]
+    status, answer = _call(context, "DELETE", PAUSE)
+    assert (status, answer["overallStatus"], answer["pausedUntil"]) == (200, "ONLINE", None)
+    assert deployed.operations == ["Query", "UpdateItem"] * 2
+
+
+@pytest.mark.parametrize("moment", ["2099-01-01T00:00:00+02:00", "2099-01-01t00:00:00.5z"])
+def test_moments_are_rfc_3339(deployed: Deployed, context: Context, moment: str) -> None:
+    deployed.seed(business(declared=settings()))
+    status, problem = _call(context, "PUT", PAUSE, body=json.dumps({"until": moment}))
+    assert (status, problem["detail"]) == (400, "until: must be at most 7 days ahead")
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({}, "until"),
+        ({"until": None}, "until"),
+        ({"until": 1_900_000_000}, "until"),
+        ({"until": "tomorrow"}, "until"),
+        ({"until": "2026-02-30T00:00:00Z"}, "until"),
+        ({"until": "2026-01-01"}, "until"),
+        ({"until": "2026-01-01T00:00:00"}, "until"),
+        ({"until": "0001-01-01T00:00:00+23:59"}, "until"),
+        ({"until": "2020-01-01T00:00:00Z"}, "until"),
+        ({"until": "2020-01-01T00:00:00Z", "reason": ""}, "reason"),
+        ({"until": "2020-01-01T00:00:00Z", "reason": "x" * 201}, "reason"),
+        ({"until": "2020-01-01T00:00:00Z", "reason": 7}, "reason"),
+        ({"until": "2020-01-01T00:00:00Z", "reason": "\ud800"}, "reason"),
+        ({"until": "2020-01-01T00:00:00Z", "minutes": 20}, "minutes"),
+    ],
+)
+def test_a_bad_pause_is_refused_by_name(
+    deployed: Deployed, context: Context, fields: dict[str, Any], names: str
+) -> None:
+    deployed.seed(business(declared=settings()))
+    status, problem = _call(context, "PUT", PAUSE, body=json.dumps(fields))
+    assert status == 400
+    assert problem["errors"][0]["field"].split(".")[0] == names
+    assert "UpdateItem" not in deployed.operations
+
+
+def test_what_nobody_declared_cannot_be_paused(deployed: Deployed, context: Context) -> None:
+    until = protocol.timestamp(bootstrap.now() + 60)
+    status, problem = _call(context, "PUT", PAUSE, body=json.dumps({"until": until}))
+    assert (status, problem["type"].rpartition(":")[2]) == (409, "not-declared")
+
+
+def test_an_operator_arranges_that_no_device_is_expected(
+    deployed: Deployed, context: Context
+) -> None:
+    deployed.seed(business(virtual(now=bootstrap.now()), declared=settings()))
+    as_operator = {"businesses": (), "roles": ("operator",)}
+    before = _call(context, "GET", STATUS, **as_operator)[1]
+    body = '{"expectsSocket": false}'
+    status, after = _call(context, "PUT", SETTINGS, body=body, **as_operator)
+    assert (status, before["needsAttention"], after["needsAttention"]) == (
+        200, "virtual-only", None,
+    )  # fmt: skip
+
+
+def test_a_ticket_is_stored_as_its_digest_alone(deployed: Deployed, context: Context) -> None:
+    status, answer = _call(context, "POST", TICKETS)
+    assert status == 200
+    assert answer["expiresAt"] > protocol.timestamp(bootstrap.now())
+    (item,) = deployed.items()
+    assert item.keys() == {"pk", "sk", "businessId", "userId", "ttl"}
+    assert item["pk"]["S"].startswith("TICKET#")
+    assert answer["ticket"] not in str(item)
+    assert answer["ticket"] not in deployed.log.getvalue()
+
+
+AS_BACKEND: Final[dict[str, Any]] = {"businesses": (), "roles": ("backend",)}
+
+
+def test_a_message_reaches_every_device(
+    deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = bootstrap.now()
+    deployed.seed(business(real("c1", now=now), real("c2", now=now), declared=settings()))
+    body = '{"order": [1, 2.5, null, "é"]}'
+    status, answer = _call(context, "POST", MESSAGES, body=body, **AS_BACKEND)
+    assert status == 200
+    assert (answer["reached"], answer["sent"], answer["gone"], answer["failed"]) == (True, 2, 0, 0)
+    posts = [params for operation, params in deployed.calls if operation == "PostToConnection"]
+    assert sorted(post["ConnectionId"] for post in posts) == ["c1", "c2"]
+    assert json.loads(posts[0]["Data"]) == {
+        "type": "message", "id": answer["messageId"], "body": json.loads(body),
+    }  # fmt: skip
+    metrics = json.loads(capsys.readouterr().out)
+    assert (metrics["MessagesSent"], metrics["MessagesGone"]) == ([2], [0])
+
+
+def test_nobody_there_is_said_clearly(deployed: Deployed, context: Context) -> None:
+    deployed.seed(business(virtual(now=bootstrap.now()), declared=settings()))
+    status, answer = _call(context, "POST", MESSAGES, body="{}", **AS_BACKEND)
+    assert (status, answer["reached"], answer["sent"]) == (200, False, 0)
+
+
+@pytest.mark.parametrize("body", ['"text"', "7", "[1]", "true", "{}"])
+def test_any_json_can_be_a_message(deployed: Deployed, context: Context, body: str) -> None:
+    deployed.seed(business(real("c1", now=bootstrap.now()), declared=settings()))
+    assert _call(context, "POST", MESSAGES, body=body, **AS_BACKEND)[0] == 200
+    (post,) = [params for operation, params in deployed.calls if operation == "PostToConnection"]
+    assert json.loads(post["Data"])["body"] == json.loads(body)
+
+
+@pytest.mark.parametrize("body", [None, "", "no json", "NaN", "1e999", "[" * 100_000])
+def test_no_message_is_refused(deployed: Deployed, context: Context, body: str | None) -> None:
+    assert _call(context, "POST", MESSAGES, body=body, **AS_BACKEND)[0] == 400
+    assert deployed.operations == []
+
+
+def test_a_message_that_no_socket_takes_is_refused_with_the_limit(
+    deployed: Deployed, context: Context
+) -> None:
+    body = json.dumps("x" * (rest.MAX_BODY - 10))
+    status, problem = _call(context, "POST", MESSAGES, body=body, **AS_BACKEND)
+    assert status == 413
+    assert str(rest.MAX_BODY) in problem["detail"]
+    assert deployed.operations == []
+
+
+class TestIdempotency:
+    """A call that is repeated with its key is answered, and not done again."""
+
+    @pytest.fixture(autouse=True)
+    def _device(self, deployed: Deployed) -> None:
+        deployed.seed(business(real("c1", now=bootstrap.now()), declared=settings()))
+
+    def test_a_repeated_call_gets_the_first_answer(
+        self, deployed: Deployed, context: Context
+    ) -> None:
+        first = _call(context, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+        again = _call(context, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+        assert first[0] == 200
+        assert again == first
+        assert deployed.operations.count("PostToConnection") == 1
+
+    def test_another_key_is_another_call(self, deployed: Deployed, context: Context) -> None:
+        for key in ("k1", "k2"):
+            _call(context, "POST", MESSAGES, body="[1]", idempotency_key=key, **AS_BACKEND)
+        assert deployed.operations.count("PostToConnection") == 2
+
+    def test_another_body_with_the_same_key_is_refused(
+        self, deployed: Deployed, context: Context
+    ) -> None:
+        _call(context, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+        status, problem = _call(
+            context, "POST", MESSAGES, body="[2]", idempotency_key="k", **AS_BACKEND
+        )
+        assert (status, problem["type"].rpartition(":")[2]) == (422, "idempotency-key-reused")
+        assert deployed.operations.count("PostToConnection") == 1
+
+    def test_the_same_key_for_another_business_is_another_call(
+        self, deployed: Deployed, context: Context
+    ) -> None:
+        for business_id in ("b1", "b2"):
+            status, _ = _call(
+                context, "POST", MESSAGES, business_id=business_id, body="[1]",
+                idempotency_key="k", **AS_BACKEND,
+            )  # fmt: skip
+            assert status == 200
+
+    def test_a_call_that_failed_is_forgotten(
+        self, deployed: Deployed, context: Context, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise Unavailable("the table did not answer")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("lambdas.adapters.table.Table.load", fail)
+            failed, _ = _call(
+                context, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND
+            )
+        again, _ = _call(context, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+        assert (failed, again) == (503, 200)
+
+    def test_records_expire_and_no_cleanup_sees_them(
+        self, deployed: Deployed, context: Context
+    ) -> None:
+        _call(context, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+        (record,) = [i for i in deployed.items() if i["pk"]["S"].startswith("IDEMPOTENCY#")]
+        assert int(record["ttl"]["N"]) > bootstrap.now() + 80_000
+        assert [found.business_id for found in deployed.store.scan(0, 1)] == ["b1"]
+
+    @pytest.mark.parametrize("key", ["", "x" * 129])
+    def test_a_bad_key_is_refused(self, deployed: Deployed, context: Context, key: str) -> None:
+        status, problem = _call(
+            context, "POST", MESSAGES, body="[1]", idempotency_key=key, **AS_BACKEND
+        )
+        assert status == 400
+        assert "idempotency-key" in problem["errors"][0]["field"].lower()
+        assert deployed.operations == []
+
+
+AS_OPERATOR: Final[dict[str, Any]] = {"businesses": (), "roles": ("operator",)}
+
+
+def test_an_operator_closes_one_connection(deployed: Deployed, context: Context) -> None:
+    now = bootstrap.now()
+    deployed.seed(business(real("a/b=", now=now), real("c2", now=now), declared=settings()))
+    request = event("DELETE", CONNECTION, connection_id="a%2Fb%3D", **AS_OPERATOR)
+    answer = rest.handler(request, context)
+    assert (answer["statusCode"], answer.get("body") or "") == (204, "")
+    assert deployed.operations == ["Query", "DeleteConnection", "DeleteItem"]
+    left = {item["sk"]["S"] for item in deployed.items()}
+    assert left == {"BUSINESS", "CONNECTION#c2"}
+
+
+@pytest.mark.parametrize(("connection_id", "expected"), [("nobody", 404), ("b#d", 400)])
+def test_a_connection_that_is_not_there(
+    deployed: Deployed, context: Context, connection_id: str, expected: int
+) -> None:
+    status, _ = _call(context, "DELETE", CONNECTION, connection_id=connection_id, **AS_OPERATOR)
+    assert status == expected
+
+
+@pytest.mark.parametrize("body", [None, "{}", '{"dryRun": false}'])
+def test_an_operator_cleans_up_one_business(
+    deployed: Deployed, context: Context, body: str | None
+) -> None:
+    now = bootstrap.now()
+    deployed.seed(
+        business(real("c1", now=now, seen=700), virtual(now=now, left=-1), declared=settings())
+    )
+    status, report = _call(context, "POST", CLEANUP, body=body, **AS_OPERATOR)
+    assert status == 200
+    assert (report["silent"], report["expired"], report["dryRun"]) == (1, 1, False)
+    assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
+
+
+def test_a_dry_run_of_one_business(deployed: Deployed, context: Context) -> None:
+    deployed.seed(business(real("c1", now=bootstrap.now(), seen=700), declared=settings()))
+    before = deployed.items()
+    _, report = _call(context, "POST", CLEANUP, body='{"dryRun": true}', **AS_OPERATOR)
+    assert (report["silent"], report["dryRun"]) == (1, True)
+    assert deployed.items() == before
+
+
+@pytest.mark.parametrize("body", ["[]", '{"dryRun": 1}', '{"dry_run": true}', "no json"])
+def test_a_bad_cleanup_is_refused(deployed: Deployed, context: Context, body: str) -> None:
+    assert _call(context, "POST", CLEANUP, body=body, **AS_OPERATOR)[0] == 400
+    assert deployed.operations == []
+
+
+def test_who_needs_attention_is_listed_page_by_page(deployed: Deployed, context: Context) -> None:
+    now = bootstrap.now()
+    for number in range(3):
+        business_id = BusinessId(f"b{number}")
+        deployed.seed(business(declared=settings(), business_id=business_id))
+        deployed.store.write_attention(
+            deployed.store.load(business_id),
+            Attention.UNREACHABLE,
+            since=now - number,
+            counted=False,
+        )
+    query = {"attention": "unreachable", "limit": "2"}
+    status, page = _call(context, "GET", BUSINESSES, query=query, **AS_OPERATOR)
+    assert status == 200
+    assert [entry["businessId"] for entry in page["businesses"]] == ["b2", "b1"]
+    assert page["businesses"][0]["seconds"] >= 2
+    assert page["businesses"][0]["status"]["overallStatus"] == "UNREACHABLE"
+    query["cursor"] = page["next"]
+    _, page = _call(context, "GET", BUSINESSES, query=query, **AS_OPERATOR)
+    assert [entry["businessId"] for entry in page["businesses"]] == ["b0"]
+    assert page["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        (None, "attention"),
+        ({"attention": "bored"}, "attention"),
+        ({"attention": "unreachable", "limit": "0"}, "limit"),
+        ({"attention": "unreachable", "limit": "101"}, "limit"),
+        ({"attention": "unreachable", "limit": "many"}, "limit"),
+        ({"attention": "unreachable", "cursor": "x"}, "cursor"),
+    ],
+)
+def test_a_bad_list_request_is_refused_by_name(
+    deployed: Deployed, context: Context, query: dict[str, str] | None, names: str
+) -> None:
+    status, problem = _call(context, "GET", BUSINESSES, query=query, **AS_OPERATOR)
+    assert status == 400
+    assert problem["errors"][0]["field"] == names
+    assert deployed.operations == []
+
+
 def test_health_is_open_and_asks_nobody(deployed: Deployed, context: Context) -> None:
     request = event("GET", "/health")
     del request["requestContext"]["authorizer"]
@@ -141,6 +489,11 @@ def test_health_is_open_and_asks_nobody(deployed: Deployed, context: Context) ->
         ('{"available": 1}', "available"),
         ('{"available": null}', "available"),
         ('{"available": true, "until": 7}', "until"),
+        ('[{"available": true}]', "body"),
+        ("[" * 100_000, "JSON"),
+        ("9" * 5_000, "JSON"),
+        ("1e999", "JSON"),
+        ("NaN", "JSON"),
     ],
 )
 def test_a_bad_body_is_refused_by_name_and_nothing_is_written(
@@ -228,6 +581,15 @@ def test_a_body_that_is_too_large_gets_413_with_the_limit(
         ("PUT", AVAILABILITY, (), 403),
         ("PUT", AVAILABILITY, ("operator", "backend"), 403),
         ("GET", ONLINE, (), 200),
+        ("DELETE", PAUSE, ("operator", "backend"), 403),
+        ("PUT", SETTINGS, ("backend",), 403),
+        ("POST", TICKETS, ("operator", "backend"), 403),
+        ("POST", MESSAGES, (), 403),
+        ("POST", MESSAGES, ("backend",), 200),
+        ("POST", MESSAGES, ("operator",), 200),
+        ("DELETE", CONNECTION, ("backend",), 403),
+        ("POST", CLEANUP, ("backend",), 403),
+        ("GET", BUSINESSES, ("backend",), 403),
     ],
 )
 def test_who_is_no_member_of_the_business(
@@ -238,8 +600,12 @@ def test_who_is_no_member_of_the_business(
     roles: tuple[str, ...],
     expected: int,
 ) -> None:
-    body = '{"available": true}' if method == "PUT" else None
-    status, _ = _call(context, method, resource, businesses=("b2",), roles=roles, body=body)
+    bodies = {AVAILABILITY: '{"available": true}', SETTINGS: '{"expectsSocket": true}'}
+    body = bodies.get(resource, "{}" if method == "POST" else None)
+    query = {"attention": "unreachable"} if resource == BUSINESSES else None
+    status, _ = _call(
+        context, method, resource, businesses=("b2",), roles=roles, body=body, query=query
+    )
     assert status == expected
     if expected == 403:
         assert deployed.operations == []

@@ -1,0 +1,108 @@
+"""Pushing a message to the devices of a business."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from lambdas.domain.identifiers import ConnectionId
+from lambdas.domain.messages import PushedMessage, SocketMessage
+from lambdas.domain.messaging import Delivery, Messaging
+from lambdas.domain.ports import SocketAnswer
+from tests.builders import B1, NOW, RULES, FakeClock, business, real, settings, virtual
+from tests.fakes import FakeSockets, MemoryStore
+
+MESSAGE = PushedMessage("m1", {"order": 7})
+
+
+@dataclass
+class FlakySockets(FakeSockets):
+    """Fails the first `failures` posts to each socket."""
+
+    failures: int = 0
+    posts: dict[str, int] = field(default_factory=dict)
+
+    def post(self, connection_id: ConnectionId, message: SocketMessage) -> SocketAnswer:
+        self.posts[connection_id] = self.posts.get(connection_id, 0) + 1
+        if self.posts[connection_id] <= self.failures:
+            return SocketAnswer.UNKNOWN
+        return super().post(connection_id, message)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def sockets() -> FlakySockets:
+    return FlakySockets()
+
+
+Push = Callable[..., Delivery]
+
+
+@pytest.fixture
+def push(store: MemoryStore, sockets: FlakySockets) -> Push:
+    messaging = Messaging(store, sockets, RULES, FakeClock(NOW), backoff=lambda attempt: None)
+
+    def push(out_of_time: Callable[[], bool] = lambda: False) -> Delivery:
+        return messaging.push(B1, MESSAGE, out_of_time)
+
+    return push
+
+
+def test_every_active_socket_gets_it_and_nobody_else(
+    push: Push, store: MemoryStore, sockets: FlakySockets
+) -> None:
+    store.seed(business(real("c1"), real("c2"), real("silent", seen=700), virtual()))
+    sockets.open |= {"c1", "c2", "silent"}
+    delivery = push()
+    assert delivery == Delivery("m1", sent=2, gone=0, failed=0)
+    assert delivery.reached
+    assert sorted(sockets.sent) == [("c1", MESSAGE), ("c2", MESSAGE)]
+
+
+def test_a_business_without_devices_is_not_reached(push: Push, store: MemoryStore) -> None:
+    store.seed(business(virtual(), declared=settings()))
+    assert push() == Delivery("m1", sent=0, gone=0, failed=0)
+    assert not push().reached
+
+
+def test_a_410_removes_that_connection_and_no_other_and_no_young_one(
+    push: Push, store: MemoryStore, sockets: FlakySockets
+) -> None:
+    store.seed(business(real("here"), real("gone"), real("young", age=59)))
+    sockets.open.add("here")
+    assert push() == Delivery("m1", sent=1, gone=2, failed=0)
+    assert {c.connection_id for c in store.load(B1).real} == {"here", "young"}
+
+
+def test_what_could_not_be_told_is_tried_again(
+    push: Push, store: MemoryStore, sockets: FlakySockets
+) -> None:
+    store.seed(business(real("c1")))
+    sockets.open.add("c1")
+    sockets.failures = 3
+    assert push().sent == 1
+    assert sockets.posts == {"c1": 4}
+
+
+def test_what_fails_again_and_again_is_reported_and_stays(
+    push: Push, store: MemoryStore, sockets: FlakySockets
+) -> None:
+    store.seed(business(real("c1"), real("c2")))
+    sockets.open |= {"c1", "c2"}
+    sockets.unknown.add("c1")
+    delivery = push()
+    assert delivery == Delivery("m1", sent=1, gone=0, failed=1)
+    assert len(store.real) == 2
+
+
+def test_at_the_deadline_nothing_more_is_tried(
+    push: Push, store: MemoryStore, sockets: FlakySockets
+) -> None:
+    store.seed(business(real("c1")))
+    sockets.open.add("c1")
+    assert push(lambda: True) == Delivery("m1", sent=0, gone=0, failed=1)
+    assert sockets.posts == {}

@@ -1,0 +1,101 @@
+"""What operators ask."""
+
+import pytest
+
+from lambdas.domain.errors import NotFound, Unavailable
+from lambdas.domain.identifiers import BusinessId, ConnectionId
+from lambdas.domain.model import Attention, Business
+from lambdas.domain.operators import Operators
+from tests.builders import B1, NOW, RULES, FakeClock, business, real, settings, virtual
+from tests.fakes import FakeSockets, MemoryStore
+
+C1 = ConnectionId("c1")
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def sockets() -> FakeSockets:
+    return FakeSockets()
+
+
+@pytest.fixture
+def operators(store: MemoryStore, sockets: FakeSockets) -> Operators:
+    return Operators(store, sockets, RULES, FakeClock(NOW))
+
+
+def _marked(name: str, *, since: int, device: bool = False) -> Business:
+    business_id = BusinessId(name)
+    connections = [virtual(business_id=business_id)]
+    devices = [real(name, business_id=business_id)] if device else []
+    declared = settings(attention=Attention.VIRTUAL_ONLY, attention_since=since)
+    return business(*connections, *devices, declared=declared, business_id=business_id)
+
+
+def test_the_longest_comes_first_and_each_is_asked_again(
+    operators: Operators, store: MemoryStore
+) -> None:
+    store.seed(
+        _marked("later", since=NOW - 10),
+        _marked("first", since=NOW - 99),
+        _marked("well-again", since=NOW - 50, device=True),
+    )
+    page = operators.list_attention(Attention.VIRTUAL_ONLY, limit=10)
+    assert [entry.business_id for entry, _ in page.businesses] == ["first", "later"]
+    assert page.after is None
+
+
+def test_pages_follow_each_other_without_gap_or_repetition(
+    operators: Operators, store: MemoryStore
+) -> None:
+    store.seed(*(_marked(f"b{i}", since=NOW - i // 2) for i in range(7)))
+    seen: list[str] = []
+    after = None
+    while True:
+        page = operators.list_attention(Attention.VIRTUAL_ONLY, limit=3, after=after)
+        seen += [entry.business_id for entry, _ in page.businesses]
+        after = page.after
+        if after is None:
+            break
+    assert sorted(seen) == [f"b{i}" for i in range(7)]
+    assert len(seen) == 7
+
+
+def test_the_other_kind_of_trouble_is_another_list(
+    operators: Operators, store: MemoryStore
+) -> None:
+    store.seed(_marked("b1", since=NOW))
+    assert not operators.list_attention(Attention.UNREACHABLE, limit=10).businesses
+
+
+def test_closing_a_connection(
+    operators: Operators, store: MemoryStore, sockets: FakeSockets
+) -> None:
+    store.seed(business(real("c1"), real("c2")))
+    sockets.open |= {"c1", "c2"}
+    operators.close_connection(B1, C1)
+    assert sockets.open == {"c2"}
+    assert [c.connection_id for c in store.load(B1).real] == ["c2"]
+
+
+def test_a_connection_of_another_business_is_not_found(
+    operators: Operators, store: MemoryStore, sockets: FakeSockets
+) -> None:
+    store.seed(business(real("c1", business_id=BusinessId("b2")), business_id=BusinessId("b2")))
+    sockets.open.add("c1")
+    with pytest.raises(NotFound):
+        operators.close_connection(B1, C1)
+    assert sockets.open == {"c1"}
+
+
+def test_a_socket_that_could_not_be_closed_keeps_its_connection(
+    operators: Operators, store: MemoryStore, sockets: FakeSockets
+) -> None:
+    store.seed(business(real("c1")))
+    sockets.unknown.add("c1")
+    with pytest.raises(Unavailable):
+        operators.close_connection(B1, C1)
+    assert len(store.real) == 1

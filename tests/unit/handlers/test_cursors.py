@@ -1,0 +1,43 @@
+"""Cursors."""
+
+import base64
+
+import pytest
+
+from lambdas.domain.errors import InvalidValue
+from lambdas.domain.ports import AttentionEntry
+from lambdas.handlers import cursors
+from tests.builders import B1, NOW
+
+
+def test_a_cursor_comes_back_as_it_went() -> None:
+    entry = AttentionEntry(B1, NOW)
+    assert cursors.decode(cursors.encode(entry)) == entry
+
+
+def _packed(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "x",
+        "é",
+        "not base64!",
+        _packed("no json"),
+        _packed("{}"),
+        _packed("[1]"),
+        _packed('["1", "b1"]'),
+        _packed("[1, 2]"),
+        _packed('[true, "b1"]'),
+        _packed('[-1, "b1"]'),
+        _packed('[1e400, "b1"]'),
+        _packed('[1, "b#1"]'),
+        _packed("[" * 5000),
+    ],
+)
+def test_what_was_never_handed_out_is_refused_by_name(cursor: str) -> None:
+    with pytest.raises(InvalidValue, match=r"^cursor: "):
+        cursors.decode(cursor)
