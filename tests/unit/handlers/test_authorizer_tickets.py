@@ -1,0 +1,69 @@
+"""Handshakes with a ticket. Those with a token are in the integration tests: they need an issuer."""
+
+from typing import Any
+
+import pytest
+
+from lambdas import bootstrap
+from lambdas.handlers.authorizer import handler
+from tests.builders import B1, U1
+from tests.unit.handlers.conftest import Context, Deployed
+
+ARN = "arn:aws:execute-api:us-east-1:123456789012:ws1/v1/$connect"
+
+
+def _handshake(
+    query: dict[str, list[str]], headers: dict[str, list[str]] | None = None
+) -> tuple[str, dict[str, str]]:
+    event: dict[str, Any] = {
+        "methodArn": ARN,
+        "multiValueHeaders": headers or {},
+        "multiValueQueryStringParameters": query,
+        "requestContext": {"eventType": "CONNECT", "requestId": "r1"},
+    }
+    answer = handler(event, Context())
+    (statement,) = answer["policyDocument"]["Statement"]
+    assert statement["Resource"] == ARN
+    return statement["Effect"], answer["context"]
+
+
+@pytest.fixture
+def ticket(deployed: Deployed) -> str:
+    secret, _ = bootstrap.tickets().issue(B1, U1)
+    deployed.calls.clear()
+    return secret
+
+
+def test_a_ticket_opens_one_socket_at_the_price_of_one_write(
+    deployed: Deployed, ticket: str
+) -> None:
+    assert _handshake({"ticket": [ticket]}) == ("Allow", {"businessId": "b1", "userId": "u1"})
+    assert deployed.operations == ["DeleteItem"]
+    assert _handshake({"ticket": [ticket]}) == ("Deny", {})
+    assert ticket not in deployed.log.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ({"ticket": ["TICKET", "TICKET"]}, {}),
+        ({"ticket": ["TICKET"], "businessId": ["b1"]}, {}),
+        ({"ticket": ["TICKET"]}, {"Authorization": ["Bearer x"]}),
+        ({"Ticket": ["TICKET"]}, {}),
+    ],
+)
+def test_a_handshake_that_is_not_clear_does_not_use_the_ticket_up(
+    deployed: Deployed,
+    ticket: str,
+    query: dict[str, list[str]],
+    headers: dict[str, list[str]],
+) -> None:
+    filled = {name: [v.replace("TICKET", ticket) for v in values] for name, values in query.items()}
+    assert _handshake(filled, headers) == ("Deny", {})
+    assert deployed.operations == []
+    assert _handshake({"ticket": [ticket]})[0] == "Allow"
+
+
+@pytest.mark.parametrize("guess", ["", "guess", "x" * 5000])
+def test_a_guess_is_refused(deployed: Deployed, guess: str) -> None:
+    assert _handshake({"ticket": [guess]}) == ("Deny", {})
