@@ -1,6 +1,20 @@
 """The environments that this application is deployed to. The one file that a team edits.
 
 Durations are seconds unless a field says otherwise.
+
+One that trusts the team's own issuer of access tokens, and so brings no user pool, and whose REST
+API the pages of one web application may call::
+
+    PROD = Environment(
+        name="prod",
+        oidc=Oidc(
+            issuer="https://id.example.com/",
+            audience="business-connections",
+            jwks_url="https://id.example.com/.well-known/jwks.json",
+            businesses_claim="https://example.com/businesses",
+        ),
+        cors_origins=("https://app.example.com",),
+    )
 """
 
 import re
@@ -17,6 +31,7 @@ HOUR: Final = 3_600
 class Oidc:
     """The issuer whose access tokens are accepted, and the claims that say who somebody is.
 
+    `issuer` is compared with the claim `iss` as it is: a slash at its end counts.
     `business_prefix` is what precedes a business id in the businesses claim, for issuers that put
     businesses and roles into one list of groups.
     """
@@ -84,6 +99,13 @@ class Environment:
     oidc: Oidc | None = None
     """Without one, the data stack brings a Cognito user pool."""
 
+    cors_origins: tuple[str, ...] = ()
+    """Whose pages may call the REST API from a browser; without any, none may.
+
+    With several, a page cannot read what API Gateway answers by itself (401, 404, 413, 429, ...):
+    those headers are fixed, and can name one origin only.
+    """
+
     ping_interval: int = 300
     """Clients send a ping at least this often. Each ping costs: this is the dial of the bill."""
     ping_grace: int = 60
@@ -134,6 +156,11 @@ class Environment:
         self._require_between(
             "virtual_only_datapoints", self.virtual_only_datapoints, 1, self.virtual_only_periods
         )
+        for origin in self.cors_origins:
+            # As a browser sends it: without a path, in small letters.
+            self._require_match(
+                "cors_origins", origin, r"https://[a-z0-9.-]+(:\d{1,5})?|http://localhost:\d{1,5}"
+            )
         for address in self.on_call_emails:
             self._require_match("on_call_emails", address, r"[^@\s]+@[^@\s]+")
         for name, throttle in (

@@ -57,6 +57,13 @@ class ServiceFunction(Construct):
         )
         self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=[log_group.log_group_arn])
 
-    def allow(self, *actions: str, on: list[str]) -> None:
+    def allow(
+        self,
+        *actions: str,
+        on: list[str],
+        conditions: Mapping[str, Mapping[str, list[str]]] | None = None,
+    ) -> None:
         """Allow exactly these actions on exactly these resources (ARNs)."""
-        self.role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=on))
+        self.role.add_to_policy(
+            iam.PolicyStatement(actions=list(actions), resources=on, conditions=conditions)
+        )

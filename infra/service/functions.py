@@ -8,7 +8,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.data.table import CONNECTION_INDEX
+from infra.data.table import ATTENTION_INDEX, CONNECTION_INDEX
 from infra.environments import Environment, Oidc
 from infra.service.function import ServiceFunction
 from infra.service.websocket_api import WebSocketApi
@@ -35,14 +35,22 @@ class Functions(Construct):
         self._sockets = sockets
         variables = _service_variables(environment, table, sockets)
 
-        authorizer = self._add("Authorizer", "authorizer.handler", _oidc_variables(oidc))
+        authorizer = self._add(
+            "Authorizer", "authorizer.handler", {**variables, **_oidc_variables(oidc)}
+        )
+        # It takes tickets out of the table, and can touch nothing else there.
+        authorizer.allow(
+            "dynamodb:DeleteItem",
+            on=[table.table_arn],
+            conditions={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["TICKET#*"]}},
+        )
 
         connect = self._add("Connect", "websocket.on_connect", variables)
         self._allow_table(connect, "Query", "PutItem")
 
         disconnect = self._add("Disconnect", "websocket.on_disconnect", variables)
         self._allow_table(disconnect, "DeleteItem")
-        self._allow_connection_index(disconnect)
+        self._allow_index(disconnect, CONNECTION_INDEX)
 
         ping = self._add("Ping", "websocket.on_ping", variables)
         status = self._add("Status", "websocket.on_status", variables)
@@ -50,14 +58,20 @@ class Functions(Construct):
         default = self._add("DefaultRoute", "websocket.on_default", variables)
         for message in (ping, status, default):
             self._allow_table(message, "UpdateItem")
-            self._allow_connection_index(message)
+            self._allow_index(message, CONNECTION_INDEX)
             sockets.allow_connections(message, "POST", "DELETE")
         self._allow_table(status, "Query")
 
         # Longer than any answer that API Gateway would still wait for (29 s) is of no use.
-        rest = self._add("Rest", "rest.handler", variables, timeout=cdk.Duration.seconds(28))
-        self._allow_table(rest, "Query", "PutItem", "UpdateItem", "DeleteItem")
-        sockets.allow_connections(rest, "POST", "DELETE")
+        rest = self._add(
+            "Rest",
+            "rest.handler",
+            {**variables, **_cors_variables(environment)},
+            timeout=cdk.Duration.seconds(28),
+        )
+        self._allow_table(rest, "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")
+        self._allow_index(rest, ATTENTION_INDEX)
+        sockets.allow_connections(rest, "GET", "POST", "DELETE")
 
         cleanup = self._add(
             "Cleanup",
@@ -115,8 +129,8 @@ class Functions(Construct):
         actions = (f"dynamodb:{operation}" for operation in operations)
         function.allow(*actions, on=[self._table.table_arn])
 
-    def _allow_connection_index(self, function: ServiceFunction) -> None:
-        function.allow("dynamodb:Query", on=[f"{self._table.table_arn}/index/{CONNECTION_INDEX}"])
+    def _allow_index(self, function: ServiceFunction, index: str) -> None:
+        function.allow("dynamodb:Query", on=[f"{self._table.table_arn}/index/{index}"])
 
 
 def _service_variables(
@@ -143,6 +157,11 @@ def _oidc_variables(oidc: Oidc) -> dict[str, str]:
         "OIDC_ROLES_CLAIM": oidc.roles_claim,
         "OIDC_BUSINESS_PREFIX": oidc.business_prefix,
     }
+
+
+def _cors_variables(environment: Environment) -> dict[str, str]:
+    origins = environment.cors_origins
+    return {"CORS_ORIGINS": ",".join(origins)} if origins else {}
 
 
 def _cleanup_timeout(environment: Environment) -> cdk.Duration:

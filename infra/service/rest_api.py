@@ -1,6 +1,7 @@
 """The REST API: what people and systems ask and declare about businesses."""
 
 import json
+from dataclasses import dataclass
 from typing import Final
 
 import aws_cdk as cdk
@@ -10,34 +11,66 @@ from constructs import Construct
 
 from infra.environments import Environment
 from infra.service.access_logs import AccessLogs, access_log_format
+from infra.service.request_models import REQUEST_MODELS, REQUIRED_QUERY
 
 STAGE: Final = "v1"
 
 ROUTES: Final = {
+    "/businesses": ("GET",),
+    "/businesses/online": ("POST",),
     "/businesses/{businessId}/status": ("GET",),
     "/businesses/{businessId}/online": ("GET",),
     "/businesses/{businessId}/availability": ("PUT",),
+    "/businesses/{businessId}/pause": ("PUT", "DELETE"),
+    "/businesses/{businessId}/settings": ("PUT",),
     "/businesses/{businessId}/connections": ("GET",),
+    "/businesses/{businessId}/connections/{connectionId}": ("DELETE",),
+    "/businesses/{businessId}/tickets": ("POST",),
+    "/businesses/{businessId}/messages": ("POST",),
+    "/businesses/{businessId}/cleanup": ("POST",),
 }
 """The methods of each path. Any other method there reaches the function too: it answers 405."""
 
 OPEN_ROUTES: Final = {"/health": ("GET",)}
 """Those that need no token."""
 
+CORS_HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key")
+"""The request headers that a page of an allowed origin may send."""
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What is answered instead of one kind of API Gateway's own answers.
+
+    API Gateway replaces its variables in `detail`. It escapes the validation error, which may
+    quote what a client sent; no other variable that holds such a thing can be used there.
+    """
+
+    kind: apigateway.ResponseType
+    status: int | None
+    name: str
+    title: str
+    detail: str | None = None
+
+
 _Type = apigateway.ResponseType
+_INVALID: Final = ("invalid-request", "The request is not valid")
 _GATEWAY_PROBLEMS: Final = (
-    (_Type.UNAUTHORIZED, 401, "unauthorized", "A valid access token is needed"),
+    _Problem(_Type.BAD_REQUEST_BODY, 400, *_INVALID, "$context.error.validationErrorString"),
+    # It names the parameters that are missing.
+    _Problem(_Type.BAD_REQUEST_PARAMETERS, 400, *_INVALID, "$context.error.message"),
+    _Problem(_Type.UNAUTHORIZED, 401, "unauthorized", "A valid access token is needed"),
     # The authorizer denies a caller without a valid token and nobody else: who may do what is
     # decided by the function.
-    (_Type.ACCESS_DENIED, 401, "unauthorized", "A valid access token is needed"),
+    _Problem(_Type.ACCESS_DENIED, 401, "unauthorized", "A valid access token is needed"),
     # API Gateway's word for a path that it does not know.
-    (_Type.MISSING_AUTHENTICATION_TOKEN, 404, "not-found", "There is nothing here"),
-    (_Type.REQUEST_TOO_LARGE, 413, "payload-too-large", "The body is too large"),
-    (_Type.THROTTLED, 429, "too-many-requests", "Too many requests, try again in a moment"),
-    (_Type.INTEGRATION_TIMEOUT, 504, "timeout", "No answer in time, try again in a moment"),
+    _Problem(_Type.MISSING_AUTHENTICATION_TOKEN, 404, "not-found", "There is nothing here"),
+    _Problem(_Type.REQUEST_TOO_LARGE, 413, "payload-too-large", "The body is too large"),
+    _Problem(_Type.THROTTLED, 429, "too-many-requests", "Too many requests, try again in a moment"),
+    _Problem(_Type.INTEGRATION_TIMEOUT, 504, "timeout", "No answer in time, try again in a moment"),
     # The two that stand for all others have no status of their own.
-    (_Type.DEFAULT_4_XX, None, "invalid-request", "The request is not valid"),
-    (_Type.DEFAULT_5_XX, None, "internal-error", "Something went wrong on our side"),
+    _Problem(_Type.DEFAULT_4_XX, None, *_INVALID),
+    _Problem(_Type.DEFAULT_5_XX, None, "internal-error", "Something went wrong on our side"),
 )
 
 
@@ -106,12 +139,16 @@ class RestApi(Construct):
             identity_sources=[apigateway.IdentitySource.header("Authorization")],
             results_cache_ttl=cdk.Duration.seconds(60),
         )
+        self._validator = self.api.add_request_validator(
+            "Validator", validate_request_body=True, validate_request_parameters=True
+        )
+        self._cors_origins = environment.cors_origins
         for path, methods in ROUTES.items():
             self._add_resource(path, methods, authorizer=self._authorizer)
         for path, methods in OPEN_ROUTES.items():
             self._add_resource(path, methods, authorizer=None)
         for problem in _GATEWAY_PROBLEMS:
-            self._add_problem(*problem)
+            self._add_problem(problem)
 
         self.url = environment.endpoints.rest.format(
             api_id=self.api.rest_api_id, region=cdk.Stack.of(self).region, stage=STAGE
@@ -126,28 +163,62 @@ class RestApi(Construct):
     ) -> None:
         resource = self.api.root.resource_for_path(path)
         for method in methods:
-            resource.add_method(method, self._integration, authorizer=authorizer)
+            self._add_method(resource, method, path, authorizer)
         resource.add_method("ANY", self._integration, authorizer=self._authorizer)
+        if self._cors_origins:
+            # Answered by API Gateway alone: a preflight request carries no token.
+            resource.add_cors_preflight(
+                allow_origins=list(self._cors_origins),
+                allow_methods=list(methods),
+                allow_headers=list(CORS_HEADERS),
+                max_age=cdk.Duration.hours(1),
+            )
 
-    def _add_problem(
-        self, kind: apigateway.ResponseType, status: int | None, name: str, title: str
+    def _add_method(
+        self,
+        resource: apigateway.IResource,
+        method: str,
+        path: str,
+        authorizer: apigateway.IAuthorizer | None,
     ) -> None:
+        model = REQUEST_MODELS.get((method, path))
+        query = REQUIRED_QUERY.get((method, path), ())
+        resource.add_method(
+            method,
+            self._integration,
+            authorizer=authorizer,
+            request_validator=self._validator if model or query else None,
+            # Not by content type: what is called something else would go unchecked.
+            request_models=(
+                {"$default": self.api.add_model(model.name, schema=model.schema)} if model else None
+            ),
+            request_parameters=(
+                {f"method.request.querystring.{name}": True for name in query} if query else None
+            ),
+        )
+
+    def _add_problem(self, problem: _Problem) -> None:
         document: dict[str, str | int] = {
-            "type": f"urn:problem-type:business-connections:{name}",
-            "title": title,
+            "type": f"urn:problem-type:business-connections:{problem.name}",
+            "title": problem.title,
         }
-        if status is not None:
-            document["status"] = status
+        if problem.status is not None:
+            document["status"] = problem.status
+        if problem.detail is not None:
+            document["detail"] = problem.detail
         document["requestId"] = "$context.requestId"
+        headers = {"Content-Type": "'application/problem+json'"}
+        if problem.status == 401:
+            headers["WWW-Authenticate"] = "'Bearer'"
+        if len(self._cors_origins) == 1:
+            # The value is fixed: API Gateway cannot choose the one of several that asks.
+            headers["Access-Control-Allow-Origin"] = f"'{self._cors_origins[0]}'"
         self.api.add_gateway_response(
-            f"Problem{kind.response_type}",
-            type=kind,
-            status_code=None if status is None else str(status),
+            f"Problem{problem.kind.response_type}",
+            type=problem.kind,
+            status_code=None if problem.status is None else str(problem.status),
             # The template is chosen by what the client accepts, and this key is the one for all;
             # the header then says what the body is.
             templates={"application/json": json.dumps(document)},
-            response_headers={
-                "Content-Type": "'application/problem+json'",
-                **({"WWW-Authenticate": "'Bearer'"} if status == 401 else {}),
-            },
+            response_headers=headers,
         )

@@ -190,14 +190,14 @@ def get_connections(business_id: BusinessIdPath) -> protocol.ConnectionsDocument
 @_route("DELETE", "/businesses/{businessId}/connections/{connectionId}")
 def delete_connection(
     business_id: BusinessIdPath, connection_id: ConnectionIdPath
-) -> Response[None]:
+) -> Response[str]:
     """Close one socket and remove its connection."""
     _, business = _authorized(Operation.CLOSE_CONNECTION, business_id)
     connection = identifiers.connection_id(unquote(connection_id))
     logger.append_keys(connectionId=connection)
     bootstrap.operators().close_connection(business, connection)
     logger.info("connection closed by an operator")
-    return Response(status_code=HTTPStatus.NO_CONTENT)
+    return Response(status_code=HTTPStatus.NO_CONTENT, body="")
 
 
 @_route("POST", "/businesses/{businessId}/tickets")
@@ -210,7 +210,7 @@ def post_ticket(business_id: BusinessIdPath) -> protocol.TicketDocument:
 @_route("POST", "/businesses/{businessId}/messages")
 def post_message(
     business_id: BusinessIdPath,
-    body: Annotated[Any, Body(description="What the devices receive as `body`: any JSON.")],
+    body: Annotated[Any, Body(description="What the devices receive as `body`: any JSON value but null.")],
     idempotency_key: Annotated[
         str | None, Header(min_length=1, max_length=128, alias="Idempotency-Key")
     ] = None,

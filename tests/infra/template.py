@@ -44,6 +44,22 @@ class Template:
         )
         return found
 
+    def rest_methods(self) -> dict[tuple[str, str], Properties]:
+        """Return the methods of the REST API, by path and method."""
+        return {
+            (self._path(method["ResourceId"]), method["HttpMethod"]): method
+            for method in self.properties("AWS::ApiGateway::Method").values()
+        }
+
+    def _path(self, resource: Properties) -> str:
+        """Return the path of a resource; the API itself is the root."""
+        resources = self.properties("AWS::ApiGateway::Resource")
+        logical_id = resource.get("Ref", "")
+        if logical_id not in resources:
+            return ""
+        properties = resources[logical_id]
+        return f"{self._path(properties['ParentId'])}/{properties['PathPart']}"
+
     def statements_of_function(self, name: str) -> list[Any]:
         """Return what a function's role allows."""
         role = self.function(name)["Role"]["Fn::GetAtt"][0]

@@ -2,30 +2,24 @@ import json
 from typing import Any
 
 from infra.environments import Environment
+from lambdas.handlers import problems, rest
+from lambdas.handlers.problems import ProblemType
 from tests.infra.template import Template, flat
-
-REST_METHODS = {
-    ("/health", "GET"): "NONE",
-    ("/health", "ANY"): "CUSTOM",
-    ("/businesses/{businessId}/status", "GET"): "CUSTOM",
-    ("/businesses/{businessId}/status", "ANY"): "CUSTOM",
-    ("/businesses/{businessId}/online", "GET"): "CUSTOM",
-    ("/businesses/{businessId}/online", "ANY"): "CUSTOM",
-    ("/businesses/{businessId}/availability", "PUT"): "CUSTOM",
-    ("/businesses/{businessId}/availability", "ANY"): "CUSTOM",
-    ("/businesses/{businessId}/connections", "GET"): "CUSTOM",
-    ("/businesses/{businessId}/connections", "ANY"): "CUSTOM",
-}
 
 LOGGED_OF_THE_AUTHORIZER = {"userId", "businessId", "error"}
 
 
-def test_health_alone_is_open(service: Template) -> None:
-    methods = {
-        (_path(service, method["ResourceId"]), method["HttpMethod"]): method["AuthorizationType"]
-        for method in service.properties("AWS::ApiGateway::Method").values()
-    }
-    assert methods == REST_METHODS
+def test_the_rest_api_has_exactly_the_methods_that_the_function_knows(service: Template) -> None:
+    methods: dict[str, set[str]] = {}
+    for path, method in service.rest_methods():
+        methods.setdefault(path, set()).add(method)
+    assert methods == {path: {"ANY", *known} for path, known in rest.METHODS.items()}
+
+
+def test_get_of_health_alone_is_open(service: Template) -> None:
+    types = {route: method["AuthorizationType"] for route, method in service.rest_methods().items()}
+    assert types.pop(("/health", "GET")) == "NONE"
+    assert set(types.values()) == {"CUSTOM"}
 
 
 def test_every_rest_method_reaches_the_one_function(service: Template) -> None:
@@ -48,6 +42,8 @@ def test_what_api_gateway_answers_itself_is_a_problem_document(service: Template
     }
     statuses = {kind: answer.get("StatusCode") for kind, answer in answers.items()}
     assert statuses == {
+        "BAD_REQUEST_BODY": "400",
+        "BAD_REQUEST_PARAMETERS": "400",
         "UNAUTHORIZED": "401",
         "ACCESS_DENIED": "401",
         "MISSING_AUTHENTICATION_TOKEN": "404",
@@ -63,8 +59,27 @@ def test_what_api_gateway_answers_itself_is_a_problem_document(service: Template
         assert document.get("status") == (
             int(answer["StatusCode"]) if "status" in document else None
         )
+        assert answer["ResponseParameters"].keys() <= {
+            "gatewayresponse.header.Content-Type",
+            "gatewayresponse.header.WWW-Authenticate",
+        }
         header = answer["ResponseParameters"]["gatewayresponse.header.Content-Type"]
         assert header == "'application/problem+json'"
+
+
+def test_a_type_of_problem_means_the_same_whoever_answers(service: Template) -> None:
+    of_the_function = {
+        kind.name: kind for kind in vars(problems).values() if isinstance(kind, ProblemType)
+    }
+    shared = 0
+    for answer in service.properties("AWS::ApiGateway::GatewayResponse").values():
+        document = json.loads(answer["ResponseTemplates"]["application/json"])
+        same = of_the_function.get(document["type"].rpartition(":")[2])
+        if same is not None:
+            shared += 1
+            assert document["title"] == same.title
+            assert document.get("status", same.status) == same.status
+    assert shared >= 5
 
 
 def test_websocket_routes_go_to_their_functions(service: Template) -> None:
@@ -119,8 +134,8 @@ def test_both_apis_may_invoke_their_functions(service: Template) -> None:
 
 
 def test_both_stages_are_throttled(service: Template, environment: Environment) -> None:
-    _, rest = service.only("AWS::ApiGateway::Stage")
-    (rest_settings,) = rest["Properties"]["MethodSettings"]
+    _, stage = service.only("AWS::ApiGateway::Stage")
+    (rest_settings,) = stage["Properties"]["MethodSettings"]
     _, websocket = service.only("AWS::ApiGatewayV2::Stage")
     websocket_settings = websocket["Properties"]["DefaultRouteSettings"]
     for settings, throttle in (
@@ -192,20 +207,10 @@ def _function_of_route(service: Template, route: dict[str, Any]) -> str:
     return uri.partition("<Functions")[2].partition("Function")[0]
 
 
-def _path(service: Template, resource: dict[str, Any]) -> str:
-    """Return the path of a resource; the API itself is the root."""
-    resources = service.properties("AWS::ApiGateway::Resource")
-    logical_id = resource.get("Ref", "")
-    if logical_id not in resources:
-        return ""
-    properties = resources[logical_id]
-    return f"{_path(service, properties['ParentId'])}/{properties['PathPart']}"
-
-
 def _access_log_formats(service: Template) -> list[str]:
-    _, rest = service.only("AWS::ApiGateway::Stage")
+    _, stage = service.only("AWS::ApiGateway::Stage")
     _, websocket = service.only("AWS::ApiGatewayV2::Stage")
     return [
-        rest["Properties"]["AccessLogSetting"]["Format"],
+        stage["Properties"]["AccessLogSetting"]["Format"],
         websocket["Properties"]["AccessLogSettings"]["Format"],
     ]

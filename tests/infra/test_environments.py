@@ -1,7 +1,9 @@
+import textwrap
 from dataclasses import replace
 
 import pytest
 
+from infra import environments
 from infra.environments import DEV, Endpoints, Environment, Oidc, Throttle, all_environments, local
 
 OIDC = Oidc(issuer="https://id.example", audience="orders", jwks_url="https://id.example/keys")
@@ -26,6 +28,13 @@ OIDC = Oidc(issuer="https://id.example", audience="orders", jwks_url="https://id
         ("on_call_emails", {"on_call_emails": ("nobody",)}),
         ("rest_throttle.rate", {"rest_throttle": Throttle(rate=0, burst=1)}),
         ("websocket_throttle.burst", {"websocket_throttle": Throttle(rate=1, burst=50_000)}),
+        ("cors_origins", {"cors_origins": ("*",)}),
+        ("cors_origins", {"cors_origins": ("http://app.example.com",)}),
+        ("cors_origins", {"cors_origins": ("https://app.example.com/",)}),
+        ("cors_origins", {"cors_origins": ("https://App.example.com",)}),
+        ("cors_origins", {"cors_origins": ("https://a.example.com,https://b.example.com",)}),
+        ("cors_origins", {"cors_origins": ("http://localhost",)}),
+        ("cors_origins", {"cors_origins": "https://app.example.com"}),
         ("oidc.issuer", {"oidc": replace(OIDC, issuer="http://id.example")}),
         ("oidc.jwks_url", {"oidc": replace(OIDC, jwks_url="file:///keys")}),
         ("oidc.audience", {"oidc": replace(OIDC, audience="")}),
@@ -40,6 +49,21 @@ def test_a_value_that_cannot_work_is_refused_and_its_field_is_named(
 
 def test_an_own_issuer_is_accepted() -> None:
     assert replace(DEV, oidc=OIDC).oidc == OIDC
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://app.example.com", "https://app.example.com:8443", "http://localhost:5173"]
+)
+def test_the_origin_of_a_page_is_accepted(origin: str) -> None:
+    assert replace(DEV, cors_origins=(origin,)).cors_origins == (origin,)
+
+
+def test_the_documented_example_is_an_environment_with_an_own_issuer() -> None:
+    _, _, example = (environments.__doc__ or "").partition("::\n")
+    names = dict(vars(environments))
+    exec(textwrap.dedent(example), names)  # the text is ours
+    assert names["PROD"] is not environments.PROD
+    assert names["PROD"].oidc.issuer == "https://id.example.com/"
 
 
 def test_environments_are_in_the_order_of_promotion() -> None:

@@ -30,17 +30,20 @@ REPLY = {
 HEARD_FROM = {("dynamodb:UpdateItem", "table")} | FIND_BY_CONNECTION | REPLY
 
 ALLOWED = {
-    "Authorizer": set(),
+    "Authorizer": {("dynamodb:DeleteItem", "tickets of table")},
     "Connect": {("dynamodb:Query", "table"), ("dynamodb:PutItem", "table")},
     "Disconnect": {("dynamodb:DeleteItem", "table")} | FIND_BY_CONNECTION,
     "Ping": HEARD_FROM,
     "Status": HEARD_FROM | {("dynamodb:Query", "table")},
     "DefaultRoute": HEARD_FROM,
     "Rest": {
+        ("dynamodb:GetItem", "table"),
         ("dynamodb:Query", "table"),
+        ("dynamodb:Query", "AttentionIndex"),
         ("dynamodb:PutItem", "table"),
         ("dynamodb:UpdateItem", "table"),
         ("dynamodb:DeleteItem", "table"),
+        ("execute-api:ManageConnections", "GET"),
     }
     | REPLY,
     "Cleanup": {
@@ -57,7 +60,7 @@ ALLOWED = {
 @pytest.mark.parametrize("name", HANDLERS)
 def test_a_role_allows_exactly_what_its_function_does(service: Template, name: str) -> None:
     allowed = {
-        (action, _resource(name, resource))
+        (action, _condition(statement) + _resource(name, resource))
         for statement in service.statements_of_function(name)
         for action in as_list(statement["Action"])
         for resource in as_list(statement["Resource"])
@@ -103,7 +106,7 @@ def test_each_function_logs_to_a_group_of_its_own_that_forgets(
         assert properties["RetentionInDays"] == LOG_RETENTION_DAYS[environment.name]
 
 
-@pytest.mark.parametrize("name", [name for name in HANDLERS if name != "Authorizer"])
+@pytest.mark.parametrize("name", HANDLERS)
 def test_a_function_is_told_what_the_code_asks_for(
     service: Template, environment: Environment, name: str
 ) -> None:
@@ -138,7 +141,6 @@ def test_the_authorizer_trusts_the_stacks_own_user_pool(
     assert variables["OIDC_BUSINESSES_CLAIM"] == "cognito:groups"
     assert variables["OIDC_ROLES_CLAIM"] == "cognito:groups"
     assert variables["OIDC_BUSINESS_PREFIX"] == "business:"
-    assert "TABLE_NAME" not in variables
 
 
 def test_rest_answers_before_api_gateway_gives_up(service: Template) -> None:
@@ -156,12 +158,25 @@ def _variables(service: Template, name: str) -> dict[str, str]:
     return {key: flat(value) for key, value in variables.items()}
 
 
+def _condition(statement: Any) -> str:
+    """Say what a statement is limited to; what is not known stays as it is, and so differs."""
+    match statement.get("Condition"):
+        case None:
+            return ""
+        case {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["TICKET#*"], **more}} if (
+            not more
+        ):
+            return "tickets of "
+        case other:
+            return f"{other} "
+
+
 def _resource(function: str, value: Any) -> str:
     """Name a resource shortly; what is not known stays as it is, and so differs."""
     text = flat(value)
     table = text.startswith("<import ") and ":ExportsOutputFnGetAttConnectionsTable" in text
-    if table and text.endswith("/index/ConnectionIndex"):
-        return "ConnectionIndex"
+    if table and "/index/" in text:
+        return text.rpartition("/")[2]
     if table and text.endswith(">"):
         return "table"
     if text.startswith(f"<Functions{function}Logs") and text.endswith(".Arn>"):
