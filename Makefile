@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run token demo test check format synth deploy lock clean
+.PHONY: help setup run token demo test import contracts check format synth deploy lock clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -33,11 +33,18 @@ demo: .venv/.done ## Play the product's main story on the running system
 test: setup ## Run all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
 
+import: .venv/.done ## Declare businesses in bulk: make import FILE=businesses.csv ENVIRONMENT=dev [OVERWRITE=1]
+	@$(BIN)/python -m operations.import_businesses --file "$(FILE)" --environment "$(ENVIRONMENT)" $(if $(OVERWRITE),--overwrite)
+
+contracts: .venv/.done ## Write docs/openapi.json and docs/asyncapi.json anew
+	$(BIN)/python -m contracts
+
 check: setup synth ## Check format, lint, types and the synthesized templates
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/cfn-lint
+	$(BIN)/python -m contracts --check
 
 format: .venv/.done ## Format the code
 	$(BIN)/ruff check --fix
