@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+import urllib3
 from boto3.dynamodb.types import TypeDeserializer
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -57,8 +58,17 @@ class System:
     def client(self, service: str) -> Any:
         return self.endpoints.client(service)
 
+    def call(self, method: str, path: str, **request: Any) -> Answer:
+        """Ask the REST API something that is not about one business."""
+        return call(method, f"{self.endpoints.restUrl}{path}", **request)
+
+    def token(self, *roles: str) -> str:
+        """A token of somebody who has these roles and is a member of no business."""
+        user = f"e2e-{'-'.join(roles) or 'stranger'}"
+        return access_token(self.endpoints, user=user, roles=roles)
+
     def run_tool(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `python -m local.<tool>` as a user would, beside the running system."""
+        """Run `python -m <tool>` as a user would, beside the running system."""
         return subprocess.run(
             [sys.executable, "-m", *command],
             cwd=ROOT,
@@ -166,6 +176,22 @@ class Business:
     ) -> Answer:
         url = f"{self._endpoints.restUrl}/businesses/{self.id}/{resource}"
         return call(method, url, token=token or self.token, **request)
+
+    def push(self, token: str, body: Any, *, key: str | None = None) -> Answer:
+        """Push a message to the devices, with an idempotency key if there is one."""
+        response = urllib3.request(
+            "POST",
+            f"{self._endpoints.restUrl}/businesses/{self.id}/messages",
+            headers={
+                "Authorization": f"Bearer {token}",
+                **({"Idempotency-Key": key} if key is not None else {}),
+            },
+            body=body if isinstance(body, bytes) else json.dumps(body),
+            timeout=30,
+            retries=False,
+        )
+        content_type = response.headers.get("Content-Type", "").partition(";")[0]
+        return Answer(response.status, content_type, json.loads(response.data))
 
     def set_available(self, available: bool) -> dict[str, Any]:
         answer = self.call("PUT", "availability", body={"available": available})

@@ -75,5 +75,5 @@ def test_a_connection_younger_than_a_minute_is_left_alone(
     now = int(time.time())
     # Any older one that was silent for so long, and has no socket, would go.
     business.write_connection("young=", connected_at=now - 5, last_seen_at=now - 120)
-    assert system.clean_up()["too_young"] >= 1
+    assert system.clean_up()["tooYoung"] >= 1
     assert len(business.real()) == 1

@@ -1,0 +1,292 @@
+"""What operators see and do: who needs attention, arrangements, one socket, one cleanup."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from local.rest import Answer
+from tests.e2e.harness import Business, System, eventually
+
+
+@pytest.fixture(scope="module")
+def operator(system: System) -> str:
+    return system.token("operator")
+
+
+@pytest.fixture
+def businesses(system: System) -> Iterator[list[Business]]:
+    """Three of them."""
+    with ExitStack() as stack:
+        three = [Business(system) for _ in range(3)]
+        for business in three:
+            stack.callback(business.forget)
+        yield three
+
+
+def assert_problem(answer: Answer, status: int, kind: str) -> None:
+    assert (answer.status, answer.content_type) == (status, "application/problem+json"), answer
+    assert answer.body["type"].endswith(f":{kind}"), answer
+
+
+def list_attention(system: System, token: str, **query: Any) -> Answer:
+    return system.call("GET", f"/businesses?{urlencode(query)}", token=token)
+
+
+def in_attention(
+    system: System, token: str, attention: str, *, limit: int = 100
+) -> list[dict[str, Any]]:
+    """All entries of the list, page after page."""
+    entries: list[dict[str, Any]] = []
+    query: dict[str, Any] = {"attention": attention, "limit": limit}
+    while True:
+        page = list_attention(system, token, **query)
+        assert page.status == 200, page
+        assert len(page.body["businesses"]) <= limit
+        entries += page.body["businesses"]
+        if page.body["next"] is None:
+            return entries
+        query["cursor"] = page.body["next"]
+
+
+class TestAttention:
+    def test_a_business_is_listed_until_its_device_is_connected(
+        self, system: System, operator: str, business: Business
+    ) -> None:
+        def entry() -> dict[str, Any] | None:
+            listed = in_attention(system, operator, "virtual-only")
+            return next((e for e in listed if e["businessId"] == business.id), None)
+
+        before = int(time.time())
+        business.set_available(True)
+        system.clean_up()
+        found = eventually("it is listed", entry)
+        assert found["status"]["overallStatus"] == "VIRTUAL_ONLY"
+        assert found["status"]["needsAttention"] == "virtual-only"
+        assert found["since"] == found["status"]["attentionSince"]
+        assert 0 <= found["seconds"] <= time.time() - before + 1
+        with business.socket():
+            # Asked again before it is shown: no cleanup has to run for this.
+            assert entry() is None
+            business.set_available(False)
+
+    def test_a_business_that_nothing_reaches_is_listed_as_such(
+        self, system: System, operator: str, business: Business
+    ) -> None:
+        business.set_available(True)
+        (virtual,) = business.virtual()
+        business.delete_item(virtual["sk"])
+        system.clean_up()
+
+        def listed(attention: str) -> bool:
+            found = in_attention(system, operator, attention)
+            return business.id in {entry["businessId"] for entry in found}
+
+        eventually("it is listed", lambda: listed("unreachable"))
+        assert not listed("virtual-only")
+        business.set_available(False)
+        assert not listed("unreachable")
+
+    def test_pages_have_everybody_once_the_longest_first(
+        self, system: System, operator: str, businesses: list[Business]
+    ) -> None:
+        ids = {business.id for business in businesses}
+        for business in businesses:
+            business.set_available(True)
+        system.clean_up()
+
+        def listed_page_by_page() -> list[dict[str, Any]] | None:
+            entries = in_attention(system, operator, "virtual-only", limit=1)
+            return entries if ids <= {entry["businessId"] for entry in entries} else None
+
+        entries = eventually("all are listed", listed_page_by_page)
+        for business in businesses:
+            business.set_available(False)
+        listed = [entry["businessId"] for entry in entries]
+        assert len(listed) == len(set(listed))
+        assert [e["since"] for e in entries] == sorted(e["since"] for e in entries)
+        assert not ids & {e["businessId"] for e in in_attention(system, operator, "virtual-only")}
+
+    @pytest.mark.parametrize(
+        ("query", "field"),
+        [
+            ({}, "attention"),
+            ({"attention": "none"}, "attention"),
+            ({"attention": "unreachable", "limit": 0}, "limit"),
+            ({"attention": "unreachable", "limit": 101}, "limit"),
+            ({"attention": "unreachable", "limit": "all"}, "limit"),
+            ({"attention": "unreachable", "cursor": "nonsense"}, "cursor"),
+            ({"attention": "unreachable", "cursor": ""}, "cursor"),
+            ({"attention": "unreachable", "cursor": "WzEsICJhI2IiXQ=="}, "cursor"),
+        ],
+    )
+    def test_a_question_that_is_not_right_is_refused_and_named(
+        self, system: System, operator: str, query: dict[str, Any], field: str
+    ) -> None:
+        answer = list_attention(system, operator, **query)
+        assert_problem(answer, 400, "invalid-request")
+        assert [error["field"] for error in answer.body["errors"]] == [field]
+
+    def test_only_operators_ask(self, system: System, business: Business) -> None:
+        for token in (business.token, system.token("backend")):
+            answer = list_attention(system, token, attention="unreachable")
+            assert_problem(answer, 403, "forbidden")
+
+
+class TestSettings:
+    def arrange(self, business: Business, token: str, body: Any) -> Answer:
+        return business.call("PUT", "settings", token=token, body=body)
+
+    def test_a_business_that_works_without_a_device_needs_no_attention(
+        self, system: System, operator: str, business: Business
+    ) -> None:
+        assert business.set_available(True)["needsAttention"] == "virtual-only"
+        answer = self.arrange(business, operator, {"expectsSocket": False})
+        assert (answer.status, answer.body["needsAttention"]) == (200, None)
+        assert answer.body["overallStatus"] == "VIRTUAL_ONLY"
+        assert "socket_not_expected" in {reason["code"] for reason in answer.body["reasons"]}
+        system.clean_up()
+        listed = in_attention(system, operator, "virtual-only")
+        assert business.id not in {entry["businessId"] for entry in listed}
+
+        # The arrangement outlives what the business declares, until it is made anew.
+        assert business.set_available(True)["needsAttention"] is None
+        answer = self.arrange(business, operator, {"expectsSocket": True})
+        assert answer.body["needsAttention"] == "virtual-only"
+        business.set_available(False)
+
+    def test_only_operators_arrange(self, system: System, business: Business) -> None:
+        business.set_available(False)
+        before = business.items()
+        for token in (business.token, system.token("backend"), system.token()):
+            assert_problem(
+                self.arrange(business, token, {"expectsSocket": False}), 403, "forbidden"
+            )
+        assert business.items() == before
+
+    @pytest.mark.parametrize(
+        "body", [{}, {"expectsSocket": "no"}, {"expectsSocket": 0}, {"expectsSocket": True, "x": 1}]
+    )
+    def test_what_is_not_understood_is_refused(
+        self, operator: str, business: Business, body: Any
+    ) -> None:
+        business.set_available(False)
+        before = business.items()
+        assert_problem(self.arrange(business, operator, body), 400, "invalid-request")
+        assert business.items() == before
+
+    def test_a_business_that_nobody_declared_is_not_arranged(
+        self, operator: str, business: Business
+    ) -> None:
+        answer = self.arrange(business, operator, {"expectsSocket": False})
+        assert_problem(answer, 409, "not-declared")
+        assert business.items() == []
+
+
+class TestClosingOneConnection:
+    def close(self, business: Business, token: str, connection: str) -> Answer:
+        return business.call("DELETE", f"connections/{quote(connection, safe='')}", token=token)
+
+    def test_closes_the_socket_and_removes_the_item_and_leaves_the_others(
+        self, operator: str, business: Business
+    ) -> None:
+        with business.socket() as one, business.socket() as other:
+            answer = self.close(business, operator, one.connection_id)
+            assert answer.status == 204, answer
+            assert one.is_closed()
+            assert [c["connectionId"] for c in business.real()] == [other.connection_id]
+            assert other.ask({"action": "ping"})["type"] == "pong"
+            answer = self.close(business, operator, one.connection_id)
+            assert_problem(answer, 404, "not-found")
+
+    def test_of_another_business_is_not_found(
+        self, operator: str, businesses: list[Business]
+    ) -> None:
+        mine, foreign, _ = businesses
+        with foreign.socket() as device:
+            assert_problem(self.close(mine, operator, device.connection_id), 404, "not-found")
+            assert device.ask({"action": "ping"})["type"] == "pong"
+
+    @pytest.mark.parametrize("connection", ["a#b", "a b", "ü", "c" * 129])
+    def test_that_can_be_none_is_refused(
+        self, operator: str, business: Business, connection: str
+    ) -> None:
+        answer = self.close(business, operator, connection)
+        assert_problem(answer, 400, "invalid-request")
+        assert [error["field"] for error in answer.body["errors"]] == ["connectionId"]
+
+    def test_is_for_operators(self, system: System, business: Business) -> None:
+        with business.socket() as device:
+            for token in (business.token, system.token("backend")):
+                answer = self.close(business, token, device.connection_id)
+                assert_problem(answer, 403, "forbidden")
+            assert device.ask({"action": "ping"})["type"] == "pong"
+
+
+class TestCleaningUpOneBusiness:
+    # The scheduled cleanup goes on meanwhile, and may be quicker with one item or another.
+
+    def ghost(self, business: Business) -> str:
+        """The item of a connection that was never heard from again, and has no socket."""
+        connection = uuid.uuid4().hex[:15] + "="
+        long_ago = int(time.time()) - 120
+        business.write_connection(connection, connected_at=long_ago, last_seen_at=long_ago)
+        return connection
+
+    def test_a_dry_run_says_what_it_would_do_and_does_nothing(
+        self, operator: str, business: Business
+    ) -> None:
+        def counted_and_left() -> bool:
+            ghost = self.ghost(business)
+            answer = business.call("POST", "cleanup", token=operator, body={"dryRun": True})
+            assert (answer.status, answer.body["dryRun"]) == (200, True), answer
+            assert answer.body["businesses"] == 1
+            left = {item["connectionId"] for item in business.real()}
+            return answer.body["silent"] >= 1 and ghost in left
+
+        eventually("a dry run counts an item, and leaves it", counted_and_left)
+
+    @pytest.mark.parametrize("request_body", [{}, {"body": {}}, {"body": {"dryRun": False}}])
+    def test_it_removes_what_is_dead_and_nothing_that_lives(
+        self, operator: str, business: Business, request_body: dict[str, Any]
+    ) -> None:
+        with business.socket() as device:
+
+            def removed_by_this_run() -> bool:
+                self.ghost(business)
+                answer = business.call("POST", "cleanup", token=operator, **request_body)
+                assert (answer.status, answer.body["dryRun"]) == (200, False), answer
+                assert [c["connectionId"] for c in business.real()] == [device.connection_id]
+                return bool(answer.body["silent"] == 1 and answer.body["activeReal"] == 1)
+
+            eventually("it removes an item, and counts it", removed_by_this_run)
+            assert device.ask({"action": "ping"})["type"] == "pong"
+
+    @pytest.mark.parametrize("body", [{"dryRun": "yes"}, {"dryRun": None}, {"dry_run": True}])
+    def test_what_is_not_understood_is_refused_and_removes_nothing(
+        self, operator: str, business: Business, body: Any
+    ) -> None:
+        now = int(time.time())
+        business.write_connection("c1=", connected_at=now - 120, last_seen_at=now)
+        answer = business.call("POST", "cleanup", token=operator, body=body)
+        assert_problem(answer, 400, "invalid-request")
+        assert len(business.real()) == 1
+
+    def test_is_for_operators(self, system: System, business: Business) -> None:
+        for token in (business.token, system.token("backend")):
+            answer = business.call("POST", "cleanup", token=token)
+            assert_problem(answer, 403, "forbidden")
+
+
+def test_an_operator_sees_both_types_of_connections(operator: str, business: Business) -> None:
+    with business.socket() as device:
+        business.set_available(True)
+        answer = business.call("GET", "connections", token=operator)
+        business.set_available(False)
+    assert answer.status == 200, answer
+    assert [c["connectionId"] for c in answer.body["real"]] == [device.connection_id]
+    assert len(answer.body["virtual"]) == 1

@@ -1,0 +1,115 @@
+"""A browser, which cannot set a header, connects with a ticket: soon, and once."""
+
+import hashlib
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from tests.e2e.harness import USER, Business, System, eventually
+
+BROWSER = {"Origin": "https://shop.example"}
+"""All that a page can say of itself: no Authorization."""
+
+
+def issue(business: Business) -> str:
+    answer = business.call("POST", "tickets")
+    assert answer.status == 200, answer
+    ticket: str = answer.body["ticket"]
+    return ticket
+
+
+def assert_refused(business: Business, query: str, headers: dict[str, str] = BROWSER) -> None:
+    with (
+        pytest.raises(InvalidStatus) as refusal,
+        business.handshake(query=query, headers=headers),
+    ):
+        pass
+    assert refusal.value.response.status_code in {401, 403}
+
+
+def test_a_ticket_opens_a_socket_of_its_business_and_user(business: Business) -> None:
+    with business.handshake(query=f"ticket={issue(business)}", headers=BROWSER) as socket:
+        (item,) = eventually("the connection is stored", business.real)
+        assert item["pk"] == f"BUSINESS#{business.id}"
+        assert item["userId"] == USER
+        socket.send('{"action": "ping", "id": "1"}')
+        assert '"pong"' in str(socket.recv(timeout=10))
+
+
+def test_a_ticket_is_good_for_a_minute_and_one_of_its_kind(business: Business) -> None:
+    before = time.time()
+    one, other = (business.call("POST", "tickets").body for _ in range(2))
+    assert one["ticket"] != other["ticket"]
+    assert len(one["ticket"]) >= 32
+    until = datetime.fromisoformat(one["expiresAt"]).timestamp()
+    assert before + 59 <= until <= time.time() + 60
+
+
+def test_a_ticket_is_good_once(business: Business) -> None:
+    ticket = issue(business)
+    with business.handshake(query=f"ticket={ticket}", headers=BROWSER):
+        assert_refused(business, f"ticket={ticket}")
+    assert_refused(business, f"ticket={ticket}")
+
+
+@pytest.mark.parametrize("_time", range(5))
+def test_of_simultaneous_uses_exactly_one_gets_in(business: Business, _time: int) -> None:
+    ticket = issue(business)
+    users = 4
+    begin, end = threading.Barrier(users), threading.Barrier(users)
+
+    def use() -> bool:
+        begin.wait(10)
+        try:
+            with business.handshake(query=f"ticket={ticket}", headers=BROWSER):
+                end.wait(20)
+                return True
+        except InvalidStatus:
+            end.wait(20)
+            return False
+
+    with ThreadPoolExecutor(users) as pool:
+        outcomes = [use.result() for use in [pool.submit(use) for _ in range(users)]]
+    assert sorted(outcomes) == [False] * (users - 1) + [True]
+    eventually("the socket is forgotten", lambda: not business.real())
+
+
+def test_two_ways_at_once_are_refused_and_use_nothing_up(business: Business) -> None:
+    ticket = issue(business)
+    header = {"Authorization": f"Bearer {business.token}"}
+    assert_refused(business, f"ticket={ticket}", header)
+    assert_refused(business, f"ticket={ticket}&businessId={business.id}")
+    assert_refused(business, f"ticket={ticket}&ticket={ticket}")
+    with business.handshake(query=f"ticket={ticket}", headers=BROWSER):
+        pass
+
+
+def test_a_ticket_that_has_expired_is_refused(system: System, business: Business) -> None:
+    ticket = issue(business)
+    digest = hashlib.sha256(ticket.encode()).hexdigest()
+    key = {"pk": {"S": f"TICKET#{digest}"}, "sk": {"S": "TICKET"}}
+    dynamodb, table = system.client("dynamodb"), system.endpoints.tableName
+    stored = dynamodb.get_item(TableName=table, Key=key)["Item"]
+    assert stored["businessId"] == {"S": business.id}
+    assert ticket not in str(stored)
+    stored["ttl"] = {"N": str(int(time.time()) - 1)}
+    dynamodb.put_item(TableName=table, Item=stored)
+    assert_refused(business, f"ticket={ticket}")
+    assert business.real() == []
+
+
+@pytest.mark.parametrize(
+    "query", ["ticket=", "ticket=nonsense", "ticket=%00", "ticket=" + "x" * 4000]
+)
+def test_what_is_no_ticket_is_refused(business: Business, query: str) -> None:
+    assert_refused(business, query)
+
+
+def test_only_a_member_gets_a_ticket(system: System, business: Business) -> None:
+    for token in (system.token(), system.token("operator"), system.token("backend")):
+        answer = business.call("POST", "tickets", token=token)
+        assert (answer.status, answer.content_type) == (403, "application/problem+json"), answer

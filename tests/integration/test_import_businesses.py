@@ -1,0 +1,260 @@
+"""The import, on a table of the real DynamoDB API, found as an operator's shell finds it."""
+
+import io
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import boto3
+import pytest
+
+from lambdas.adapters.table import Table
+from lambdas.domain.availability import Availability
+from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.domain.model import Business
+from operations.business_file import BadLine, Declaration
+from operations.deployment import NoDeployment, open_table
+from operations.import_businesses import IMPORT, Importer, ImportRun, Summary, main
+from tests.builders import NOW, RULES, FakeClock, settings
+from tests.dynamodb import create_table
+from tests.fakes import FakeSockets
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+Environment = str
+
+
+def no_wait(_attempt: int) -> None:
+    """Nothing here is busy for long."""
+
+
+@pytest.fixture
+def shell(ministack_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A shell whose AWS is the emulator."""
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    for variable in ("AWS_PROFILE", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", ministack_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "000000000000")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+
+
+@pytest.fixture
+def deploy(shell: None) -> Iterator[Callable[[str], Environment]]:
+    """Deploys a data stack with a table, and one output of that name."""
+    cloudformation = boto3.client("cloudformation", region_name="us-east-1")
+    stacks: list[str] = []
+
+    def deploy(output: str) -> Environment:
+        environment = f"e{uuid4().hex[:10]}"
+        stacks.append(f"BusinessConnections-{environment}-Data")
+        key = [("pk", "HASH"), ("sk", "RANGE")]
+        table = {
+            "Type": "AWS::DynamoDB::Table",
+            "Properties": {
+                "BillingMode": "PAY_PER_REQUEST",
+                "KeySchema": [{"AttributeName": n, "KeyType": kind} for n, kind in key],
+                "AttributeDefinitions": [
+                    {"AttributeName": n, "AttributeType": "S"} for n, _ in key
+                ],
+            },
+        }
+        template = {"Resources": {"T": table}, "Outputs": {output: {"Value": {"Ref": "T"}}}}
+        cloudformation.create_stack(StackName=stacks[-1], TemplateBody=json.dumps(template))
+        waiter = cloudformation.get_waiter("stack_create_complete")
+        waiter.wait(StackName=stacks[-1], WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+        return environment
+
+    yield deploy
+    for stack in stacks:
+        cloudformation.delete_stack(StackName=stack)
+
+
+@pytest.fixture
+def store(ministack: "DynamoDBClient") -> Table:
+    return Table(ministack, create_table(ministack))
+
+
+def many(count: int, *, accepting: bool = True) -> list[Declaration | BadLine]:
+    return [Declaration(n, BusinessId(f"b{n}"), accepting) for n in range(2, count + 2)]
+
+
+def stored(store: Table) -> dict[str, Business]:
+    return {business.business_id: business for business in store.scan(0, 1)}
+
+
+class Shell:
+    """Runs the tool as `make import` does, and remembers what it said."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._file = folder / "businesses.csv"
+        self._capsys = capsys
+
+    def run(self, environment: str, content: bytes, *options: str) -> tuple[int, Any, list[str]]:
+        """The exit code, the summary, and the lines on standard error."""
+        self._file.write_bytes(content)
+        code = main(["--file", str(self._file), "--environment", environment, *options])
+        told = self._capsys.readouterr()
+        return code, json.loads(told.out) if told.out else None, told.err.splitlines()
+
+
+def summary(**counts: int) -> dict[str, int]:
+    names = ("read", "created", "updated", "unchanged", "skippedNewer", "bad")
+    return dict.fromkeys(names, 0) | counts
+
+
+def test_from_the_file_of_an_environment_to_its_table_and_again(
+    deploy: Callable[[str], Environment], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment, shell = deploy("TableName"), Shell(tmp_path, capsys)
+    content = b"\xef\xbb\xbfid,accepting,expectsSocket\r\nb1,yes,no\r\nb2,0,\r\nb3,perhaps,\r\n"
+    wrong = "line 4: accepting: is 'perhaps', must be true or false (or yes, no, 1, 0)"
+
+    code, counts, told = shell.run(environment, content, "--dry-run")
+    assert (code, counts, told) == (1, summary(read=3, created=2, bad=1), [wrong])
+    table = open_table(environment, connections=1)
+    assert stored(table) == {}
+
+    code, counts, told = shell.run(environment, content)
+    assert (code, counts, told) == (1, summary(read=3, created=2, bad=1), [wrong])
+    written = stored(table)
+    assert written.keys() == {"b1", "b2"}
+    b1, b2 = written["b1"].settings, written["b2"].settings
+    assert b1 is not None
+    assert b2 is not None
+    assert (b1.accepting_orders, b1.expects_socket) == (True, False)
+    assert (b2.accepting_orders, b2.expects_socket) == (False, True)
+    assert (b1.updated_by, b1.version) == (IMPORT, 1)
+
+    code, counts, told = shell.run(environment, content.replace(b"b3,perhaps,\r\n", b""))
+    assert (code, counts, told) == (0, summary(read=2, unchanged=2), [])
+
+    changed = b'{"id": "b1", "accepting": false, "expectsSocket": false}\n'
+    code, counts, told = shell.run(environment, changed)
+    assert (code, counts, told) == (0, summary(read=1, updated=1), [])
+    assert not open_table(environment, connections=1).load(BusinessId("b1")).virtual
+
+    user = table.load(BusinessId("b2"))
+    table.write_settings(user, settings(version=2))
+    code, counts, _ = shell.run(environment, b"id,accepting\nb2,no\n")
+    assert (code, counts) == (0, summary(read=1, skippedNewer=1))
+    assert table.load(BusinessId("b2")).settings == settings(version=2)
+    code, counts, _ = shell.run(environment, b"id,accepting\nb2,no\n", "--overwrite")
+    assert (code, counts) == (0, summary(read=1, updated=1))
+
+
+@pytest.mark.usefixtures("shell")
+def test_an_environment_that_is_not_deployed_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, counts, told = Shell(tmp_path, capsys).run("nowhere", b"id,accepting\nb1,yes\n")
+    assert (code, counts, len(told)) == (2, None, 1)
+    assert "BusinessConnections-nowhere-Data" in told[0]
+    assert "us-east-1" in told[0]
+
+
+def test_a_stack_without_the_output_is_named(deploy: Callable[[str], Environment]) -> None:
+    with pytest.raises(NoDeployment, match="no output TableName"):
+        open_table(deploy("Other"), connections=1)
+
+
+def test_an_interrupted_import_is_resumed_where_it_was(store: Table) -> None:
+    run = ImportRun(Importer(store, FakeClock(), no_wait), io.StringIO())
+
+    def broken_off() -> Iterator[Declaration | BadLine]:
+        yield from many(300)[:150]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.over(broken_off())
+    before = stored(store)
+    assert 0 < run.summary.created == len(before) <= 150
+
+    resumed = ImportRun(Importer(store, FakeClock(NOW + 60), no_wait), io.StringIO())
+    left = 300 - len(before)
+    assert resumed.over(many(300)) == Summary(read=300, created=left, unchanged=len(before))
+    after = stored(store)
+    assert len(after) == 300
+    assert before.items() <= after.items()  # what was there is untouched
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_racing_with_its_users_an_import_loses_nothing_and_mixes_nothing(
+    store: Table, overwrite: bool
+) -> None:
+    count = 40
+    user = UserId("ada")
+    availability = Availability(store, FakeSockets(), RULES, FakeClock(), no_wait)
+    begin = threading.Barrier(2)
+
+    def open_all() -> None:
+        begin.wait()
+        for number in range(2, count + 2):
+            availability.set_business_availability(BusinessId(f"b{number}"), user, True)
+
+    calls = threading.Thread(target=open_all)
+    calls.start()
+    begin.wait()
+    importer = Importer(store, FakeClock(), no_wait, overwrite=overwrite)
+    summary = ImportRun(importer, io.StringIO()).over(many(count, accepting=False))
+    calls.join()
+
+    assert summary.read == summary.created + summary.updated + summary.skippedNewer == count
+    businesses = stored(store)
+    assert len(businesses) == count
+    for business in businesses.values():
+        assert business.settings is not None
+        by_user = business.settings.updated_by == user
+        # The whole of the one or of the other: whose word it is, and what follows from it.
+        assert business.settings.accepting_orders == by_user
+        assert [c.user_id for c in business.virtual] == ([user] if by_user else [])
+        assert by_user or overwrite  # every call was answered, so only an overwrite undoes one
+
+
+def test_a_thousand_lines_are_written_once(store: Table) -> None:
+    importer = Importer(store, FakeClock(), no_wait)
+    lines = many(1000)
+    assert ImportRun(importer, io.StringIO()).over(lines) == Summary(read=1000, created=1000)
+    written = stored(store)
+    assert len(written) == 1000
+    assert ImportRun(importer, io.StringIO()).over(lines) == Summary(read=1000, unchanged=1000)
+    assert stored(store) == written
+
+
+def test_ctrl_c_ends_it_with_a_true_summary_and_the_next_run_goes_on(
+    deploy: Callable[[str], Environment], tmp_path: Path
+) -> None:
+    environment, file = deploy("TableName"), tmp_path / "businesses.csv"
+    file.write_text("id,accepting\n" + "".join(f"b{n},no\n" for n in range(3000)))
+    tool = [sys.executable, "-m", "operations.import_businesses"]
+    command = [*tool, "--file", str(file), "--environment", environment]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        progress = process.stderr.readline()
+        assert " created, " in progress
+        process.send_signal(signal.SIGINT)
+        out, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert told.endswith("interrupted: run it again to go on\n")
+    interrupted = json.loads(out)
+    created = interrupted["created"]
+    assert interrupted == summary(read=created, created=created)
+    table = open_table(environment, connections=1)
+    assert len(stored(table)) == created < 3000
+
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[: created + 200]))
+    again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    resumed = json.loads(again.stdout)
+    assert resumed["created"] + resumed["unchanged"] == resumed["read"] == created + 199
+    assert resumed["created"] > 0
+    assert len(stored(table)) == created + resumed["created"]

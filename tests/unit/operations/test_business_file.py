@@ -1,0 +1,192 @@
+"""Every line of a file says something about one business, or is named with what is wrong."""
+
+import io
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+
+from lambdas.domain.identifiers import BusinessId
+from operations.business_file import (
+    MAX_LINE,
+    BadLine,
+    Declaration,
+    Unreadable,
+    read_businesses,
+)
+
+HEADER = b"id,accepting,expectsSocket\n"
+
+
+def read(content: bytes, name: str = "businesses.csv") -> list[Declaration | BadLine]:
+    return list(read_businesses(io.BytesIO(content), name))
+
+
+def said(line: int, business: str, accepting: bool, expects_socket: bool = True) -> Declaration:
+    return Declaration(line, BusinessId(business), accepting, expects_socket)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(HEADER + b"b1,true,false\nb2,false,true\n", id="plain"),
+        pytest.param(HEADER + b"b1,true,false\nb2,false,true", id="no line break at the end"),
+        pytest.param(
+            b"\xef\xbb\xbfid,accepting,expectsSocket\r\nb1,true,false\r\nb2,false,true\r\n",
+            id="as a spreadsheet saves it",
+        ),
+        pytest.param(
+            b'"id","accepting","expectsSocket"\n"b1","true","false"\n"b2","false","true"\n',
+            id="quoted",
+        ),
+        pytest.param(HEADER + b"b1, YES ,No\nb2,0,1\n", id="other words for true and false"),
+        pytest.param(HEADER + b"b1,true,false\nb2,False,\n", id="an empty cell"),
+        pytest.param(HEADER + b"b1,true,false\nb2,false\n", id="a cell less"),
+        pytest.param(
+            b'{"id":"b0","accepting":1}\n{"id":"b1","accepting":true,"expectsSocket":false}\n'
+            b'{"accepting":false,"id":"b2"}\n',
+            id="JSON lines by their first character",
+        ),
+    ],
+)
+def test_two_good_lines_are_read(content: bytes) -> None:
+    good = [line for line in read(content) if isinstance(line, Declaration)]
+    assert good == [said(2, "b1", True, False), said(3, "b2", False)]
+
+
+def test_columns_may_come_in_any_order() -> None:
+    assert read(b"accepting,id\ntrue,b1\n") == [said(2, "b1", True)]
+
+
+def test_blank_lines_are_nothing_and_lines_keep_their_numbers() -> None:
+    assert read(b"\n" + HEADER + b"\r\n  \nb1,true\n\n") == [said(5, "b1", True)]
+
+
+@pytest.mark.parametrize("name", ["b.jsonl", "b.NDJSON"])
+def test_json_lines_are_known_by_their_name(name: str) -> None:
+    (line,) = read(b"[]\n", name)
+    assert isinstance(line, BadLine)
+    assert read(b"", name) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "the file is empty"),
+        (b"\n\n", "the file is empty"),
+        (b"id,accepts\n", "line 1: 'accepts': is no known column"),
+        (b"id;accepting\n", "line 1: 'id;accepting': is no known column"),
+        (b"\nid,accepting,id\n", "line 2: id: comes twice"),
+        (b"id,expectsSocket\n", "line 1: accepting: is missing"),
+        (b"b1,true\n", "line 1: 'b1': is no known column"),
+        (b'id,"accepting\n', "line 1: CSV: cannot be read"),
+        ("id,accepting\n".encode("utf-16"), "line 1: text: byte 1 (0xff) is not UTF-8"),
+        (b"x" * 10_000, "line 1: text: is too long"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_header_that_is_not_right_ends_it_before_any_line(content: bytes, told: str) -> None:
+    with pytest.raises(Unreadable) as unreadable:
+        read_businesses(io.BytesIO(content), "businesses.csv")
+    assert str(unreadable.value).startswith(told)
+    assert "id,accepting,expectsSocket" in str(unreadable.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b"b1,maybe", "line 2: accepting: is 'maybe', must be true or false (or yes, no, 1, 0)"),
+        (b"b1,true,2", "line 2: expectsSocket: is '2', must be true or false (or yes, no, 1, 0)"),
+        (b"b1", "line 2: accepting: is missing, must be true or false"),
+        (b"b1,,true", "line 2: accepting: is missing, must be true or false"),
+        (b",true", "line 2: id: is missing, must be a business id"),
+        (b"b#1,true", "line 2: id: is 'b#1', must be 1 to 64 characters of A-Z a-z 0-9"),
+        (b".b1,true", "line 2: id: is '.b1', must be 1 to 64 characters of A-Z a-z 0-9"),
+        (b"b" * 65 + b",true", "line 2: id: is 'bbb"),
+        ("bü,true".encode(), "line 2: id: is 'b\\xfc', must be"),
+        (b"b\x00,true", "line 2: id: is 'b\\x00', must be"),
+        (b"b1,true,true,x", "line 2: column 4: is one too many, must be 3 as in the header"),
+        (b'"b1,true', "line 2: CSV: cannot be read (unexpected end of data), must be"),
+        (b'"b1"x,true', "line 2: CSV: cannot be read"),
+        (b"b1,\xfftrue", "line 2: text: byte 4 (0xff) is not UTF-8, must be UTF-8 throughout"),
+        (b"b" * (MAX_LINE + 1), f"line 2: text: is too long, must be at most {MAX_LINE} bytes"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_wrong_line_of_csv_is_named_and_spoils_no_other(line: bytes, told: str) -> None:
+    bad, good = read(HEADER + line + b"\nb2,true\n")
+    assert str(bad).startswith(told)
+    assert good == said(3, "b2", True)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b'{"id":"b1","accepting":"true"}', 'accepting: is "true", must be true or false'),
+        (b'{"id":"b1","accepting":1}', "accepting: is 1, must be true or false"),
+        (b'{"id":"b1","accepting":null}', "accepting: is null, must be true or false"),
+        (b'{"id":"b1","accepting":{"a":1}}', "accepting: is an object, must be true or false"),
+        (b'{"id":7,"accepting":true}', "id: is 7, must be a text"),
+        (b'{"id":"","accepting":true}', "id: is '', must be 1 to 64 characters"),
+        (b'{"id":"\\ud800","accepting":true}', "id: is '\\ud800', must be 1 to 64 characters"),
+        (b'{"id":"b1"}', "accepting: is missing, must be true or false"),
+        (b'{"id":"b1","accepting":true,"open":1}', "'open': is unknown, must be one of id,"),
+        (b'{"id":"b1","accepting":true,"id":"b2"}', "id: comes twice, must come once"),
+        (b'["b1", true]', "JSON: is no object, must be an object such as"),
+        (b"{'id': 'b1'}", "JSON: cannot be read (Expecting property name"),
+        (b'{"id":"b1","accepting":true} x', "JSON: cannot be read (Extra data)"),
+        (b'{"id":"b1","accepting":' + b"[" * 4000, "JSON: cannot be read"),
+        (b'{"id":' + b"9" * 4000 + b"}", "id: is 9999"),
+        (b'{"id":"\xff"}', "text: byte 8 (0xff) is not UTF-8"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_wrong_json_line_is_named_and_spoils_no_other(line: bytes, told: str) -> None:
+    bad, good = read(line + b'\n{"id":"b2","accepting":true}\n', "b.jsonl")
+    assert str(bad).startswith(f"line 1: {told}")
+    assert good == said(2, "b2", True)
+
+
+@pytest.mark.parametrize("depth", [*range(900, 1000, 5), 2000])
+def test_however_deep_a_value_is_nested_it_is_one_bad_line(depth: int) -> None:
+    nested = b"[" * depth + b"]" * depth
+    (bad,) = read(b'{"id": "b1", "accepting": ' + nested + b"}")
+    assert isinstance(bad, BadLine)
+
+
+def test_what_is_wrong_is_told_in_one_short_line_of_printable_characters() -> None:
+    (bad,) = read(HEADER + b"\x1b[31m\xe2\x80\xa8" + b"b" * 1000 + b",true\n")
+    assert str(bad).isprintable()
+    assert len(str(bad)) < 200
+
+
+class _Endless(io.RawIOBase):
+    """A file of many megabytes that nobody ever has in memory."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # a wider type there
+        chunk = next(self._chunks, b"")
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def test_a_line_of_many_megabytes_does_not_come_into_memory() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield HEADER
+        for _ in range(10_000):
+            yield b"b" * 4096
+        yield b"\nb2,true\n"
+
+    tracemalloc.start()
+    try:
+        lines = list(read_businesses(io.BufferedReader(_Endless(chunks())), "businesses.csv"))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [line.line for line in lines] == [2, 3]
+    assert peak < 1_000_000

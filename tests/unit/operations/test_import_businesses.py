@@ -1,0 +1,404 @@
+"""The import writes what a file says, and takes nothing from anybody."""
+
+import io
+import json
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lambdas.domain.availability import Availability
+from lambdas.domain.errors import Unavailable
+from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.domain.model import Business, Settings, VirtualConnection
+from operations.business_file import BadLine, Declaration
+from operations.import_businesses import (
+    IMPORT,
+    IN_FLIGHT,
+    WAITING,
+    Importer,
+    ImportRun,
+    Outcome,
+    Summary,
+    main,
+)
+from tests.builders import B1, NOW, RULES, U1, FakeClock, business, real, settings, virtual
+from tests.fakes import FakeSockets, MemoryStore
+
+ACCEPTING = Declaration(2, B1, accepting=True)
+CLOSED = Declaration(2, B1, accepting=False)
+
+
+def no_wait(_attempt: int) -> None:
+    """Racing calls are arranged here, and need not be parted."""
+
+
+def importer(store: MemoryStore, **options: bool) -> Importer:
+    return Importer(store, FakeClock(), no_wait, **options)
+
+
+def imported(**changes: object) -> Settings:
+    return settings(**{"updated_by": IMPORT, "updated_at": NOW, **changes})
+
+
+def many(count: int, *, accepting: bool = True) -> list[Declaration | BadLine]:
+    return [Declaration(n, BusinessId(f"b{n}"), accepting) for n in range(2, count + 2)]
+
+
+class TestOneBusiness:
+    def test_that_nobody_declared_is_created(self) -> None:
+        store = MemoryStore()
+        assert importer(store).take(replace(ACCEPTING, expects_socket=False)) is Outcome.CREATED
+        assert store.load(B1) == business(declared=imported(expects_socket=False))
+
+    def test_keeps_the_devices_that_were_connected_before(self) -> None:
+        store = MemoryStore()
+        store.seed(business(real()))
+        importer(store).take(CLOSED)
+        assert store.load(B1) == business(real(), declared=imported(accepting_orders=False))
+
+    def test_that_is_as_the_file_says_is_not_written_whoever_wrote_it(self) -> None:
+        for stored in (settings(version=7), imported(version=7, updated_at=NOW - 5)):
+            store = MemoryStore()
+            store.seed(business(virtual(), declared=stored))
+            for overwrite in (False, True):
+                taken = importer(store, overwrite=overwrite).take(ACCEPTING)
+                assert taken is Outcome.UNCHANGED
+                assert store.load(B1) == business(virtual(), declared=stored)
+
+    @pytest.mark.parametrize(
+        "declared", [CLOSED, replace(ACCEPTING, expects_socket=False)], ids=["accepting", "socket"]
+    )
+    def test_that_an_import_wrote_is_updated(self, declared: Declaration) -> None:
+        store = MemoryStore()
+        store.seed(business(declared=imported(version=3, updated_at=NOW - 5)))
+        assert importer(store).take(declared) is Outcome.UPDATED
+        assert store.load(B1).settings == imported(
+            version=4,
+            accepting_orders=declared.accepting,
+            expects_socket=declared.expects_socket,
+        )
+
+    @pytest.mark.parametrize("author", ["u1", ""], ids=["a user", "by hand"])
+    def test_that_somebody_else_wrote_is_left_alone(self, author: str) -> None:
+        store = MemoryStore()
+        before = business(virtual(), declared=settings(updated_by=UserId(author)))
+        store.seed(before)
+        assert importer(store).take(CLOSED) is Outcome.SKIPPED_NEWER
+        assert store.load(B1) == before
+
+    def test_that_somebody_else_wrote_is_changed_when_told_to(self) -> None:
+        store = MemoryStore()
+        store.seed(business(real(), virtual("u1"), virtual("u2"), declared=settings(version=3)))
+        assert importer(store, overwrite=True).take(CLOSED) is Outcome.UPDATED
+        # No virtual connection survives; a socket does.
+        closed = imported(version=4, accepting_orders=False)
+        assert store.load(B1) == business(real(), declared=closed)
+
+    def test_keeps_its_virtual_connections_when_it_stays_open(self) -> None:
+        store = MemoryStore()
+        store.seed(business(virtual(), declared=settings()))
+        declared = replace(ACCEPTING, expects_socket=False)
+        assert importer(store, overwrite=True).take(declared) is Outcome.UPDATED
+        assert store.load(B1).virtual == (virtual(),)
+
+    @pytest.mark.parametrize(
+        ("declared", "kept"), [(replace(ACCEPTING, expects_socket=False), True), (CLOSED, False)]
+    )
+    def test_stays_paused_unless_it_is_declared_anew(
+        self, declared: Declaration, kept: bool
+    ) -> None:
+        store = MemoryStore()
+        store.seed(business(declared=settings(paused_until=NOW + 60, pause_reason="busy")))
+        importer(store, overwrite=True).take(declared)
+        written = store.load(B1).settings
+        assert written is not None
+        expected = (NOW + 60, "busy") if kept else (None, None)
+        assert (written.paused_until, written.pause_reason) == expected
+
+    def test_is_not_touched_by_a_dry_run_that_says_what_it_would_do(self) -> None:
+        store = MemoryStore()
+        assert importer(store, dry_run=True).take(ACCEPTING) is Outcome.CREATED
+        assert store.load(B1) == business()
+        store.seed(business(virtual(), declared=settings()))
+        would = importer(store, dry_run=True, overwrite=True).take(CLOSED)
+        assert would is Outcome.UPDATED
+        assert store.load(B1) == business(virtual(), declared=settings())
+
+
+@dataclass
+class InterveningStore(MemoryStore):
+    """Lets something happen between the read and the write of another."""
+
+    intervene: Callable[[], None] | None = None
+
+    def load(self, business_id: BusinessId, *, consistent: bool = True) -> Business:
+        found = super().load(business_id, consistent=consistent)
+        intervene, self.intervene = self.intervene, None
+        if intervene is not None:
+            intervene()
+        return found
+
+
+class TestRacing:
+    def store_with_a_call(self, *, before: Business, available: bool) -> InterveningStore:
+        """A store where a user's availability call comes between the import's read and write."""
+        store = InterveningStore()
+        store.seed(before)
+        call = Availability(store, FakeSockets(), RULES, FakeClock(), no_wait)
+        store.intervene = lambda: void(call.set_business_availability(B1, U1, available))
+        return store
+
+    def test_a_first_declaration_by_a_user_wins(self) -> None:
+        store = self.store_with_a_call(before=business(), available=True)
+        assert importer(store).take(CLOSED) is Outcome.SKIPPED_NEWER
+        assert store.load(B1) == business(
+            virtual(left=RULES.virtual_lease), declared=settings(updated_at=NOW)
+        )
+
+    def test_a_change_by_a_user_wins_over_an_update(self) -> None:
+        before = business(declared=imported())
+        store = self.store_with_a_call(before=before, available=False)
+        taken = importer(store).take(replace(ACCEPTING, expects_socket=False))
+        assert taken is Outcome.SKIPPED_NEWER
+        assert store.load(B1).settings == settings(
+            version=2, accepting_orders=False, updated_at=NOW
+        )
+
+    def test_an_overwrite_leaves_no_virtual_connection_of_the_call_behind(self) -> None:
+        store = self.store_with_a_call(before=business(), available=True)
+        assert importer(store, overwrite=True).take(CLOSED) is Outcome.UPDATED
+        closed = imported(version=2, accepting_orders=False)
+        assert store.load(B1) == business(declared=closed)
+
+
+def void(_result: object) -> None:
+    """Forget a result."""
+
+
+@dataclass
+class BusyStore(MemoryStore):
+    """Cannot take the first writes of each business."""
+
+    refusals: int = 0
+    refused: dict[BusinessId, int] = field(default_factory=dict)
+
+    def write_settings(
+        self,
+        before: Business,
+        settings: Settings,
+        *,
+        put: Sequence[VirtualConnection] = (),
+        remove: Sequence[VirtualConnection] = (),
+    ) -> None:
+        so_far = self.refused.get(before.business_id, 0)
+        if so_far < self.refusals:
+            self.refused[before.business_id] = so_far + 1
+            raise Unavailable("the table did not answer")
+        super().write_settings(before, settings, put=put, remove=remove)
+
+
+class TestRun:
+    def run(
+        self, store: MemoryStore, lines: Sequence[Declaration | BadLine], **options: bool
+    ) -> tuple[Summary, str]:
+        report = io.StringIO()
+        summary = ImportRun(importer(store, **options), report).over(lines)
+        return summary, report.getvalue()
+
+    def test_a_second_run_changes_nothing(self) -> None:
+        store = MemoryStore()
+        assert self.run(store, many(200))[0] == Summary(read=200, created=200)
+        after = dict(store.settings)
+        assert self.run(store, many(200))[0] == Summary(read=200, unchanged=200)
+        assert store.settings == after
+
+    def test_bad_lines_are_told_and_the_others_are_written(self) -> None:
+        store = MemoryStore()
+        store.seed(business(declared=settings()))
+        summary, told = self.run(
+            store, [CLOSED, BadLine(3, "id", "is wrong, must be right"), *many(5)[2:]]
+        )
+        assert summary == Summary(read=5, created=3, skippedNewer=1, bad=1)
+        assert told == "line 3: id: is wrong, must be right\n"
+        assert store.settings.keys() == {B1, "b4", "b5", "b6"}
+
+    def test_the_first_line_of_a_business_counts_and_later_ones_are_bad(self) -> None:
+        store = MemoryStore()
+        bad = BadLine(2, "accepting", "is wrong, must be right")
+        lines: list[Declaration | BadLine] = [bad]
+        lines += [replace(ACCEPTING, line=3), replace(CLOSED, line=4), replace(CLOSED, line=5)]
+        summary, told = self.run(store, lines)
+        assert summary == Summary(read=4, created=1, bad=3)
+        assert "line 4: id: b1 is on line 3 already, must come once\n" in told
+        assert "line 5: id: b1 is on line 3 already" in told
+        assert store.load(B1).settings == imported()
+
+    def test_a_busy_table_is_asked_again(self) -> None:
+        store = BusyStore(refusals=3)
+        assert self.run(store, many(10))[0] == Summary(read=10, created=10)
+
+    def test_a_line_that_the_table_never_takes_is_bad(self) -> None:
+        store = BusyStore(refusals=1000)
+        summary, told = self.run(store, many(2))
+        assert summary == Summary(read=2, bad=2)
+        assert sorted(told.splitlines()) == [
+            f"line {n}: table: b{n} may not be written (the table did not answer),"
+            " run the import again"
+            for n in (2, 3)
+        ]
+
+    def test_progress_is_told_each_second(self) -> None:
+        seconds = iter(range(10_000))
+        report = io.StringIO()
+        run = ImportRun(importer(MemoryStore()), report, monotonic=lambda: next(seconds) / 4)
+        run.over([BadLine(n, "id", "is wrong") for n in range(100)])
+        progress = [line for line in report.getvalue().splitlines() if " lines: " in line]
+        assert 10 <= len(progress) <= 100
+        assert progress[-1].endswith("0 created, 0 updated, 0 unchanged, 0 skipped as newer,"
+                                     f" {progress[-1].split()[0]} bad")  # fmt: skip
+
+
+@dataclass
+class CountingStore(MemoryStore):
+    """Notes how many callers are inside at once, and how far the reader is ahead of them."""
+
+    inside: int = 0
+    most: int = 0
+    done: int = 0
+    full: threading.Event = field(default_factory=threading.Event)
+    too_full: threading.Event = field(default_factory=threading.Event)
+    count: threading.Lock = field(default_factory=threading.Lock)
+
+    def load(self, business_id: BusinessId, *, consistent: bool = True) -> Business:
+        with self.count:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            first = not self.full.is_set()
+            if self.inside == IN_FLIGHT:
+                self.full.set()
+            if self.inside > IN_FLIGHT:
+                self.too_full.set()
+        self.full.wait(10)  # until as many as may be are here,
+        if first:
+            self.too_full.wait(0.2)  # and whoever else gets in comes too
+        try:
+            return super().load(business_id, consistent=consistent)
+        finally:
+            with self.count:
+                self.inside -= 1
+                self.done += 1
+
+
+def test_five_thousand_lines_are_taken_with_few_in_flight_and_few_read_ahead() -> None:
+    store = CountingStore()
+    ahead = 0
+
+    def lines() -> Iterator[Declaration | BadLine]:
+        nonlocal ahead
+        for number, line in enumerate(many(5000)):
+            ahead = max(ahead, number - store.done)
+            yield line
+
+    summary = ImportRun(importer(store), io.StringIO()).over(lines())
+    assert summary == Summary(read=5000, created=5000)
+    assert store.most == IN_FLIGHT
+    # One more than may wait: the line that is read while the others are waited for.
+    assert ahead <= IN_FLIGHT + WAITING
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        KeyboardInterrupt(),
+        ClientError({"Error": {"Code": "ExpiredTokenException"}}, "Query"),
+    ],
+)
+def test_what_was_interrupted_is_counted_truly_and_can_be_resumed(end: BaseException) -> None:
+    store = MemoryStore()
+    run = ImportRun(importer(store), io.StringIO())
+
+    def broken_off() -> Iterator[Declaration | BadLine]:
+        yield from many(300)[:100]
+        raise end
+
+    with pytest.raises(type(end)):
+        run.over(broken_off())
+    assert run.summary.created == run.summary.read == len(store.settings)
+    assert run.summary.created >= 100 - IN_FLIGHT - WAITING
+    first = run.summary.created
+    resumed = ImportRun(importer(store), io.StringIO()).over(many(300))
+    assert resumed == Summary(read=300, created=300 - first, unchanged=first)
+
+
+def test_a_refusal_by_aws_ends_the_run_and_what_was_written_is_counted() -> None:
+    class Expired(MemoryStore):
+        def load(self, business_id: BusinessId, *, consistent: bool = True) -> Business:
+            if business_id == "b50":
+                raise ClientError({"Error": {"Code": "ExpiredTokenException"}}, "Query")
+            return super().load(business_id, consistent=consistent)
+
+    store = Expired()
+    run = ImportRun(importer(store), io.StringIO())
+    with pytest.raises(ClientError):
+        run.over(many(1000))
+    assert run.summary.created == run.summary.read == len(store.settings) < 1000
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize(
+        "arguments",
+        [[], ["--file", "x.csv"], ["--environment", "dev"], ["--file", "x", "--whatever"]],
+    )
+    def test_a_missing_or_unknown_argument_is_a_usage_error(self, arguments: list[str]) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 2
+
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [
+            (None, "No such file or directory"),
+            (b"id,open\n", "'open': is no known column"),
+            (b"id,accepting\n", "make run"),
+        ],
+        ids=["no file", "unknown column", "no system"],
+    )
+    def test_what_cannot_begin_says_so_in_one_line(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
+        content: bytes | None,
+        told: str,
+    ) -> None:
+        monkeypatch.setenv("LOCAL_STATE", str(tmp_path))
+        file = tmp_path / "businesses.csv"
+        if content is not None:
+            file.write_bytes(content)
+        assert main(["--file", str(file), "--environment", "local"]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert told in captured.err
+        assert captured.err.count("\n") == 1
+
+    def test_a_folder_is_no_file(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        assert main(["--file", str(tmp_path), "--environment", "dev"]) == 2
+        assert "cannot be read" in capsys.readouterr().err
+
+
+def test_the_summary_has_the_words_of_the_documentation() -> None:
+    summary = Summary()
+    for outcome in Outcome:
+        summary.count(outcome)
+    assert json.loads(json.dumps({name: getattr(summary, name) for name in summary.__slots__})) == {
+        "read": 5,
+        "created": 1,
+        "updated": 1,
+        "unchanged": 1,
+        "skippedNewer": 1,
+        "bad": 1,
+    }
