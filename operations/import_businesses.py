@@ -33,7 +33,7 @@ from lambdas.domain.retrying import Backoff, until_no_conflict
 from operations.business_file import BadLine, Declaration, Unreadable, read_businesses
 from operations.deployment import NoDeployment, open_table
 
-IMPORT: Final = UserId("import")
+IMPORT: Final = UserId("operations/import")
 """Who wrote the settings that an import wrote. Those it may change again."""
 
 IN_FLIGHT: Final = 32

@@ -210,7 +210,9 @@ def post_ticket(business_id: BusinessIdPath) -> protocol.TicketDocument:
 @_route("POST", "/businesses/{businessId}/messages")
 def post_message(
     business_id: BusinessIdPath,
-    body: Annotated[Any, Body(description="What the devices receive as `body`: any JSON value but null.")],
+    body: Annotated[
+        Any, Body(description="What devices receive as `body`: any JSON value but null.")
+    ],
     idempotency_key: Annotated[
         str | None, Header(min_length=1, max_length=128, alias="Idempotency-Key")
     ] = None,

@@ -1,4 +1,4 @@
-"""Handshakes with a ticket. Those with a token are in the integration tests: they need an issuer."""
+"""Handshakes with a ticket. Those with a token need an issuer: see the integration tests."""
 
 from typing import Any
 
