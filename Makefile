@@ -38,10 +38,10 @@ import: .venv/.done ## Declare businesses in bulk: make import FILE=businesses.c
 	@$(BIN)/python -m operations.import_businesses --file "$(FILE)" --environment "$(ENVIRONMENT)" \
 		$(if $(filter 1,$(OVERWRITE)),--overwrite) $(if $(filter 1,$(DRY_RUN)),--dry-run)
 
-contracts: .venv/.done ## Write docs/openapi.json and docs/asyncapi.json anew
+contracts: .venv/.done ## Write docs/openapi.json and docs/asyncapi.json from the code
 	$(BIN)/python -m contracts
 
-check: setup synth ## Check format, lint, types and the synthesized templates
+check: setup synth ## Check format, lint, types, contracts and the synthesized templates
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy

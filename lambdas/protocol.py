@@ -16,10 +16,10 @@ from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.messages import AvailabilityChanged, NotRegistered, PushedMessage, SocketMessage
 from lambdas.domain.messaging import Delivery
-from lambdas.domain.model import Business, Instant, RealConnection, Ticket
+from lambdas.domain.model import Attention, Business, Instant, RealConnection, Ticket
 from lambdas.domain.operators import AttentionPage
 from lambdas.domain.rules import Rules, reconnect_at
-from lambdas.domain.status import BusinessStatus
+from lambdas.domain.status import BusinessStatus, OverallStatus, ReasonCode
 
 ErrorCode = Literal["unknown_action", "bad_request", "not_registered"]
 """The codes of error messages on a socket."""
@@ -35,7 +35,7 @@ class CountsDocument(TypedDict):
 class ReasonDocument(TypedDict):
     """One piece of evidence: a stable code, and a text for people."""
 
-    code: str
+    code: ReasonCode
     detail: str
 
 
@@ -43,12 +43,12 @@ class StatusDocument(TypedDict):
     """The comprehensive status of a business."""
 
     businessId: str
-    overallStatus: str
+    overallStatus: OverallStatus
     online: bool | None
     isAvailableForOrders: bool
     hasRealTimeConnection: bool
     hasVirtualStatus: bool
-    needsAttention: str | None
+    needsAttention: Attention | None
     attentionSince: str | None
     counts: CountsDocument
     lastSeenAt: str | None

@@ -143,7 +143,7 @@ def put_availability(
 
 @_route("POST", "/businesses/online")
 def post_online(body: OnlineRequest) -> protocol.BatchDocument:
-    """The same for up to 100 businesses at once; order and duplicates are kept."""
+    """Whether customers can order, for up to 100 businesses; order and duplicates are kept."""
     authorize(_caller(), Operation.READ_ONLINE)
     asked = [
         identifiers.business_id(business_id, field=f"businessIds.{position}")

@@ -1,0 +1,1 @@
+"""The contracts that machines read, generated from the code of `lambdas`: OpenAPI, AsyncAPI."""

@@ -1,0 +1,138 @@
+"""Examples for the contracts, made by the code that makes the real answers."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from contracts.schemas import Json, plain
+from lambdas import protocol
+from lambdas.domain.availability import AvailabilityOutcome
+from lambdas.domain.cleanup import CleanupRun, Report
+from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+from lambdas.domain.messages import AvailabilityChanged, PushedMessage
+from lambdas.domain.messaging import Delivery
+from lambdas.domain.model import (
+    Attention,
+    Business,
+    RealConnection,
+    Settings,
+    Ticket,
+    VirtualConnection,
+)
+from lambdas.domain.operators import AttentionPage
+from lambdas.domain.ports import AttentionEntry
+from lambdas.domain.rules import Rules
+from lambdas.domain.status import judge
+
+_NOW: Final = int(datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp())
+_BUSINESS: Final = BusinessId("b1")
+_OTHER: Final = BusinessId("b2")
+_USER: Final = UserId("u1")
+_ORDER: Final = {"order": "A-1042", "items": [{"name": "Margherita", "quantity": 2}]}
+_MESSAGE_ID: Final = "5f0c7c1e2b7d4a54a1d1a1b7b0c9d3e2"
+
+_RULES: Final = Rules(
+    ping_interval=300,
+    ping_grace=60,
+    virtual_lease=12 * 3600,
+    attention_grace=300,
+    max_real_connections=50,
+)
+_SETTINGS: Final = Settings(
+    accepting_orders=True,
+    version=7,
+    updated_at=_NOW - 1800,
+    updated_by=_USER,
+)
+_DEVICE: Final = RealConnection(
+    business_id=_BUSINESS,
+    connection_id=ConnectionId("O9oRTfeAoAMCK6g="),
+    user_id=_USER,
+    connected_at=_NOW - 900,
+    last_seen_at=_NOW - 40,
+    ttl=_NOW + 6900,
+)
+_LEASE: Final = VirtualConnection(
+    business_id=_BUSINESS,
+    user_id=_USER,
+    created_at=_NOW - 1800,
+    renewed_at=_NOW,
+    ttl=_NOW + 12 * 3600,
+)
+_ONLINE: Final = Business(_BUSINESS, _SETTINGS, (_DEVICE,), (_LEASE,))
+_VIRTUAL_ONLY: Final = Business(_BUSINESS, _SETTINGS, (), (_LEASE,))
+_UNKNOWN: Final = Business(_OTHER, None, (), ())
+_PAUSED: Final = replace(
+    _ONLINE, settings=replace(_SETTINGS, paused_until=_NOW + 1200, pause_reason="busy")
+)
+_BY_API_ALONE: Final = replace(_VIRTUAL_ONLY, settings=replace(_SETTINGS, expects_socket=False))
+_IN_TROUBLE: Final = replace(
+    _VIRTUAL_ONLY,
+    settings=replace(_SETTINGS, attention=Attention.VIRTUAL_ONLY, attention_since=_NOW - 600),
+)
+
+
+def _status(business: Business) -> protocol.StatusDocument:
+    return protocol.status_document(judge(business, _NOW, _RULES))
+
+
+def requests() -> Json:
+    """The bodies of REST requests, by the name of the function that takes them."""
+    return {
+        "put_availability": {"available": True},
+        "post_online": {"businessIds": [_BUSINESS, _OTHER]},
+        "put_pause": {"until": protocol.timestamp(_NOW + 1200), "reason": "busy"},
+        "put_settings": {"expectsSocket": False},
+        "post_message": _ORDER,
+        "post_cleanup": {"dryRun": True},
+    }
+
+
+def answers() -> Json:
+    """The bodies of good REST answers, by the name of the function that gives them."""
+    declared = AvailabilityOutcome(judge(_ONLINE, _NOW, _RULES), _LEASE.ttl, 0)
+    batch = {b.business_id: judge(b, _NOW, _RULES) for b in (_ONLINE, _UNKNOWN)}
+    entry = AttentionEntry(_BUSINESS, _NOW - 600)
+    page = AttentionPage([(entry, judge(_IN_TROUBLE, _NOW, _RULES))], after=None)
+    delivery = Delivery(_MESSAGE_ID, sent=2, gone=0, failed=0)
+    dry_run = CleanupRun(
+        Report(businesses=1, real=2, virtual=1, probed=1, gone=1, active_real=1, active_virtual=1),
+        complete=True,
+        dry_run=True,
+    )
+    documents = {
+        "health": {"status": "ok", "environment": "prod"},
+        "get_status": _status(_IN_TROUBLE),
+        "get_online": protocol.online_document(judge(_ONLINE, _NOW, _RULES)),
+        "put_availability": protocol.availability_document(declared),
+        "post_online": protocol.batch_document([_BUSINESS, _OTHER], batch, _NOW),
+        "put_pause": _status(_PAUSED),
+        "delete_pause": _status(_ONLINE),
+        "put_settings": _status(_BY_API_ALONE),
+        "get_connections": protocol.connections_document(_ONLINE, _RULES, _NOW),
+        "post_ticket": protocol.ticket_document(
+            "Ug7zcG4vS1bVbYq1oJm0y3m1c6v4nZ7r2mJt0hXkq8E", Ticket(_BUSINESS, _USER, _NOW + 60)
+        ),
+        "post_message": protocol.delivery_document(delivery),
+        "post_cleanup": protocol.cleanup_document(dry_run),
+        "get_businesses": protocol.attention_document(page, None, _NOW),
+    }
+    return {name: plain(document) for name, document in documents.items()}
+
+
+def messages() -> Json:
+    """Messages of a socket, by the name of the message."""
+    documents = {
+        "ping": {"action": "ping", "id": "1"},
+        "status": {"action": "status", "id": "2"},
+        "pong": protocol.pong("1", _DEVICE, _NOW),
+        "statusAnswer": protocol.status_message("2", judge(_ONLINE, _NOW, _RULES)),
+        "error": protocol.error_message(
+            "3", "unknown_action", "there is no such action; the actions are: ping, status"
+        ),
+        "message": protocol.message_document(PushedMessage(_MESSAGE_ID, _ORDER)),
+        "availabilityChanged": protocol.message_document(
+            AvailabilityChanged(_BUSINESS, available=False, at=_NOW)
+        ),
+    }
+    return {name: plain(document) for name, document in documents.items()}

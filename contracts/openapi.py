@@ -1,0 +1,308 @@
+"""The OpenAPI document of the REST API: what Powertools knows of the routes, and what it cannot."""
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from aws_lambda_powertools.event_handler.openapi.models import (
+    HTTPBearer,
+    Server,
+    ServerVariable,
+    Tag,
+)
+
+from contracts import examples
+from contracts.schemas import BUSINESS_ID, CONNECTION_ID, Json, tidy, version
+from lambdas.domain.authorization import ALLOWED, Operation
+from lambdas.handlers import problems, rest
+from lambdas.handlers.problems import ProblemType
+
+_STATUS: Final = Tag(name="Status", description="How a business stands.")
+_AVAILABILITY: Final = Tag(
+    name="Availability", description="What a business declares: available, unavailable, paused."
+)
+_DEVICES: Final = Tag(name="Devices", description="Reaching the devices of a business.")
+_OPERATORS: Final = Tag(name="Operators", description="Watching over all businesses.")
+_DEPLOYMENT: Final = Tag(name="Deployment", description="The deployment itself.")
+
+# What API Gateway answers in place of the function (infra/service/rest_api.py).
+UNAUTHORIZED: Final = ProblemType(
+    "unauthorized", HTTPStatus.UNAUTHORIZED, "A valid access token is needed"
+)
+TOO_MANY_REQUESTS: Final = ProblemType(
+    "too-many-requests",
+    HTTPStatus.TOO_MANY_REQUESTS,
+    "Too many requests, try again in a moment",
+)
+TIMEOUT: Final = ProblemType(
+    "timeout", HTTPStatus.GATEWAY_TIMEOUT, "No answer in time, try again in a moment"
+)
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """What is to be said of an operation beside what its function says."""
+
+    tag: Tag
+    problems: tuple[ProblemType, ...] = ()
+    """Those of this operation; what can happen to many is found by `_problems`."""
+    good: HTTPStatus = HTTPStatus.OK
+    """What a good answer has; with `NO_CONTENT`, no body."""
+
+
+_NOTES: Final = {
+    "get_status": _Notes(_STATUS),
+    "get_online": _Notes(_STATUS),
+    "post_online": _Notes(_STATUS),
+    "get_connections": _Notes(_STATUS),
+    "put_availability": _Notes(_AVAILABILITY, (problems.TOO_MANY_CONNECTIONS,)),
+    "put_pause": _Notes(_AVAILABILITY, (problems.NOT_DECLARED,)),
+    "delete_pause": _Notes(_AVAILABILITY, (problems.NOT_DECLARED,)),
+    "post_ticket": _Notes(_DEVICES),
+    "post_message": _Notes(_DEVICES, (problems.STILL_RUNNING, problems.IDEMPOTENCY_KEY_REUSED)),
+    "get_businesses": _Notes(_OPERATORS),
+    "put_settings": _Notes(_OPERATORS, (problems.NOT_DECLARED,)),
+    "delete_connection": _Notes(_OPERATORS, (problems.NOT_FOUND,), HTTPStatus.NO_CONTENT),
+    "post_cleanup": _Notes(_OPERATORS),
+    "health": _Notes(_DEPLOYMENT),
+}
+"""By the name of the route's function."""
+
+_PATH_PARAMETERS: Final = {
+    "business_id": ("businessId", BUSINESS_ID),
+    "connection_id": ("connectionId", CONNECTION_ID),
+}
+
+_DESCRIPTION: Final = (
+    "Knows whether a business can hear its orders. docs/protocol.md explains the words, the "
+    "semantics and the limits. Times are RFC 3339 in UTC. Answers may gain fields; requests with "
+    "an unknown field are refused. Any other method of a path is answered 405 "
+    "`method-not-allowed`, any other path 404 `not-found`."
+)
+
+
+def document() -> Json:
+    """The whole document."""
+    schema = rest.app.get_openapi_schema(
+        title="Business Connections",
+        version=version(),
+        openapi_version="3.1.0",
+        description=_DESCRIPTION,
+        tags=[_STATUS, _AVAILABILITY, _DEVICES, _OPERATORS, _DEPLOYMENT],
+        servers=[
+            Server(
+                url="https://{apiId}.execute-api.{region}.amazonaws.com/v1",
+                description="One deployment; its stack's outputs have the whole address.",
+                variables={
+                    "apiId": ServerVariable(default="a1b2c3d4e5"),
+                    "region": ServerVariable(default="eu-west-1"),
+                },
+            )
+        ],
+        security_schemes={
+            "accessToken": HTTPBearer(
+                bearerFormat="JWT",
+                description="An OpenID Connect access token of the deployment's issuer.",
+            )
+        },
+        security=[{"accessToken": []}],
+    )
+    whole: Json = schema.model_dump(mode="json", by_alias=True, exclude_none=True)
+    whole["paths"] = {
+        _as_api_gateway_spells_it(path): {
+            method: _operation(path, method, operation) for method, operation in methods.items()
+        }
+        for path, methods in tidy(whole["paths"]).items()
+    }
+    schemas = whole["components"]["schemas"] = tidy(whole["components"]["schemas"])
+    for of_powertools in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
+        schemas.pop(of_powertools, None)
+    schemas["OnlineRequest"]["properties"]["businessIds"]["items"] = BUSINESS_ID
+    schemas["Problem"] = _PROBLEM
+    answered = {kind for path in whole["paths"].values() for o in path.values() for kind in _of(o)}
+    whole["components"]["responses"] = {
+        _camel_case(kind.name): _problem_response(kind) for kind in _ALL if kind in answered
+    }
+    return whole
+
+
+def _operation(path: str, method: str, operation: Json) -> Json:
+    name = operation["operationId"].removesuffix(re.sub(r"\W", "_", path) + "_" + method)
+    function: Callable[..., Any] = getattr(rest, name)
+    notes = _NOTES[name]
+    asked = _asked_operation(function)
+    summary, _, more = (inspect.getdoc(function) or "").partition(".")
+    operation["operationId"] = _camel_case(name)
+    operation["summary"] = " ".join(summary.split())
+    operation["description"] = " ".join([*more.split(), _who(asked)])
+    operation["tags"] = [notes.tag.name]
+    if asked is None:
+        operation["security"] = []
+    for parameter in operation.get("parameters", ()):
+        _tidy_parameter(parameter)
+    if "requestBody" in operation:
+        _tidy_body(operation["requestBody"], examples.requests()[name])
+    kinds = _problems(notes, asked, operation)
+    operation["responses"] = {
+        **_good_answer(name, notes.good, operation["responses"]["200"]),
+        **{str(int(k.status)): _reference("responses", _camel_case(k.name)) for k in kinds},
+    }
+    return operation
+
+
+def _as_api_gateway_spells_it(path: str) -> str:
+    for ours, (theirs, _) in _PATH_PARAMETERS.items():
+        path = path.replace(f"{{{ours}}}", f"{{{theirs}}}")
+    return path
+
+
+def _asked_operation(function: Callable[..., Any]) -> Operation | None:
+    """The operation that a route's function authorizes; None for one that is open to all."""
+    found = re.search(r"\bOperation\.(\w+)", inspect.getsource(function))
+    return Operation[found[1]] if found else None
+
+
+def _who(asked: Operation | None) -> str:
+    if asked is None:
+        return "Open to all."
+    kinds = sorted(ALLOWED[asked])
+    return "For any valid token." if kinds == ["anyone"] else f"For: {', '.join(kinds)}."
+
+
+def _tidy_parameter(parameter: Json) -> None:
+    schema = parameter["schema"]
+    schema.pop("description", None)  # it is the parameter's
+    if schema.get("type") == ["string", "null"]:
+        schema["type"] = "string"  # what may be left out cannot be null
+    if parameter["in"] == "path":
+        name, schema = _PATH_PARAMETERS[parameter["name"]]
+        parameter.update(name=name, schema=schema)
+    if parameter["in"] == "header":
+        parameter["name"] = parameter["name"].title()
+        parameter["description"] = (
+            "Names this call, for 24 hours, among those of the same caller to the same business: "
+            "repeated, it gets the first answer, and nothing is sent again."
+        )
+
+
+def _tidy_body(body: Json, example: object) -> None:
+    content = body["content"]["application/json"]
+    content["schema"].pop("description", None)
+    match content["schema"]:
+        case {"anyOf": [{"$ref": reference}, {"type": "null"}]}:
+            content["schema"] = {"$ref": reference}
+        case dict(keywords) if not keywords:  # any JSON; null counts as no body
+            content["schema"] = {"not": {"type": "null"}}
+    content["example"] = example
+
+
+def _good_answer(name: str, status: HTTPStatus, answer: Json) -> Json:
+    if status is HTTPStatus.NO_CONTENT:
+        return {str(int(status)): {"description": status.phrase}}
+    answer["content"]["application/json"]["example"] = examples.answers()[name]
+    return {str(int(status)): {**answer, "description": status.phrase}}
+
+
+def _problems(notes: _Notes, asked: Operation | None, operation: Json) -> list[ProblemType]:
+    """All that can go wrong, by status; no operation has two kinds with the same status."""
+    kinds = [*notes.problems, TOO_MANY_REQUESTS, problems.INTERNAL_ERROR, TIMEOUT]
+    if operation.get("parameters") or "requestBody" in operation:
+        kinds.append(problems.INVALID_REQUEST)
+    if "requestBody" in operation:
+        kinds.append(problems.PAYLOAD_TOO_LARGE)
+    if asked is not None:
+        kinds += [UNAUTHORIZED, problems.UNAVAILABLE]
+        if "anyone" not in ALLOWED[asked]:
+            kinds.append(problems.FORBIDDEN)
+    return sorted(kinds, key=lambda kind: kind.status)
+
+
+_ALL: Final = (
+    problems.INVALID_REQUEST,
+    UNAUTHORIZED,
+    problems.FORBIDDEN,
+    problems.NOT_FOUND,
+    problems.TOO_MANY_CONNECTIONS,
+    problems.NOT_DECLARED,
+    problems.STILL_RUNNING,
+    problems.PAYLOAD_TOO_LARGE,
+    problems.IDEMPOTENCY_KEY_REUSED,
+    TOO_MANY_REQUESTS,
+    problems.INTERNAL_ERROR,
+    problems.UNAVAILABLE,
+    TIMEOUT,
+)
+
+
+def _of(operation: Json) -> list[ProblemType]:
+    references = {answer.get("$ref") for answer in operation["responses"].values()}
+    return [
+        kind
+        for kind in _ALL
+        if _reference("responses", _camel_case(kind.name))["$ref"] in references
+    ]
+
+
+_PROBLEM: Final[Json] = {
+    "description": "An error, as RFC 9457 has it.",
+    "type": "object",
+    "required": ["type", "title"],
+    "properties": {
+        "type": {
+            "type": "string",
+            "format": "uri",
+            "description": "Stable. The names at its end are listed in docs/protocol.md.",
+        },
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "For people."},
+        "errors": {
+            "type": "array",
+            "description": "Each field that is wrong, and what would be right.",
+            "items": {
+                "type": "object",
+                "required": ["field", "problem"],
+                "properties": {"field": {"type": "string"}, "problem": {"type": "string"}},
+            },
+        },
+        "requestId": {"type": "string", "description": "Where API Gateway itself answers."},
+    },
+}
+
+
+def _problem_response(kind: ProblemType) -> Json:
+    example: Json = {
+        "type": f"urn:problem-type:business-connections:{kind.name}",
+        "title": kind.title,
+        "status": int(kind.status),
+    }
+    if kind is problems.INVALID_REQUEST:
+        example["detail"] = "available: is required"
+        example["errors"] = [{"field": "available", "problem": "is required"}]
+    response: Json = {
+        "description": f"`{kind.name}`: {kind.title}.",
+        "content": {
+            problems.CONTENT_TYPE: {
+                "schema": _reference("schemas", "Problem"),
+                "example": example,
+            }
+        },
+    }
+    if kind is problems.UNAVAILABLE:
+        seconds = {"type": "integer", "description": "Seconds to wait before the next attempt."}
+        response["headers"] = {"Retry-After": {"schema": seconds}}
+    if kind is UNAUTHORIZED:
+        response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    return response
+
+
+def _reference(kind: str, name: str) -> Json:
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+def _camel_case(name: str) -> str:
+    first, *rest_of_it = re.split("[-_]", name)
+    return first + "".join(word.capitalize() for word in rest_of_it)

@@ -1,0 +1,78 @@
+"""JSON schemas as people and code generators want to read them."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Final
+
+Json = dict[str, Any]
+"""A JSON object."""
+
+BUSINESS_ID: Final[Json] = {
+    "type": "string",
+    "pattern": r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}$",
+    "examples": ["b1"],
+}
+CONNECTION_ID: Final[Json] = {
+    "type": "string",
+    "pattern": r"^[A-Za-z0-9_=+/-]{1,128}$",
+    "examples": ["O9oRTfeAoAMCK6g="],
+}
+
+_MOMENT: Final = re.compile(r"\w+(At|Until|Since)|asOf|at|since|serverTime|until")
+"""Names of properties that hold a moment in RFC 3339."""
+
+
+def version() -> str:
+    """The version of this software, which is the version of its contracts."""
+    file = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    found: str = tomllib.loads(file.read_text(encoding="utf-8"))["project"]["version"]
+    return found
+
+
+def plain(document: object) -> Any:
+    """A document as it goes over the wire: text, numbers, flags, lists and objects alone."""
+    return json.loads(json.dumps(document))
+
+
+def tidy(schema: Any) -> Any:
+    """A schema of Pydantic's without the noise, and with the format of moments.
+
+    Titles that repeat a name go; ``anyOf`` a type and null becomes a list of types; bounds of whole
+    numbers are whole; a docstring becomes one paragraph.
+    """
+    if isinstance(schema, list):
+        return [tidy(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    tidied: Json = {
+        name: {key: _property(key, tidy(value)) for key, value in part.items()}
+        if name == "properties"
+        else tidy(part)
+        for name, part in schema.items()
+        if not (name == "title" and isinstance(part, str))
+    }
+    for bound in ("minimum", "maximum"):
+        if bound in tidied and tidied[bound] == int(tidied[bound]):
+            tidied[bound] = int(tidied[bound])
+    if isinstance(tidied.get("description"), str):
+        tidied["description"] = " ".join(tidied["description"].split())
+    return _nullable(tidied)
+
+
+def _nullable(schema: Json) -> Json:
+    match schema:
+        case {"anyOf": [{"type": str(kind)}, {"type": "null"}], **others}:
+            bounds: Json = schema["anyOf"][0]
+            return {**bounds, "type": [kind, "null"], **others}
+    return schema
+
+
+def _property(name: str, schema: Any) -> Any:
+    kinds = schema.get("type")
+    if _MOMENT.fullmatch(name) and "string" in ([kinds] if isinstance(kinds, str) else kinds or []):
+        return {**schema, "format": "date-time"}
+    if name in {"businessId", "connectionId"}:
+        return {**schema, **(BUSINESS_ID if name == "businessId" else CONNECTION_ID)}
+    return schema

@@ -1,0 +1,76 @@
+"""Who may do what: the whole table, kind of caller by operation."""
+
+import itertools
+
+import pytest
+
+from lambdas.domain.authorization import ALLOWED, Caller, Operation, Role, authorize
+from lambdas.domain.errors import Forbidden
+from lambdas.domain.identifiers import BusinessId
+from tests.builders import B1, U1
+
+OTHER = BusinessId("b2")
+
+MEMBER = Caller(U1, frozenset({B1}), frozenset())
+OPERATOR = Caller(U1, frozenset(), frozenset({Role.OPERATOR}))
+BACKEND = Caller(U1, frozenset(), frozenset({Role.BACKEND}))
+MEMBER_OF_ANOTHER = Caller(U1, frozenset({OTHER}), frozenset())
+NOBODY = Caller(U1, frozenset(), frozenset())
+
+# member, operator, backend, member of another business, no business and no role
+TABLE = {
+    Operation.READ_STATUS: "yes yes -   -   -",
+    Operation.READ_ONLINE: "yes yes yes yes yes",
+    Operation.SET_AVAILABILITY: "yes -   -   -   -",
+    Operation.LIST_CONNECTIONS: "yes yes -   -   -",
+    Operation.CONNECT: "yes -   -   -   -",
+    Operation.PAUSE: "yes -   -   -   -",
+    Operation.SET_ARRANGEMENTS: "-   yes -   -   -",
+    Operation.ISSUE_TICKET: "yes -   -   -   -",
+    Operation.PUSH_MESSAGE: "-   yes yes -   -",
+    Operation.CLOSE_CONNECTION: "-   yes -   -   -",
+    Operation.CLEAN_UP: "-   yes -   -   -",
+    Operation.LIST_ATTENTION: "-   yes -   -   -",
+}
+CALLERS = (MEMBER, OPERATOR, BACKEND, MEMBER_OF_ANOTHER, NOBODY)
+
+OF_ALL_BUSINESSES = {Operation.LIST_ATTENTION}
+"""What is never asked of one business."""
+
+
+def _allowed(caller: Caller, operation: Operation, business_id: BusinessId | None) -> bool:
+    try:
+        authorize(caller, operation, business_id)
+    except Forbidden:
+        return False
+    return True
+
+
+def test_every_operation_is_in_the_table() -> None:
+    assert TABLE.keys() == ALLOWED.keys() == set(Operation)
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_each_kind_of_caller_may_do_what_the_table_says(operation: Operation) -> None:
+    business_id = None if operation in OF_ALL_BUSINESSES else B1
+    expected = [mark == "yes" for mark in TABLE[operation].split()]
+    assert [_allowed(caller, operation, business_id) for caller in CALLERS] == expected
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_a_caller_of_several_kinds_may_do_what_any_of_them_may(operation: Operation) -> None:
+    for one, other in itertools.combinations((MEMBER, OPERATOR, BACKEND), 2):
+        both = Caller(U1, one.businesses | other.businesses, one.roles | other.roles)
+        assert _allowed(both, operation, B1) == (
+            _allowed(one, operation, B1) or _allowed(other, operation, B1)
+        )
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_to_be_a_member_of_one_business_is_not_to_be_one_of_all(operation: Operation) -> None:
+    assert _allowed(MEMBER, operation, None) == _allowed(NOBODY, operation, None)
+
+
+def test_a_refusal_names_operation_and_business() -> None:
+    with pytest.raises(Forbidden, match="push-message for b1"):
+        authorize(MEMBER, Operation.PUSH_MESSAGE, B1)

@@ -1,0 +1,155 @@
+"""What the functions take and answer is what the contracts say."""
+
+import json
+from typing import Any
+
+import pytest
+
+from contracts import asyncapi, openapi
+from lambdas import bootstrap, protocol
+from lambdas.handlers import rest, websocket
+from tests.builders import business, real, settings, virtual
+from tests.json_schema import component, problems
+from tests.unit.handlers.conftest import Context, Deployed
+from tests.unit.handlers.test_rest import event as rest_event
+from tests.unit.handlers.test_websocket import CONNECTION
+from tests.unit.handlers.test_websocket import event as socket_event
+
+REST = openapi.document()
+SOCKET = asyncapi.document()
+OPERATIONS = [
+    (path, method, operation)
+    for path, methods in REST["paths"].items()
+    for method, operation in methods.items()
+]
+WITH_A_BODY = [
+    (path, method, operation)
+    for path, method, operation in OPERATIONS
+    if "requestBody" in operation
+]
+
+
+def _name(parameter: Any) -> str:
+    return str(parameter["operationId"]) if isinstance(parameter, dict) else ""
+
+
+QUERY = {"getBusinesses": {"attention": "unreachable", "limit": "1"}}
+
+
+def _reachable_business(deployed: Deployed) -> None:
+    now = bootstrap.now()
+    connections = real(CONNECTION, now=now), virtual(now=now)
+    deployed.seed(business(*connections, declared=settings()))
+
+
+def _call(
+    path: str, method: str, body: str | None, operation: dict[str, Any], context: Context
+) -> Any:
+    request = rest_event(
+        method.upper(),
+        path,
+        connection_id=CONNECTION.replace("=", "%3D"),
+        body=body,
+        query=QUERY.get(operation["operationId"]),
+        roles=("operator",),
+    )
+    return rest.handler(request, context)
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=_name)
+def test_the_request_of_the_contract_gets_the_answer_of_the_contract(
+    deployed: Deployed, context: Context, path: str, method: str, operation: dict[str, Any]
+) -> None:
+    _reachable_business(deployed)
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    example = content.get("example")
+    if operation["operationId"] == "putPause":
+        example = {**example, "until": protocol.timestamp(bootstrap.now() + 60)}
+    body = None if example is None else json.dumps(example)
+    answer = _call(path, method, body, operation, context)
+    good = operation["responses"].get(str(answer["statusCode"]))
+    assert answer["statusCode"] < 300, answer
+    assert good is not None, answer
+    if "content" in good:
+        schema = good["content"]["application/json"]["schema"]
+        assert problems(REST, schema, json.loads(answer["body"])) == []
+    else:
+        assert not answer.get("body")
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), WITH_A_BODY, ids=_name)
+def test_a_request_that_the_contract_forbids_gets_a_problem_of_the_contract(
+    deployed: Deployed, context: Context, path: str, method: str, operation: dict[str, Any]
+) -> None:
+    takes_any_json = operation["operationId"] == "postMessage"
+    body = "null" if takes_any_json else '{"surprise": 1}'
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert problems(REST, schema, json.loads(body))
+    answer = _call(path, method, body, operation, context)
+    problem = component(REST, operation["responses"][str(answer["statusCode"])]["$ref"])
+    (content,) = problem["content"].values()
+    assert problems(REST, content["schema"], json.loads(answer["body"])) == []
+    assert answer["statusCode"] == 400
+    assert deployed.operations == []
+
+
+CLIENT_MESSAGES: list[Any] = [
+    {"action": "ping"},
+    {"action": "ping", "id": None},
+    {"action": "ping", "id": ""},
+    {"action": "ping", "id": "x" * 128},
+    {"action": "ping", "id": "é" * 128},
+    {"action": "ping", "id": "x" * 129},
+    {"action": "ping", "id": 7},
+    {"action": "ping", "id": ["1"]},
+    {"action": "ping", "extra": 1},
+    {"action": "ping", "id": "1", "businessId": "b1"},
+]
+
+
+@pytest.mark.parametrize("message", CLIENT_MESSAGES, ids=lambda message: str(message)[:40])
+@pytest.mark.parametrize("action", websocket.ACTIONS)
+def test_a_client_message_is_taken_exactly_if_the_contract_takes_it(
+    deployed: Deployed, context: Context, action: str, message: dict[str, Any]
+) -> None:
+    _reachable_business(deployed)
+    message = {**message, "action": action}
+    route = {"ping": websocket.on_ping, "status": websocket.on_status}[action]
+    answer = json.loads(route(socket_event(json.dumps(message)), context)["body"])
+    expected = {"ping": "pong", "status": "statusAnswer"}[action]
+    forbidden = problems(SOCKET, asyncapi.client_message(action), message)
+    name = "error" if forbidden else expected
+    told = SOCKET["components"]["messages"][name]
+    assert answer["type"] == told["name"]
+    assert problems(SOCKET, told["payload"], answer) == []
+
+
+@pytest.mark.parametrize("body", ["no json", "[]", "{}", '{"action": "dance"}'])
+def test_what_is_no_message_gets_the_error_of_the_contract(
+    deployed: Deployed, context: Context, body: str
+) -> None:
+    _reachable_business(deployed)
+    answer = json.loads(websocket.on_default(socket_event(body), context)["body"])
+    payload = SOCKET["components"]["messages"]["error"]["payload"]
+    assert problems(SOCKET, payload, answer) == []
+
+
+@pytest.mark.parametrize("pushed", ["message", "availabilityChanged"])
+def test_what_is_pushed_is_what_the_contract_says(
+    deployed: Deployed, context: Context, pushed: str
+) -> None:
+    _reachable_business(deployed)
+    if pushed == "message":
+        request = rest_event(
+            "POST", "/businesses/{businessId}/messages", body='{"order": 1}', roles=("backend",)
+        )
+    else:
+        request = rest_event(
+            "PUT", "/businesses/{businessId}/availability", body='{"available": false}'
+        )
+    assert rest.handler(request, context)["statusCode"] == 200
+    (data,) = [call["Data"] for name, call in deployed.calls if name == "PostToConnection"]
+    told = SOCKET["components"]["messages"][pushed]
+    document = json.loads(data)
+    assert document["type"] == told["name"]
+    assert problems(SOCKET, told["payload"], document) == []
