@@ -99,6 +99,7 @@ def answers() -> Json:
         Report(businesses=1, real=2, virtual=1, probed=1, gone=1, active_real=1, active_virtual=1),
         complete=True,
         dry_run=True,
+        in_trouble=(),
     )
     documents = {
         "health": {"status": "ok", "environment": "prod"},

@@ -35,6 +35,10 @@ _MANAGEMENT_CALLS_PER_SECOND: Final = 500
 """Of the 10,000 requests a second that all APIs of an account and region share."""
 
 
+_MARKS_PER_SECOND: Final = 300
+"""Of the 1,000 writes a second that one key of the attention index takes, for several workers."""
+
+
 class MissingConfiguration(Exception):
     """The function was deployed without something it needs. Names all that is missing."""
 
@@ -205,8 +209,11 @@ def cleanup() -> "Cleanup":
     from lambdas.adapters.pacing import TokenBucket
     from lambdas.domain.cleanup import Cleanup
 
-    bucket = TokenBucket(_MANAGEMENT_CALLS_PER_SECOND, burst=_MANAGEMENT_CALLS_PER_SECOND // 10)
-    return Cleanup(store(), sockets(), configuration().rules, now, bucket.take)
+    calls = TokenBucket(_MANAGEMENT_CALLS_PER_SECOND, burst=_MANAGEMENT_CALLS_PER_SECOND // 10)
+    marks = TokenBucket(_MARKS_PER_SECOND, burst=_MARKS_PER_SECOND // 10)
+    return Cleanup(
+        store(), sockets(), configuration().rules, now, pace=calls.take, pace_marks=marks.take
+    )
 
 
 @cache

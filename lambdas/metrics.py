@@ -10,6 +10,10 @@ DIMENSION: Final = "environment"
 """The one dimension of every metric below. A business id is a log field, never a dimension:
 each dimension value would be a metric of its own, and billed as one."""
 
+WORKER_DIMENSION: Final = "worker"
+"""The further dimension of the census and of `CleanupCompleted` where several workers share the
+table: each publishes what it counted, and alarms add the workers up."""
+
 
 class MetricName(StrEnum):
     """Every metric that the code emits, in EMF."""

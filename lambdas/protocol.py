@@ -144,6 +144,7 @@ class CleanupDocument(TypedDict):
     virtualOnly: int
     unreachable: int
     attentionEntered: int
+    readUnits: float
 
 
 class RealConnectionDocument(TypedDict):
@@ -366,6 +367,7 @@ def cleanup_document(run: CleanupRun) -> CleanupDocument:
         "virtualOnly": report.virtual_only,
         "unreachable": report.unreachable,
         "attentionEntered": report.attention_entered,
+        "readUnits": report.read_units,
     }
 
 

@@ -5,7 +5,7 @@ cannot drift from it.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from lambdas.domain.errors import Conflict
@@ -158,7 +158,10 @@ class MemoryStore:
                 return None
             return self.tickets.pop(digest)
 
-    def scan(self, segment: int, segments: int) -> Iterator[Business]:
+    def scan(
+        self, segment: int, segments: int, meter: Callable[[float], None]
+    ) -> Iterator[Business]:
+        meter(1)
         ids = {*self.settings, *(b for b, _ in self.real), *(b for b, _ in self.virtual)}
         for business_id in sorted(ids):
             if sum(business_id.encode()) % segments == segment:

@@ -5,7 +5,7 @@ are read and written in DynamoDB's own JSON with the low-level client: the resou
 the import time and converts every attribute through `Decimal`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Final
@@ -270,9 +270,12 @@ class Table:
             ttl=int(item["ttl"]["N"]),
         )
 
-    def scan(self, segment: int, segments: int) -> Iterator[Business]:
+    def scan(
+        self, segment: int, segments: int, meter: Callable[[float], None]
+    ) -> Iterator[Business]:
         # A Scan returns the items of one partition key together, across pages, within one segment.
-        for pk, items in groupby(self._scan(segment, segments), key=lambda item: item["pk"]["S"]):
+        items_of_segment = self._scan(segment, segments, meter)
+        for pk, items in groupby(items_of_segment, key=lambda item: item["pk"]["S"]):
             if pk.startswith(_BUSINESS):
                 yield _business(BusinessId(pk.removeprefix(_BUSINESS)), items)
 
@@ -285,11 +288,16 @@ class Table:
                 return
             request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
-    def _scan(self, segment: int, segments: int) -> Iterator[Item]:
-        request: dict[str, Any] = {"Segment": segment, "TotalSegments": segments}
+    def _scan(self, segment: int, segments: int, meter: Callable[[float], None]) -> Iterator[Item]:
+        request: dict[str, Any] = {
+            "Segment": segment,
+            "TotalSegments": segments,
+            "ReturnConsumedCapacity": "TOTAL",
+        }
         while True:
             with _translated_errors():
                 page = self._client.scan(TableName=self._name, **request)
+            meter(page["ConsumedCapacity"]["CapacityUnits"])
             yield from page["Items"]
             if "LastEvaluatedKey" not in page:
                 return

@@ -2,7 +2,7 @@
 one contract suite runs on both.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
@@ -91,8 +91,13 @@ class Store(Protocol):
     def take_ticket(self, digest: str, now: Instant) -> Ticket | None:
         """Take a ticket away, if it is there and still valid. Of many that try, one gets it."""
 
-    def scan(self, segment: int, segments: int) -> Iterator[Business]:
-        """Stream one segment of the table, business by business, whole item collections."""
+    def scan(
+        self, segment: int, segments: int, meter: Callable[[float], None]
+    ) -> Iterator[Business]:
+        """Stream one segment of the table, business by business, whole item collections.
+
+        `meter` is told the read request units of each page.
+        """
 
 
 class SocketAnswer(Enum):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -86,8 +86,17 @@ class BusinessStatus:
     virtual_until: Instant | None
     """Until when the last virtual connection holds, unless renewed."""
     paused_until: Instant | None
-    reasons: tuple[Reason, ...]
     as_of: Instant
+    _business: Business = field(compare=False, repr=False)
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """The evidence. Written when it is asked for: a census of a whole table never asks."""
+        return (
+            *_settings_reasons(self._business.settings, self.as_of),
+            _real_reason(self._business, self.real, self.as_of),
+            _virtual_reason(self._business, self.virtual),
+        )
 
     @property
     def online(self) -> bool | None:
@@ -117,12 +126,8 @@ def judge(business: Business, now: Instant, rules: Rules) -> BusinessStatus:
         last_seen_at=max((c.last_seen_at for c in business.real), default=None),
         virtual_until=max((c.ttl for c in virtual), default=None),
         paused_until=settings.paused_until if settings and settings.is_paused(now) else None,
-        reasons=(
-            *_settings_reasons(settings, now),
-            _real_reason(business, len(real), now),
-            _virtual_reason(business, len(virtual)),
-        ),
         as_of=now,
+        _business=business,
     )
 
 

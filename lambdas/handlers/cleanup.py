@@ -1,15 +1,21 @@
-"""The scheduled cleanup. Also for operators, by hand: ``{"dryRun": true}``, ``{"force": true}``."""
+"""The scheduled cleanup.
+
+The schedule says which of how many workers this is: ``{"worker": 0, "workers": 1}``. Operators call
+it by hand as well: ``{"dryRun": true}`` reports and removes nothing, ``{"force": true}`` releases
+the brake.
+"""
 
 import time
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import bootstrap, protocol
-from lambdas.domain.cleanup import CleanupRun
+from lambdas.domain.cleanup import CleanupRun, Share
 from lambdas.domain.errors import InvalidValue
-from lambdas.handlers.telemetry import Event, count, instrumented, logger
+from lambdas.handlers.telemetry import Event, count, instrumented, logger, publish_census
 from lambdas.metrics import MetricName
 
 _RESERVED_MILLISECONDS: Final = 10_000
@@ -18,36 +24,64 @@ _RESERVED_MILLISECONDS: Final = 10_000
 
 @instrumented
 def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
-    """Walk the table once; publish the census if all of it was seen. Returns the report."""
-    options = _options(event)
+    """Walk a share of the table; publish the census if all of it was seen. Returns the report."""
+    options = _Options.from_event(event)
 
     def out_of_time() -> bool:
         return context.get_remaining_time_in_millis() < _RESERVED_MILLISECONDS
 
     began = time.monotonic()
     run = bootstrap.cleanup().cleanup_all_connections(
-        out_of_time=out_of_time, dry_run=options["dryRun"], force=options["force"]
+        out_of_time=out_of_time, dry_run=options.dry_run, force=options.force, share=options.share
     )
     milliseconds = round((time.monotonic() - began) * 1000)
-    report: dict[str, Any] = {**protocol.cleanup_document(run), "milliseconds": milliseconds}
+    report: dict[str, Any] = {
+        "worker": options.share.worker,
+        "workers": options.share.workers,
+        **protocol.cleanup_document(run),
+        "milliseconds": milliseconds,
+        "failures": bootstrap.sockets().take_failures(),
+    }
     logger.info("cleanup", extra={"report": report})
+    for trouble in run.in_trouble:
+        logger.warning(
+            "needs attention",
+            extra={
+                "businessId": trouble.business_id,
+                "attention": trouble.attention,
+                "seconds": trouble.seconds,
+            },
+        )
     if not run.dry_run:
-        _publish(run, milliseconds)
+        _publish(run, milliseconds, options.share)
     return report
 
 
-def _options(event: Event) -> dict[str, bool]:
-    options = {"dryRun": False, "force": False}
-    for name, value in event.items():
-        if name not in options:
-            raise InvalidValue(name, f"is not an option; the options are: {', '.join(options)}")
-        if not isinstance(value, bool):
-            raise InvalidValue(name, "must be true or false")
-        options[name] = value
-    return options
+@dataclass(frozen=True, slots=True)
+class _Options:
+    dry_run: bool
+    force: bool
+    share: Share
+
+    @classmethod
+    def from_event(cls, event: Event) -> Self:
+        for name, value in event.items():
+            kind = _OPTIONS.get(name)
+            if kind is None:
+                raise InvalidValue(name, f"is no option; the options are: {', '.join(_OPTIONS)}")
+            if type(value) is not kind:
+                raise InvalidValue(name, f"must be a {'flag' if kind is bool else 'whole number'}")
+        return cls(
+            dry_run=event.get("dryRun", False),
+            force=event.get("force", False),
+            share=Share(event.get("worker", 0), event.get("workers", 1)),
+        )
 
 
-def _publish(run: CleanupRun, milliseconds: int) -> None:
+_OPTIONS: Final = {"dryRun": bool, "force": bool, "worker": int, "workers": int}
+
+
+def _publish(run: CleanupRun, milliseconds: int, share: Share) -> None:
     report = run.report
     count(MetricName.STALE_REAL_REMOVED, report.gone + report.silent)
     count(MetricName.EXPIRED_VIRTUAL_REMOVED, report.expired)
@@ -57,9 +91,14 @@ def _publish(run: CleanupRun, milliseconds: int) -> None:
     count(MetricName.CLEANUP_DURATION, milliseconds, MetricUnit.Milliseconds)
     if not run.complete:
         return  # half a census is none
-    count(MetricName.REAL_CONNECTIONS, report.active_real)
-    count(MetricName.VIRTUAL_CONNECTIONS, report.active_virtual)
-    count(MetricName.ONLINE_BUSINESSES, report.online)
-    count(MetricName.VIRTUAL_ONLY_BUSINESSES, report.virtual_only)
-    count(MetricName.UNREACHABLE_BUSINESSES, report.unreachable)
-    count(MetricName.CLEANUP_COMPLETED)
+    publish_census(
+        {
+            MetricName.REAL_CONNECTIONS: report.active_real,
+            MetricName.VIRTUAL_CONNECTIONS: report.active_virtual,
+            MetricName.ONLINE_BUSINESSES: report.online,
+            MetricName.VIRTUAL_ONLY_BUSINESSES: report.virtual_only,
+            MetricName.UNREACHABLE_BUSINESSES: report.unreachable,
+            MetricName.CLEANUP_COMPLETED: 1,
+        },
+        worker=share.worker if share.workers > 1 else None,
+    )

@@ -4,16 +4,16 @@ Events are never logged as a whole: they carry tokens.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.bootstrap import configuration
-from lambdas.metrics import DIMENSION, NAMESPACE, MetricName
+from lambdas.metrics import DIMENSION, NAMESPACE, WORKER_DIMENSION, MetricName
 
 Event = dict[str, Any]
 """An event as API Gateway or the Scheduler sends it."""
@@ -34,6 +34,17 @@ def _metrics() -> Metrics:
 def count(name: MetricName, value: float = 1, unit: MetricUnit = MetricUnit.Count) -> None:
     """Add a data point; it is written when the handler ends."""
     _metrics().add_metric(name=name, unit=unit, value=value)
+
+
+def publish_census(values: Mapping[MetricName, float], *, worker: int | None) -> None:
+    """Write gauges now, with the worker's own dimension where there are several."""
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    metrics.add_dimension(DIMENSION, configuration().environment)
+    if worker is not None:
+        metrics.add_dimension(WORKER_DIMENSION, str(worker))
+    for name, value in values.items():
+        metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+    metrics.flush_metrics()
 
 
 def instrumented(handler: Handler) -> Handler:

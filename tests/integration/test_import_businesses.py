@@ -88,7 +88,7 @@ def many(count: int, *, accepting: bool = True) -> list[Declaration | BadLine]:
 
 
 def stored(store: Table) -> dict[str, Business]:
-    return {business.business_id: business for business in store.scan(0, 1)}
+    return {business.business_id: business for business in store.scan(0, 1, lambda units: None)}
 
 
 class Shell:

@@ -225,7 +225,11 @@ def test_a_scan_sees_every_business_once_and_whole(store: Store, segments: int) 
         expected[business_id] = business(
             *devices, lease, declared=settings(version=number + 1), business_id=business_id
         )
-    seen = [found for segment in range(segments) for found in store.scan(segment, segments)]
+    seen = [
+        found
+        for segment in range(segments)
+        for found in store.scan(segment, segments, lambda units: None)
+    ]
     assert len(seen) == 20
     assert {found.business_id: found for found in seen} == expected
 
@@ -272,7 +276,7 @@ class TestTickets:
 
     def test_no_scan_sees_one(self, store: Store) -> None:
         store.add_ticket("digest", Ticket(B1, U1, ttl=NOW + 60))
-        assert list(store.scan(0, 1)) == []
+        assert list(store.scan(0, 1, lambda units: None)) == []
 
 
 class TestAttentionList:

@@ -107,6 +107,9 @@ def test_only_410_means_that_a_socket_is_gone(
         assert sockets.probe(C1) is expected
         assert sockets.post(C1, AvailabilityChanged(B1, available=False, at=NOW)) is expected
         assert sockets.close(C1) is expected
+    told = {} if expected is SocketAnswer.GONE else {code: 3}
+    assert sockets.take_failures() == told
+    assert sockets.take_failures() == {}
 
 
 def test_a_management_api_that_cannot_be_reached_tells_nothing(
@@ -116,4 +119,6 @@ def test_a_management_api_that_cannot_be_reached_tells_nothing(
         raise EndpointConnectionError(endpoint_url="https://api")
 
     monkeypatch.setattr(management, "get_connection", fail)
-    assert ManagementApi(management).probe(C1) is SocketAnswer.UNKNOWN
+    sockets = ManagementApi(management)
+    assert sockets.probe(C1) is SocketAnswer.UNKNOWN
+    assert sockets.take_failures() == {"EndpointConnectionError": 1}

@@ -18,21 +18,6 @@ U2 = UserId("u2")
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def sockets() -> FakeSockets:
-    return FakeSockets()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def availability(store: MemoryStore, sockets: FakeSockets, clock: FakeClock) -> Availability:
     return Availability(store, sockets, RULES, clock, backoff=lambda attempt: None)
 

@@ -1,10 +1,12 @@
 """The cleanup: what it removes, what it leaves, and what it counts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from lambdas.domain.cleanup import Cleanup, CleanupRun, Report
+from lambdas.domain.brake import OUTAGE_AFTER
+from lambdas.domain.cleanup import SEGMENTS_PER_WORKER, Cleanup, CleanupRun, Report, Share, Trouble
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Attention, Business, Instant, RealConnection
@@ -15,24 +17,13 @@ from tests.fakes import FakeSockets, MemoryStore
 Run = Callable[..., CleanupRun]
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def sockets() -> FakeSockets:
-    return FakeSockets()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def _no_wait() -> None:
+    """Nothing is paced here."""
 
 
 @pytest.fixture
 def run(store: MemoryStore, sockets: FakeSockets, clock: FakeClock) -> Run:
-    cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
+    cleanup = Cleanup(store, sockets, RULES, clock, pace=_no_wait, pace_marks=_no_wait)
 
     def run(*, dry_run: bool = False, force: bool = False) -> CleanupRun:
         return cleanup.cleanup_all_connections(
@@ -98,7 +89,7 @@ def test_a_ping_that_comes_in_before_the_claim_wins(
     store = PingedMeanwhile()
     store.seed(business(real("c1", seen=700), declared=settings()))
     sockets.open.add("c1")
-    cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
+    cleanup = Cleanup(store, sockets, RULES, clock, pace=_no_wait, pace_marks=_no_wait)
     run = cleanup.cleanup_all_connections(out_of_time=lambda: False)
     assert run.report.silent == 0
     assert "c1" in sockets.open
@@ -110,9 +101,9 @@ def test_an_expired_virtual_connection_is_removed_unless_it_was_renewed_meanwhil
 ) -> None:
     stale_view = business(virtual("renewed", left=-1), virtual("expired", left=-1))
     store.seed(stale_view, business(virtual("renewed", left=100)))
-    cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
+    cleanup = Cleanup(store, sockets, RULES, clock, pace=_no_wait, pace_marks=_no_wait)
     store_scan = iter([stale_view])
-    store.scan = lambda segment, segments: store_scan  # type: ignore[method-assign] # a late view
+    store.scan = lambda segment, segments, meter: store_scan if segment == 0 else iter(())  # type: ignore[method-assign] # a late view
     report = cleanup.cleanup_all_connections(out_of_time=lambda: False).report
     assert [user for _, user in store.virtual] == ["renewed"]
     assert report.expired == 1
@@ -142,6 +133,7 @@ def test_the_report_and_the_census(run: Run, store: MemoryStore, sockets: FakeSo
         active_real=3,
         active_virtual=1,
         online=1,
+        read_units=SEGMENTS_PER_WORKER,
     )
 
 
@@ -216,6 +208,7 @@ class TestAttention:
         clock.advance(RULES.attention_grace)
         second = run().report
         assert (second.virtual_only, second.attention_entered) == (1, 1)
+        assert run().in_trouble == (Trouble(B1, Attention.VIRTUAL_ONLY, RULES.attention_grace),)
         clock.advance(60)
         third = run().report
         assert (third.virtual_only, third.attention_entered) == (1, 0)
@@ -263,8 +256,8 @@ class TestAttention:
     ) -> None:
         late_view = business(virtual(), declared=settings())
         store.seed(late_view, business(real("c1")))
-        store.scan = lambda segment, segments: iter([late_view])  # type: ignore[method-assign] # late
-        cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
+        store.scan = lambda segment, segments, meter: iter([late_view] if segment == 0 else [])  # type: ignore[method-assign] # late
+        cleanup = Cleanup(store, sockets, RULES, clock, pace=_no_wait, pace_marks=_no_wait)
         report = cleanup.cleanup_all_connections(out_of_time=lambda: False).report
         assert store.settings[B1].attention is None
         assert report.active_real == 1
@@ -284,9 +277,15 @@ def test_a_run_out_of_time_stops_and_is_no_census(
     store: MemoryStore, sockets: FakeSockets, clock: FakeClock
 ) -> None:
     store.seed(*(_one_device(i, seen=0) for i in range(10)))
-    answers = iter([False] * 4 + [True] * 10)
-    cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
-    run = cleanup.cleanup_all_connections(out_of_time=lambda: next(answers))
+    seen = 0
+
+    def out_of_time() -> bool:
+        nonlocal seen
+        seen += 1
+        return seen > 4
+
+    cleanup = Cleanup(store, sockets, RULES, clock, pace=_no_wait, pace_marks=_no_wait)
+    run = cleanup.cleanup_all_connections(out_of_time=out_of_time)
     assert not run.complete
     assert run.report.businesses == 4
 
@@ -302,7 +301,7 @@ def test_a_business_that_cannot_be_handled_does_not_stop_the_others(
 
     store = Failing()
     store.seed(*(_one_device(i, seen=400) for i in range(3)))
-    cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
+    cleanup = Cleanup(store, sockets, RULES, clock, pace=_no_wait, pace_marks=_no_wait)
     run = cleanup.cleanup_all_connections(out_of_time=lambda: False)
     assert not run.complete
     assert run.report.failed == 1
@@ -316,7 +315,7 @@ def test_one_business_can_be_cleaned_up_by_itself(
         business(real("c1", seen=400), virtual(left=-1), declared=settings()),
         _one_device(2, seen=400),
     )
-    cleanup = Cleanup(store, sockets, RULES, clock, pace=lambda: None)
+    cleanup = Cleanup(store, sockets, RULES, clock, pace=_no_wait, pace_marks=_no_wait)
     run = cleanup.cleanup_business_connections(B1)
     assert (run.report.businesses, run.report.gone, run.report.expired) == (1, 1, 1)
     assert _stored(store) == {"c2"}
@@ -335,6 +334,102 @@ def test_every_call_to_the_management_api_is_paced(store: MemoryStore, clock: Fa
             return super().close(connection_id)
 
     store.seed(business(real("c1", seen=400), real("c2", seen=700)))
-    cleanup = Cleanup(store, Recorded(), RULES, clock, pace=lambda: calls.append("pace"))
+    cleanup = Cleanup(
+        store, Recorded(), RULES, clock, pace=lambda: calls.append("pace"), pace_marks=_no_wait
+    )
     cleanup.cleanup_all_connections(out_of_time=lambda: False)
     assert calls == ["pace", "probe", "pace", "close"]
+
+
+class TestOutage:
+    """A management API that cannot tell anything must not cost anything either."""
+
+    def test_removes_nothing_counts_everything_and_stops_asking(
+        self, run: Run, store: MemoryStore, sockets: FakeSockets
+    ) -> None:
+        store.seed(*(_one_device(i, seen=400 if i % 2 else 700) for i in range(400)))
+        sockets.unknown |= _stored(store)
+        found = run()
+        assert found.complete
+        assert len(store.real) == 400
+        assert (found.report.unknown, found.report.gone, found.report.silent) == (400, 0, 0)
+        assert len(sockets.probed) <= OUTAGE_AFTER + 16
+
+    def test_claims_no_connection_that_cannot_be_closed(
+        self, run: Run, store: MemoryStore, sockets: FakeSockets
+    ) -> None:
+        store.seed(*(_one_device(i, seen=700) for i in range(400)))
+        sockets.unknown |= _stored(store)
+        run(force=True)
+        claimed = [c for c in store.real.values() if c.closing_at is not None]
+        assert len(claimed) <= OUTAGE_AFTER + 16
+
+    def test_a_few_failures_among_answers_are_no_outage(
+        self, run: Run, store: MemoryStore, sockets: FakeSockets
+    ) -> None:
+        store.seed(*(_one_device(i, seen=400) for i in range(400)))
+        sockets.open |= _stored(store)
+        sockets.unknown |= {f"c{i}" for i in range(0, 400, 3)}
+        assert run().report.unknown == 134
+        assert len(sockets.probed) == 400
+
+
+def test_workers_share_the_table_without_gap_or_overlap(
+    store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+) -> None:
+    store.seed(*(_one_device(i, seen=0) for i in range(100)))
+    cleanup = Cleanup(store, sockets, RULES, clock, pace=_no_wait, pace_marks=_no_wait)
+    reports = [
+        cleanup.cleanup_all_connections(out_of_time=lambda: False, share=Share(w, 3)).report
+        for w in range(3)
+    ]
+    assert sum(report.businesses for report in reports) == 100
+    assert sum(report.active_real for report in reports) == 100
+
+
+def test_two_runs_at_once_do_no_harm_and_count_each_removal_once(
+    store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+) -> None:
+    store.seed(
+        *(_one_device(i, seen=0) for i in range(100)),
+        *(business(virtual(business_id=b, left=-1), business_id=b) for b in _ids(100, 120)),
+    )
+    sockets.open |= _stored(store)
+    cleanup = Cleanup(store, sockets, RULES, clock, pace=_no_wait, pace_marks=_no_wait)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        runs = [
+            pool.submit(cleanup.cleanup_all_connections, out_of_time=lambda: False)
+            for _ in range(2)
+        ]
+    assert sum(run.result().report.expired for run in runs) == 20
+    assert len(store.real) == 100
+    assert not store.virtual
+
+
+def test_memory_does_not_grow_with_the_table(sockets: FakeSockets, clock: FakeClock) -> None:
+    held: set[int] = set()
+    most = 0
+
+    class Streaming(MemoryStore):
+        def scan(
+            self, segment: int, segments: int, meter: Callable[[float], None]
+        ) -> Iterator[Business]:
+            nonlocal most
+            for number in range(segment, 4000, segments):
+                held.add(number)
+                most = max(most, len(held))
+                yield _one_device(number, seen=400)
+
+    class Answering(FakeSockets):
+        def probe(self, connection_id: ConnectionId) -> SocketAnswer:
+            held.discard(int(connection_id.removeprefix("c")))
+            return SocketAnswer.OK
+
+    cleanup = Cleanup(Streaming(), Answering(), RULES, clock, pace=_no_wait, pace_marks=_no_wait)
+    report = cleanup.cleanup_all_connections(out_of_time=lambda: False).report
+    assert report.probed == 4000
+    assert most <= 100
+
+
+def _ids(first: int, last: int) -> list[BusinessId]:
+    return [BusinessId(f"b{number}") for number in range(first, last)]

@@ -30,11 +30,6 @@ class FlakySockets(FakeSockets):
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
 def sockets() -> FlakySockets:
     return FlakySockets()
 

@@ -13,16 +13,6 @@ C1 = ConnectionId("c1")
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def sockets() -> FakeSockets:
-    return FakeSockets()
-
-
-@pytest.fixture
 def operators(store: MemoryStore, sockets: FakeSockets) -> Operators:
     return Operators(store, sockets, RULES, FakeClock(NOW))
 

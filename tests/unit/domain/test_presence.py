@@ -13,16 +13,6 @@ C1 = ConnectionId("c1")
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def presence(store: MemoryStore, clock: FakeClock) -> Presence:
     return Presence(store, RULES, clock)
 

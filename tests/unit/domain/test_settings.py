@@ -14,16 +14,6 @@ U2 = UserId("u2")
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def writer(store: MemoryStore, clock: FakeClock) -> SettingsWriter:
     return SettingsWriter(store, RULES, clock, backoff=lambda attempt: None)
 

@@ -11,16 +11,6 @@ from tests.fakes import MemoryStore
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def tickets(store: MemoryStore, clock: FakeClock) -> Tickets:
     numbers = count()
     return Tickets(store, clock, new_secret=lambda: f"secret-{next(numbers)}")

@@ -7,9 +7,11 @@ import pytest
 
 from lambdas import bootstrap
 from lambdas.domain.errors import InvalidValue
+from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.model import Attention
 from lambdas.handlers.cleanup import handler
 from lambdas.metrics import MetricName
-from tests.builders import business, real, settings, virtual
+from tests.builders import B1, business, real, settings, virtual
 from tests.unit.handlers.conftest import Context, Deployed
 
 GAUGES = {
@@ -30,17 +32,16 @@ COUNTS = {
 }
 
 
-def _emitted(output: str) -> dict[str, Any]:
-    """The metrics of the one EMF line, by name."""
-    lines = [json.loads(line) for line in output.splitlines()]
-    emf = [line for line in lines if "_aws" in line]
-    if not emf:
-        return {}
-    (line,) = emf
-    (directive,) = line["_aws"]["CloudWatchMetrics"]
-    assert directive["Dimensions"] == [["environment"]]
-    assert line["environment"] == "test"
-    return {metric["Name"]: line[metric["Name"]] for metric in directive["Metrics"]}
+def _emitted(output: str, **dimensions: str) -> dict[str, Any]:
+    """The metrics that were written with exactly these dimensions beside the environment."""
+    found: dict[str, Any] = {}
+    for line in map(json.loads, output.splitlines()):
+        (directive,) = line["_aws"]["CloudWatchMetrics"]
+        (names,) = directive["Dimensions"]
+        assert line["environment"] == "test"
+        if {name: line[name] for name in names} == {"environment": "test", **dimensions}:
+            found |= {metric["Name"]: line[metric["Name"]] for metric in directive["Metrics"]}
+    return found
 
 
 def test_a_complete_run_reports_and_publishes_the_census(
@@ -78,6 +79,17 @@ def test_a_run_near_its_deadline_is_no_census(
     assert _emitted(capsys.readouterr().out).keys() == COUNTS
 
 
+def test_who_is_in_trouble_is_named_in_the_log(deployed: Deployed, context: Context) -> None:
+    now = bootstrap.now()
+    deployed.seed(business(virtual(now=now), declared=settings()))
+    read = deployed.store.load(B1)
+    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=now - 900, counted=True)
+    handler({}, context)
+    (line,) = [line for line in deployed.log_lines if line["message"] == "needs attention"]
+    assert (line["businessId"], line["attention"]) == ("b1", "virtual-only")
+    assert line["seconds"] >= 900
+
+
 def test_a_dry_run_publishes_nothing_and_writes_nothing(
     deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -89,10 +101,39 @@ def test_a_dry_run_publishes_nothing_and_writes_nothing(
     assert deployed.items() == before
 
 
-@pytest.mark.parametrize("options", [{"dry_run": True}, {"dryRun": "yes"}, {"force": 1}])
+def test_of_several_workers_each_has_a_census_of_its_own(
+    deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = bootstrap.now()
+    for number in range(12):
+        business_id = BusinessId(f"b{number}")
+        device = real(f"c{number}", business_id=business_id, now=now)
+        deployed.seed(business(device, business_id=business_id))
+    reports = [handler({"worker": worker, "workers": 3}, context) for worker in range(3)]
+    assert [(report["worker"], report["workers"]) for report in reports] == [(0, 3), (1, 3), (2, 3)]
+    output = capsys.readouterr().out
+    assert _emitted(output).keys() == COUNTS
+    gauges = [_emitted(output, worker=str(worker)) for worker in range(3)]
+    assert all(gauge.keys() == GAUGES for gauge in gauges)
+    assert sum(gauge[MetricName.REAL_CONNECTIONS][0] for gauge in gauges) == 12
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dry_run": True},
+        {"dryRun": "yes"},
+        {"force": 1},
+        {"worker": True},
+        {"worker": 1},
+        {"worker": 3, "workers": 3},
+        {"worker": -1, "workers": 3},
+        {"workers": 0},
+    ],
+)
 def test_a_wrong_option_stops_the_run_before_it_begins(
     deployed: Deployed, context: Context, options: dict[str, object]
 ) -> None:
-    with pytest.raises(InvalidValue, match=next(iter(options))):
+    with pytest.raises(InvalidValue, match=r"worker|dry_run|dryRun|force"):
         handler(options, context)
     assert deployed.operations == []

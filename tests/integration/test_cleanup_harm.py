@@ -1,0 +1,135 @@
+"""The cleanup on a real DynamoDB API, with a management API that answers the same to everything."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from lambdas.adapters.sockets import ManagementApi
+from lambdas.adapters.table import Table
+from lambdas.domain.brake import BRAKE_FLOOR
+from lambdas.domain.cleanup import Cleanup, CleanupRun
+from lambdas.domain.identifiers import BusinessId
+from tests.builders import NOW, RULES, real
+from tests.dynamodb import create_table
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+CONNECTIONS = 100
+
+Run = Callable[..., CleanupRun]
+
+
+class _Answering(ThreadingHTTPServer):
+    status = 200
+    calls = 0
+
+
+@pytest.fixture
+def management() -> Iterator[_Answering]:
+    """An endpoint that gives one answer to everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            server.calls += 1
+            body = json.dumps({"message": "the same for all"}).encode()
+            self.send_response(server.status)
+            if server.status == 410:
+                self.send_header("x-amzn-ErrorType", "GoneException")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_DELETE = _answer  # noqa: N815 - the names that http.server calls
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = _Answering(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+
+
+@pytest.fixture
+def table(ministack: "DynamoDBClient") -> Table:
+    return Table(ministack, create_table(ministack))
+
+
+@pytest.fixture
+def run(table: Table, management: _Answering) -> Run:
+    client = boto3.Session(
+        region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
+    ).client(
+        "apigatewaymanagementapi",
+        endpoint_url=f"http://127.0.0.1:{management.server_port}",
+        config=Config(retries={"total_max_attempts": 1}, max_pool_connections=32),
+    )
+    cleanup = Cleanup(
+        table,
+        ManagementApi(client),
+        RULES,
+        clock=lambda: NOW,
+        pace=lambda: None,
+        pace_marks=lambda: None,
+    )
+
+    def run(*, force: bool = False) -> CleanupRun:
+        return cleanup.cleanup_all_connections(out_of_time=lambda: False, force=force)
+
+    return run
+
+
+def _fill(table: Table, *, seen: int) -> None:
+    for number in range(CONNECTIONS):
+        business_id = BusinessId(f"b{number}")
+        table.add_real(real(f"c{number}", business_id=business_id, seen=seen))
+
+
+def _left(table: Table) -> int:
+    return sum(len(business.real) for business in table.scan(0, 1, lambda units: None))
+
+
+def test_a_wrong_endpoint_that_says_gone_to_everything_cannot_close_the_marketplace(
+    table: Table, management: _Answering, run: Run
+) -> None:
+    management.status = 410
+    _fill(table, seen=400)
+    report = run().report
+    assert report.gone == BRAKE_FLOOR
+    assert report.refused == CONNECTIONS - BRAKE_FLOOR
+    assert _left(table) == CONNECTIONS - BRAKE_FLOOR
+    assert run(force=True).report.gone == CONNECTIONS - BRAKE_FLOOR
+    assert _left(table) == 0
+
+
+def test_clients_that_all_stopped_pinging_are_not_all_closed(
+    table: Table, management: _Answering, run: Run
+) -> None:
+    management.status = 204
+    _fill(table, seen=700)
+    report = run().report
+    assert report.silent == BRAKE_FLOOR
+    assert report.refused == CONNECTIONS - BRAKE_FLOOR
+    assert _left(table) == CONNECTIONS - BRAKE_FLOOR
+
+
+@pytest.mark.parametrize("status", [403, 429, 500])
+@pytest.mark.parametrize("seen", [400, 700])
+def test_an_outage_of_the_management_api_removes_nothing_and_is_counted(
+    table: Table, management: _Answering, run: Run, status: int, seen: int
+) -> None:
+    management.status = status
+    _fill(table, seen=seen)
+    found = run()
+    assert found.complete
+    assert found.report.unknown == CONNECTIONS
+    assert (found.report.gone, found.report.silent, found.report.refused) == (0, 0, 0)
+    assert _left(table) == CONNECTIONS
+    assert management.calls < CONNECTIONS
