@@ -26,6 +26,11 @@ from aws_cdk.aws_logs import RetentionDays
 DAY: Final = 86_400
 HOUR: Final = 3_600
 
+MAX_CLEANUP_WORKERS: Final = 3
+"""All workers start within the same minute, and each may write 300 attention marks a second to an
+index whose keys take 1,000. Nor does an alarm take more than ten metrics, and the one on a share
+needs two of each worker."""
+
 
 @dataclass(frozen=True)
 class Oidc:
@@ -119,15 +124,52 @@ class Environment:
 
     cleanup_interval: int = 5
     """Minutes between two cleanup runs."""
+    cleanup_workers: int = 1
+    """How many share the table in each run. Change it as planned work: new workers have no past."""
 
     virtual_only_threshold: int = 1
     """The number of businesses without a real connection that pages ..."""
     virtual_only_datapoints: int = 2
     """... when as many census counts as this reach it ..."""
     virtual_only_periods: int = 3
+    """... out of this many in a row. The two hold for the next two alarms as well."""
+    virtual_only_percent: int = 5
+    """The share of online businesses without a real connection that pages, however few they are."""
+    unreachable_threshold: int = 1
+    """The number of businesses without any connection that pages."""
+    mass_disconnect_percent: int = 30
+    """The share of real connections that is lost from one census to the next, and pages ..."""
+    mass_disconnect_minimum: int = 20
+    """... if they are at least so many: the last few devices of an evening are no incident."""
+
+    impaired_datapoints: int = 2
+    """What is wrong with the service itself counts when as many periods as this show it ..."""
+    impaired_periods: int = 3
     """... out of this many in a row."""
-    on_call_emails: tuple[str, ...] = ()
-    """Subscribed to the on-call topic. Each address has to confirm once."""
+    errors_percent: int = 5
+    """The share of calls that fail: of one function, of the REST API, of the WebSocket API ..."""
+    errors_minimum: int = 5
+    """... if they are at least so many in a period."""
+    throttles_threshold: int = 5
+    """Throttled calls in a period: of one function, or of the table and its indexes."""
+    probes_unknown_threshold: int = 5
+    """Sockets of which one cleanup run could not learn whether they are open."""
+    duration_percent: int = 80
+    """The share of a function's timeout that a call may take before it is worth a ticket."""
+    rest_latency: int = 3_000
+    """Milliseconds that all but one in a hundred requests must be answered in."""
+    new_connections_per_second: int = 300
+    """Worth a ticket: by default an account may open 500 sockets a second."""
+
+    page_emails: tuple[str, ...] = ()
+    """Told of what somebody must act on now. Each address has to confirm once."""
+    page_urls: tuple[str, ...] = ()
+    """The same for HTTPS endpoints that speak SNS, as those of PagerDuty and Opsgenie do."""
+    ticket_emails: tuple[str, ...] = ()
+    """Told of what can wait until the morning."""
+    ticket_urls: tuple[str, ...] = ()
+    runbook_url: str | None = None
+    """Where docs/runbook.md is read, for the links of the dashboard."""
 
     rest_throttle: Throttle = Throttle(rate=1_000, burst=2_000)
     websocket_throttle: Throttle = Throttle(rate=4_000, burst=4_000)
@@ -137,6 +179,10 @@ class Environment:
     """Whether the WebSocket routes declare the response that API Gateway needs to answer."""
     dependencies_in_bundle: bool = True
     """Whether the functions bring their dependencies, or find them where they run."""
+    metric_math_alarms: bool = True
+    """Whether there are alarms on several metrics at once."""
+    composite_alarms: bool = True
+    """Whether what is wrong with the service pages as one alarm, or each thing by itself."""
 
     def __post_init__(self) -> None:
         self._require_match("name", self.name, r"[a-z][a-z0-9-]{0,15}")
@@ -151,6 +197,9 @@ class Environment:
         self._require_between("attention_grace", self.attention_grace, 0, DAY)
         # An alarm looks back over at most one day: its periods are multiples of this interval.
         self._require_between("cleanup_interval", self.cleanup_interval, 1, 60)
+        # Adding the workers up needs metric math.
+        most_workers = MAX_CLEANUP_WORKERS if self.metric_math_alarms else 1
+        self._require_between("cleanup_workers", self.cleanup_workers, 1, most_workers)
         self._require_between("virtual_only_threshold", self.virtual_only_threshold, 1, 1_000_000)
         self._require_between("virtual_only_periods", self.virtual_only_periods, 1, 24)
         self._require_between(
@@ -161,14 +210,23 @@ class Environment:
             self._require_match(
                 "cors_origins", origin, r"https://[a-z0-9.-]+(:\d{1,5})?|http://localhost:\d{1,5}"
             )
-        for address in self.on_call_emails:
-            self._require_match("on_call_emails", address, r"[^@\s]+@[^@\s]+")
+        for name, low, high in _LIMITS:
+            self._require_between(name, getattr(self, name), low, high)
+        self._require_between(
+            "impaired_datapoints", self.impaired_datapoints, 1, self.impaired_periods
+        )
+        for severity in ("page", "ticket"):
+            for address in getattr(self, f"{severity}_emails"):
+                self._require_match(f"{severity}_emails", address, r"[^@\s]+@[^@\s]+")
+            for url in getattr(self, f"{severity}_urls"):
+                self._require_match(f"{severity}_urls", url, r"https://\S+")
+        self._require_match("runbook_url", self.runbook_url, r"https://\S+")
         for name, throttle in (
             ("rest_throttle", self.rest_throttle),
             ("websocket_throttle", self.websocket_throttle),
         ):
-            self._require_between(f"{name}.rate", throttle.rate, 1, 10_000)
-            self._require_between(f"{name}.burst", throttle.burst, 1, 5_000)
+            self._require_between(f"{name}.rate", throttle.rate, 1, 1_000_000)
+            self._require_between(f"{name}.burst", throttle.burst, 1, 1_000_000)
         if self.oidc is not None:
             self._require_match("oidc.issuer", self.oidc.issuer, r"https://\S+")
             self._require_match("oidc.jwks_url", self.oidc.jwks_url, r"https://\S+")
@@ -188,6 +246,24 @@ class Environment:
             )
 
 
+_LIMITS: Final = (
+    ("virtual_only_percent", 1, 100),
+    ("unreachable_threshold", 1, 1_000_000),
+    ("mass_disconnect_percent", 1, 100),
+    ("mass_disconnect_minimum", 1, 1_000_000),
+    ("impaired_periods", 1, 24),
+    ("errors_percent", 1, 100),
+    ("errors_minimum", 1, 1_000_000),
+    ("throttles_threshold", 1, 1_000_000),
+    ("probes_unknown_threshold", 1, 1_000_000),
+    ("duration_percent", 1, 100),
+    # API Gateway waits for 29 seconds.
+    ("rest_latency", 1, 29_000),
+    ("new_connections_per_second", 1, 1_000_000),
+)
+"""The smallest and the largest value of thresholds that depend on no other field."""
+
+
 def local(endpoint: str) -> Environment:
     """Return the environment of a laptop: an AWS emulator at `endpoint`, and a story in minutes."""
     return Environment(
@@ -203,6 +279,8 @@ def local(endpoint: str) -> Environment:
         endpoints=Endpoints.on_one_host(endpoint),
         route_responses=False,
         dependencies_in_bundle=False,
+        metric_math_alarms=False,
+        composite_alarms=False,
     )
 
 

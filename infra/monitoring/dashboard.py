@@ -1,4 +1,4 @@
-"""One page that shows how businesses are connected, and whether this service is well."""
+"""One page that answers what somebody on call asks, in the order in which it is asked."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -7,32 +7,44 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.monitoring.metrics import ServiceMetrics
+from infra.data.table import ATTENTION_INDEX, CONNECTION_INDEX
+from infra.environments import Environment
+from infra.monitoring.alarms import TABLE_OPERATIONS, Alarms, anchor
+from infra.monitoring.metrics import ServiceMetrics, aws_metric
+from infra.service.rest_api import STAGE as REST_STAGE
 from infra.service.rest_api import RestApi
-from infra.service.websocket_api import STAGE, WebSocketApi
+from infra.service.websocket_api import STAGE as WEBSOCKET_STAGE
+from infra.service.websocket_api import WebSocketApi
 from lambdas.metrics import MetricName
 
+NEEDS_ATTENTION: Final = "needs attention"
+"""The message that the cleanup logs for each business in trouble, with these fields."""
+ATTENTION_FIELDS: Final = ("businessId", "attention", "seconds")
+
+_WIDTH: Final = 24
 _HALF: Final = 12
 _THIRD: Final = 8
-_PERIOD: Final = 5  # minutes
 
 
 class Dashboard(Construct):
-    """The business first, the machinery below it."""
+    """What is wrong, which businesses it hurts, and what in the service may be the cause."""
 
     def __init__(
         self,
         scope: Construct,
         construct_id: str,
         *,
+        environment: Environment,
         metrics: ServiceMetrics,
-        alarms: Sequence[cloudwatch.Alarm],
+        alarms: Alarms,
         websocket: WebSocketApi,
         rest: RestApi,
         functions: Mapping[str, lambda_.IFunction],
+        cleanup_logs: logs.ILogGroup,
         dead_letters: sqs.IQueue,
         table: dynamodb.ITable,
     ) -> None:
@@ -40,15 +52,61 @@ class Dashboard(Construct):
         self.dashboard = cloudwatch.Dashboard(
             self, "Dashboard", default_interval=cdk.Duration.hours(3)
         )
-        self.dashboard.add_widgets(
-            cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=24, height=3)
-        )
-        self.dashboard.add_widgets(_connections(metrics), _businesses(metrics))
-        self.dashboard.add_widgets(
-            _cleanup(metrics), _cleanup_runs(metrics, dead_letters), _sockets(metrics)
-        )
-        self.dashboard.add_widgets(_websocket_api(websocket), _rest_api(rest), _table(table))
-        self.dashboard.add_widgets(*_functions(functions))
+        for row in (
+            [_alarms("Alarms that page", alarms.paging)],
+            [_alarms("What is wrong, and what can wait", alarms.behind)],
+            [_runbook(environment, alarms.sections)],
+            [_businesses(metrics), _connections(metrics)],
+            [_who_needs_attention(environment, cleanup_logs)],
+            [_cleanup(metrics), _cleanup_runs(metrics, dead_letters), _sockets(metrics)],
+            [_websocket_api(websocket), _rest_api(rest)],
+            _functions(functions),
+            [_table_capacity(table), _table_throttles(table), _table_errors(table)],
+        ):
+            self.dashboard.add_widgets(*row)
+
+
+def _alarms(title: str, alarms: Sequence[cloudwatch.AlarmBase]) -> cloudwatch.IWidget:
+    # Four alarms are beside each other in a line.
+    return cloudwatch.AlarmStatusWidget(
+        title=title, alarms=list(alarms), width=_WIDTH, height=1 + -(-len(alarms) // 4)
+    )
+
+
+def _runbook(environment: Environment, sections: Sequence[str]) -> cloudwatch.IWidget:
+    url = environment.runbook_url
+    links = (f"[{each}]({url}#{anchor(each)})" if url else each for each in sections)
+    return cloudwatch.TextWidget(
+        markdown=(
+            f"**{environment.name}** · What an alarm means and what to do is in the section of"
+            f" docs/runbook.md that its description names: {' · '.join(links)}"
+        ),
+        width=_WIDTH,
+        height=3,
+    )
+
+
+def _who_needs_attention(
+    environment: Environment, cleanup_logs: logs.ILogGroup
+) -> cloudwatch.IWidget:
+    # Of the last two runs, whatever the dashboard's own time range: who was in trouble three
+    # hours ago is another question.
+    milliseconds = 2 * environment.cleanup_interval * 60_000
+    business_id, attention, seconds = ATTENTION_FIELDS
+    return cloudwatch.LogQueryWidget(
+        title="Who needs attention now, and for how many seconds",
+        log_group_names=[cleanup_logs.log_group_name],
+        query_lines=[
+            f'filter message = "{NEEDS_ATTENTION}"',
+            f"filter toMillis(@timestamp) >= now() * 1000 - {milliseconds}",
+            f"stats latest({attention}) as needs, max({seconds}) as age by {business_id}",
+            "sort age desc",
+            "limit 500",
+        ],
+        view=cloudwatch.LogQueryVisualizationType.TABLE,
+        width=_WIDTH,
+        height=6,
+    )
 
 
 def _connections(metrics: ServiceMetrics) -> cloudwatch.IWidget:
@@ -104,12 +162,16 @@ def _cleanup_runs(metrics: ServiceMetrics, dead_letters: sqs.IQueue) -> cloudwat
         title="Cleanup runs",
         width=_THIRD,
         left=[
-            metrics.count(MetricName.CLEANUP_COMPLETED, label="Completed"),
-            dead_letters.metric_approximate_number_of_messages_visible(
-                label="Could not be started"
+            metrics.completed_runs(label="Completed"),
+            aws_metric(
+                "AWS/SQS",
+                "ApproximateNumberOfMessagesVisible",
+                {"QueueName": dead_letters.queue_name},
+                statistic="Maximum",
+                label="Could not be started",
             ),
         ],
-        right=[metrics.gauge(MetricName.CLEANUP_DURATION, label="Longest run")],
+        right=[metrics.longest_run(label="Longest run, ms")],
         left_y_axis=cloudwatch.YAxisProps(min=0),
         right_y_axis=cloudwatch.YAxisProps(min=0),
     )
@@ -133,89 +195,99 @@ def _sockets(metrics: ServiceMetrics) -> cloudwatch.IWidget:
 
 
 def _websocket_api(websocket: WebSocketApi) -> cloudwatch.IWidget:
-    def metric(name: str, statistic: str = "Sum") -> cloudwatch.Metric:
-        return cloudwatch.Metric(
-            namespace="AWS/ApiGateway",
-            metric_name=name,
-            dimensions_map={"ApiId": websocket.api.api_id, "Stage": STAGE},
-            statistic=statistic,
-            period=cdk.Duration.minutes(_PERIOD),
-        )
-
+    dimensions = {"ApiId": websocket.api.api_id, "Stage": WEBSOCKET_STAGE}
+    counts = ("ConnectCount", "MessageCount", "ClientError", "ExecutionError", "IntegrationError")
     return cloudwatch.GraphWidget(
         title="WebSocket API",
-        width=_THIRD,
-        left=[
-            metric("ConnectCount"),
-            metric("MessageCount"),
-            metric("ClientError"),
-            metric("ExecutionError"),
-            metric("IntegrationError"),
-        ],
-        right=[metric("IntegrationLatency", "p99")],
+        width=_HALF,
+        left=[aws_metric("AWS/ApiGateway", name, dimensions) for name in counts],
+        right=[aws_metric("AWS/ApiGateway", "IntegrationLatency", dimensions, statistic="p99")],
         left_y_axis=cloudwatch.YAxisProps(min=0),
         right_y_axis=cloudwatch.YAxisProps(min=0),
     )
 
 
 def _rest_api(rest: RestApi) -> cloudwatch.IWidget:
+    dimensions = {"ApiName": rest.api.rest_api_name, "Stage": REST_STAGE}
+    counts = ("Count", "4XXError", "5XXError")
     return cloudwatch.GraphWidget(
         title="REST API",
-        width=_THIRD,
-        left=[
-            rest.api.metric_count(),
-            rest.api.metric_client_error(),
-            rest.api.metric_server_error(),
-        ],
-        right=[rest.api.metric_latency(statistic="p99")],
+        width=_HALF,
+        left=[aws_metric("AWS/ApiGateway", name, dimensions) for name in counts],
+        right=[aws_metric("AWS/ApiGateway", "Latency", dimensions, statistic="p99")],
         left_y_axis=cloudwatch.YAxisProps(min=0),
         right_y_axis=cloudwatch.YAxisProps(min=0),
     )
 
 
 def _functions(functions: Mapping[str, lambda_.IFunction]) -> list[cloudwatch.IWidget]:
-    def graph(title: str, lines: Sequence[cloudwatch.IMetric]) -> cloudwatch.IWidget:
+    def graph(title: str, metric: str, statistic: str) -> cloudwatch.IWidget:
         return cloudwatch.GraphWidget(
             title=title,
             width=_THIRD,
-            left=list(lines),
+            left=[
+                aws_metric(
+                    "AWS/Lambda",
+                    metric,
+                    {"FunctionName": function.function_name},
+                    statistic=statistic,
+                    label=name,
+                )
+                for name, function in functions.items()
+            ],
             left_y_axis=cloudwatch.YAxisProps(min=0),
         )
 
     return [
-        graph(
-            "Function errors",
-            [function.metric_errors(label=name) for name, function in functions.items()],
-        ),
-        graph(
-            "Function throttles",
-            [function.metric_throttles(label=name) for name, function in functions.items()],
-        ),
-        graph(
-            "Function duration, p99",
-            [
-                function.metric_duration(label=name, statistic="p99")
-                for name, function in functions.items()
-            ],
-        ),
+        graph("Function errors", "Errors", "Sum"),
+        graph("Function throttles", "Throttles", "Sum"),
+        graph("Function duration, p99", "Duration", "p99"),
     ]
 
 
-def _table(table: dynamodb.ITable) -> cloudwatch.IWidget:
-    def metric(name: str) -> cloudwatch.Metric:
-        return cloudwatch.Metric(
-            namespace="AWS/DynamoDB",
-            metric_name=name,
-            dimensions_map={"TableName": table.table_name},
-            statistic="Sum",
-            period=cdk.Duration.minutes(_PERIOD),
-        )
-
+def _table_capacity(table: dynamodb.ITable) -> cloudwatch.IWidget:
+    name = {"TableName": table.table_name}
     return cloudwatch.GraphWidget(
-        title="Table",
+        title="Table: capacity",
         width=_THIRD,
-        left=[metric("ReadThrottleEvents"), metric("WriteThrottleEvents")],
-        right=[metric("ConsumedReadCapacityUnits"), metric("ConsumedWriteCapacityUnits")],
+        left=[aws_metric("AWS/DynamoDB", "ConsumedReadCapacityUnits", name)],
+        right=[aws_metric("AWS/DynamoDB", "ConsumedWriteCapacityUnits", name)],
         left_y_axis=cloudwatch.YAxisProps(min=0),
         right_y_axis=cloudwatch.YAxisProps(min=0),
+    )
+
+
+def _table_throttles(table: dynamodb.ITable) -> cloudwatch.IWidget:
+    name = {"TableName": table.table_name}
+    return cloudwatch.GraphWidget(
+        title="Table: throttled",
+        width=_THIRD,
+        left=[
+            aws_metric(
+                "AWS/DynamoDB",
+                f"{kind}ThrottleEvents",
+                {**name, "GlobalSecondaryIndexName": index} if index else name,
+                label=f"{kind}s of {index or 'the table'}",
+            )
+            for kind in ("Read", "Write")
+            for index in ("", CONNECTION_INDEX, ATTENTION_INDEX)
+        ],
+        left_y_axis=cloudwatch.YAxisProps(min=0),
+    )
+
+
+def _table_errors(table: dynamodb.ITable) -> cloudwatch.IWidget:
+    return cloudwatch.GraphWidget(
+        title="Table: system errors",
+        width=_THIRD,
+        left=[
+            aws_metric(
+                "AWS/DynamoDB",
+                "SystemErrors",
+                {"TableName": table.table_name, "Operation": operation},
+                label=operation,
+            )
+            for operation in TABLE_OPERATIONS
+        ],
+        left_y_axis=cloudwatch.YAxisProps(min=0),
     )

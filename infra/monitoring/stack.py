@@ -8,12 +8,12 @@ from infra.environments import Environment
 from infra.monitoring.alarms import Alarms
 from infra.monitoring.dashboard import Dashboard
 from infra.monitoring.metrics import ServiceMetrics
-from infra.monitoring.on_call import OnCallTopic
+from infra.monitoring.topics import AlarmTopic
 from infra.service.stack import ServiceStack
 
 
 class MonitoringStack(cdk.Stack):
-    """Alarms, dashboard and the on-call topic. The service does not know of it."""
+    """Alarms, dashboard, and the topics that they tell. The service does not know of it."""
 
     def __init__(
         self,
@@ -35,23 +35,50 @@ class MonitoringStack(cdk.Stack):
         # could not replace a function for as long as this stack shows the old one.
         cdk.CrossStackReferences.of(self).consume(cdk.ReferenceStrength.WEAK)
 
-        on_call = OnCallTopic(self, "OnCall", emails=environment.on_call_emails)
+        on_call = AlarmTopic(
+            self,
+            "OnCall",
+            display_name="Business connections on call",
+            emails=environment.page_emails,
+            urls=environment.page_urls,
+        )
+        tickets = AlarmTopic(
+            self,
+            "Tickets",
+            display_name="Business connections tickets",
+            emails=environment.ticket_emails,
+            urls=environment.ticket_urls,
+        )
         metrics = ServiceMetrics(environment)
+        functions = service.functions.by_name()
         alarms = Alarms(
-            self, "Alarms", environment=environment, metrics=metrics, on_call=on_call.topic
+            self,
+            "Alarms",
+            environment=environment,
+            metrics=metrics,
+            page=on_call.topic,
+            ticket=tickets.topic,
+            websocket=service.websocket,
+            rest=service.rest,
+            functions=functions,
+            dead_letters=service.schedule.dead_letters,
+            table=table,
         )
         dashboard = Dashboard(
             self,
             "Dashboard",
+            environment=environment,
             metrics=metrics,
-            alarms=alarms.all,
+            alarms=alarms,
             websocket=service.websocket,
             rest=service.rest,
-            functions=service.functions.by_name(),
+            functions=functions,
+            cleanup_logs=service.functions.cleanup.log_group,
             dead_letters=service.schedule.dead_letters,
             table=table,
         )
         cdk.CfnOutput(self, "OnCallTopicArn", value=on_call.topic.topic_arn)
+        cdk.CfnOutput(self, "TicketTopicArn", value=tickets.topic.topic_arn)
         cdk.CfnOutput(
             self,
             "AlarmNames",

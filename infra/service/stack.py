@@ -68,6 +68,7 @@ class ServiceStack(cdk.Stack):
             "CleanupSchedule",
             cleanup=self.functions.cleanup,
             every=cdk.Duration.minutes(environment.cleanup_interval),
+            workers=environment.cleanup_workers,
         )
         cdk.CfnOutput(self, "RestUrl", value=self.rest.url)
         cdk.CfnOutput(self, "WebSocketUrl", value=self.websocket.url)

@@ -1,25 +1,69 @@
-from infra.environments import Environment
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.environments import MAX_CLEANUP_WORKERS, Environment
+from lambdas import bootstrap
+from lambdas.handlers import cleanup
+from tests.infra.crowd import CROWD, crowd_templates
+from tests.infra.synthesis import ENVIRONMENTS, Templates
 from tests.infra.template import Template, as_list, flat
 
+EVERY_ENVIRONMENT = {**ENVIRONMENTS, CROWD.name: CROWD}
 
-def test_the_cleanup_runs_at_its_interval_with_no_options(
-    service: Template, environment: Environment
-) -> None:
-    _, schedule = service.only("AWS::Scheduler::Schedule")
+
+@pytest.fixture(params=list(EVERY_ENVIRONMENT))
+def environment(request: pytest.FixtureRequest) -> Environment:
+    """Each environment in turn, and one with several workers."""
+    return EVERY_ENVIRONMENT[request.param]
+
+
+@pytest.fixture
+def service(
+    templates: Templates,
+    environment: Environment,
+    tmp_path_factory: pytest.TempPathFactory,
+    source: Path,
+) -> Template:
+    if environment is CROWD:
+        return crowd_templates(tmp_path_factory, source)["Service"]
+    return templates[environment.name]["Service"]
+
+
+def test_each_worker_runs_at_the_interval(service: Template, environment: Environment) -> None:
     minutes = environment.cleanup_interval
     unit = "minute" if minutes == 1 else "minutes"
-    assert schedule["Properties"]["ScheduleExpression"] == f"rate({minutes} {unit})"
-    assert schedule["Properties"]["FlexibleTimeWindow"] == {"Mode": "OFF"}
-    assert schedule["Properties"]["State"] == "ENABLED"
-    assert schedule["Properties"]["Target"]["Input"] == "{}"
-    assert flat(schedule["Properties"]["Target"]["Arn"]).startswith("<FunctionsCleanupFunction")
+    for schedule in _schedules(service):
+        assert schedule["ScheduleExpression"] == f"rate({minutes} {unit})"
+        assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
+        assert schedule["State"] == "ENABLED"
+        assert flat(schedule["Target"]["Arn"]).startswith("<FunctionsCleanupFunction")
+
+
+def test_the_workers_share_the_whole_table(service: Template, environment: Environment) -> None:
+    """As the handler understands what it is sent: all segments are read, and each once."""
+    shares = [
+        cleanup._Options.from_event(json.loads(schedule["Target"]["Input"])).share
+        for schedule in _schedules(service)
+    ]
+    assert len(shares) == environment.cleanup_workers
+    (total,) = {share.total_segments for share in shares}
+    assert sorted(segment for share in shares for segment in share.segments) == list(range(total))
+
+
+def test_the_first_workers_schedule_is_never_made_anew(service: Template) -> None:
+    """Whatever the number of workers: a new schedule begins at another minute, and on its own."""
+    schedule = service.properties("AWS::Scheduler::Schedule")["CleanupSchedule58F0B99D"]
+    assert json.loads(schedule["Target"]["Input"])["worker"] == 0
 
 
 def test_nothing_retries_a_run(service: Template) -> None:
     """The next run is the retry. Lambda would by default repeat a failed one twice."""
-    _, schedule = service.only("AWS::Scheduler::Schedule")
     _, invocation = service.only("AWS::Lambda::EventInvokeConfig")
-    assert schedule["Properties"]["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
+    for schedule in _schedules(service):
+        assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
     assert invocation["Properties"]["MaximumRetryAttempts"] == 0
     assert flat(invocation["Properties"]["FunctionName"]).startswith("<FunctionsCleanupFunction")
 
@@ -27,26 +71,23 @@ def test_nothing_retries_a_run(service: Template) -> None:
 def test_a_run_that_is_late_by_an_interval_is_given_up(
     service: Template, environment: Environment
 ) -> None:
-    _, schedule = service.only("AWS::Scheduler::Schedule")
     _, invocation = service.only("AWS::Lambda::EventInvokeConfig")
     interval = environment.cleanup_interval * 60
-    policy = schedule["Properties"]["Target"]["RetryPolicy"]
-    assert policy["MaximumEventAgeInSeconds"] == interval
+    for schedule in _schedules(service):
+        assert schedule["Target"]["RetryPolicy"]["MaximumEventAgeInSeconds"] == interval
     assert invocation["Properties"]["MaximumEventAgeInSeconds"] == interval
 
 
 def test_a_run_that_could_not_be_started_is_kept(service: Template) -> None:
-    _, schedule = service.only("AWS::Scheduler::Schedule")
     queue, resource = service.only("AWS::SQS::Queue")
-    target = schedule["Properties"]["Target"]
-    assert target["DeadLetterConfig"]["Arn"] == {"Fn::GetAtt": [queue, "Arn"]}
+    for schedule in _schedules(service):
+        assert schedule["Target"]["DeadLetterConfig"]["Arn"] == {"Fn::GetAtt": [queue, "Arn"]}
     assert resource["Properties"]["MessageRetentionPeriod"] == 14 * 86_400
     assert resource["Properties"]["SqsManagedSseEnabled"] is True
 
 
-def test_the_schedule_may_do_these_two_things_and_nothing_else(service: Template) -> None:
-    _, schedule = service.only("AWS::Scheduler::Schedule")
-    role = schedule["Properties"]["Target"]["RoleArn"]["Fn::GetAtt"][0]
+def test_the_schedules_may_do_these_two_things_and_nothing_else(service: Template) -> None:
+    (role,) = {schedule["Target"]["RoleArn"]["Fn::GetAtt"][0] for schedule in _schedules(service)}
     (policy,) = (
         properties
         for properties in service.properties("AWS::IAM::Policy").values()
@@ -66,3 +107,13 @@ def test_the_schedule_may_do_these_two_things_and_nothing_else(service: Template
     (trust,) = service.properties("AWS::IAM::Role")[role]["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
     assert "aws:SourceAccount" in trust["Condition"]["StringEquals"]
+
+
+def test_no_more_workers_run_at_once_than_the_index_and_the_management_api_bear() -> None:
+    """All of them start within the same minute, each at its own full rate."""
+    assert MAX_CLEANUP_WORKERS * bootstrap._MARKS_PER_SECOND < 1_000
+    assert MAX_CLEANUP_WORKERS * bootstrap._MANAGEMENT_CALLS_PER_SECOND < 10_000 / 4
+
+
+def _schedules(service: Template) -> list[dict[str, Any]]:
+    return list(service.properties("AWS::Scheduler::Schedule").values())

@@ -9,14 +9,23 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
 
-class OnCallTopic(Construct):
-    """The topic that alarms publish to. Connect a paging service to it, or e-mail addresses."""
+class AlarmTopic(Construct):
+    """A topic that alarms publish to, with its subscribers: e-mail addresses, HTTPS endpoints.
 
-    def __init__(self, scope: Construct, construct_id: str, *, emails: Sequence[str]) -> None:
+    Each subscriber has to confirm once; paging services do it by themselves.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        display_name: str,
+        emails: Sequence[str],
+        urls: Sequence[str],
+    ) -> None:
         super().__init__(scope, construct_id)
-        self.topic = sns.Topic(
-            self, "Topic", display_name="Business connections on call", enforce_ssl=True
-        )
+        self.topic = sns.Topic(self, "Topic", display_name=display_name, enforce_ssl=True)
         # A topic with a policy of its own loses the default one, which let the account's alarms in.
         account = cdk.Stack.of(self).account
         self.topic.add_to_resource_policy(
@@ -30,3 +39,5 @@ class OnCallTopic(Construct):
         )
         for email in emails:
             self.topic.add_subscription(subscriptions.EmailSubscription(email))
+        for url in urls:
+            self.topic.add_subscription(subscriptions.UrlSubscription(url))

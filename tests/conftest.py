@@ -1,0 +1,43 @@
+"""What several folders of tests share: one synthesis of every environment.
+
+Importing the CDK alone takes seconds, so it is imported only where a test asks for a template.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.infra.synthesis import Templates
+
+_HERE = Path(__file__).parent
+_SYNTHESIZED = (_HERE / "infra", _HERE / "monitoring")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "xdist_group(name): run by one worker of pytest-xdist")
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marker in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests of templates in one worker process, so that a parallel run synthesizes once."""
+    for item in items:
+        if any(folder in item.path.parents for folder in _SYNTHESIZED):
+            item.add_marker(pytest.mark.xdist_group("infra"))
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle without dependencies: what is in it does not matter to a template."""
+    from infra.bundle import build_bundle
+
+    return build_bundle(dependencies=False, build=tmp_path_factory.mktemp("build"))
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory, source: Path) -> "Templates":
+    """The templates of every environment."""
+    from tests.infra.synthesis import ENVIRONMENTS, synthesize
+
+    return synthesize(tmp_path_factory.mktemp("cdk.out"), source, ENVIRONMENTS.values())

@@ -1,0 +1,33 @@
+"""An environment that sets what the ordinary ones leave at its default, synthesized once."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from infra.environments import PROD
+from tests.infra.synthesis import synthesize
+from tests.infra.template import Template
+
+CROWD = dataclasses.replace(
+    PROD,
+    name="crowd",
+    cleanup_workers=3,
+    page_emails=("on-call@example.com",),
+    page_urls=("https://events.example.com/page",),
+    ticket_emails=("team@example.com",),
+    ticket_urls=("https://events.example.com/ticket",),
+    runbook_url="https://wiki.example.com/runbook.md",
+)
+"""Prod, with three workers on the table, and somebody to tell."""
+
+
+_synthesized: dict[Path, dict[str, Template]] = {}
+
+
+def crowd_templates(tmp_path_factory: pytest.TempPathFactory, source: Path) -> dict[str, Template]:
+    """Return its templates by stack."""
+    if source not in _synthesized:
+        outdir = tmp_path_factory.mktemp("cdk.out")
+        _synthesized[source] = synthesize(outdir, source, [CROWD])[CROWD.name]
+    return _synthesized[source]

@@ -1,0 +1,42 @@
+"""Synthesizes environments, as `app.py` does."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import aws_cdk as cdk
+
+from infra.environments import Environment, all_environments
+from infra.stage import BusinessConnectionsStage
+from tests.infra.template import Template
+
+LOCAL_ENDPOINT = "http://127.0.0.1:4599"
+_CDK_JSON = Path(__file__).resolve().parents[2] / "cdk.json"
+
+ENVIRONMENTS = {
+    environment.name: environment for environment in all_environments(local_endpoint=LOCAL_ENDPOINT)
+}
+
+Templates = dict[str, dict[str, Template]]
+"""Of each environment: its templates by stack (`Data`, `Service`, `Monitoring`)."""
+
+
+def synthesize(outdir: Path, source: Path, environments: Iterable[Environment]) -> Templates:
+    """Synthesize into `outdir`, with the feature flags of cdk.json."""
+    app = cdk.App(outdir=str(outdir), context=json.loads(_CDK_JSON.read_text())["context"])
+    stages = {
+        environment.name: BusinessConnectionsStage(app, environment=environment, bundle=source)
+        for environment in environments
+    }
+    app.synth()
+    return {
+        name: {
+            part: Template(stage.synth().get_stack_artifact(stack.artifact_id).template_full_path)
+            for part, stack in {
+                "Data": stage.data,
+                "Service": stage.service,
+                "Monitoring": stage.monitoring,
+            }.items()
+        }
+        for name, stage in stages.items()
+    }

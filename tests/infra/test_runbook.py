@@ -1,0 +1,154 @@
+"""The runbook and the templates name the same alarms, outputs and resources."""
+
+import re
+from typing import Any
+
+import pytest
+
+from infra.environments import DEV, MAX_CLEANUP_WORKERS, Environment
+from infra.monitoring.metrics import PLANNED_WORK
+from lambdas.metrics import DIMENSION, NAMESPACE
+from tests.infra.conftest import Templates
+from tests.infra.template import Template, flat
+from tests.runbook import PROCEDURES, RUNBOOK, commands, sections
+
+ALARM_TYPES = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+
+_DESCRIPTION = re.compile(r'\[(.+?)\] (.+?): .+ See docs/runbook\.md, "(.+)"\.', re.DOTALL)
+
+OPENING = {
+    "PAGE": "**Page.** ",
+    "PAGE (as part of ServiceImpaired)": (
+        "**Pages through [Service impaired](#service-impaired).** "
+    ),
+    "TICKET": "**Ticket.** ",
+    "NO ACTION": "**No action.** ",
+}
+"""How a section begins, by the severity that its alarms' descriptions name."""
+
+
+def _alarms(monitoring: Template) -> dict[str, Any]:
+    return {
+        logical_id: properties
+        for kind in ALARM_TYPES
+        for logical_id, properties in monitoring.properties(kind).items()
+    }
+
+
+def test_every_alarm_has_a_section(monitoring: Template, environment: Environment) -> None:
+    alarms = _alarms(monitoring)
+    assert alarms
+    for alarm in alarms.values():
+        name, _, section = _description(alarm)
+        assert name == environment.name
+        assert section in sections()
+
+
+def test_every_section_but_the_procedures_has_an_alarm(templates: Templates) -> None:
+    described = {_description(alarm)[2] for alarm in _alarms(_deployed(templates)).values()}
+    assert set(sections()) - PROCEDURES == described
+
+
+def test_a_section_says_how_urgent_its_alarm_is(templates: Templates) -> None:
+    for alarm in _alarms(_deployed(templates)).values():
+        _, severity, section = _description(alarm)
+        assert sections()[section].lstrip().startswith(OPENING[severity]), section
+
+
+def test_the_members_of_the_composite_are_those_that_page_through_it(templates: Templates) -> None:
+    monitoring = _deployed(templates)
+    _, composite = monitoring.only("AWS::CloudWatch::CompositeAlarm")
+    rule = flat(composite["Properties"]["AlarmRule"])
+    for logical_id, alarm in monitoring.properties("AWS::CloudWatch::Alarm").items():
+        text = sections()[_description(alarm)[2]]
+        through = text.lstrip().startswith("**Pages through")
+        assert through == bool(re.search(rf'ALARM\("?<{logical_id}\.Arn>', rule)), logical_id
+        assert through != ("AlarmActions" in alarm) or text.lstrip().startswith("**No action")
+
+
+def test_service_impaired_sends_on_to_each_of_its_members() -> None:
+    listed = set(re.findall(r"\[([^]]+)\]\(#", sections()["Service impaired"]))
+    through = {
+        heading
+        for heading, text in sections().items()
+        if text.lstrip().startswith("**Pages through")
+    }
+    assert through <= listed
+
+
+def test_the_number_of_workers_is_one_that_an_environment_takes() -> None:
+    (most,) = re.findall(r"`cleanup_workers` \(to (\d+) at most\)", RUNBOOK.read_text())
+    assert int(most) == MAX_CLEANUP_WORKERS
+    for workers in re.findall(r'"workers": (\d+)', RUNBOOK.read_text()):
+        assert int(workers) <= MAX_CLEANUP_WORKERS
+
+
+def test_outputs_that_commands_ask_for_are_there(templates: Templates) -> None:
+    asked = [words[1:] for words in commands("output")]
+    assert len(asked) > 5
+    for stack, output in asked:
+        if output == "$TOPIC":
+            continue
+        assert output in templates[DEV.name][stack].outputs
+    for output in re.findall(r"for TOPIC in (.+); do", RUNBOOK.read_text())[0].split():
+        assert output in templates[DEV.name]["Monitoring"].outputs
+
+
+def test_resources_that_commands_ask_for_are_there(templates: Templates) -> None:
+    asked = [words[1:] for words in commands("resource")]
+    assert len(asked) > 5
+    for stack, kind, *part in asked:
+        text = "Rest" if part == ["Functions$1Function"] else "".join(part)
+        found = [
+            logical_id
+            for logical_id in templates[DEV.name][stack].resources(kind)
+            if text in logical_id
+        ]
+        assert found, (stack, kind, part)
+        if kind not in {"AWS::Scheduler::Schedule", "AWS::Lambda::Function"}:
+            assert len(found) == 1, found
+
+
+@pytest.mark.parametrize(
+    "words", commands("function_name") + commands("log_group"), ids=lambda words: words[1]
+)
+def test_functions_that_commands_ask_for_are_there(templates: Templates, words: list[str]) -> None:
+    name = words[1]
+    if name.startswith("$"):
+        return
+    found = [
+        logical_id
+        for logical_id in templates[DEV.name]["Service"].resources("AWS::Lambda::Function")
+        if f"Functions{name}Function" in logical_id
+    ]
+    assert len(found) == 1
+
+
+def test_the_metric_that_announces_planned_work_is_the_one_that_the_alarm_watches(
+    templates: Templates,
+) -> None:
+    (words,) = (words for words in commands("aws") if words[2] == "put-metric-data")
+    given = dict(zip(words[3::2], words[4::2], strict=True))
+    assert given == {
+        "--namespace": NAMESPACE,
+        "--metric-name": PLANNED_WORK,
+        "--dimensions": f"{DIMENSION}=$ENVIRONMENT",
+        "--value": "1",
+    }
+    (alarm,) = (
+        properties
+        for logical_id, properties in _alarms(_deployed(templates)).items()
+        if "PlannedWork" in logical_id
+    )
+    assert alarm["MetricName"] == PLANNED_WORK
+
+
+def _deployed(templates: Templates) -> Template:
+    return templates[DEV.name]["Monitoring"]
+
+
+def _description(alarm: Any) -> tuple[str, str, str]:
+    """The environment, the severity and the section."""
+    found = _DESCRIPTION.fullmatch(alarm["AlarmDescription"])
+    assert found, alarm["AlarmDescription"]
+    return found[1], found[2], found[3]
