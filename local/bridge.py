@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,56 +74,51 @@ class AlarmStates:
         self._clock = clock
 
     def step(self) -> None:
-        """Judge all alarms on one metric once, and set the states that changed."""
+        """Judge all metric alarms once, and set the states that changed."""
         for page in self._cloudwatch.get_paginator("describe_alarms").paginate(
             AlarmTypes=["MetricAlarm"]
         ):
-            for alarm in page["MetricAlarms"]:
-                if "MetricName" in alarm:
-                    self._judge(alarm)
+            for described in page["MetricAlarms"]:
+                alarm = alarms.Alarm.from_properties(described["AlarmName"], described)
+                self._judge(alarm, alarms.State(described["StateValue"]))
 
-    def _judge(self, alarm: Mapping[str, Any]) -> None:
-        periods = alarm["EvaluationPeriods"]
-        rule = alarms.Rule(
-            comparison=alarm["ComparisonOperator"],
-            threshold=alarm["Threshold"],
-            evaluation_periods=periods,
-            datapoints_to_alarm=alarm.get("DatapointsToAlarm", periods),
-            missing_data=alarms.MissingData(alarm.get("TreatMissingData", "missing")),
+    def _judge(self, alarm: alarms.Alarm, current: alarms.State) -> None:
+        running = int(self._clock() // alarm.period) * alarm.period
+        length = alarm.rule.evaluation_range
+        points = {i: self._points(line, running, length) for i, line in alarm.lines.items()}
+        # The running period counts as soon as it has data.
+        newest = 0 if any(running in values for values in points.values()) else 1
+        starts = [running - age * alarm.period for age in range(length, newest - 1, -1)]
+        verdict = alarm.judge(
+            {i: tuple(values.get(start) for start in starts) for i, values in points.items()},
+            current,
         )
-        current = alarms.State(alarm["StateValue"])
-        verdict = alarms.evaluate(rule, self._series(alarm, rule.evaluation_range), current)
         if verdict.state is not current:
             self._cloudwatch.set_alarm_state(
-                AlarmName=alarm["AlarmName"],
+                AlarmName=alarm.name,
                 StateValue=verdict.state.value,
                 StateReason=verdict.reason,
             )
-            logger.info("alarm %s: %s -> %s", alarm["AlarmName"], current, verdict.state)
+            logger.info("alarm %s: %s -> %s", alarm.name, current, verdict.state)
 
-    def _series(self, alarm: Mapping[str, Any], length: int) -> list[float | None]:
-        """The newest periods, oldest first. The running one counts as soon as it has data."""
-        period = alarm["Period"]
-        running = int(self._clock() // period) * period
-        statistic = alarm.get("Statistic")
-        extended = alarm.get("ExtendedStatistic")
+    def _points(self, line: alarms.Line, running: int, length: int) -> dict[int, float]:
+        """The newest data points, by the start of their period."""
+        extended = line.statistic.startswith("p")
         answer = self._cloudwatch.get_metric_statistics(
-            Namespace=alarm["Namespace"],
-            MetricName=alarm["MetricName"],
-            Dimensions=alarm.get("Dimensions", []),
-            StartTime=datetime.fromtimestamp(running - length * period, tz=UTC),
-            EndTime=datetime.fromtimestamp(running + period, tz=UTC),
-            Period=period,
-            **({"Statistics": [statistic]} if statistic else {"ExtendedStatistics": [extended]}),
+            Namespace=line.metric.namespace,
+            MetricName=line.metric.name,
+            Dimensions=[{"Name": name, "Value": value} for name, value in line.metric.dimensions],
+            StartTime=datetime.fromtimestamp(running - length * line.period, tz=UTC),
+            EndTime=datetime.fromtimestamp(running + line.period, tz=UTC),
+            Period=line.period,
+            **{"ExtendedStatistics" if extended else "Statistics": [line.statistic]},
         )
-        values: dict[int, float] = {
+        return {
             int(point["Timestamp"].timestamp()): (
-                point[statistic] if statistic else point["ExtendedStatistics"][extended]
-            )
+                point["ExtendedStatistics"] if extended else point
+            )[line.statistic]
             for point in answer["Datapoints"]
         }
-        series = [values.get(running - age * period) for age in range(length, -1, -1)]
-        return series if series[-1] is not None else series[:-1]
 
 
 def keep_running(step: Callable[[], None], *, every: float, stop: threading.Event) -> None:
