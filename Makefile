@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run token demo test import contracts check format synth deploy lock clean
+.PHONY: help setup run token demo test import contracts check bench format synth deploy lock clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -47,6 +47,9 @@ check: setup synth ## Check format, lint, types, contracts and the synthesized t
 	$(BIN)/mypy
 	$(BIN)/cfn-lint
 	$(BIN)/python -m contracts --check
+
+bench: .venv/.done ## Measure speed and memory, as ratios against named baselines
+	$(BIN)/python -m benchmarks.cleanup
 
 format: .venv/.done ## Format the code
 	$(BIN)/ruff check --fix
