@@ -4,15 +4,29 @@
 import aws_cdk as cdk
 
 from infra.bundle import build_bundle
-from infra.environments import all_environments
+from infra.environments import all_environments, local_environments
+from infra.security import CONTEXT, synthesize_checked
 from infra.stage import BusinessConnectionsStage
 
-app = cdk.App()
-bundles = {dependencies: build_bundle(dependencies=dependencies) for dependencies in (True, False)}
-for environment in all_environments(local_endpoint=app.node.get_context("localEndpoint")):
+# Stack traces name temporary folders: the same commit would not give the same assembly.
+app = cdk.App(stack_traces=False)
+endpoint = app.node.get_context("localEndpoint")
+environments = (
+    local_environments(endpoint=endpoint)
+    if app.node.try_get_context("localPromotion")
+    else all_environments(local_endpoint=endpoint)
+)
+bundles = {
+    dependencies: build_bundle(dependencies=dependencies)
+    for dependencies in {environment.dependencies_in_bundle for environment in environments}
+}
+for environment in environments:
     BusinessConnectionsStage(
         app,
         environment=environment,
         bundle=bundles[environment.dependencies_in_bundle],
     )
-app.synth()
+if app.node.try_get_context(CONTEXT) in (True, "true"):
+    synthesize_checked(app)
+else:
+    app.synth()

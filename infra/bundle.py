@@ -42,7 +42,22 @@ def build_bundle(*, dependencies: bool, build: Path = BUILD) -> Path:
     digest = hashlib.sha256(installed.name.encode() if installed else b"")
     for path in _source_files():
         digest.update(f"{path.relative_to(SOURCE)}\0".encode() + path.read_bytes() + b"\0")
-    return _built_once(build / ("bundle" if dependencies else "source"), digest.hexdigest(), fill)
+    parent = build / ("bundle" if dependencies else "source")
+    known = (parent / _folder_name(digest.hexdigest())).exists()
+    built = _built_once(parent, digest.hexdigest(), fill)
+    if not known:
+        # Not to the standard output: that of `cdk synth` is a template.
+        print(f"bundle: {size(built) / 1e6:.1f} MB in {built}", file=sys.stderr)  # noqa: T201
+    return built
+
+
+def size(bundle: Path) -> int:
+    """Return how many bytes the files of a bundle hold, unpacked."""
+    return sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+
+
+def _folder_name(digest: str) -> str:
+    return digest[:16]
 
 
 def _source_files() -> list[Path]:
@@ -66,7 +81,7 @@ def _built_once(parent: Path, digest: str, fill: Callable[[Path], None]) -> Path
 
     It never changes afterwards, so any number of syntheses may build and use it at once.
     """
-    target = parent / digest[:16]
+    target = parent / _folder_name(digest)
     if target.exists():
         return target
     parent.mkdir(parents=True, exist_ok=True)

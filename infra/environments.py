@@ -19,9 +19,11 @@ API the pages of one web application may call::
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 from aws_cdk.aws_logs import RetentionDays
+from aws_cdk.region_info import RegionInfo
 
 DAY: Final = 86_400
 HOUR: Final = 3_600
@@ -86,6 +88,39 @@ class Throttle:
 
 
 @dataclass(frozen=True)
+class Concurrency:
+    """How many calls of a function run at once, at most: so many are also set aside for it.
+
+    Without a number a function shares what the account has left, which must stay 100 at least. The
+    cleanup always has one more than it has workers: a person may start one in between.
+    """
+
+    authorizer: int | None = None
+    connect: int | None = None
+    disconnect: int | None = None
+    ping: int | None = None
+    status: int | None = None
+    default_route: int | None = None
+    rest: int | None = None
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A name of one's own for an API, and its ACM certificate in the region of the environment."""
+
+    name: str
+    certificate_arn: str
+
+
+@dataclass(frozen=True)
+class Domains:
+    """The names of both APIs. They must differ: API Gateway mixes no kinds under one name."""
+
+    rest: Domain
+    websocket: Domain
+
+
+@dataclass(frozen=True)
 class Environment:
     """One deployment of the whole system. Raises ValueError, naming the field that cannot work."""
 
@@ -100,6 +135,17 @@ class Environment:
     """Whether the table, the users and the logs outlive their stack."""
     log_retention: RetentionDays = RetentionDays.ONE_MONTH
     log_level: str = "INFO"
+
+    customer_managed_key: bool = False
+    """Whether a KMS key of one's own, which is paid for, encrypts what is kept. AWS's do else."""
+    concurrency: Concurrency | None = None
+    """Without one, no function is bounded: a new account has too little to set any aside."""
+    web_acl_rate: int | None = None
+    """Where set, the REST API has a web ACL, which is paid for: AWS's managed rules, and at most so
+    many requests of one address in 5 minutes.
+    """
+    domains: Domains | None = None
+    """Without one, the APIs are reached at the addresses that API Gateway gives them."""
 
     oidc: Oidc | None = None
     """Without one, the data stack brings a Cognito user pool."""
@@ -161,6 +207,8 @@ class Environment:
     new_connections_per_second: int = 300
     """Worth a ticket: by default an account may open 500 sockets a second."""
 
+    pages: bool = False
+    """Whether somebody must be paged. If so, it cannot be deployed before it says whom."""
     page_emails: tuple[str, ...] = ()
     """Told of what somebody must act on now. Each address has to confirm once."""
     page_urls: tuple[str, ...] = ()
@@ -181,13 +229,19 @@ class Environment:
     """Whether the functions bring their dependencies, or find them where they run."""
     metric_math_alarms: bool = True
     """Whether there are alarms on several metrics at once."""
+    gradual_deployments: bool = False
+    """Whether a new version gets a tenth of the traffic at first, and goes if it fails."""
     composite_alarms: bool = True
     """Whether what is wrong with the service pages as one alarm, or each thing by itself."""
 
     def __post_init__(self) -> None:
         self._require_match("name", self.name, r"[a-z][a-z0-9-]{0,15}")
         self._require_match("account", self.account, r"\d{12}")
-        self._require_match("region", self.region, r"[a-z]{2}(-[a-z]+)+-\d")
+        if self.region is not None and self.region not in _regions():
+            raise ValueError(
+                f"environment {self.name!r}: region must be a region of AWS that the CDK knows,"
+                f" like eu-central-1, is {self.region!r}"
+            )
         self._require_match("log_level", self.log_level, r"DEBUG|INFO|WARNING|ERROR")
         # API Gateway closes a socket that is silent for 10 minutes.
         self._require_between("ping_interval", self.ping_interval, 5, 540)
@@ -197,6 +251,14 @@ class Environment:
         self._require_between("attention_grace", self.attention_grace, 0, DAY)
         # An alarm looks back over at most one day: its periods are multiples of this interval.
         self._require_between("cleanup_interval", self.cleanup_interval, 1, 60)
+        # A business is looked at once per interval: told after a grace that is shorter, it may have
+        # been in trouble for a moment only. Where nobody is paged, that is a matter of taste.
+        if self._pages_somebody and self.attention_grace < self.cleanup_interval * 60:
+            raise ValueError(
+                f"environment {self.name!r}: attention_grace must be at least cleanup_interval"
+                f" ({self.cleanup_interval * 60} s) where somebody is paged,"
+                f" is {self.attention_grace!r}"
+            )
         # Adding the workers up needs metric math.
         most_workers = MAX_CLEANUP_WORKERS if self.metric_math_alarms else 1
         self._require_between("cleanup_workers", self.cleanup_workers, 1, most_workers)
@@ -227,11 +289,49 @@ class Environment:
         ):
             self._require_between(f"{name}.rate", throttle.rate, 1, 1_000_000)
             self._require_between(f"{name}.burst", throttle.burst, 1, 1_000_000)
+        if self.web_acl_rate is not None:
+            self._require_between("web_acl_rate", self.web_acl_rate, 10, 2_000_000_000)
+        for name, bound in vars(self.concurrency or Concurrency()).items():
+            if bound is not None:
+                self._require_between(f"concurrency.{name}", bound, 1, 100_000)
+        if self.domains is not None:
+            self._require_domains(self.domains)
         if self.oidc is not None:
             self._require_match("oidc.issuer", self.oidc.issuer, r"https://\S+")
             self._require_match("oidc.jwks_url", self.oidc.jwks_url, r"https://\S+")
             for name in ("audience", "user_claim", "businesses_claim", "roles_claim"):
                 self._require_match(f"oidc.{name}", getattr(self.oidc, name), r"\S+")
+
+    @property
+    def _pages_somebody(self) -> bool:
+        return self.pages or bool(self.page_emails or self.page_urls)
+
+    @property
+    def undeployable(self) -> str | None:
+        """Why this environment cannot be deployed as it is, though it can be synthesized."""
+        if self.pages and not (self.page_emails or self.page_urls):
+            return (
+                f"environment {self.name!r}: page_emails or page_urls must name somebody, because"
+                " pages is True: set one of them in infra/environments.py, or nobody is woken"
+            )
+        return None
+
+    def _require_domains(self, domains: Domains) -> None:
+        region = self.region or "[a-z0-9-]+"
+        for api, domain in (("rest", domains.rest), ("websocket", domains.websocket)):
+            self._require_match(
+                f"domains.{api}.name", domain.name, r"[a-z0-9]([a-z0-9-]*\.)+[a-z0-9-]+"
+            )
+            self._require_match(
+                f"domains.{api}.certificate_arn",
+                domain.certificate_arn,
+                rf"arn:aws:acm:{region}:{self.account or '[0-9]+'}:certificate/[a-f0-9-]+",
+            )
+        if domains.rest.name == domains.websocket.name:
+            raise ValueError(
+                f"environment {self.name!r}: domains.websocket.name must differ from that of rest,"
+                f" is {domains.websocket.name!r}"
+            )
 
     def _require_match(self, field_name: str, value: str | None, pattern: str) -> None:
         if value is not None and not re.fullmatch(pattern, value):
@@ -244,6 +344,12 @@ class Environment:
             raise ValueError(
                 f"environment {self.name!r}: {field_name} must be {low} to {high}, is {value!r}"
             )
+
+
+@cache
+def _regions() -> frozenset[str]:
+    """The regions of the partition that the endpoints above belong to."""
+    return frozenset(region.name for region in RegionInfo.regions if region.partition == "aws")
 
 
 _LIMITS: Final = (
@@ -264,10 +370,10 @@ _LIMITS: Final = (
 """The smallest and the largest value of thresholds that depend on no other field."""
 
 
-def local(endpoint: str) -> Environment:
+def local(endpoint: str, *, name: str = "local") -> Environment:
     """Return the environment of a laptop: an AWS emulator at `endpoint`, and a story in minutes."""
     return Environment(
-        name="local",
+        name=name,
         keep_data=False,
         log_retention=RetentionDays.ONE_DAY,
         ping_interval=10,
@@ -286,11 +392,22 @@ def local(endpoint: str) -> Environment:
 
 DEV: Final = Environment(name="dev", log_retention=RetentionDays.ONE_WEEK)
 
-STAGING: Final = Environment(name="staging")
+STAGING: Final = Environment(name="staging", concurrency=Concurrency(), gradual_deployments=True)
 
-PROD: Final = Environment(name="prod", log_retention=RetentionDays.SIX_MONTHS)
+PROD: Final = Environment(
+    name="prod",
+    log_retention=RetentionDays.SIX_MONTHS,
+    concurrency=Concurrency(),
+    gradual_deployments=True,
+    pages=True,
+)
 
 
 def all_environments(*, local_endpoint: str) -> tuple[Environment, ...]:
     """Return every environment, in the order in which a build is promoted."""
     return local(local_endpoint), DEV, STAGING, PROD
+
+
+def local_environments(*, endpoint: str) -> tuple[Environment, ...]:
+    """Return two environments of one emulator, to promote from one to the next on a laptop."""
+    return local(endpoint), local(endpoint, name="local-next")

@@ -38,6 +38,7 @@ class BusinessConnectionsStage(cdk.Stage):
             bundle=bundle,
             table=self.data.table,
             oidc=self.data.oidc,
+            key=self.data.key,
         )
         self.monitoring = MonitoringStack(
             self,
@@ -46,4 +47,10 @@ class BusinessConnectionsStage(cdk.Stage):
             environment=environment,
             table=self.data.table,
             service=self.service,
+            key=self.data.key,
         )
+        if environment.undeployable is not None:
+            # The CDK CLI refuses to deploy these stacks, and all others can be. (In a validation
+            # report it would refuse to synthesize anything: cdk.json keeps annotations out of it.)
+            for stack in (self.data, self.service, self.monitoring):
+                cdk.Annotations.of(stack).add_error(environment.undeployable)

@@ -5,6 +5,7 @@ from aws_cdk import aws_cognito as cognito
 from constructs import Construct
 
 from infra.environments import Endpoints, Oidc
+from infra.security import acknowledge
 
 
 class IdentityProvider(Construct):
@@ -34,6 +35,18 @@ class IdentityProvider(Construct):
             ),
             deletion_protection=keep,
             removal_policy=cdk.RemovalPolicy.RETAIN if keep else cdk.RemovalPolicy.DESTROY,
+        )
+        acknowledge(
+            self.pool,
+            "AwsSolutions-COG2",
+            "Tokens are had through IAM permissions on the pool, by systems that have no second"
+            " factor; people who administer it have theirs in IAM.",
+        )
+        acknowledge(
+            self.pool,
+            "AwsSolutions-COG8",
+            "Nobody signs in from outside, so the plus plan, which is paid per user, would have"
+            " nothing to judge.",
         )
         self.client = self.pool.add_client(
             "Client",

@@ -3,13 +3,14 @@
 import aws_cdk as cdk
 from constructs import Construct
 
+from infra.data.encryption_key import EncryptionKey
 from infra.data.identity_provider import IdentityProvider
 from infra.data.table import ConnectionsTable
 from infra.environments import Environment
 
 
 class DataStack(cdk.Stack):
-    """The table, and the user pool where the environment names no issuer of its own."""
+    """The table, its key, and the user pool where the environment names no issuer of its own."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, stack_name: str, environment: Environment
@@ -21,7 +22,14 @@ class DataStack(cdk.Stack):
             description=f"Business connections, {environment.name}: data",
             termination_protection=environment.keep_data,
         )
-        self.table = ConnectionsTable(self, "Connections", keep=environment.keep_data).table
+        self.key = (
+            EncryptionKey(self, "Encryption", keep=environment.keep_data).key
+            if environment.customer_managed_key
+            else None
+        )
+        self.table = ConnectionsTable(
+            self, "Connections", keep=environment.keep_data, key=self.key
+        ).table
         # Nobody can take the table away from under the service.
         cdk.CrossStackReferences.of(self.table).produce(cdk.ReferenceStrength.STRONG)
         cdk.CfnOutput(self, "TableName", value=self.table.table_name)

@@ -4,6 +4,7 @@ from typing import Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 CONNECTION_INDEX: Final = "ConnectionIndex"
@@ -16,10 +17,13 @@ ATTENTION_INDEX: Final = "AttentionIndex"
 class ConnectionsTable(Construct):
     """One item collection per business: its settings, its real and its virtual connections.
 
-    With `keep`, the table can neither be deleted nor go away with its stack.
+    With `key`, it is encrypted with that one. With `keep`, the table can neither be deleted nor go
+    away with its stack.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, keep: bool) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, keep: bool, key: kms.IKey | None
+    ) -> None:
         super().__init__(scope, construct_id)
         self.table = dynamodb.Table(
             self,
@@ -31,6 +35,12 @@ class ConnectionsTable(Construct):
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
+            encryption=(
+                dynamodb.TableEncryption.CUSTOMER_MANAGED
+                if key
+                else dynamodb.TableEncryption.DEFAULT
+            ),
+            encryption_key=key,
             deletion_protection=keep,
             removal_policy=cdk.RemovalPolicy.RETAIN if keep else cdk.RemovalPolicy.DESTROY,
         )

@@ -2,6 +2,7 @@
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from infra.environments import Environment
@@ -24,6 +25,7 @@ class MonitoringStack(cdk.Stack):
         environment: Environment,
         table: dynamodb.ITable,
         service: ServiceStack,
+        key: kms.IKey | None,
     ) -> None:
         super().__init__(
             scope,
@@ -41,6 +43,7 @@ class MonitoringStack(cdk.Stack):
             display_name="Business connections on call",
             emails=environment.page_emails,
             urls=environment.page_urls,
+            key=key,
         )
         tickets = AlarmTopic(
             self,
@@ -48,6 +51,7 @@ class MonitoringStack(cdk.Stack):
             display_name="Business connections tickets",
             emails=environment.ticket_emails,
             urls=environment.ticket_urls,
+            key=key,
         )
         metrics = ServiceMetrics(environment)
         functions = service.functions.by_name()

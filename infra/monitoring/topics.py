@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
+
+from infra.security import acknowledge
 
 
 class AlarmTopic(Construct):
@@ -23,9 +26,12 @@ class AlarmTopic(Construct):
         display_name: str,
         emails: Sequence[str],
         urls: Sequence[str],
+        key: kms.IKey | None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.topic = sns.Topic(self, "Topic", display_name=display_name, enforce_ssl=True)
+        self.topic = sns.Topic(
+            self, "Topic", display_name=display_name, enforce_ssl=True, master_key=key
+        )
         # A topic with a policy of its own loses the default one, which let the account's alarms in.
         account = cdk.Stack.of(self).account
         self.topic.add_to_resource_policy(
@@ -37,7 +43,13 @@ class AlarmTopic(Construct):
                 conditions={"StringEquals": {"aws:SourceAccount": account}},
             )
         )
-        for email in emails:
-            self.topic.add_subscription(subscriptions.EmailSubscription(email))
-        for url in urls:
-            self.topic.add_subscription(subscriptions.UrlSubscription(url))
+        subscribers: list[sns.ITopicSubscription] = [
+            *(subscriptions.EmailSubscription(email) for email in emails),
+            *(subscriptions.UrlSubscription(url) for url in urls),
+        ]
+        for subscriber in subscribers:
+            acknowledge(
+                self.topic.add_subscription(subscriber),
+                "Serverless-SNSRedrivePolicy",
+                "SNS retries. A page that is hours late is of no use: the alarm itself shows it.",
+            )

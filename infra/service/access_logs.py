@@ -6,10 +6,12 @@ from collections.abc import Mapping
 import aws_cdk as cdk
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.environments import Environment
+from infra.security import acknowledge
 
 
 class AccessLogs(Construct):
@@ -19,9 +21,17 @@ class AccessLogs(Construct):
     own, which works for every API there; so the role stays when the stack goes.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, environment: Environment) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        environment: Environment,
+        key: kms.IKey | None,
+    ) -> None:
         super().__init__(scope, construct_id)
         self._environment = environment
+        self._key = key
         role = iam.Role(
             self,
             "Role",
@@ -31,6 +41,13 @@ class AccessLogs(Construct):
                     "service-role/AmazonAPIGatewayPushToCloudWatchLogs"
                 )
             ],
+        )
+        acknowledge(
+            role,
+            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy"
+            "/service-role/AmazonAPIGatewayPushToCloudWatchLogs]",
+            "API Gateway accepts a logging role for an account only if it may do what this policy"
+            " says; it is AWS's own for the purpose.",
         )
         role.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
         self.account = apigateway.CfnAccount(self, "Account", cloud_watch_role_arn=role.role_arn)
@@ -42,6 +59,7 @@ class AccessLogs(Construct):
             scope,
             "AccessLogs",
             retention=self._environment.log_retention,
+            encryption_key=self._key,
             removal_policy=(
                 cdk.RemovalPolicy.RETAIN
                 if self._environment.keep_data

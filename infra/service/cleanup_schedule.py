@@ -1,11 +1,15 @@
 """When the cleanup runs."""
 
 import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_scheduler_targets as targets
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
+
+from infra.security import acknowledge
 
 
 class CleanupSchedule(Construct):
@@ -21,20 +25,32 @@ class CleanupSchedule(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        cleanup: lambda_.Function,
+        cleanup: lambda_.IFunction,
         every: cdk.Duration,
         workers: int,
+        key: kms.IKey | None,
     ) -> None:
         super().__init__(scope, construct_id)
         self.dead_letters = sqs.Queue(
             self,
             "DeadLetters",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
+            encryption_master_key=key,
             enforce_ssl=True,
             retention_period=cdk.Duration.days(14),
         )
+        for rule in ("AwsSolutions-SQS3", "Serverless-SQSRedrivePolicy"):
+            acknowledge(
+                self.dead_letters, rule, "It is the dead-letter queue itself; nobody reads it."
+            )
         # The schedule hands each run to Lambda's own queue, which would retry it twice.
         cleanup.configure_async_invoke(retry_attempts=0, max_event_age=every)
+        acknowledge(
+            cleanup.node.find_child("EventInvokeConfig"),
+            "Serverless-LambdaAsyncFailureDestination",
+            "The next run is the retry, and a failed one is an alarm: its event says nothing more.",
+        )
+        role = self._role(cleanup)
         for worker in range(workers):
             scheduler.Schedule(
                 self,
@@ -54,5 +70,33 @@ class CleanupSchedule(Construct):
                     retry_attempts=0,
                     max_event_age=every,
                     dead_letter_queue=self.dead_letters,
+                    role=role,
                 ),
             )
+
+    def _role(self, cleanup: lambda_.IFunction) -> iam.IRole:
+        """Make the role of the schedules. The library's own could invoke any version."""
+        stack = cdk.Stack.of(self)
+        role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal(
+                "scheduler.amazonaws.com",
+                conditions={
+                    "StringEquals": {
+                        "aws:SourceAccount": stack.account,
+                        "aws:SourceArn": stack.format_arn(
+                            service="scheduler",
+                            resource="schedule-group",
+                            resource_name="default",
+                        ),
+                    }
+                },
+            ),
+        )
+        for action, resource in (
+            ("lambda:InvokeFunction", cleanup.function_arn),
+            ("sqs:SendMessage", self.dead_letters.queue_arn),
+        ):
+            role.add_to_policy(iam.PolicyStatement(actions=[action], resources=[resource]))
+        return role.without_policy_updates()

@@ -1,18 +1,28 @@
 """How every Lambda function of this service is made."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.environments import Environment
+from infra.security import acknowledge
+
+LIVE: Final = "live"
+"""The alias of every function."""
 
 
 class ServiceFunction(Construct):
-    """A function with a role and a log group of its own. The role allows what `allow` is told."""
+    """A function with a role and a log group of its own. The role allows what `allow` is told.
+
+    Every deployment publishes its code as a version. `live` is the version that answers: whoever
+    invokes the function does so by this alias.
+    """
 
     def __init__(
         self,
@@ -25,12 +35,15 @@ class ServiceFunction(Construct):
         variables: Mapping[str, str],
         memory_mb: int,
         timeout: cdk.Duration,
+        concurrency: int | None,
+        key: kms.IKey | None,
     ) -> None:
         super().__init__(scope, construct_id)
-        log_group = logs.LogGroup(
+        self.log_group = logs.LogGroup(
             self,
             "Logs",
             retention=environment.log_retention,
+            encryption_key=key,
             removal_policy=(
                 cdk.RemovalPolicy.RETAIN if environment.keep_data else cdk.RemovalPolicy.DESTROY
             ),
@@ -46,8 +59,9 @@ class ServiceFunction(Construct):
             architecture=lambda_.Architecture.ARM_64,
             memory_size=memory_mb,
             timeout=timeout,
+            reserved_concurrent_executions=concurrency,
             role=self.role,
-            log_group=log_group,
+            log_group=self.log_group,
             tracing=lambda_.Tracing.ACTIVE,
             environment={
                 "ENVIRONMENT": environment.name,
@@ -55,7 +69,20 @@ class ServiceFunction(Construct):
                 **variables,
             },
         )
-        self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=[log_group.log_group_arn])
+        acknowledge(
+            self.role,
+            "AwsSolutions-IAM5[Resource::*]",
+            "The two actions of X-Ray know no resources; nothing else is allowed on all.",
+        )
+        self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=[self.log_group.log_group_arn])
+        self.live = lambda_.Alias(
+            self,
+            "Live",
+            alias_name=LIVE,
+            # A version goes with the deployment that replaces it, when that is complete: one that
+            # stayed after a rollback would stand in the way of publishing the same code again.
+            version=self.function.current_version,
+        )
 
     def allow(
         self,

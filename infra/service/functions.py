@@ -5,11 +5,13 @@ from pathlib import Path
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.data.table import ATTENTION_INDEX, CONNECTION_INDEX
 from infra.environments import Environment, Oidc
+from infra.security import acknowledge
 from infra.service.function import ServiceFunction
 from infra.service.websocket_api import WebSocketApi
 
@@ -27,9 +29,12 @@ class Functions(Construct):
         table: dynamodb.ITable,
         oidc: Oidc,
         sockets: WebSocketApi,
+        key: kms.IKey | None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._environment = environment
+        self._key = key
+        self._concurrency = _concurrency(environment)
         self._code = lambda_.Code.from_asset(str(bundle))
         self._table = table
         self._sockets = sockets
@@ -83,26 +88,40 @@ class Functions(Construct):
         self._allow_table(cleanup, "Scan", "Query", "UpdateItem", "DeleteItem")
         sockets.allow_connections(cleanup, "GET", "DELETE")
 
-        self.authorizer = authorizer.function
-        self.connect = connect.function
-        self.disconnect = disconnect.function
-        self.ping = ping.function
-        self.status = status.function
-        self.default = default.function
-        self.rest = rest.function
-        self.cleanup = cleanup.function
+        self.answering = (authorizer, connect, disconnect, ping, status, default, rest)
+        """Those that somebody waits for: all but the cleanup."""
+        for function in self.answering:
+            acknowledge(
+                function.function,
+                "Serverless-LambdaDLQ",
+                "API Gateway waits for the answer, or asks nobody again: nothing is queued.",
+            )
+        acknowledge(
+            cleanup.function,
+            "Serverless-LambdaDLQ",
+            "The next run is the retry. That one failed is an alarm; its event says nothing more.",
+        )
+
+        self.authorizer = authorizer
+        self.connect = connect
+        self.disconnect = disconnect
+        self.ping = ping
+        self.status = status
+        self.default = default
+        self.rest = rest
+        self.cleanup = cleanup
 
     def by_name(self) -> Mapping[str, lambda_.IFunction]:
         """Return every function by the name that people know it by."""
         return {
-            "Authorizer": self.authorizer,
-            "Connect": self.connect,
-            "Disconnect": self.disconnect,
-            "Ping": self.ping,
-            "Status": self.status,
-            "DefaultRoute": self.default,
-            "Rest": self.rest,
-            "Cleanup": self.cleanup,
+            "Authorizer": self.authorizer.function,
+            "Connect": self.connect.function,
+            "Disconnect": self.disconnect.function,
+            "Ping": self.ping.function,
+            "Status": self.status.function,
+            "DefaultRoute": self.default.function,
+            "Rest": self.rest.function,
+            "Cleanup": self.cleanup.function,
         }
 
     def _add(
@@ -123,6 +142,8 @@ class Functions(Construct):
             variables=variables,
             memory_mb=memory_mb,
             timeout=timeout or cdk.Duration.seconds(10),
+            concurrency=self._concurrency.get(construct_id),
+            key=self._key,
         )
 
     def _allow_table(self, function: ServiceFunction, *operations: str) -> None:
@@ -162,6 +183,22 @@ def _oidc_variables(oidc: Oidc) -> dict[str, str]:
 def _cors_variables(environment: Environment) -> dict[str, str]:
     origins = environment.cors_origins
     return {"CORS_ORIGINS": ",".join(origins)} if origins else {}
+
+
+def _concurrency(environment: Environment) -> Mapping[str, int | None]:
+    bounds = environment.concurrency
+    if bounds is None:
+        return {}
+    return {
+        "Authorizer": bounds.authorizer,
+        "Connect": bounds.connect,
+        "Disconnect": bounds.disconnect,
+        "Ping": bounds.ping,
+        "Status": bounds.status,
+        "DefaultRoute": bounds.default_route,
+        "Rest": bounds.rest,
+        "Cleanup": environment.cleanup_workers + 1,
+    }
 
 
 def _cleanup_timeout(environment: Environment) -> cdk.Duration:

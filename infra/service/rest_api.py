@@ -10,8 +10,10 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.environments import Environment
+from infra.security import acknowledge
 from infra.service.access_logs import AccessLogs, access_log_format
 from infra.service.request_models import REQUEST_MODELS, REQUIRED_QUERY
+from infra.service.web_acl import WebAcl
 
 STAGE: Final = "v1"
 
@@ -74,6 +76,12 @@ _GATEWAY_PROBLEMS: Final = (
 )
 
 
+_NO_COGNITO_AUTHORIZER: Final = (
+    "AwsSolutions-COG4",
+    "The one authorizer of both APIs verifies the tokens of any OIDC issuer, Cognito among them.",
+)
+
+
 class RestApi(Construct):
     """Sends every request of a known path to one function, once the authorizer has let it in.
 
@@ -124,6 +132,20 @@ class RestApi(Construct):
             ),
         )
         self.api.deployment_stage.node.add_dependency(access_logs.account)
+        acknowledge(
+            self.api.deployment_stage,
+            "AwsSolutions-APIG6",
+            "Execution logs go to a group that no stack can give a retention or a key, and may hold"
+            " what clients sent. The access logs say what failed, and where.",
+        )
+        if environment.web_acl_rate is not None:
+            WebAcl(self, "WebAcl", stage=self.api.deployment_stage, rate=environment.web_acl_rate)
+        else:
+            acknowledge(
+                self.api.deployment_stage,
+                "AwsSolutions-APIG3",
+                "A web ACL costs money for each request: this environment has not asked for one.",
+            )
         # Replaced by an output with a name of its own.
         self.api.node.try_remove_child("Endpoint")
 
@@ -150,8 +172,12 @@ class RestApi(Construct):
         for problem in _GATEWAY_PROBLEMS:
             self._add_problem(problem)
 
-        self.url = environment.endpoints.rest.format(
-            api_id=self.api.rest_api_id, region=cdk.Stack.of(self).region, stage=STAGE
+        self.url = (
+            f"https://{environment.domains.rest.name}"
+            if environment.domains
+            else environment.endpoints.rest.format(
+                api_id=self.api.rest_api_id, region=cdk.Stack.of(self).region, stage=STAGE
+            )
         )
 
     def _add_resource(
@@ -164,15 +190,18 @@ class RestApi(Construct):
         resource = self.api.root.resource_for_path(path)
         for method in methods:
             self._add_method(resource, method, path, authorizer)
-        resource.add_method("ANY", self._integration, authorizer=self._authorizer)
+        rest = resource.add_method("ANY", self._integration, authorizer=self._authorizer)
+        acknowledge(rest, *_NO_COGNITO_AUTHORIZER)
         if self._cors_origins:
             # Answered by API Gateway alone: a preflight request carries no token.
-            resource.add_cors_preflight(
+            preflight = resource.add_cors_preflight(
                 allow_origins=list(self._cors_origins),
                 allow_methods=list(methods),
                 allow_headers=list(CORS_HEADERS),
                 max_age=cdk.Duration.hours(1),
             )
+            for rule in ("AwsSolutions-APIG4", "AwsSolutions-COG4"):
+                acknowledge(preflight, rule, "A preflight request carries no token.")
 
     def _add_method(
         self,
@@ -183,7 +212,7 @@ class RestApi(Construct):
     ) -> None:
         model = REQUEST_MODELS.get((method, path))
         query = REQUIRED_QUERY.get((method, path), ())
-        resource.add_method(
+        added = resource.add_method(
             method,
             self._integration,
             authorizer=authorizer,
@@ -196,6 +225,14 @@ class RestApi(Construct):
                 {f"method.request.querystring.{name}": True for name in query} if query else None
             ),
         )
+
+        acknowledge(added, *_NO_COGNITO_AUTHORIZER)
+        if authorizer is None:
+            acknowledge(
+                added,
+                "AwsSolutions-APIG4",
+                "A smoke test asks this without a token; the answer tells nothing about anybody.",
+            )
 
     def _add_problem(self, problem: _Problem) -> None:
         document: dict[str, str | int] = {

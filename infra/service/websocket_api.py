@@ -10,6 +10,7 @@ from aws_cdk.aws_apigatewayv2_integrations import WebSocketLambdaIntegration
 from constructs import Construct
 
 from infra.environments import Environment
+from infra.security import acknowledge, logical_id
 from infra.service.access_logs import AccessLogs, access_log_format
 from infra.service.function import ServiceFunction
 
@@ -38,7 +39,7 @@ class WebSocketApi(Construct):
             api_name=f"business-connections-{environment.name}",
             route_selection_expression="$request.body.action",
         )
-        stage = apigatewayv2.WebSocketStage(
+        self.stage = apigatewayv2.WebSocketStage(
             self,
             "Stage",
             web_socket_api=self.api,
@@ -49,9 +50,9 @@ class WebSocketApi(Construct):
                 burst_limit=environment.websocket_throttle.burst,
             ),
         )
-        stage.node.add_dependency(access_logs.account)
+        self.stage.node.add_dependency(access_logs.account)
         # The library's own property for this takes an interface that nothing in Python implements.
-        cfn_stage = stage.node.default_child
+        cfn_stage = self.stage.node.default_child
         assert isinstance(cfn_stage, apigatewayv2.CfnStage)  # noqa: S101 - narrows the type
         cfn_stage.access_log_settings = apigatewayv2.CfnStage.AccessLogSettingsProperty(
             destination_arn=access_logs.add_log_group(self).log_group_arn,
@@ -77,7 +78,11 @@ class WebSocketApi(Construct):
             "region": cdk.Stack.of(self).region,
             "stage": STAGE,
         }
-        self.url = environment.endpoints.websocket.format(**place)
+        self.url = (
+            f"wss://{environment.domains.websocket.name}"
+            if environment.domains
+            else environment.endpoints.websocket.format(**place)
+        )
         self.management_url = environment.endpoints.websocket_management.format(**place)
 
     def add_routes(
@@ -102,19 +107,35 @@ class WebSocketApi(Construct):
                 identity_source=[],
             ),
         )
-        self.api.add_route(
-            "$disconnect", integration=WebSocketLambdaIntegration("Disconnect", disconnect)
-        )
-        for route_key, function in {"ping": ping, "status": status, "$default": default}.items():
+        routes = [
             self.api.add_route(
+                "$disconnect", integration=WebSocketLambdaIntegration("Disconnect", disconnect)
+            )
+        ]
+        for route_key, function in {"ping": ping, "status": status, "$default": default}.items():
+            route = self.api.add_route(
                 route_key,
                 integration=WebSocketLambdaIntegration("Message", function),
                 # Without a declared response API Gateway discards what the function returns.
                 return_response=self._answers,
             )
+            routes.append(route)
+        for route in routes:
+            acknowledge(
+                route,
+                "AwsSolutions-APIG4",
+                "A WebSocket API authorizes at $connect alone; what comes later has passed there.",
+            )
 
     def allow_connections(self, function: ServiceFunction, *methods: str) -> None:
         """Let a function push to (POST), look at (GET) or close (DELETE) this API's sockets."""
+        for method in methods:
+            acknowledge(
+                function.role,
+                "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:execute-api:<AWS::Region>"
+                f":<AWS::AccountId>:<{logical_id(self.api)}>/{STAGE}/{method}/@connections/*]",
+                "A socket has a new id each time: all those of this one API and stage are meant.",
+            )
         function.allow(
             "execute-api:ManageConnections",
             on=[

@@ -5,14 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from infra.environments import PROD
+from infra.environments import PROD, Concurrency, Domain, Domains
 from tests.infra.synthesis import synthesize
 from tests.infra.template import Template
+
+CERTIFICATE = "arn:aws:acm:eu-central-1:123456789012:certificate/0"
 
 CROWD = dataclasses.replace(
     PROD,
     name="crowd",
     cleanup_workers=3,
+    customer_managed_key=True,
+    concurrency=Concurrency(authorizer=200, rest=50),
+    web_acl_rate=2_000,
+    domains=Domains(
+        rest=Domain("api.example.com", f"{CERTIFICATE}-0"),
+        websocket=Domain("sockets.example.com", f"{CERTIFICATE}-1"),
+    ),
     page_emails=("on-call@example.com",),
     page_urls=("https://events.example.com/page",),
     ticket_emails=("team@example.com",),
@@ -20,7 +29,6 @@ CROWD = dataclasses.replace(
     runbook_url="https://wiki.example.com/runbook.md",
 )
 """Prod, with three workers on the table, and somebody to tell."""
-
 
 _synthesized: dict[Path, dict[str, Template]] = {}
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import aws_cdk as cdk
 
 from infra.environments import Environment, all_environments
+from infra.security import synthesize_checked
 from infra.stage import BusinessConnectionsStage
 from tests.infra.template import Template
 
 LOCAL_ENDPOINT = "http://127.0.0.1:4599"
-_CDK_JSON = Path(__file__).resolve().parents[2] / "cdk.json"
+CDK_JSON = Path(__file__).resolve().parents[2] / "cdk.json"
 
 ENVIRONMENTS = {
     environment.name: environment for environment in all_environments(local_endpoint=LOCAL_ENDPOINT)
@@ -21,14 +22,22 @@ Templates = dict[str, dict[str, Template]]
 """Of each environment: its templates by stack (`Data`, `Service`, `Monitoring`)."""
 
 
-def synthesize(outdir: Path, source: Path, environments: Iterable[Environment]) -> Templates:
-    """Synthesize into `outdir`, with the feature flags of cdk.json."""
-    app = cdk.App(outdir=str(outdir), context=json.loads(_CDK_JSON.read_text())["context"])
+def synthesize(
+    outdir: Path, source: Path, environments: Iterable[Environment], *, checked: bool = False
+) -> Templates:
+    """Synthesize into `outdir`, with the feature flags of cdk.json.
+
+    With `checked` it raises UnacknowledgedFindings.
+    """
+    app = cdk.App(outdir=str(outdir), context=json.loads(CDK_JSON.read_text())["context"])
     stages = {
         environment.name: BusinessConnectionsStage(app, environment=environment, bundle=source)
         for environment in environments
     }
-    app.synth()
+    if checked:
+        synthesize_checked(app)
+    else:
+        app.synth()
     return {
         name: {
             part: Template(stage.synth().get_stack_artifact(stack.artifact_id).template_full_path)

@@ -25,7 +25,7 @@ def test_get_of_health_alone_is_open(service: Template) -> None:
 def test_every_rest_method_reaches_the_one_function(service: Template) -> None:
     for method in service.properties("AWS::ApiGateway::Method").values():
         assert method["Integration"]["Type"] == "AWS_PROXY"
-        assert "<FunctionsRestFunction" in flat(method["Integration"]["Uri"])
+        assert "<FunctionsRestLive" in flat(method["Integration"]["Uri"])
 
 
 def test_rest_decisions_are_remembered_by_token_for_a_minute_at_most(service: Template) -> None:
@@ -104,7 +104,7 @@ def test_every_handshake_is_judged_by_the_authorizer(service: Template) -> None:
     connect = _routes(service)["$connect"]
     assert authorizer["Properties"]["AuthorizerType"] == "REQUEST"
     assert authorizer["Properties"]["IdentitySource"] == []
-    assert "<FunctionsAuthorizerFunction" in flat(authorizer["Properties"]["AuthorizerUri"])
+    assert "<FunctionsAuthorizerLive" in flat(authorizer["Properties"]["AuthorizerUri"])
     assert connect["AuthorizationType"] == "CUSTOM"
     assert connect["AuthorizerId"] == {"Ref": logical_id}
 
@@ -130,7 +130,7 @@ def test_both_apis_may_invoke_their_functions(service: Template) -> None:
         if permission["Principal"] == "apigateway.amazonaws.com"
     }
     for name in ("Authorizer", "Connect", "Disconnect", "Ping", "Status", "DefaultRoute", "Rest"):
-        assert any(function.startswith(f"<Functions{name}Function") for function in invoked), name
+        assert any(function.startswith(f"<Functions{name}Live") for function in invoked), name
 
 
 def test_both_stages_are_throttled(service: Template, environment: Environment) -> None:
@@ -204,7 +204,7 @@ def _routes(service: Template) -> dict[str, Any]:
 def _function_of_route(service: Template, route: dict[str, Any]) -> str:
     integration = flat(route["Target"]).removeprefix("integrations/").strip("<>")
     uri = flat(service.properties("AWS::ApiGatewayV2::Integration")[integration]["IntegrationUri"])
-    return uri.partition("<Functions")[2].partition("Function")[0]
+    return uri.partition("<Functions")[2].partition("Live")[0]
 
 
 def _access_log_formats(service: Template) -> list[str]:

@@ -39,7 +39,7 @@ def test_each_worker_runs_at_the_interval(service: Template, environment: Enviro
         assert schedule["ScheduleExpression"] == f"rate({minutes} {unit})"
         assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
         assert schedule["State"] == "ENABLED"
-        assert flat(schedule["Target"]["Arn"]).startswith("<FunctionsCleanupFunction")
+        assert flat(schedule["Target"]["Arn"]).startswith("<FunctionsCleanupLive")
 
 
 def test_the_workers_share_the_whole_table(service: Template, environment: Environment) -> None:
@@ -83,7 +83,8 @@ def test_a_run_that_could_not_be_started_is_kept(service: Template) -> None:
     for schedule in _schedules(service):
         assert schedule["Target"]["DeadLetterConfig"]["Arn"] == {"Fn::GetAtt": [queue, "Arn"]}
     assert resource["Properties"]["MessageRetentionPeriod"] == 14 * 86_400
-    assert resource["Properties"]["SqsManagedSseEnabled"] is True
+    encrypted_by = resource["Properties"].keys() & {"SqsManagedSseEnabled", "KmsMasterKeyId"}
+    assert len(encrypted_by) == 1
 
 
 def test_the_schedules_may_do_these_two_things_and_nothing_else(service: Template) -> None:
@@ -94,15 +95,16 @@ def test_the_schedules_may_do_these_two_things_and_nothing_else(service: Templat
         if {"Ref": role} in properties["Roles"]
     )
     allowed = {
-        (action, flat(resource).partition("Function")[0].strip("<"))
+        (action, flat(resource).strip("<>"))
         for statement in policy["PolicyDocument"]["Statement"]
         for action in as_list(statement["Action"])
         for resource in as_list(statement["Resource"])
     }
     queue, _ = service.only("AWS::SQS::Queue")
+    (live,) = {flat(schedule["Target"]["Arn"]).strip("<>") for schedule in _schedules(service)}
     assert allowed == {
-        ("lambda:InvokeFunction", ""),
-        ("sqs:SendMessage", f"{queue}.Arn>"),
+        ("lambda:InvokeFunction", live),
+        ("sqs:SendMessage", f"{queue}.Arn"),
     }
     (trust,) = service.properties("AWS::IAM::Role")[role]["AssumeRolePolicyDocument"]["Statement"]
     assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}

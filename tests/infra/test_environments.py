@@ -1,12 +1,30 @@
+import json
 import textwrap
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from infra import environments
-from infra.environments import DEV, Endpoints, Environment, Oidc, Throttle, all_environments, local
+from infra.environments import (
+    DEV,
+    PROD,
+    Concurrency,
+    Domain,
+    Domains,
+    Endpoints,
+    Environment,
+    Oidc,
+    Throttle,
+    all_environments,
+    local,
+)
+from tests.infra.synthesis import synthesize
 
 OIDC = Oidc(issuer="https://id.example", audience="orders", jwks_url="https://id.example/keys")
+
+CERTIFICATE = "arn:aws:acm:eu-central-1:123456789012:certificate/0-1"
+DOMAINS = Domains(Domain("a.example.com", CERTIFICATE), Domain("b.example.com", CERTIFICATE))
 
 
 @pytest.mark.parametrize(
@@ -15,6 +33,8 @@ OIDC = Oidc(issuer="https://id.example", audience="orders", jwks_url="https://id
         ("name", {"name": "Not A Name"}),
         ("account", {"account": "12345"}),
         ("region", {"region": "frankfurt"}),
+        ("region", {"region": "eu-central-9"}),
+        ("region", {"region": "cn-north-1"}),
         ("log_level", {"log_level": "LOUD"}),
         ("ping_interval", {"ping_interval": 0}),
         ("ping_interval", {"ping_interval": 600}),
@@ -22,9 +42,14 @@ OIDC = Oidc(issuer="https://id.example", audience="orders", jwks_url="https://id
         ("virtual_lease", {"virtual_lease": 0}),
         ("max_real_connections", {"max_real_connections": 0}),
         ("attention_grace", {"attention_grace": -1}),
+        ("attention_grace", {"attention_grace": 299, "page_emails": ("a@example.com",)}),
+        ("attention_grace", {"attention_grace": 299, "pages": True}),
+        ("attention_grace", {"cleanup_interval": 6, "page_urls": ("https://example.com",)}),
         ("cleanup_interval", {"cleanup_interval": 0}),
         ("virtual_only_threshold", {"virtual_only_threshold": 0}),
         ("virtual_only_datapoints", {"virtual_only_datapoints": 4, "virtual_only_periods": 3}),
+        ("page_emails", {"page_emails": ("nobody",)}),
+        ("page_urls", {"page_urls": ("http://example.com",)}),
         ("rest_throttle.rate", {"rest_throttle": Throttle(rate=0, burst=1)}),
         ("websocket_throttle.burst", {"websocket_throttle": Throttle(rate=1, burst=0)}),
         ("cors_origins", {"cors_origins": ("*",)}),
@@ -34,6 +59,18 @@ OIDC = Oidc(issuer="https://id.example", audience="orders", jwks_url="https://id
         ("cors_origins", {"cors_origins": ("https://a.example.com,https://b.example.com",)}),
         ("cors_origins", {"cors_origins": ("http://localhost",)}),
         ("cors_origins", {"cors_origins": "https://app.example.com"}),
+        ("web_acl_rate", {"web_acl_rate": 9}),
+        ("concurrency.rest", {"concurrency": Concurrency(rest=0)}),
+        ("domains.rest.name", {"domains": replace(DOMAINS, rest=Domain("Api", CERTIFICATE))}),
+        (
+            "domains.websocket.certificate_arn",
+            {"domains": replace(DOMAINS, websocket=Domain("b.example.com", "arn:nothing"))},
+        ),
+        (
+            "domains.rest.certificate_arn",
+            {"domains": DOMAINS, "region": "us-east-1"},
+        ),
+        ("domains.websocket.name", {"domains": replace(DOMAINS, websocket=DOMAINS.rest)}),
         ("oidc.issuer", {"oidc": replace(OIDC, issuer="http://id.example")}),
         ("oidc.jwks_url", {"oidc": replace(OIDC, jwks_url="file:///keys")}),
         ("oidc.audience", {"oidc": replace(OIDC, audience="")}),
@@ -63,6 +100,44 @@ def test_the_documented_example_is_an_environment_with_an_own_issuer() -> None:
     exec(textwrap.dedent(example), names)  # the text is ours
     assert names["PROD"] is not environments.PROD
     assert names["PROD"].oidc.issuer == "https://id.example.com/"
+
+
+def test_where_nobody_is_paged_a_grace_may_be_short() -> None:
+    environment = local("http://127.0.0.1:1")
+    assert not environment.pages
+    assert environment.attention_grace < environment.cleanup_interval * 60
+
+
+def test_prod_cannot_be_deployed_before_it_says_whom_it_pages(tmp_path: Path, source: Path) -> None:
+    """It can be synthesized, or nobody could deploy anything else before that."""
+    told = replace(PROD, name="told", page_urls=("https://events.example.com",))
+    synthesize(tmp_path, source, [PROD, DEV, told])
+    assert _errors(tmp_path, "dev") == _errors(tmp_path, "told") == []
+    errors = _errors(tmp_path, "prod")
+    assert len(errors) == 3  # one of each stack, whichever is asked for
+    assert all("environment 'prod': page_emails or page_urls must" in error for error in errors)
+
+
+def _errors(assembly: Path, stage: str) -> list[str]:
+    """Return what makes the CDK CLI refuse the stacks of a stage."""
+    folder = assembly / f"assembly-{stage}"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    metadata = [
+        entries
+        for artifact in manifest["artifacts"].values()
+        for entries in (
+            artifact.get("metadata")
+            or json.loads((folder / artifact.get("additionalMetadataFile", "none")).read_text())
+            if artifact["type"] == "aws:cloudformation:stack"
+            else {}
+        ).values()
+    ]
+    return [
+        entry["data"]
+        for entries in metadata
+        for entry in entries
+        if entry["type"] == "aws:cdk:error"
+    ]
 
 
 def test_environments_are_in_the_order_of_promotion() -> None:

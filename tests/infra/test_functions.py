@@ -5,7 +5,9 @@ import pytest
 
 from infra.environments import Environment
 from lambdas.bootstrap import Configuration
-from tests.infra.template import Template, as_list, flat
+from tests.infra.permissions import OWN_LOGS, TRACING, allowed
+from tests.infra.synthesis import Templates
+from tests.infra.template import Template, flat
 
 HANDLERS = {
     "Authorizer": "lambdas.handlers.authorizer.handler",
@@ -20,8 +22,6 @@ HANDLERS = {
 
 LOG_RETENTION_DAYS = {"local": 1, "dev": 7, "staging": 30, "prod": 180}
 
-OWN_LOGS = {("logs:CreateLogStream", "own logs"), ("logs:PutLogEvents", "own logs")}
-TRACING = {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
 FIND_BY_CONNECTION = {("dynamodb:Query", "ConnectionIndex")}
 REPLY = {
     ("execute-api:ManageConnections", "POST"),
@@ -59,13 +59,7 @@ ALLOWED = {
 
 @pytest.mark.parametrize("name", HANDLERS)
 def test_a_role_allows_exactly_what_its_function_does(service: Template, name: str) -> None:
-    allowed = {
-        (action, _condition(statement) + _resource(name, resource))
-        for statement in service.statements_of_function(name)
-        for action in as_list(statement["Action"])
-        for resource in as_list(statement["Resource"])
-    }
-    assert allowed == ALLOWED[name] | OWN_LOGS | TRACING
+    assert allowed(service, name) == ALLOWED[name] | OWN_LOGS | TRACING
     assert all(each["Effect"] == "Allow" for each in service.statements_of_function(name))
 
 
@@ -94,6 +88,16 @@ def test_all_functions_are_made_of_the_same_code_for_the_same_machine(service: T
         assert function["Runtime"] == "python3.14"
         assert function["Architectures"] == ["arm64"]
         assert function["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_every_environment_runs_the_same_code(templates: Templates) -> None:
+    """Promotion means nothing otherwise. (In a real build `local` alone has its own.)"""
+    keys = {
+        function["Code"]["S3Key"]
+        for stacks in templates.values()
+        for function in stacks["Service"].properties("AWS::Lambda::Function").values()
+    }
+    assert len(keys) == 1
 
 
 def test_each_function_logs_to_a_group_of_its_own_that_forgets(
@@ -156,32 +160,3 @@ def test_a_cleanup_run_ends_before_the_next_begins(
 def _variables(service: Template, name: str) -> dict[str, str]:
     variables: dict[str, Any] = service.function(name)["Environment"]["Variables"]
     return {key: flat(value) for key, value in variables.items()}
-
-
-def _condition(statement: Any) -> str:
-    """Say what a statement is limited to; what is not known stays as it is, and so differs."""
-    match statement.get("Condition"):
-        case None:
-            return ""
-        case {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["TICKET#*"], **more}} if (
-            not more
-        ):
-            return "tickets of "
-        case other:
-            return f"{other} "
-
-
-def _resource(function: str, value: Any) -> str:
-    """Name a resource shortly; what is not known stays as it is, and so differs."""
-    text = flat(value)
-    table = text.startswith("<import ") and ":ExportsOutputFnGetAttConnectionsTable" in text
-    if table and "/index/" in text:
-        return text.rpartition("/")[2]
-    if table and text.endswith(">"):
-        return "table"
-    if text.startswith(f"<Functions{function}Logs") and text.endswith(".Arn>"):
-        return "own logs"
-    sockets, _, method = text.removesuffix("/@connections/*").partition("/v1/")
-    if ":execute-api:" in sockets and sockets.endswith(">") and "<WebSocketApi" in sockets:
-        return method
-    return text

@@ -1,0 +1,78 @@
+"""The key of an environment that does not leave encryption to AWS's own."""
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+
+class EncryptionKey(Construct):
+    """One customer-managed key for the table, the log groups, the topics and the queue.
+
+    Its policy lets AWS services use it for this account's resources, as those of AWS-managed keys
+    do. So a role that may read the table may do so with the key, and needs nothing more.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, keep: bool) -> None:
+        super().__init__(scope, construct_id)
+        stack = cdk.Stack.of(self)
+        self.key = kms.Key(
+            self,
+            "Key",
+            description=stack.stack_name,
+            enable_key_rotation=True,
+            removal_policy=cdk.RemovalPolicy.RETAIN if keep else cdk.RemovalPolicy.DESTROY,
+        )
+        use = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"]
+        account = {"kms:CallerAccount": stack.account}
+        services = [f"{name}.{stack.region}.amazonaws.com" for name in ("dynamodb", "sqs")]
+        self._allow(
+            "WhoeverMayUseTheTableOrTheQueue",
+            iam.AnyPrincipal(),
+            [*use, "kms:DescribeKey"],
+            {"StringEquals": {**account, "kms:ViaService": services}},
+        )
+        self._allow(
+            "TheTableForItsOwnUpkeep",
+            iam.AnyPrincipal(),
+            ["kms:CreateGrant"],
+            {
+                "StringEquals": {**account, "kms:ViaService": services[0]},
+                "Bool": {"kms:GrantIsForAWSResource": "true"},
+            },
+        )
+        self._allow(
+            "LogGroupsOfThisAccount",
+            iam.ServicePrincipal(f"logs.{stack.region}.amazonaws.com"),
+            [*use, "kms:DescribeKey"],
+            {
+                "ArnLike": {
+                    "kms:EncryptionContext:aws:logs:arn": stack.format_arn(
+                        service="logs", resource="*"
+                    )
+                }
+            },
+        )
+        self._allow(
+            "AlarmsOfThisAccount",
+            iam.ServicePrincipal("cloudwatch.amazonaws.com"),
+            ["kms:Decrypt", "kms:GenerateDataKey*"],
+            {"StringEquals": {"aws:SourceAccount": stack.account}},
+        )
+
+    def _allow(
+        self,
+        sid: str,
+        principal: iam.IPrincipal,
+        actions: list[str],
+        conditions: dict[str, dict[str, object]],
+    ) -> None:
+        self.key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid=sid,
+                principals=[principal],
+                actions=actions,
+                resources=["*"],
+                conditions=conditions,
+            )
+        )

@@ -1,0 +1,55 @@
+"""The security rules that every environment is held to, and the findings that stay."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import aws_cdk as cdk
+import cdk_nag
+from constructs import Construct, IConstruct
+
+CONTEXT: Final = "securityChecks"
+"""The context key that turns the checks on: they double the time of a synthesis."""
+
+
+class UnacknowledgedFindings(Exception):
+    """cdk-nag found something that nobody has acknowledged. The text names rules and constructs."""
+
+
+def synthesize_checked(app: cdk.App) -> None:
+    """Synthesize, and raise UnacknowledgedFindings for what cdk-nag finds.
+
+    Without the CDK CLI the library raises RuntimeError by itself. With it, it leaves the judgement
+    to the CLI, and `cdk synth` then passes over the findings in stages.
+    """
+    cdk.Validations.of(app).add_plugins(
+        cdk_nag.AwsSolutionsChecks(app), cdk_nag.ServerlessChecks(app)
+    )
+    assembly = app.synth()
+    report = json.loads((Path(assembly.directory) / "validation-report.json").read_text())
+    findings = [
+        f"{violation['ruleName']}: {construct['constructPath']}"
+        for pack in report["pluginReports"]
+        for violation in pack["violations"]
+        for construct in violation["violatingConstructs"]
+    ]
+    if findings:
+        raise UnacknowledgedFindings("\n".join(["acknowledge with a reason, or mend:", *findings]))
+
+
+def acknowledge(construct: IConstruct, rule: str, reason: str) -> None:
+    """Let one finding of a rule pass at this construct, and at nothing outside of it.
+
+    A rule that finds several things in one resource names the one meant: `AwsSolutions-IAM5[...]`.
+    Raises ValueError for a whole stack, or more: what is added there later has not been judged.
+    """
+    if cdk.Stack.is_stack(construct) or cdk.Stage.is_stage(construct):
+        raise ValueError(f"{rule} cannot be acknowledged for all of {construct.node.path!r}")
+    cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=rule, reason=reason))
+
+
+def logical_id(construct: Construct) -> str:
+    """Return the name of a construct's resource in the template, as findings mention it."""
+    resource = construct.node.default_child
+    assert isinstance(resource, cdk.CfnElement)  # noqa: S101 - narrows the type
+    return cdk.Stack.of(construct).get_logical_id(resource)

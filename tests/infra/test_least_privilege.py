@@ -1,0 +1,197 @@
+"""Each handler is driven through all that it does, and its AWS calls are compared with its role."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lambdas import bootstrap
+from lambdas.domain.identifiers import BusinessId
+from lambdas.handlers import authorizer, cleanup, rest, websocket
+from tests.builders import B1, U1, business, real, settings, virtual
+from tests.infra.permissions import OWN_LOGS, TRACING, Permissions, allowed
+from tests.infra.synthesis import Templates
+from tests.unit.handlers.conftest import Context, Deployed, deployed, recording, unrecorded
+from tests.unit.handlers.test_rest import event as request
+from tests.unit.handlers.test_websocket import CONNECTION
+from tests.unit.handlers.test_websocket import event as socket_event
+
+__all__ = ["deployed", "recording", "unrecorded"]
+
+UNSEEN = OWN_LOGS | TRACING
+"""What the Lambda service does in the function's name: no handler asks for it."""
+
+NEVER_CALLED_HERE: dict[str, Permissions] = {
+    # Powertools reads the first call's record where a refused write does not bring it along.
+    # DynamoDB and its stand-ins do bring it.
+    "Rest": {("dynamodb:GetItem", "table")},
+}
+
+BUSINESS = "/businesses/{businessId}"
+OPERATOR: dict[str, Any] = {"roles": ("operator",), "businesses": ()}
+BACKEND: dict[str, Any] = {"roles": ("backend",), "businesses": ()}
+
+
+def _authorize(deployed: Deployed) -> None:
+    secret, _ = bootstrap.tickets().issue(B1, U1)
+    deployed.calls.clear()
+    handshake: dict[str, Any] = {
+        "methodArn": "arn:aws:execute-api:us-east-1:123456789012:ws1/v1/$connect",
+        "multiValueHeaders": {},
+        "multiValueQueryStringParameters": {"ticket": [secret]},
+        "requestContext": {"eventType": "CONNECT", "requestId": "r1"},
+    }
+    authorizer.handler(handshake, Context())
+
+
+def _connect(deployed: Deployed) -> None:
+    websocket.on_connect(socket_event(), Context())
+
+
+def _disconnect(deployed: Deployed) -> None:
+    _a_device(deployed)
+    websocket.on_disconnect(socket_event(authorizer={}), Context())
+
+
+def _message(handler: Callable[..., Any], body: str) -> Callable[[Deployed], None]:
+    def drive(deployed: Deployed) -> None:
+        handler(socket_event(body), Context())  # not registered: told so, and closed
+        _a_device(deployed)
+        handler(socket_event(body), Context())
+        handler(socket_event(body, authorizer={}), Context())
+
+    return drive
+
+
+def _rest(deployed: Deployed) -> None:
+    now = bootstrap.now()
+    deployed.seed(
+        business(
+            real("c1", now=now),
+            real("silent", now=now, seen=400),
+            real("gone", now=now, seen=700),
+            virtual(now=now),
+            declared=settings(),
+        )
+    )
+    until = json.dumps({"until": "2100-01-01T00:00:00Z"})
+    for method, path, options in (
+        ("GET", f"{BUSINESS}/status", {}),
+        ("GET", f"{BUSINESS}/online", {}),
+        ("POST", "/businesses/online", {"body": '{"businessIds": ["b1", "b2"]}'}),
+        ("GET", f"{BUSINESS}/connections", {}),
+        ("PUT", f"{BUSINESS}/settings", {"body": '{"expectsSocket": true}', **OPERATOR}),
+        ("PUT", f"{BUSINESS}/pause", {"body": until}),
+        ("DELETE", f"{BUSINESS}/pause", {}),
+        ("POST", f"{BUSINESS}/tickets", {}),
+        ("POST", f"{BUSINESS}/messages", {"body": "[1]", "idempotency_key": "k", **BACKEND}),
+        ("POST", f"{BUSINESS}/messages", {"body": "[1]", "idempotency_key": "k", **BACKEND}),
+        ("POST", f"{BUSINESS}/cleanup", {"body": "{}", **OPERATOR}),
+        ("GET", "/businesses", {"query": {"attention": "virtual-only"}, **OPERATOR}),
+        ("DELETE", f"{BUSINESS}/connections/{{connectionId}}", OPERATOR),
+        ("PUT", f"{BUSINESS}/availability", {"body": '{"available": true}'}),
+        ("PUT", f"{BUSINESS}/availability", {"body": '{"available": false}'}),
+        ("GET", "/health", {}),
+    ):
+        DRIVEN.add((path, method))
+        answer = rest.handler(request(method, path, **options), Context())
+        assert answer["statusCode"] < 500, (method, path, answer)
+
+
+def _cleanup(deployed: Deployed) -> None:
+    now = bootstrap.now()
+    deployed.seed(
+        business(
+            real("silent", now=now, seen=400),
+            real("gone", now=now, seen=700),
+            virtual(now=now, left=-1),
+            virtual("u2", now=now),
+            declared=settings(),
+        )
+    )
+    trouble = BusinessId("b2")
+    deployed.seed(
+        business(virtual(business_id=trouble, now=now), declared=settings(), business_id=trouble)
+    )
+    cleanup.handler({}, Context())
+
+
+DRIVEN: set[tuple[str, str]] = set()
+"""The routes of the REST API that were asked."""
+
+DRIVERS: dict[str, Callable[[Deployed], None]] = {
+    "Authorizer": _authorize,
+    "Connect": _connect,
+    "Disconnect": _disconnect,
+    "Ping": _message(websocket.on_ping, '{"action":"ping"}'),
+    "Status": _message(websocket.on_status, '{"action":"status"}'),
+    "DefaultRoute": _message(websocket.on_default, '{"action":"other"}'),
+    "Rest": _rest,
+    "Cleanup": _cleanup,
+}
+
+
+@pytest.mark.parametrize("function", DRIVERS)
+def test_what_a_function_calls_is_what_its_role_allows(
+    templates: Templates, deployed: Deployed, function: str
+) -> None:
+    DRIVERS[function](deployed)
+    called = {
+        permission
+        for operation, parameters in deployed.calls
+        for permission in _needed(operation, parameters, function)
+    }
+    for environment, stacks in templates.items():
+        permitted = allowed(stacks["Service"], function) - UNSEEN
+        assert called - permitted == set(), f"called, and not allowed in {environment}"
+        assert permitted - called == NEVER_CALLED_HERE.get(function, set()), (
+            f"allowed in {environment}, and never called"
+        )
+    if function == "Rest":
+        every = {(path, method) for path, known in rest.METHODS.items() for method in known}
+        assert every == DRIVEN
+
+
+def test_every_function_is_driven(templates: Templates) -> None:
+    functions = templates["prod"]["Service"].resources("AWS::Lambda::Function")
+    assert len(functions) == len(DRIVERS)
+
+
+_SOCKET_METHODS = {
+    "PostToConnection": "POST",
+    "GetConnection": "GET",
+    "DeleteConnection": "DELETE",
+}
+_TRANSACTION_PARTS = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
+
+
+def _needed(operation: str, parameters: dict[str, Any], function: str) -> Permissions:
+    """Return the permissions that a call needs. An operation that is not known needs itself."""
+    if operation in _SOCKET_METHODS:
+        return {("execute-api:ManageConnections", _SOCKET_METHODS[operation])}
+    if operation in ("TransactWriteItems", "TransactGetItems"):
+        return {
+            (f"dynamodb:{_TRANSACTION_PARTS[part]}", "table")
+            for item in parameters["TransactItems"]
+            for part in item
+        }
+    resource = parameters.get("IndexName", "table")
+    key = parameters.get("Key", {}).get("pk", {}).get("S", "")
+    if function == "Authorizer" and key.startswith("TICKET#"):
+        resource = "tickets of table"
+    return {(f"dynamodb:{operation}", resource)}
+
+
+def test_the_device_of_these_tests_is_the_one_of_its_events(deployed: Deployed) -> None:
+    _a_device(deployed)
+    assert deployed.items()[-1]["sk"]["S"].endswith(CONNECTION)
+
+
+def _a_device(deployed: Deployed) -> None:
+    deployed.seed(business(real(CONNECTION, now=bootstrap.now()), declared=settings()))

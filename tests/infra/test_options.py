@@ -1,0 +1,142 @@
+"""What an environment may ask for, and what costs something."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from infra.environments import Environment
+from tests.infra.crowd import CROWD, crowd_templates
+from tests.infra.synthesis import Templates
+from tests.infra.template import Template, flat
+
+PAID = ("AWS::KMS::Key", "AWS::WAFv2::WebACL", "AWS::ApiGateway::DomainName")
+
+
+@pytest.fixture
+def crowd(tmp_path_factory: pytest.TempPathFactory, source: Path) -> dict[str, Template]:
+    return crowd_templates(tmp_path_factory, source)
+
+
+def test_nothing_that_costs_is_there_unasked(templates: Templates) -> None:
+    for stacks in templates.values():
+        for stack in stacks.values():
+            assert not [kind for kind in PAID if stack.resources(kind)]
+
+
+def test_one_key_encrypts_everything_that_is_kept(crowd: dict[str, Template]) -> None:
+    key, resource = crowd["Data"].only("AWS::KMS::Key")
+    assert resource["DeletionPolicy"] == "Retain"
+    assert resource["Properties"]["EnableKeyRotation"] is True
+    (table,) = crowd["Data"].properties("AWS::DynamoDB::Table").values()
+    assert table["SSESpecification"]["KMSMasterKeyId"] == {"Fn::GetAtt": [key, "Arn"]}
+    for stack, kind, attribute in (
+        ("Service", "AWS::Logs::LogGroup", "KmsKeyId"),
+        ("Service", "AWS::SQS::Queue", "KmsMasterKeyId"),
+        ("Monitoring", "AWS::SNS::Topic", "KmsMasterKeyId"),
+    ):
+        kept = crowd[stack].properties(kind)
+        assert kept
+        for properties in kept.values():
+            assert key in flat(properties[attribute])
+
+
+def test_the_key_serves_this_account_alone(crowd: dict[str, Template]) -> None:
+    (key,) = crowd["Data"].properties("AWS::KMS::Key").values()
+    root, *others = key["KeyPolicy"]["Statement"]
+    assert flat(root["Principal"]["AWS"]) == "arn:<AWS::Partition>:iam::<AWS::AccountId>:root"
+    assert len(others) == 4
+    for statement in others:
+        assert "AWS::AccountId" in str(statement["Condition"]), statement["Sid"]
+    callers = {
+        str(service).partition(".")[0]
+        for statement in others
+        for service in [statement["Principal"].get("Service", "")]
+        if isinstance(service, str)
+    }
+    assert "cloudwatch" in callers, "alarms must be able to publish to an encrypted topic"
+
+
+def test_a_function_has_the_bound_that_the_environment_names(
+    crowd: dict[str, Template], templates: Templates
+) -> None:
+    def bounds(service: Template) -> dict[str, int]:
+        return {
+            re.sub(r"^Functions(\w+)Function[0-9A-F]{8}$", r"\1", name): properties[
+                "ReservedConcurrentExecutions"
+            ]
+            for name, properties in service.properties("AWS::Lambda::Function").items()
+            if "ReservedConcurrentExecutions" in properties
+        }
+
+    assert bounds(crowd["Service"]) == {"Authorizer": 200, "Rest": 50, "Cleanup": 4}
+    assert bounds(templates["prod"]["Service"]) == {"Cleanup": 2}
+    assert bounds(templates["dev"]["Service"]) == {}
+
+
+def test_the_web_acl_stands_before_the_rest_api(crowd: dict[str, Template]) -> None:
+    service = crowd["Service"]
+    acl, resource = service.only("AWS::WAFv2::WebACL")
+    _, association = service.only("AWS::WAFv2::WebACLAssociation")
+    stage, _ = service.only("AWS::ApiGateway::Stage")
+    assert association["Properties"]["WebACLArn"] == {"Fn::GetAtt": [acl, "Arn"]}
+    assert flat(association["Properties"]["ResourceArn"]).endswith(f"/stages/<{stage}>")
+    rate, *managed = resource["Properties"]["Rules"]
+    assert rate["Statement"]["RateBasedStatement"]["Limit"] == 2_000
+    assert rate["Action"] == {"Block": {}}
+    names = {rule["Statement"]["ManagedRuleGroupStatement"]["Name"] for rule in managed}
+    assert "AWSManagedRulesKnownBadInputsRuleSet" in names
+    assert len({rule["Priority"] for rule in (rate, *managed)}) == 1 + len(managed)
+
+
+def test_the_web_acl_keeps_no_samples_which_would_show_tokens(crowd: dict[str, Template]) -> None:
+    (acl,) = crowd["Service"].properties("AWS::WAFv2::WebACL").values()
+    for visible in (acl, *acl["Rules"]):
+        assert visible["VisibilityConfig"]["SampledRequestsEnabled"] is False
+
+
+def test_the_web_acl_lets_messages_pass_that_are_larger_than_8_kb(
+    crowd: dict[str, Template],
+) -> None:
+    (acl,) = crowd["Service"].properties("AWS::WAFv2::WebACL").values()
+    counted = {
+        override["Name"]
+        for rule in acl["Rules"]
+        for override in rule["Statement"]
+        .get("ManagedRuleGroupStatement", {})
+        .get("RuleActionOverrides", [])
+        if override["ActionToUse"] == {"Count": {}}
+    }
+    assert "SizeRestrictions_BODY" in counted
+
+
+def test_both_apis_are_reached_by_names_of_ones_own(crowd: dict[str, Template]) -> None:
+    service = crowd["Service"]
+    assert service.outputs["RestUrl"]["Value"] == "https://api.example.com"
+    assert service.outputs["WebSocketUrl"]["Value"] == "wss://sockets.example.com"
+    assert {"RestDnsTarget", "WebSocketDnsTarget"} <= service.outputs.keys()
+    _, rest = service.only("AWS::ApiGateway::DomainName")
+    _, websocket = service.only("AWS::ApiGatewayV2::DomainName")
+    assert rest["Properties"]["SecurityPolicy"] == "TLS_1_2"
+    (configuration,) = websocket["Properties"]["DomainNameConfigurations"]
+    assert configuration["SecurityPolicy"] == "TLS_1_2"
+    _, rest_mapping = service.only("AWS::ApiGateway::BasePathMapping")
+    _, mapping = service.only("AWS::ApiGatewayV2::ApiMapping")
+    assert rest_mapping["Properties"]["Stage"] == {"Ref": service.only("AWS::ApiGateway::Stage")[0]}
+    assert mapping["Properties"]["Stage"] == "v1"
+    assert service.only("AWS::ApiGatewayV2::Stage")[0] in mapping["DependsOn"]
+
+
+def test_functions_reach_sockets_at_the_apis_own_address(crowd: dict[str, Template]) -> None:
+    """The management API does not answer under a name of one's own without further permission."""
+    service = crowd["Service"]
+    (api,) = service.resources("AWS::ApiGatewayV2::Api")
+    url = flat(service.function("Cleanup")["Environment"]["Variables"]["WEBSOCKET_MANAGEMENT_URL"])
+    assert url == f"https://<{api}>.execute-api.<AWS::Region>.amazonaws.com/v1"
+    assert flat(service.outputs["WebSocketManagementUrl"]["Value"]) == url
+
+
+def test_the_environment_of_this_test_sets_what_is_off_elsewhere(environment: Environment) -> None:
+    for name in ("customer_managed_key", "web_acl_rate", "domains"):
+        assert not getattr(environment, name)
+        assert getattr(CROWD, name)

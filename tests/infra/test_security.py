@@ -1,0 +1,41 @@
+import json
+from pathlib import Path
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_sqs as sqs
+
+from infra.security import UnacknowledgedFindings, acknowledge, synthesize_checked
+from tests.infra.crowd import CROWD
+from tests.infra.synthesis import CDK_JSON, ENVIRONMENTS, synthesize
+
+FLAGS = json.loads(CDK_JSON.read_text())["context"]
+RULE = "AwsSolutions-SQS4"  # a queue takes requests that are not encrypted on their way
+
+
+def test_no_environment_has_a_finding_that_nobody_acknowledged(
+    tmp_path: Path, source: Path
+) -> None:
+    synthesize(tmp_path, source, [*ENVIRONMENTS.values(), CROWD], checked=True)
+    report = json.loads((tmp_path / "validation-report.json").read_text())
+    assert report["pluginReports"] == []
+
+
+def test_a_finding_fails_the_synthesis_until_it_is_acknowledged(tmp_path: Path) -> None:
+    def synthesize_queue(outdir: Path, *acknowledged: str) -> None:
+        app = cdk.App(outdir=str(outdir), context=FLAGS)
+        queue = sqs.Queue(cdk.Stack(app, "Stack"), "Queue")
+        for rule in acknowledged:
+            acknowledge(queue, rule, "a test")
+        synthesize_checked(app)
+
+    others = ("AwsSolutions-SQS3", "Serverless-SQSRedrivePolicy")
+    with pytest.raises((UnacknowledgedFindings, RuntimeError), match=RULE):
+        synthesize_queue(tmp_path / "found", *others)
+    synthesize_queue(tmp_path / "acknowledged", *others, RULE)
+
+
+def test_nothing_is_acknowledged_for_a_whole_stack() -> None:
+    stack = cdk.Stack(cdk.App(), "Stack")
+    with pytest.raises(ValueError, match="for all of 'Stack'"):
+        acknowledge(stack, RULE, "a test")
