@@ -119,11 +119,11 @@ def _run(stack: ExitStack) -> NoReturn:
     Endpoints.file().unlink(missing_ok=True)
 
     endpoint_url = f"http://{HOST}:{port}"
-    ministack = stack.enter_context(_ministack(state, port))
+    process = stack.enter_context(ministack(state, port))
     cdk = Cdk(stack, state, endpoint_url)
     assembly = Assembly(state, endpoint_url)
     finish_synthesis = assembly.start_synthesis(cdk)
-    _wait_until_ready(ministack, endpoint_url)
+    _wait_until_ready(process, endpoint_url)
     # In a folder without cdk.json, or the CLI synthesizes once more.
     cdk.start("bootstrap", f"aws://{ACCOUNT}/{REGION}", folder=state).finish()
     finish_synthesis()
@@ -139,7 +139,7 @@ def _run(stack: ExitStack) -> NoReturn:
     )
     endpoints.publish()
     _say_what_next(endpoints, time.monotonic() - began)
-    while ministack.poll() is None:
+    while process.poll() is None:
         time.sleep(0.5)
     raise StepFailed(f"MiniStack ended by itself:\n{_tail(state / 'logs' / 'ministack.log')}")
 
@@ -174,7 +174,8 @@ def _alone_on(state: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _ministack(state: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def ministack(state: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the emulator on a port, until the end of the block. It is ready a moment later."""
     # MiniStack leaves large temporary folders behind. They, and all else it writes, live in here.
     private = state / "ministack"
     shutil.rmtree(private, ignore_errors=True)
@@ -251,7 +252,7 @@ class Cdk:
             process = subprocess.Popen(
                 [str(CDK), command, *arguments],
                 cwd=folder,
-                env=self._environment(),
+                env=emulator_environment(self.endpoint_url),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -260,22 +261,23 @@ class Cdk:
         self.stack.callback(_kill_group, process)
         return Step(f"cdk {command}", process, Path(log.name), time.monotonic())
 
-    def _environment(self) -> Mapping[str, str]:
-        # The caller's, with every way to a real AWS account closed.
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return {
-            **kept,
-            "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_ENDPOINT_URL_S3": self.endpoint_url,
-            "AWS_ACCESS_KEY_ID": ACCOUNT,
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "CDK_DISABLE_CLI_TELEMETRY": "true",
-        }
+
+def emulator_environment(endpoint_url: str) -> Mapping[str, str]:
+    """Return the caller's environment variables, with every way to a real AWS account closed."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {
+        **kept,
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_ENDPOINT_URL_S3": endpoint_url,
+        "AWS_ACCESS_KEY_ID": ACCOUNT,
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
+    }
 
 
 @dataclass(frozen=True)

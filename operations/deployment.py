@@ -1,7 +1,9 @@
-"""Where a deployed environment keeps its table."""
+"""Where a deployed environment is: its AWS account, its stacks and what they say of themselves."""
 
 import os
 import re
+from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import boto3
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 LOCAL: Final = "local"
 
+PARTS: Final = ("Data", "Service", "Monitoring")
+"""The stacks of an environment, in the order in which they are deployed."""
+
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,15}")
 
 
@@ -22,65 +27,101 @@ class NoDeployment(Exception):
     """The environment cannot be reached from here. The text says what to do, in one line."""
 
 
-def open_table(environment: str, *, connections: int) -> Table:
-    """The table of an environment, for up to so many calls at once.
+class Deployment:
+    """One environment, seen with the credentials and the region of the shell.
 
-    A deployed one is found by the outputs of its data stack, with the credentials and the region of
-    the shell; `local` is the system that `make run` started. Raises `NoDeployment`.
+    `profile` and `region` stand in for those of the shell. `local` is the system that `make run`
+    started, unless AWS_ENDPOINT_URL names another. Raises `NoDeployment`.
     """
-    if not _NAME.fullmatch(environment):
-        raise NoDeployment(f"{environment!r} is no environment: name one, for example dev")
-    # Long enough for a table that is busy growing: a tool is in no hurry.
-    config = Config(
-        connect_timeout=3,
-        read_timeout=10,
-        retries={"mode": "standard", "total_max_attempts": 5},
-        max_pool_connections=connections,
+
+    def __init__(
+        self, environment: str, *, profile: str | None = None, region: str | None = None
+    ) -> None:
+        if not _NAME.fullmatch(environment):
+            raise NoDeployment(f"{environment!r} is no environment: name one, for example dev")
+        self.environment: Final = environment
+        self._endpoint_url: str | None = None
+        if environment == LOCAL and not os.environ.get("AWS_ENDPOINT_URL"):
+            self._session = self._local_session()
+            return
+        try:
+            # As the CDK CLI does; boto3 itself knows AWS_DEFAULT_REGION alone.
+            session = boto3.Session(profile_name=profile, region_name=region)
+            shell = os.environ.get("AWS_REGION")
+            if region is None and shell and (profile is None or session.region_name is None):
+                session = boto3.Session(profile_name=profile, region_name=shell)
+            self._session = session
+        except BotoCoreError as error:
+            raise _no_answer(error) from error
+
+    def _local_session(self) -> boto3.Session:
+        from local.system import ACCOUNT, Endpoints, NotRunning
+
+        try:
+            endpoints = Endpoints.of_running_system()
+        except NotRunning as error:
+            raise NoDeployment(str(error)) from error
+        self._endpoint_url = endpoints.awsEndpointUrl
+        # The emulator alone, whatever the machine's AWS settings are.
+        return boto3.Session(
+            aws_access_key_id=ACCOUNT, aws_secret_access_key=LOCAL, region_name=endpoints.region
+        )
+
+    def client(self, service: str, *, connections: int = 10) -> Any:
+        """A client for one AWS service. A tool is in no hurry: it tries for a while."""
+        config = Config(
+            connect_timeout=3,
+            read_timeout=10,
+            retries={"mode": "standard", "total_max_attempts": 5},
+            max_pool_connections=connections,
+        )
+        session: Any = self._session
+        try:
+            return session.client(service, endpoint_url=self._endpoint_url, config=config)
+        except BotoCoreError as error:
+            raise _no_answer(error) from error
+
+    def stack(self, part: str) -> str:
+        """The name of one of its stacks."""
+        return f"BusinessConnections-{self.environment}-{part}"
+
+    @cached_property
+    def outputs(self) -> Mapping[str, str]:
+        """What its stacks say of themselves, by name. Raises `NoDeployment`."""
+        return {name: value for part in PARTS for name, value in self.outputs_of(part).items()}
+
+    def outputs_of(self, part: str) -> Mapping[str, str]:
+        """What one of its stacks says of itself. Raises `NoDeployment`."""
+        stack = self.stack(part)
+        cloudformation = self.client("cloudformation")
+        try:
+            described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ValidationError":
+                region = cloudformation.meta.region_name
+                raise NoDeployment(
+                    f"there is no stack {stack} in region {region} of this account: check"
+                    " ENVIRONMENT, AWS_PROFILE and AWS_REGION, or deploy it first"
+                ) from error
+            raise NoDeployment(f"CloudFormation did not describe {stack}: {error}") from error
+        except BotoCoreError as error:
+            raise _no_answer(error) from error
+        return {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", ())}
+
+
+def _no_answer(error: BotoCoreError) -> NoDeployment:
+    return NoDeployment(
+        f"AWS cannot be asked ({error}): check the credentials and AWS_REGION of this shell"
     )
-    return _local_table(config) if environment == LOCAL else _deployed_table(environment, config)
 
 
-def _deployed_table(environment: str, config: Config) -> Table:
-    stack = f"BusinessConnections-{environment}-Data"
-    try:
-        # As the CDK CLI does; boto3 itself knows AWS_DEFAULT_REGION alone.
-        session = boto3.Session(region_name=os.environ.get("AWS_REGION"))
-        cloudformation = session.client("cloudformation", config=config)
-        where = f"region {cloudformation.meta.region_name} of this account"
-        described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
-        dynamodb: DynamoDBClient = session.client("dynamodb", config=config)
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationError":
-            raise NoDeployment(
-                f"there is no stack {stack} in {where}: check ENVIRONMENT, AWS_PROFILE and"
-                f" AWS_REGION, or deploy it with `make deploy ENVIRONMENT={environment}`"
-            ) from error
-        raise NoDeployment(f"CloudFormation did not describe {stack}: {error}") from error
-    except BotoCoreError as error:
+def open_table(environment: str, *, connections: int) -> Table:
+    """The table of an environment, for up to so many calls at once. Raises `NoDeployment`."""
+    deployment = Deployment(environment)
+    table = deployment.outputs_of("Data").get("TableName")
+    if table is None:
         raise NoDeployment(
-            f"AWS cannot be asked ({error}): check the credentials and AWS_REGION of this shell"
-        ) from error
-    outputs: list[Any] = list(described.get("Outputs", ()))
-    for output in outputs:
-        if output["OutputKey"] == "TableName":
-            return Table(dynamodb, output["OutputValue"])
-    raise NoDeployment(f"the stack {stack} has no output TableName: deploy it again")
-
-
-def _local_table(config: Config) -> Table:
-    from local.system import ACCOUNT, Endpoints, NotRunning
-
-    try:
-        endpoints = Endpoints.of_running_system()
-    except NotRunning as error:
-        raise NoDeployment(str(error)) from error
-    # The emulator alone, whatever the machine's AWS settings are.
-    session = boto3.Session(
-        aws_access_key_id=ACCOUNT,
-        aws_secret_access_key=LOCAL,
-        region_name=endpoints.region,
-    )
-    dynamodb: DynamoDBClient = session.client(
-        "dynamodb", endpoint_url=endpoints.awsEndpointUrl, config=config
-    )
-    return Table(dynamodb, endpoints.tableName)
+            f"the stack {deployment.stack('Data')} has no output TableName: deploy it again"
+        )
+    dynamodb: DynamoDBClient = deployment.client("dynamodb", connections=connections)
+    return Table(dynamodb, table)

@@ -1,0 +1,267 @@
+"""What each operation asks of AWS: DynamoDB calls and capacity units, and calls of sockets.
+
+    DYNAMODB_LOCAL_URL=http://127.0.0.1:8000 python -m benchmarks.requests
+
+The deployed handlers run in this process, with a table like the deployed one. With
+`DYNAMODB_LOCAL_URL`, that of DynamoDB Local, AWS's own engine says which capacity each call
+consumed; without it, calls alone are counted. Prints the table of docs/costs.md.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import os
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+
+import boto3
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+
+from tests.dynamodb import create_table
+
+READS: Final = ("Query", "Scan", "GetItem")
+BUSINESSES: Final = 1_000
+"""In the table that the cleanup walks; each with settings, a device and a lease."""
+
+_VARIABLES: Final = {
+    "AWS_ACCESS_KEY_ID": "benchmark",
+    "AWS_SECRET_ACCESS_KEY": "benchmark",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "ENVIRONMENT": "benchmark",
+    "WEBSOCKET_MANAGEMENT_URL": "https://api.execute-api.us-east-1.amazonaws.com/v1",
+    "PING_INTERVAL": "300",
+    "PING_GRACE": "60",
+    "VIRTUAL_LEASE": "43200",
+    "ATTENTION_GRACE": "300",
+    "MAX_REAL_CONNECTIONS": "50",
+    "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+    "POWERTOOLS_METRICS_DISABLED": "true",
+    "POWERTOOLS_TRACE_DISABLED": "true",
+}
+
+
+class Context(LambdaContext):
+    """As much of a Lambda context as the handlers use."""
+
+    _function_name = "benchmark"
+    _memory_limit_in_mb = 512
+    _invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:benchmark"
+    _aws_request_id = "benchmark"
+
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # static over there
+        return 300_000
+
+
+@dataclass
+class Meter:
+    """What was asked of AWS since it was last read."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    read_units: float = 0.0
+    write_units: float = 0.0
+
+    def attach(self, session: boto3.Session) -> None:
+        session.events.register("before-parameter-build.dynamodb", self._ask_for_capacity)
+        session.events.register("after-call.dynamodb", self._count)
+        # A socket is always there, and API Gateway is not: nothing goes out.
+        answer: Any = self._answer  # botocore's stubs know no hook that returns something
+        session.events.register_first("before-send.apigatewaymanagementapi", answer)
+
+    def reset(self) -> None:
+        self.calls.clear()
+        self.read_units = self.write_units = 0.0
+
+    def _ask_for_capacity(self, *, params: dict[str, Any], **_: Any) -> None:
+        params["ReturnConsumedCapacity"] = "TOTAL"
+
+    def _count(self, *, parsed: dict[str, Any], model: Any, **_: Any) -> None:
+        self.calls[model.name] += 1
+        consumed = parsed.get("ConsumedCapacity", [])
+        units = sum(
+            each["CapacityUnits"]
+            for each in (consumed if isinstance(consumed, list) else [consumed])
+        )
+        if model.name == "TransactWriteItems":
+            # AWS prepares and commits each item, and bills both; DynamoDB Local counts one.
+            units *= 2
+        if model.name in READS:
+            self.read_units += units
+        else:
+            self.write_units += units
+
+    def _answer(self, *, request: Any, **_: Any) -> AWSResponse:
+        self.calls[f"{request.method} @connections"] += 1
+        return AWSResponse(request.url, 200, HTTPHeaders(), _Nothing())
+
+
+class _Nothing:
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        return iter((b"{}",))
+
+
+def websocket_event(business: str, connection: str, body: Any = None) -> dict[str, Any]:
+    return {
+        "requestContext": {
+            "connectionId": connection,
+            "requestId": "r1",
+            "authorizer": {"businessId": business, "userId": "u1"},
+        },
+        "body": json.dumps(body),
+    }
+
+
+def rest_event(
+    method: str, resource: str, business: str, body: Any = None, role: str | None = None
+) -> dict[str, Any]:
+    headers = {"Content-Type": ["application/json"]}
+    return {
+        "httpMethod": method,
+        "resource": resource,
+        "path": resource.format(businessId=quote(business)),
+        "pathParameters": {"businessId": business},
+        "headers": {name: value for name, (value,) in headers.items()},
+        "multiValueHeaders": headers,
+        "queryStringParameters": None,
+        "multiValueQueryStringParameters": None,
+        "body": None if body is None else json.dumps(body),
+        "isBase64Encoded": False,
+        "requestContext": {
+            "requestId": "r1",
+            "stage": "v1",
+            "authorizer": {
+                "userId": "u1",
+                "businesses": json.dumps([business]),
+                "roles": json.dumps([role] if role else []),
+            },
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one operation cost."""
+
+    operation: str
+    calls: dict[str, int]
+    read_units: float
+    write_units: float
+
+
+def measure(*, businesses: int) -> list[Measured]:
+    """Play the life of a business, and of a table, and say what each step cost."""
+    from lambdas.handlers import authorizer, cleanup, rest, websocket
+
+    meter, context = Meter(), Context()
+    session = boto3.Session()
+    ours = boto3.Session().client("dynamodb")
+    os.environ["TABLE_NAME"] = create_table(ours)
+    meter.attach(session)
+    boto3.DEFAULT_SESSION = session
+    business, device = f"business-{secrets.token_hex(8)}", "O9oRTfeAoAMCK6g="
+    root = "/businesses/{businessId}"
+    found: list[Measured] = []
+
+    def step(operation: str, call: Callable[[], Any]) -> Any:
+        meter.reset()
+        answer = call()
+        status = answer.get("statusCode", 200)
+        assert status < 300, (operation, answer)  # noqa: S101 - a refused call measures nothing
+        found.append(Measured(operation, dict(meter.calls), meter.read_units, meter.write_units))
+        return answer
+
+    def over_rest(method: str, resource: str, body: Any = None, role: str | None = None) -> Any:
+        return rest.handler(rest_event(method, resource, business, body, role), context)
+
+    def over_socket(handler: Callable[..., Any], body: Any = None) -> Any:
+        return handler(websocket_event(business, device, body), context)
+
+    available = f"{root}/availability"
+    over_rest("PUT", available, {"available": False})  # nobody declared it before
+    step("`$connect`", lambda: over_socket(websocket.on_connect))
+    step("`PUT …/availability` true", lambda: over_rest("PUT", available, {"available": True}))
+    step(
+        "the same again, renewing the lease",
+        lambda: over_rest("PUT", available, {"available": True}),
+    )
+    step("`ping`", lambda: over_socket(websocket.on_ping, {"action": "ping"}))
+    step("`status` over the socket", lambda: over_socket(websocket.on_status, {"action": "status"}))
+    step("`GET …/status`", lambda: over_rest("GET", f"{root}/status"))
+    step("`GET …/online`", lambda: over_rest("GET", f"{root}/online"))
+    message = {"order": "1", "items": ["x" * 500]}
+    step(
+        "`POST …/messages`, one device",
+        lambda: over_rest("POST", f"{root}/messages", message, "backend"),
+    )
+    ticket = step("`POST …/tickets`", lambda: over_rest("POST", f"{root}/tickets"))
+    handshake = {
+        "requestContext": {"eventType": "CONNECT", "requestId": "r1"},
+        "methodArn": "arn:aws:execute-api:us-east-1:123456789012:api/v1/$connect",
+        "multiValueHeaders": {},
+        "multiValueQueryStringParameters": {"ticket": [json.loads(ticket["body"])["ticket"]]},
+    }
+    step("authorizer, with a ticket", lambda: authorizer.handler(handshake, context))
+    step("`PUT …/availability` false", lambda: over_rest("PUT", available, {"available": False}))
+    over_socket(websocket.on_connect)
+    step("`$disconnect`", lambda: over_socket(websocket.on_disconnect))
+
+    for number in range(businesses):
+        name = f"business-{secrets.token_hex(8)}"
+        event = websocket_event(name, f"O9oRTfeA{number:07}=")
+        websocket.on_connect(event, context)
+        rest.handler(rest_event("PUT", available, name, {"available": True}), context)
+    step(f"cleanup, {businesses:,} healthy businesses", lambda: cleanup.handler({}, context))
+    ours.delete_table(TableName=os.environ["TABLE_NAME"])
+    return found
+
+
+@contextlib.contextmanager
+def _table_engine() -> Iterator[bool]:
+    """Run with DynamoDB Local, which knows capacity, or with a stand-in in this process."""
+    if url := os.environ.get("DYNAMODB_LOCAL_URL"):
+        os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = url
+        yield True
+        return
+    from moto import mock_aws
+
+    with mock_aws():
+        yield False
+
+
+def table(measured: list[Measured], *, capacity: bool) -> str:
+    """Write the measurements as the table of docs/costs.md."""
+    lines = [
+        "| operation | DynamoDB calls | read units | write units | calls of sockets |",
+        "|---|---|---:|---:|---|",
+    ]
+    for each in measured:
+        ours = {name: n for name, n in each.calls.items() if "@" not in name}
+        theirs = {name.partition(" ")[0]: n for name, n in each.calls.items() if "@" in name}
+        units = [f"{u:g}" if capacity else "?" for u in (each.read_units, each.write_units)]
+        lines.append(
+            f"| {each.operation} | {_list(ours)} | {' | '.join(units)} | {_list(theirs)} |"
+        )
+    return "\n".join(lines)
+
+
+def _list(calls: dict[str, int]) -> str:
+    return ", ".join(f"{n} × {name}" if n > 1 else name for name, n in calls.items()) or "none"
+
+
+def main() -> None:
+    os.environ.update(_VARIABLES)
+    logging.disable(logging.CRITICAL)
+    # The functions print their metrics.
+    with _table_engine() as capacity, contextlib.redirect_stdout(io.StringIO()):
+        measured = measure(businesses=BUSINESSES if capacity else 10)
+    print(table(measured, capacity=capacity))
+
+
+if __name__ == "__main__":
+    main()
