@@ -13,10 +13,13 @@ are not, 2 it could not begin, 130 interrupted.
 import argparse
 import json
 import random
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -252,12 +255,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 overwrite=wanted.overwrite,
                 dry_run=wanted.dry_run,
             )
-            return _run(ImportRun(importer, sys.stderr), lines)
+            with _interruptible(lines) as taken:
+                return _run(ImportRun(importer, sys.stderr), taken)
     except (NoDeployment, Unreadable) as error:
         sys.stderr.write(f"{error}\n")
     except OSError as error:
         sys.stderr.write(f"{wanted.file} cannot be read: {error.strerror}\n")
     return 2
+
+
+@contextmanager
+def _interruptible(
+    lines: Iterable[Declaration | BadLine],
+) -> Iterator[Iterable[Declaration | BadLine]]:
+    """Let Ctrl-C end the lines between two of them.
+
+    Raised wherever the program happens to be, a `KeyboardInterrupt` can leave a lock of
+    `concurrent.futures` held, and everybody waiting for it.
+    """
+    interrupted = threading.Event()
+
+    def until_interrupted() -> Iterator[Declaration | BadLine]:
+        for line in lines:
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+            yield line
+
+    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    try:
+        yield until_interrupted()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run(run: ImportRun, lines: Iterable[Declaration | BadLine]) -> int:
