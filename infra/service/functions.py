@@ -102,6 +102,17 @@ class Functions(Construct):
             "The next run is the retry. That one failed is an alarm; its event says nothing more.",
         )
 
+        self.preflight: ServiceFunction | None = None
+        """Asked before a gradual deployment takes any traffic."""
+        if environment.gradual_deployments:
+            self.preflight = self._add("Preflight", "preflight.handler", variables)
+            self._allow_table(self.preflight, "Query")
+            acknowledge(
+                self.preflight.function,
+                "Serverless-LambdaDLQ",
+                "CodeDeploy waits for its answer, and goes back when none comes.",
+            )
+
         self.authorizer = authorizer
         self.connect = connect
         self.disconnect = disconnect

@@ -20,7 +20,8 @@ SHIFT: Final = codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_5_MINUTES
 class GradualDeployment(Construct):
     """Moves the alias of each answering function over 5 minutes, watched by alarms of its own.
 
-    An alarm rolls its function back, and CloudFormation then everything else of the deployment.
+    Before any traffic moves, `preflight` looks whether the new build is fit to take over. An alarm
+    rolls its function back, and CloudFormation then everything else of the deployment.
     The cleanup answers nobody, so there is no share of it: it changes last, at once, when all the
     others have.
     """
@@ -35,10 +36,11 @@ class GradualDeployment(Construct):
         rest_function: ServiceFunction,
         rest: RestApi,
         cleanup: ServiceFunction,
+        preflight: ServiceFunction,
     ) -> None:
         super().__init__(scope, construct_id)
         application = codedeploy.LambdaApplication(self, "Application")
-        role = self._role(answering)
+        role = self._role(answering, preflight)
         server_errors = cloudwatch.Alarm(
             self,
             "RestServerErrors",
@@ -73,7 +75,10 @@ class GradualDeployment(Construct):
                     failed_deployment=True, stopped_deployment=True, deployment_in_alarm=True
                 ),
                 role=role,
+                pre_hook=preflight.function,
             )
+            # The check is of the same build: it has to be there before it is asked.
+            function.live.node.add_dependency(preflight.function)
             cleanup.live.node.add_dependency(function.live)
 
     def _errors_of_new_version(self, function: ServiceFunction) -> cloudwatch.Alarm:
@@ -102,7 +107,7 @@ class GradualDeployment(Construct):
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
 
-    def _role(self, functions: Sequence[ServiceFunction]) -> iam.IRole:
+    def _role(self, functions: Sequence[ServiceFunction], preflight: ServiceFunction) -> iam.IRole:
         # Not the managed policy for it: that one allows changing every function of the account.
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("codedeploy.amazonaws.com"))
         role.add_to_policy(
@@ -121,6 +126,11 @@ class GradualDeployment(Construct):
                         f"{function.function.function_arn}:{LIVE}",
                     )
                 ],
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["lambda:InvokeFunction"], resources=[preflight.function.function_arn]
             )
         )
         role.add_to_policy(

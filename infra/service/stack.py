@@ -68,7 +68,7 @@ class ServiceStack(cdk.Stack):
             handler=self.functions.rest.live,
             authorizer=self.functions.authorizer.live,
         )
-        if environment.gradual_deployments:
+        if self.functions.preflight is not None:
             GradualDeployment(
                 self,
                 "GradualDeployment",
@@ -77,6 +77,7 @@ class ServiceStack(cdk.Stack):
                 rest_function=self.functions.rest,
                 rest=self.rest,
                 cleanup=self.functions.cleanup,
+                preflight=self.functions.preflight,
             )
         self.schedule = CleanupSchedule(
             self,

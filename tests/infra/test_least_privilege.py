@@ -8,7 +8,7 @@ import pytest
 
 from lambdas import bootstrap
 from lambdas.domain.identifiers import BusinessId
-from lambdas.handlers import authorizer, cleanup, rest, websocket
+from lambdas.handlers import authorizer, cleanup, preflight, rest, websocket
 from tests.builders import B1, U1, business, real, settings, virtual
 from tests.infra.permissions import OWN_LOGS, TRACING, Permissions, allowed
 from tests.infra.synthesis import Templates
@@ -153,9 +153,37 @@ def test_what_a_function_calls_is_what_its_role_allows(
         assert every == DRIVEN
 
 
+def test_the_check_before_a_deployment_calls_what_its_role_allows(
+    templates: Templates, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    class CodeDeploy:
+        def put_lifecycle_event_hook_execution_status(self, **request: Any) -> None:
+            told.append(request)
+
+    bootstrap.store()  # its client is made for real, before that of CodeDeploy is replaced
+    monkeypatch.setattr("boto3.client", lambda _: CodeDeploy())
+    event = {"DeploymentId": "d", "LifecycleEventHookExecutionId": "h"}
+    assert preflight.handler(event, Context()) == {"status": "Succeeded"}
+    assert len(told) == 1
+    called = {
+        permission
+        for operation, parameters in deployed.calls
+        for permission in _needed(operation, parameters, "Preflight")
+    }
+    for environment in ("staging", "prod"):
+        permitted = allowed(templates[environment]["Service"], "Preflight") - UNSEEN
+        answer = "codedeploy:PutLifecycleEventHookExecutionStatus"
+        groups = {where for action, where in permitted if action == answer}
+        assert groups
+        assert all(":deploymentgroup:" in where for where in groups)
+        assert {each for each in permitted if each[0] != answer} == called
+
+
 def test_every_function_is_driven(templates: Templates) -> None:
     functions = templates["prod"]["Service"].resources("AWS::Lambda::Function")
-    assert len(functions) == len(DRIVERS)
+    assert len(functions) == len(DRIVERS) + 1  # the check before a deployment, just above
 
 
 _SOCKET_METHODS = {

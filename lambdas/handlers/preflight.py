@@ -1,0 +1,49 @@
+"""The check before a deployment takes any traffic: CodeDeploy asks it, and goes back on a no.
+
+It is made of the bundle and the configuration that are about to take over. What fails a new version
+for every caller shows here: a handler that cannot be imported, a variable that is missing, a table
+that does not answer.
+"""
+
+from importlib import import_module
+from typing import Any, Final
+
+import boto3
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas import bootstrap
+from lambdas.domain.identifiers import BusinessId
+from lambdas.handlers.telemetry import Event, logger
+
+HANDLERS: Final = ("authorizer", "cleanup", "rest", "websocket")
+"""The modules that hold the handlers of all other functions."""
+
+_NOBODY: Final = BusinessId("preflight")
+"""A business that is asked for, and need not exist."""
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
+    """Look at the new version, and tell CodeDeploy.
+
+    https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-hooks.html
+    """
+    try:
+        _look()
+        status = "Succeeded"
+    except Exception:
+        # Whatever it is: the one wrong answer would be none, which keeps the deployment waiting.
+        logger.exception("the new version is not fit to take over")
+        status = "Failed"
+    boto3.client("codedeploy").put_lifecycle_event_hook_execution_status(
+        deploymentId=event["DeploymentId"],
+        lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"],
+        status=status,
+    )
+    return {"status": status}
+
+
+def _look() -> None:
+    for name in HANDLERS:
+        import_module(f"lambdas.handlers.{name}")
+    bootstrap.store().load(_NOBODY, consistent=False)
