@@ -88,6 +88,17 @@ class Throttle:
 
 
 @dataclass(frozen=True)
+class RouteThrottle(Throttle):
+    """What one route lets through, less than its API does.
+
+    `route` is a method and path of the REST API (`POST /businesses/{businessId}/messages`) or a
+    route key of the WebSocket API (`$connect`).
+    """
+
+    route: str
+
+
+@dataclass(frozen=True)
 class Concurrency:
     """How many calls of a function run at once, at most: so many are also set aside for it.
 
@@ -221,6 +232,8 @@ class Environment:
 
     rest_throttle: Throttle = Throttle(rate=1_000, burst=2_000)
     websocket_throttle: Throttle = Throttle(rate=4_000, burst=4_000)
+    route_throttles: tuple[RouteThrottle, ...] = ()
+    """Routes that are to let through less than their API."""
 
     endpoints: Endpoints = field(default_factory=Endpoints)
     route_responses: bool = True
@@ -287,6 +300,13 @@ class Environment:
             ("rest_throttle", self.rest_throttle),
             ("websocket_throttle", self.websocket_throttle),
         ):
+            self._require_between(f"{name}.rate", throttle.rate, 1, 1_000_000)
+            self._require_between(f"{name}.burst", throttle.burst, 1, 1_000_000)
+        for throttle in self.route_throttles:
+            name = f"route_throttles[{throttle.route}]"
+            self._require_match(
+                "route_throttles.route", throttle.route, r"[A-Z]+ /\S*|\$connect|\$default|[a-z]+"
+            )
             self._require_between(f"{name}.rate", throttle.rate, 1, 1_000_000)
             self._require_between(f"{name}.burst", throttle.burst, 1, 1_000_000)
         if self.web_acl_rate is not None:

@@ -111,6 +111,7 @@ class RestApi(Construct):
                 tracing_enabled=True,
                 throttling_rate_limit=environment.rest_throttle.rate,
                 throttling_burst_limit=environment.rest_throttle.burst,
+                method_options=_method_options(environment),
                 access_log_destination=apigateway.LogGroupLogDestination(
                     access_logs.add_log_group(self)
                 ),
@@ -259,3 +260,23 @@ class RestApi(Construct):
             templates={"application/json": json.dumps(document)},
             response_headers=headers,
         )
+
+
+def _method_options(
+    environment: Environment,
+) -> dict[str, apigateway.MethodDeploymentOptions]:
+    """The methods that let through less than the stage does."""
+    options = {}
+    for throttle in environment.route_throttles:
+        method, _, path = throttle.route.partition(" ")
+        if not path:
+            continue  # a route of the WebSocket API
+        if method not in (ROUTES | OPEN_ROUTES).get(path, ()):
+            raise ValueError(
+                f"environment {environment.name!r}: route_throttles names {throttle.route!r},"
+                " which is no route of the REST API"
+            )
+        options[f"{path}/{method}"] = apigateway.MethodDeploymentOptions(
+            throttling_rate_limit=throttle.rate, throttling_burst_limit=throttle.burst
+        )
+    return options

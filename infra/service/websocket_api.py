@@ -1,5 +1,6 @@
 """The WebSocket API: the real connections of businesses."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import aws_cdk as cdk
@@ -83,6 +84,8 @@ class WebSocketApi(Construct):
             if environment.domains
             else environment.endpoints.websocket.format(**place)
         )
+        self._cfn_stage = cfn_stage
+        self._route_throttles = environment.route_throttles
         self.management_url = environment.endpoints.websocket_management.format(**place)
 
     def add_routes(
@@ -96,7 +99,7 @@ class WebSocketApi(Construct):
         default: lambda_.IFunction,
     ) -> None:
         """Route the events of a socket's life, and the actions of its messages, to functions."""
-        self.api.add_route(
+        connect_route = self.api.add_route(
             "$connect",
             integration=WebSocketLambdaIntegration("Connect", connect),
             authorizer=WebSocketLambdaAuthorizer(
@@ -126,6 +129,27 @@ class WebSocketApi(Construct):
                 "AwsSolutions-APIG4",
                 "A WebSocket API authorizes at $connect alone; what comes later has passed there.",
             )
+        self._throttle({each.route_key: each for each in (connect_route, *routes)})
+
+    def _throttle(self, routes: Mapping[str, apigatewayv2.WebSocketRoute]) -> None:
+        """Let single routes through less than the stage does."""
+        settings = {}
+        for throttle in self._route_throttles:
+            if " " in throttle.route:
+                continue  # a route of the REST API
+            if throttle.route not in routes:
+                raise ValueError(
+                    f"route_throttles names {throttle.route!r}, which is no route of the WebSocket"
+                    f" API; those are {', '.join(routes)}"
+                )
+            settings[throttle.route] = {
+                "ThrottlingRateLimit": throttle.rate,
+                "ThrottlingBurstLimit": throttle.burst,
+            }
+            # A stage cannot have settings of a route that is not there yet.
+            self.stage.node.add_dependency(routes[throttle.route])
+        if settings:
+            self._cfn_stage.route_settings = settings
 
     def allow_connections(self, function: ServiceFunction, *methods: str) -> None:
         """Let a function push to (POST), look at (GET) or close (DELETE) this API's sockets."""

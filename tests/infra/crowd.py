@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.environments import PROD, Concurrency, Domain, Domains
+from infra.environments import PROD, Concurrency, Domain, Domains, RouteThrottle
 from tests.infra.synthesis import synthesize
 from tests.infra.template import Template
 
@@ -26,6 +26,10 @@ CROWD = dataclasses.replace(
     page_urls=("https://events.example.com/page",),
     ticket_emails=("team@example.com",),
     ticket_urls=("https://events.example.com/ticket",),
+    route_throttles=(
+        RouteThrottle(route="POST /businesses/{businessId}/messages", rate=20, burst=40),
+        RouteThrottle(route="$connect", rate=300, burst=400),
+    ),
     runbook_url="https://wiki.example.com/runbook.md",
 )
 """Prod, with three workers on the table, and somebody to tell."""

@@ -1,13 +1,14 @@
 """What an environment may ask for, and what costs something."""
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
-from infra.environments import Environment
+from infra.environments import DEV, Environment, RouteThrottle
 from tests.infra.crowd import CROWD, crowd_templates
-from tests.infra.synthesis import Templates
+from tests.infra.synthesis import Templates, synthesize
 from tests.infra.template import Template, flat
 
 PAID = ("AWS::KMS::Key", "AWS::WAFv2::WebACL", "AWS::ApiGateway::DomainName")
@@ -140,3 +141,31 @@ def test_the_environment_of_this_test_sets_what_is_off_elsewhere(environment: En
     for name in ("customer_managed_key", "web_acl_rate", "domains"):
         assert not getattr(environment, name)
         assert getattr(CROWD, name)
+
+
+def test_single_routes_let_through_less_where_the_environment_says_so(
+    crowd: dict[str, Template],
+) -> None:
+    (rest,) = crowd["Service"].properties("AWS::ApiGateway::Stage").values()
+    bounds = {
+        (each["ResourcePath"], each["HttpMethod"]): each["ThrottlingRateLimit"]
+        for each in rest["MethodSettings"]
+    }
+    assert bounds["/~1businesses~1{businessId}~1messages", "POST"] == 20
+    assert bounds["/*", "*"] == 1_000
+    (stage,) = crowd["Service"].resources("AWS::ApiGatewayV2::Stage").values()
+    assert stage["Properties"]["RouteSettings"] == {
+        "$connect": {"ThrottlingRateLimit": 300, "ThrottlingBurstLimit": 400}
+    }
+    routes = crowd["Service"].properties("AWS::ApiGatewayV2::Route")
+    (connect,) = (name for name, each in routes.items() if each["RouteKey"] == "$connect")
+    assert connect in stage["DependsOn"]
+
+
+@pytest.mark.parametrize("route", ["GET /nowhere", "POST /health", "dance"])
+def test_a_throttle_of_a_route_that_is_not_there_is_refused(
+    tmp_path: Path, source: Path, route: str
+) -> None:
+    wrong = dataclasses.replace(DEV, route_throttles=(RouteThrottle(route=route, rate=1, burst=1),))
+    with pytest.raises(Exception, match=re.escape(route)):
+        synthesize(tmp_path, source, [wrong])
