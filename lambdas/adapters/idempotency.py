@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 )
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.domain.errors import DomainError, Unavailable
+from lambdas.domain.errors import KeyReused, StillRunning, Unavailable
 from lambdas.domain.identifiers import BusinessId, UserId
 
 if TYPE_CHECKING:
@@ -27,16 +27,7 @@ if TYPE_CHECKING:
 REMEMBERED: Final = 24 * 60 * 60
 """Seconds that an answer is remembered."""
 
-
 _Result = TypeVar("_Result")
-
-
-class KeyReused(DomainError):
-    """The same key came with another request."""
-
-
-class StillRunning(DomainError):
-    """The first request with this key has not been answered yet."""
 
 
 class IdempotentCalls:

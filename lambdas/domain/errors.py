@@ -38,5 +38,13 @@ class MessageTooLarge(DomainError):
     """A message is larger than what API Gateway sends over a socket."""
 
 
+class KeyReused(DomainError):
+    """The same idempotency key came with another request."""
+
+
+class StillRunning(DomainError):
+    """The first request with this idempotency key has not been answered yet."""
+
+
 class Unavailable(DomainError):
     """A service that this one stands on did not answer in time; nothing is known to be written."""

@@ -12,14 +12,15 @@ from typing import Any, Final
 
 from aws_lambda_powertools.event_handler import Response
 
-from lambdas.adapters.idempotency import KeyReused, StillRunning
 from lambdas.domain.errors import (
     DomainError,
     Forbidden,
     InvalidValue,
+    KeyReused,
     MessageTooLarge,
     NotDeclared,
     NotFound,
+    StillRunning,
     TooManyConnections,
     Unavailable,
 )
