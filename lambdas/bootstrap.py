@@ -5,13 +5,13 @@ what it uses. Tests build the same parts with a store and sockets of their own.
 """
 
 import os
-import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, Self
 
+from lambdas.adapters.pacing import TokenBucket, wait_with_jitter
 from lambdas.domain.model import Instant
 from lambdas.domain.rules import Rules
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lambdas.adapters.sockets import ManagementApi
     from lambdas.adapters.table import Table
     from lambdas.adapters.tokens import TokenVerifier
+    from lambdas.domain.attention import Trouble
     from lambdas.domain.availability import Availability
     from lambdas.domain.cleanup import Cleanup
     from lambdas.domain.messaging import Messaging
@@ -164,14 +165,14 @@ def status_reader() -> "StatusReader":
 def availability() -> "Availability":
     from lambdas.domain.availability import Availability
 
-    return Availability(store(), sockets(), configuration().rules, now, _backoff)
+    return Availability(store(), sockets(), configuration().rules, now, wait_with_jitter)
 
 
 @cache
 def settings_writer() -> "SettingsWriter":
     from lambdas.domain.settings import SettingsWriter
 
-    return SettingsWriter(store(), configuration().rules, now, _backoff)
+    return SettingsWriter(store(), configuration().rules, now, wait_with_jitter)
 
 
 @cache
@@ -187,7 +188,7 @@ def tickets() -> "Tickets":
 def messaging() -> "Messaging":
     from lambdas.domain.messaging import Messaging
 
-    return Messaging(store(), sockets(), configuration().rules, now, _backoff)
+    return Messaging(store(), sockets(), configuration().rules, now, wait_with_jitter)
 
 
 @cache
@@ -205,14 +206,19 @@ def operators() -> "Operators":
 
 
 @cache
-def cleanup() -> "Cleanup":
-    from lambdas.adapters.pacing import TokenBucket
+def cleanup(tell: "Callable[[Trouble], None]") -> "Cleanup":
     from lambdas.domain.cleanup import Cleanup
 
     calls = TokenBucket(_MANAGEMENT_CALLS_PER_SECOND, burst=_MANAGEMENT_CALLS_PER_SECOND // 10)
     marks = TokenBucket(_MARKS_PER_SECOND, burst=_MARKS_PER_SECOND // 10)
     return Cleanup(
-        store(), sockets(), configuration().rules, now, pace=calls.take, pace_marks=marks.take
+        store(),
+        sockets(),
+        configuration().rules,
+        now,
+        tell=tell,
+        pace=calls.take,
+        pace_marks=marks.take,
     )
 
 
@@ -232,7 +238,3 @@ def token_verifier() -> "TokenVerifier":
     )
     read.check()
     return TokenVerifier(issuer)
-
-
-def _backoff(attempt: int) -> None:
-    time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret

@@ -137,7 +137,9 @@ class CleanupDocument(TypedDict):
     unknown: int
     tooYoung: int
     refused: int
+    refusedBecause: str | None
     failed: int
+    unreadable: int
     activeReal: int
     activeVirtual: int
     online: int
@@ -360,7 +362,9 @@ def cleanup_document(run: CleanupRun) -> CleanupDocument:
         "unknown": report.unknown,
         "tooYoung": report.too_young,
         "refused": report.refused,
+        "refusedBecause": run.refused_because,
         "failed": report.failed,
+        "unreadable": report.unreadable,
         "activeReal": report.active_real,
         "activeVirtual": report.active_virtual,
         "online": report.online,

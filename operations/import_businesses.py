@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, TextIO
@@ -129,19 +129,25 @@ class Importer:
         return Outcome.UPDATED
 
     def _write(self, before: Business, declared: Declaration) -> None:
-        settings = Settings(
-            accepting_orders=declared.accepting,
-            version=before.settings.version + 1 if before.settings else 1,
-            updated_at=self.clock(),
-            updated_by=IMPORT,
-            expects_socket=declared.expects_socket,
-        )
-        if before.settings and before.settings.accepting_orders == declared.accepting:
+        now = self.clock()
+        if before.settings is None:
+            settings = Settings(
+                accepting_orders=declared.accepting,
+                version=1,
+                updated_at=now,
+                updated_by=IMPORT,
+                expects_socket=declared.expects_socket,
+            )
+        else:
             # A pause ends with a new declaration, as it does with an availability call.
-            settings = replace(
-                settings,
-                paused_until=before.settings.paused_until,
-                pause_reason=before.settings.pause_reason,
+            is_declared_anew = before.settings.accepting_orders != declared.accepting
+            settings = before.settings.changed(
+                at=now,
+                by=IMPORT,
+                accepting_orders=declared.accepting,
+                expects_socket=declared.expects_socket,
+                paused_until=None if is_declared_anew else before.settings.paused_until,
+                pause_reason=None if is_declared_anew else before.settings.pause_reason,
             )
         # No virtual connection survives a business that does not accept orders. Its sockets do:
         # who connects while a business is closed is connected, and hears no orders.

@@ -88,6 +88,11 @@ def business(
     )
 
 
+def in_time() -> bool:
+    """The answer to "out of time?" of a call that may take as long as it likes."""
+    return False
+
+
 class FakeClock:
     """A clock that a test moves."""
 

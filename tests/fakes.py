@@ -14,6 +14,7 @@ from lambdas.domain.messages import SocketMessage
 from lambdas.domain.model import (
     Attention,
     Business,
+    Census,
     Instant,
     RealConnection,
     Settings,
@@ -32,6 +33,7 @@ class MemoryStore:
     real: dict[tuple[BusinessId, ConnectionId], RealConnection] = field(default_factory=dict)
     virtual: dict[tuple[BusinessId, UserId], VirtualConnection] = field(default_factory=dict)
     tickets: dict[str, Ticket] = field(default_factory=dict)
+    censuses: dict[tuple[int, int], Census] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def seed(self, *businesses: Business) -> None:
@@ -96,12 +98,14 @@ class MemoryStore:
             stored = self.settings.get(before.business_id)
             if (stored and stored.version) != (before.settings and before.settings.version):
                 raise Conflict("the version differs")
-            self.settings[before.business_id] = replace(
-                settings,
-                attention=None,
-                attention_since=None,
-                attention_counted=False,
-            )
+            if stored is not None and not settings.ends_attention:
+                settings = replace(
+                    settings,
+                    attention=stored.attention,
+                    attention_since=stored.attention_since,
+                    attention_counted=stored.attention_counted,
+                )
+            self.settings[before.business_id] = settings
             for connection in put:
                 self.virtual[connection.business_id, connection.user_id] = connection
             for connection in remove:
@@ -125,8 +129,8 @@ class MemoryStore:
             if (
                 stored is None
                 or read is None
-                or (stored.version, stored.attention, stored.attention_counted)
-                != (read.version, read.attention, read.attention_counted)
+                or (stored.version, stored.attention, stored.attention_since)
+                != (read.version, read.attention, read.attention_since)
             ):
                 return False
             self.settings[before.business_id] = replace(
@@ -147,6 +151,12 @@ class MemoryStore:
         )
         start = (after.since, after.business_id) if after else (0, "")
         return [AttentionEntry(b, since) for since, b in marked if (since, b) > start][:limit]
+
+    def last_censuses(self) -> Sequence[Census]:
+        return list(self.censuses.values())
+
+    def record_census(self, census: Census) -> None:
+        self.censuses[census.worker, census.workers] = census
 
     def add_ticket(self, digest: str, ticket: Ticket) -> None:
         self.tickets[digest] = ticket

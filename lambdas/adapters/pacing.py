@@ -1,8 +1,14 @@
-"""A token bucket: keeps parallel calls below a rate."""
+"""Waiting: between attempts, and for a free place below a rate."""
 
+import random
 import threading
 import time
 from collections.abc import Callable
+
+
+def wait_with_jitter(attempt: int) -> None:
+    """Wait before attempt 1, 2, …: at most 40, 80, … milliseconds, so that racing calls part."""
+    time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
 
 
 class TokenBucket:

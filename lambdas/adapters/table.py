@@ -8,10 +8,11 @@ the import time and converts every attribute through `Decimal`.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lambdas.adapters.pacing import wait_with_jitter
 from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import (
     BusinessId,
@@ -23,6 +24,7 @@ from lambdas.domain.identifiers import (
 from lambdas.domain.model import (
     Attention,
     Business,
+    Census,
     Instant,
     RealConnection,
     Settings,
@@ -30,6 +32,7 @@ from lambdas.domain.model import (
     VirtualConnection,
 )
 from lambdas.domain.ports import AttentionEntry
+from lambdas.domain.retrying import Backoff
 from lambdas.domain.rules import CLAIM_HOLDS
 
 if TYPE_CHECKING:
@@ -44,9 +47,19 @@ ATTENTION_INDEX: Final = "AttentionIndex"
 
 _BUSINESS: Final = "BUSINESS#"
 _TICKET: Final = "TICKET#"
+_CENSUS: Final = "CENSUS"
 _SETTINGS: Final = "BUSINESS"
 _CONNECTION: Final = "CONNECTION#"
 _VIRTUAL: Final = "CONNECTION#VIRTUAL#"
+
+
+_ATTEMPTS: Final = 6
+"""How often a single write is tried that meets transactions on its item."""
+
+_NUMBER: Final = {":number": {"S": "N"}}
+"""The name of DynamoDB's type, for conditions."""
+
+_Answer = TypeVar("_Answer")
 
 
 def business_key(business_id: BusinessId) -> str:
@@ -65,11 +78,17 @@ def virtual_key(business_id: BusinessId, user_id: UserId) -> str:
 
 
 class Table:
-    """`lambdas.domain.ports.Store` on DynamoDB."""
+    """`lambdas.domain.ports.Store` on DynamoDB.
 
-    def __init__(self, client: "DynamoDBClient", name: str) -> None:
+    `backoff` waits before a single write is tried again that met a transaction on the same item.
+    """
+
+    def __init__(
+        self, client: "DynamoDBClient", name: str, *, backoff: Backoff = wait_with_jitter
+    ) -> None:
         self._client = client
         self._name = name
+        self._backoff = backoff
 
     def load(self, business_id: BusinessId, *, consistent: bool = True) -> Business:
         pages = self._query(
@@ -88,28 +107,20 @@ class Table:
         return next((_business_id(item) for item in items), None)
 
     def add_real(self, connection: RealConnection) -> None:
-        with _translated_errors():
-            self._client.put_item(
-                TableName=self._name,
-                Item={
-                    **_real_item_key(connection.business_id, connection.connection_id),
-                    "connectionId": _s(connection.connection_id),
-                    "userId": _s(connection.user_id),
-                    "isVirtualConnection": {"BOOL": False},
-                    "connectedAt": _n(connection.connected_at),
-                    "lastSeenAt": _n(connection.last_seen_at),
-                    "ttl": _n(connection.ttl),
-                },
-            )
+        self._put(
+            {
+                **_real_item_key(connection.business_id, connection.connection_id),
+                "connectionId": _s(connection.connection_id),
+                "userId": _s(connection.user_id),
+                "isVirtualConnection": {"BOOL": False},
+                "connectedAt": _n(connection.connected_at),
+                "lastSeenAt": _n(connection.last_seen_at),
+                "ttl": _n(connection.ttl),
+            }
+        )
 
     def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
-        with _translated_errors():
-            answer = self._client.delete_item(
-                TableName=self._name,
-                Key=_real_item_key(business_id, connection_id),
-                ReturnValues="ALL_OLD",
-            )
-        return "Attributes" in answer
+        return self._delete(Key=_real_item_key(business_id, connection_id)) is not None
 
     def refresh_real(
         self, business_id: BusinessId, connection_id: ConnectionId, now: Instant
@@ -123,17 +134,27 @@ class Table:
             ExpressionAttributeValues={":now": _n(now), ":over": _n(now - CLAIM_HOLDS)},
             return_values="ALL_NEW",
         )
-        return None if item is None else _real(business_id, item)
+        if item is None:
+            return None
+        try:
+            return _real(business_id, item)
+        except (KeyError, TypeError, ValueError):
+            return _real(business_id, _readable(item))
 
     def claim_real(self, connection: RealConnection, now: Instant) -> bool:
         item = self._update(
             Key=_real_item_key(connection.business_id, connection.connection_id),
             UpdateExpression="SET closingAt = :now",
-            # An item without the attribute was written by hand: it was never heard from.
+            # An item without a number there was written by hand: it was never heard from.
             ConditionExpression=(
-                "attribute_exists(pk) AND (lastSeenAt = :seen OR attribute_not_exists(lastSeenAt))"
+                "attribute_exists(pk)"
+                " AND (lastSeenAt = :seen OR NOT attribute_type(lastSeenAt, :number))"
             ),
-            ExpressionAttributeValues={":now": _n(now), ":seen": _n(connection.last_seen_at)},
+            ExpressionAttributeValues={
+                ":now": _n(now),
+                ":seen": _n(connection.last_seen_at),
+                **_NUMBER,
+            },
         )
         return item is not None
 
@@ -147,13 +168,14 @@ class Table:
     ) -> None:
         guard, values = _version_guard(before.settings)
         attributes = _settings_attributes(settings)
-        absent = [name for name in _SETTINGS_OPTIONAL if name not in attributes]
+        optional = ("pausedUntil", "pauseReason", *(_MARK if settings.ends_attention else ()))
+        absent = [name for name in optional if name not in attributes]
         update: UpdateTypeDef = {
             "TableName": self._name,
             "Key": _settings_item_key(before.business_id),
             "UpdateExpression": (
                 "SET " + ", ".join(f"{name} = :{name}" for name in attributes)
-                + " REMOVE " + ", ".join(absent)
+                + (" REMOVE " + ", ".join(absent) if absent else "")
             ),
             "ConditionExpression": guard,
             "ExpressionAttributeValues": {
@@ -162,8 +184,7 @@ class Table:
             },
         }  # fmt: skip
         if not put and not remove:
-            with _translated_errors():
-                self._client.update_item(**update)
+            self._single_write(lambda: self._client.update_item(**update))
             return
         writes: list[TransactWriteItemTypeDef] = [{"Update": update}]
         for connection in put:
@@ -175,18 +196,16 @@ class Table:
             self._client.transact_write_items(TransactItems=writes)
 
     def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
-        try:
-            with _translated_errors():
-                self._client.delete_item(
-                    TableName=self._name,
-                    Key=_virtual_item_key(connection),
-                    ConditionExpression="#ttl <= :now",
-                    ExpressionAttributeNames={"#ttl": "ttl"},
-                    ExpressionAttributeValues={":now": _n(now)},
-                )
-        except Conflict:
-            return False
-        return True
+        removed = self._delete(
+            Key=_virtual_item_key(connection),
+            # A lease without an end was written by hand, and counts as over.
+            ConditionExpression=(
+                "attribute_exists(pk) AND (#ttl <= :now OR NOT attribute_type(#ttl, :number))"
+            ),
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues={":now": _n(now), **_NUMBER},
+        )
+        return removed is not None
 
     def write_attention(
         self, before: Business, attention: Attention | None, *, since: Instant, counted: bool
@@ -194,16 +213,22 @@ class Table:
         if before.settings is None:
             return False
         guard, values = _version_guard(before.settings)
-        # Two cleanups at once must not both believe that they counted the same episode.
-        if before.settings.attention is None:
-            guard += " AND attribute_not_exists(attention)"
-        else:
-            guard += " AND attention = :old AND attentionCounted = :oldCounted"
-            values[":old"] = _s(before.settings.attention)
-            values[":oldCounted"] = {"BOOL": before.settings.attention_counted}
         guard += " AND attribute_exists(pk)"
+        # A run that comes late must not touch the mark of another episode.
+        if before.settings.attention is None:
+            guard += " AND NOT attention IN (:virtualOnly, :unreachable)"
+            values[":virtualOnly"] = _s(Attention.VIRTUAL_ONLY)
+            values[":unreachable"] = _s(Attention.UNREACHABLE)
+        else:
+            guard += " AND attention = :old"
+            values[":old"] = _s(before.settings.attention)
+            if before.settings.attention_since is None:
+                guard += " AND attribute_not_exists(attentionSince)"
+            else:
+                guard += " AND attentionSince = :oldSince"
+                values[":oldSince"] = _n(before.settings.attention_since)
         if attention is None:
-            change = "REMOVE attention, attentionSince, attentionCounted"
+            change = "REMOVE " + ", ".join(_MARK)
         else:
             change = (
                 "SET attention = :attention, attentionSince = :since, attentionCounted = :counted"
@@ -235,34 +260,54 @@ class Table:
                 "attentionSince": _n(after.since),
             }
         return [
-            AttentionEntry(_business_id(item), int(item["attentionSince"]["N"]))
-            for item in islice(self._query(**request), limit)
+            AttentionEntry(_business_id(item), _number(item, "attentionSince") or 0)
+            for item in map(_readable, islice(self._query(**request), limit))
         ]
 
-    def add_ticket(self, digest: str, ticket: Ticket) -> None:
-        with _translated_errors():
-            self._client.put_item(
-                TableName=self._name,
-                Item={
-                    **_ticket_item_key(digest),
-                    "businessId": _s(ticket.business_id),
-                    "userId": _s(ticket.user_id),
-                    "ttl": _n(ticket.ttl),
-                },
+    def last_censuses(self) -> Sequence[Census]:
+        items = self._query(
+            KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": _s(_CENSUS)}
+        )
+        return [
+            Census(
+                worker=_number(item, "worker") or 0,
+                workers=_number(item, "workers") or 0,
+                real=_number(item, "realConnections") or 0,
+                taken_at=_number(item, "takenAt") or 0,
             )
+            for item in map(_readable, items)
+        ]
+
+    def record_census(self, census: Census) -> None:
+        self._put(
+            {
+                "pk": _s(_CENSUS),
+                "sk": _s(f"{census.worker}/{census.workers}"),
+                "worker": _n(census.worker),
+                "workers": _n(census.workers),
+                "realConnections": _n(census.real),
+                "takenAt": _n(census.taken_at),
+            }
+        )
+
+    def add_ticket(self, digest: str, ticket: Ticket) -> None:
+        self._put(
+            {
+                **_ticket_item_key(digest),
+                "businessId": _s(ticket.business_id),
+                "userId": _s(ticket.user_id),
+                "ttl": _n(ticket.ttl),
+            }
+        )
 
     def take_ticket(self, digest: str, now: Instant) -> Ticket | None:
-        try:
-            with _translated_errors():
-                item = self._client.delete_item(
-                    TableName=self._name,
-                    Key=_ticket_item_key(digest),
-                    ConditionExpression="#ttl > :now",
-                    ExpressionAttributeNames={"#ttl": "ttl"},
-                    ExpressionAttributeValues={":now": _n(now)},
-                    ReturnValues="ALL_OLD",
-                )["Attributes"]
-        except Conflict:
+        item = self._delete(
+            Key=_ticket_item_key(digest),
+            ConditionExpression="#ttl > :now",
+            ExpressionAttributeNames={"#ttl": "ttl"},
+            ExpressionAttributeValues={":now": _n(now)},
+        )
+        if item is None:
             return None
         return Ticket(
             business_id=BusinessId(item["businessId"]["S"]),
@@ -306,13 +351,47 @@ class Table:
     def _update(self, *, return_values: Any = "UPDATED_NEW", **request: Any) -> Item | None:
         """Update one item; the new attributes, or None if the condition did not hold."""
         try:
-            with _translated_errors():
-                answer = self._client.update_item(
+            answer = self._single_write(
+                lambda: self._client.update_item(
                     TableName=self._name, ReturnValues=return_values, **request
                 )
+            )
         except Conflict:
             return None
         return answer.get("Attributes", {})
+
+    def _delete(self, **request: Any) -> Item | None:
+        """Delete one item. What it was, or None if it was not there or the condition failed."""
+        try:
+            answer = self._single_write(
+                lambda: self._client.delete_item(
+                    TableName=self._name, ReturnValues="ALL_OLD", **request
+                )
+            )
+        except Conflict:
+            return None
+        return answer.get("Attributes")
+
+    def _put(self, item: Item) -> None:
+        self._single_write(lambda: self._client.put_item(TableName=self._name, Item=item))
+
+    def _single_write(self, write: Callable[[], _Answer]) -> _Answer:
+        """Write one item, again if a transaction holds it at this moment: the SDK does not do that.
+
+        Raises `Conflict` if its condition does not hold, `Unavailable` as all others.
+        """
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                with _translated_errors():
+                    return write()
+            except _HeldByTransaction:
+                self._backoff(attempt)
+        with _translated_errors():
+            return write()
+
+
+class _HeldByTransaction(Unavailable):
+    """A transaction holds the item. It says nothing about the condition of the write."""
 
 
 @contextmanager
@@ -330,6 +409,8 @@ def _translated_errors() -> Iterator[None]:
             if "ValidationError" not in reasons:
                 raise Unavailable("the table did not take the transaction") from error
             raise
+        if code == "TransactionConflictException":
+            raise _HeldByTransaction("the item is being changed by a transaction") from error
         if code in {"ConditionalCheckFailedException", "TransactionInProgressException"}:
             raise Conflict("the item was changed at the same time") from error
         if code in _TRANSIENT or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
@@ -343,13 +424,15 @@ _TRANSIENT: Final = {
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
     "ThrottlingException",
-    "TransactionConflictException",
 }
 
 
 def _version_guard(settings: Settings | None) -> tuple[str, dict[str, Any]]:
-    if settings is None or settings.version == 0:
+    if settings is None:
         return "attribute_not_exists(version)", {}
+    if settings.version == 0:
+        # Written by hand: without a version, or without a number there.
+        return "NOT version > :zero", {":zero": _n(0)}
     return "version = :read", {":read": _n(settings.version)}
 
 
@@ -378,17 +461,12 @@ def _virtual_item_key(connection: VirtualConnection) -> dict[str, Any]:
     return {"pk": _s(business_key(connection.business_id)), "sk": _s(key)}
 
 
-_SETTINGS_OPTIONAL: Final = (
-    "pausedUntil",
-    "pauseReason",
-    "attention",
-    "attentionSince",
-    "attentionCounted",
-)
+_MARK: Final = ("attention", "attentionSince", "attentionCounted")
+"""The attributes that mark an episode."""
 
 
 def _settings_attributes(settings: Settings) -> dict[str, Any]:
-    """What a settings write sets. The attention marks are not in it: every such write ends them."""
+    """What a settings write sets. The marks of an episode are not in it: see `write_settings`."""
     attributes: dict[str, Any] = {
         "acceptingOrders": {"BOOL": settings.accepting_orders},
         "expectsSocket": {"BOOL": settings.expects_socket},
@@ -423,19 +501,36 @@ def _business(business_id: BusinessId, items: Iterator[Item]) -> Business:
     settings: Settings | None = None
     real: list[RealConnection] = []
     virtual: list[VirtualConnection] = []
-    for item in items:
-        key: str = item["sk"]["S"]
-        if key.startswith(_VIRTUAL):
+    unreadable: list[str] = []
+    mine = f"{_VIRTUAL}{business_id}#"
+
+    def take(key: str, item: Item) -> bool:
+        nonlocal settings
+        if key.startswith(mine):
             virtual.append(_virtual(business_id, item))
-        elif key.startswith(_CONNECTION):
+        elif key.startswith(_CONNECTION) and not key.startswith(_VIRTUAL):
             real.append(_real(business_id, item))
         elif key == _SETTINGS:
             settings = _settings(item)
-    return Business(business_id, settings, tuple(real), tuple(virtual))
+        else:
+            return False
+        return True
+
+    for item in items:
+        key: str = item["sk"]["S"]
+        try:
+            known = take(key, item)
+        except (KeyError, TypeError, ValueError):
+            known = False
+            take(key, _readable(item))
+        if not known:
+            unreadable.append(key)
+    return Business(business_id, settings, tuple(real), tuple(virtual), tuple(unreadable))
 
 
-# Attributes that a hand-written item lacks read as "never": one bad item must not stop the cleanup
-# of a whole table, and an item that was never heard from is one that the cleanup ends.
+# Attributes that a hand-written item lacks read as "never", and so do those of a wrong type: one
+# bad item must not stop the cleanup of a whole table, and an item that was never heard from is one
+# that the cleanup ends.
 
 
 def _settings(item: Item) -> Settings:
@@ -483,8 +578,49 @@ def _text(item: Item, name: str) -> str | None:
 
 
 def _number(item: Item, name: str) -> int | None:
-    return int(item[name]["N"]) if name in item else None
+    if name not in item:
+        return None
+    number = int(item[name]["N"])
+    if not 0 <= number < _END_OF_TIME:
+        raise ValueError(name)
+    return number
 
 
 def _flag(item: Item, name: str, *, default: bool) -> bool:
     return item[name]["BOOL"] if name in item else default
+
+
+_END_OF_TIME: Final = 253_402_300_800
+"""The year 10000: no instant from here on can be written down."""
+
+_READERS: Final[Mapping[str, Callable[[Item, str], object]]] = {
+    **dict.fromkeys(("updatedBy", "pauseReason", "userId"), _text),
+    **dict.fromkeys(
+        ("acceptingOrders", "expectsSocket", "attentionCounted"),
+        lambda item, name: _flag(item, name, default=False),
+    ),
+    **dict.fromkeys(
+        (
+            *("version", "updatedAt", "pausedUntil", "attentionSince", "connectedAt", "lastSeenAt"),
+            *("closingAt", "createdAt", "renewedAt", "ttl", "worker", "workers"),
+            *("realConnections", "takenAt"),
+        ),
+        _number,
+    ),
+    "attention": lambda item, name: Attention(item[name]["S"]),
+}
+"""How each attribute is read."""
+
+
+def _readable(item: Item) -> Item:
+    """An item without the attributes that cannot be read."""
+    return {name: value for name, value in item.items() if _is_readable(item, name)}
+
+
+def _is_readable(item: Item, name: str) -> bool:
+    try:
+        if name in _READERS:
+            _READERS[name](item, name)
+    except (KeyError, TypeError, ValueError):
+        return False
+    return True

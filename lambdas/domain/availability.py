@@ -1,5 +1,6 @@
 """A business says whether it wants orders."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,12 +13,13 @@ from lambdas.domain.model import (
     Business,
     Clock,
     Instant,
+    OutOfTime,
     RealConnection,
     Settings,
     VirtualConnection,
 )
 from lambdas.domain.ports import Sockets, Store
-from lambdas.domain.removal import close_and_remove
+from lambdas.domain.removal import Removal, close_and_remove
 from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import MAX_VIRTUAL_CONNECTIONS, Rules
 from lambdas.domain.status import BusinessStatus, judge
@@ -47,13 +49,19 @@ class Availability:
     backoff: Backoff
 
     def set_business_availability(
-        self, business_id: BusinessId, user_id: UserId, available: bool
+        self,
+        business_id: BusinessId,
+        user_id: UserId,
+        available: bool,
+        *,
+        out_of_time: OutOfTime,
     ) -> AvailabilityOutcome:
         """Declare a business available or not, on behalf of one of its users.
 
         `True` writes the settings and the user's virtual connection (a new lease) in one
         transaction. `False` writes the settings and removes every virtual connection in one
-        transaction, then tells and closes the sockets, as far as they let themselves be closed.
+        transaction, then tells and closes the sockets, as far as they let themselves be closed and
+        until `out_of_time` says to stop.
 
         Raises `TooManyConnections` when the business has all the virtual connections it may have,
         `Unavailable` when too many calls for the same business race.
@@ -65,7 +73,7 @@ class Availability:
         after = until_no_conflict(
             lambda: self._declare_unavailable(self.store.load(business_id), user_id), self.backoff
         )
-        return self._close_sockets(after)
+        return self._close_sockets(after, out_of_time)
 
     def _declare_available(self, before: Business, user_id: UserId) -> AvailabilityOutcome:
         now = self.clock()
@@ -98,37 +106,53 @@ class Availability:
         self.store.write_settings(before, settings, remove=before.virtual)
         return replace(before, settings=settings, virtual=())
 
-    def _close_sockets(self, business: Business) -> AvailabilityOutcome:
-        remaining = tuple(self._not_closed(business)) if business.real else ()
+    def _close_sockets(self, business: Business, out_of_time: OutOfTime) -> AvailabilityOutcome:
+        remaining = tuple(self._not_closed(business, out_of_time)) if business.real else ()
         now = self.clock()
         status = judge(replace(business, real=remaining), now, self.rules)
         return AvailabilityOutcome(status, None, len(remaining))
 
-    def _not_closed(self, business: Business) -> Iterator[RealConnection]:
+    def _not_closed(self, business: Business, out_of_time: OutOfTime) -> Iterator[RealConnection]:
+        """Tell and close all sockets, best effort; give those that stayed. The declaration itself
+        is written.
+        """
+        table_failed = threading.Event()
+
+        def close(connection: RealConnection) -> bool:
+            def must_stop() -> bool:
+                return table_failed.is_set() or out_of_time()
+
+            try:
+                return self._tell_and_close(connection, must_stop)
+            except Unavailable:
+                table_failed.set()
+                return False
+
         with ThreadPoolExecutor(max_workers=_PARALLEL_CLOSES) as pool:
-            closed = pool.map(self._tell_and_close, business.real)
-            for connection, done in zip(business.real, closed, strict=True):
-                if not done:
+            for connection, closed in zip(
+                business.real, pool.map(close, business.real), strict=True
+            ):
+                if not closed:
                     yield connection
 
-    def _tell_and_close(self, connection: RealConnection) -> bool:
+    def _tell_and_close(self, connection: RealConnection, must_stop: OutOfTime) -> bool:
+        if must_stop():
+            return False
         now = self.clock()
         told = AvailabilityChanged(connection.business_id, available=False, at=now)
         self.sockets.post(connection.connection_id, told)
-        try:
-            return close_and_remove(
-                connection, store=self.store, sockets=self.sockets, rules=self.rules, now=now
-            )
-        except Unavailable:
-            return False  # best effort: the declaration itself is written
+        if must_stop():
+            return False
+        removal = close_and_remove(
+            connection, store=self.store, sockets=self.sockets, rules=self.rules, now=now
+        )
+        return removal is not Removal.KEPT
 
 
 def _declared(before: Settings | None, accepting: bool, user: UserId, now: Instant) -> Settings:
-    """The settings after an availability call: a pause and all attention end with it."""
-    return Settings(
-        accepting_orders=accepting,
-        version=before.version + 1 if before else 1,
-        updated_at=now,
-        updated_by=user,
-        expects_socket=before.expects_socket if before else True,
+    """The settings after an availability call. It ends a pause."""
+    if before is None:
+        return Settings(accepting_orders=accepting, version=1, updated_at=now, updated_by=user)
+    return before.changed(
+        at=now, by=user, accepting_orders=accepting, paused_until=None, pause_reason=None
     )

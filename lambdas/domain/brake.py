@@ -1,7 +1,9 @@
 """What keeps a cleanup run from doing harm: a brake on removals, care with the management API."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from lambdas.domain.identifiers import ConnectionId
@@ -12,50 +14,85 @@ BRAKE_FLOOR: Final = 20
 """Real connections that a run may always remove, however small the marketplace."""
 
 BRAKE_SHARE: Final = 10
-"""Beyond the floor a run may remove one in this many of the real connections it has seen."""
+"""Beyond the floor, a run may remove one in this many of the real connections that are known."""
 
 OUTAGE_AFTER: Final = 50
 """So many calls in a row that told nothing are an outage: the rest of the run asks no more."""
 
 
+@dataclass(slots=True)
+class Place:
+    """Room below the brake for the removal of one real connection."""
+
+    removed: bool = False
+    """Set when the connection really was removed. Else the place is given back."""
+
+
 class Brake:
-    """Ends all removals of a run that has removed suspiciously many real connections.
+    """Bounds how many real connections one run removes.
 
     A wrong endpoint that answers 410 for everything, or clients that all stopped pinging, must not
-    be able to close the marketplace.
+    be able to close the marketplace. The bound is a share of the real connections that the last
+    census knew, or of those that the run has seen, if they are more: how early in a run the dead
+    ones are read makes no difference. Only removals that happened count.
     """
 
-    def __init__(self, *, forced: bool) -> None:
+    def __init__(self, *, known: int, forced: bool) -> None:
+        self._known = known
         self._forced = forced
         self._seen = 0
         self._removed = 0
-        self._pulled = False
-        self._lock = threading.Lock()
+        self._under_way = 0
+        self._pulled_because: str | None = None
+        self._changed = threading.Condition()
 
     def saw(self, real: int) -> None:
         """Count the real connections of one more business."""
-        with self._lock:
+        with self._changed:
             self._seen += real
+            self._changed.notify_all()
 
-    def allows_removal(self) -> bool:
-        """Reserve the removal of one real connection. Once false, false for the rest of the run."""
-        with self._lock:
-            if not self._forced and self._removed >= max(BRAKE_FLOOR, self._seen // BRAKE_SHARE):
-                self._pulled = True
-            if self._pulled:
-                return False
-            self._removed += 1
-            return True
+    @contextmanager
+    def place(self) -> Iterator[Place | None]:
+        """Hold a place while one connection is being removed; None if the run may remove no more.
 
-    def not_removed(self) -> None:
-        """Give a reservation back."""
-        with self._lock:
-            self._removed -= 1
+        Waits for removals that are under way when they may take the last places: one that fails
+        gives its place back, so an outage is never taken for a mass removal.
+        """
+        if not self._enter():
+            yield None
+            return
+        place = Place()
+        try:
+            yield place
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._removed += place.removed
+                self._changed.notify_all()
 
     @property
-    def pulled(self) -> bool:
-        """Whether this run removes no more."""
-        return self._pulled
+    def pulled_because(self) -> str | None:
+        """Why removals were refused, in numbers; None if none was."""
+        return self._pulled_because
+
+    def _enter(self) -> bool:
+        with self._changed:
+            while not self._forced and self._removed + self._under_way >= self._most:
+                if not self._under_way:
+                    self._pulled_because = self._pulled_because or (
+                        f"{self._removed} real connections were removed, and a run removes at most"
+                        f" {self._most}: {BRAKE_FLOOR}, or one in {BRAKE_SHARE} of the"
+                        f" {self._known} that the last census knew or the {self._seen} seen so far"
+                    )
+                    return False
+                self._changed.wait()
+            self._under_way += 1
+            return True
+
+    @property
+    def _most(self) -> int:
+        return max(BRAKE_FLOOR, max(self._known, self._seen) // BRAKE_SHARE)
 
 
 class CarefulSockets:

@@ -1,27 +1,32 @@
 """The cleanup: removes what is no longer a connection, marks who needs attention, takes the census.
 
 The Scan only nominates. What removes a connection is an answer of the management API or a
-condition of the table; what marks a business is one consistent Query.
+condition of the table; what marks a business is one consistent Query. Whatever fails in one
+business, the others are still handled.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from typing import Final, Self
 
+from lambdas.domain.attention import Trouble, Watch
 from lambdas.domain.brake import Brake, CarefulSockets
 from lambdas.domain.errors import InvalidValue, Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import (
     Attention,
     Business,
+    Census,
     Clock,
     Instant,
+    OutOfTime,
     RealConnection,
     VirtualConnection,
 )
 from lambdas.domain.ports import SocketAnswer, Sockets, Store
-from lambdas.domain.removal import close_and_remove, remove_gone
+from lambdas.domain.removal import Removal, close_and_remove, remove_gone
 from lambdas.domain.rules import Rules
 from lambdas.domain.status import BusinessStatus, judge
 
@@ -29,7 +34,10 @@ SEGMENTS_PER_WORKER: Final = 4
 """Segments of the table that one worker reads in parallel."""
 
 MAX_NAMED: Final = 500
-"""Businesses in trouble that a run names; it counts them all."""
+"""Businesses in trouble, or unreadable items, that a run names; it counts them all."""
+
+CENSUS_HOLDS: Final = 24 * 60 * 60
+"""Seconds after which a census says nothing any more about how many connections there are."""
 
 _WAITING: Final = 16
 """Businesses of one segment that may wait to be handled: bounds the memory, whatever the table."""
@@ -56,9 +64,11 @@ class Report:
     """Left alone because the management API could not tell; tried again at the next run."""
     too_young: int = 0
     refused: int = 0
-    """Left alone because the run had already removed too many."""
+    """Real connections left alone because the run had already removed too many."""
     failed: int = 0
-    """Businesses that could not be handled because the table did not answer."""
+    """Connections and businesses that could not be handled: the table did not answer, or worse."""
+    unreadable: int = 0
+    """Items of which something could not be read."""
     read_units: float = 0
     """What walking the table consumed, in read request units."""
 
@@ -71,27 +81,19 @@ class Report:
     unreachable: int = 0
     """Businesses that nothing reaches, for longer than the grace period."""
     attention_entered: int = 0
-    """Businesses whose need for attention outlived the grace period in this run."""
+    """Businesses that somebody was told of in this run, since they outlived the grace period."""
 
     def saw(self, business: Business) -> None:
         """Count what is stored of one more business."""
         self.businesses += 1
         self.real += len(business.real)
         self.virtual += len(business.virtual)
+        self.unreadable += len(business.unreadable)
 
     def add(self, other: Self) -> None:
         """Add another report's numbers to this one's."""
         for field in fields(self):
             setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A business that has needed attention for longer than the grace period."""
-
-    business_id: BusinessId
-    attention: Attention
-    seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,12 @@ class CleanupRun:
     dry_run: bool
     in_trouble: Sequence[Trouble]
     """Who is counted as virtual-only or unreachable, up to `MAX_NAMED` of them."""
+    unreadable: Sequence[tuple[BusinessId, str]] = ()
+    """Business and sort key of items that could not be read, up to `MAX_NAMED` of them."""
+    refused_because: str | None = None
+    """Why the brake was pulled, if it was."""
+    error: BaseException | None = None
+    """The first error that nobody expected. The run went on without what it hit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +149,7 @@ class _Run:
         dry_run: bool,
         brake: Brake,
         sockets: CarefulSockets,
-        out_of_time: Callable[[], bool],
+        out_of_time: OutOfTime,
     ) -> None:
         self.now = now
         """When the run began. Judging by it is cautious: nothing gets older during the run."""
@@ -150,46 +158,75 @@ class _Run:
         self.sockets = sockets
         self.out_of_time = out_of_time
         self.complete = True
-        self.in_trouble: list[Trouble] = []
+        self._in_trouble: list[Trouble] = []
+        self._unreadable: list[tuple[BusinessId, str]] = []
+        self._error: BaseException | None = None
+
+    def saw(self, business: Business, report: Report) -> None:
+        """Count what is stored of one more business."""
+        self.brake.saw(len(business.real))
+        report.saw(business)
+        for key in business.unreadable:
+            if len(self._unreadable) < MAX_NAMED:
+                self._unreadable.append((business.business_id, key))
+
+    def name(self, trouble: Trouble) -> None:
+        """Name one more business in trouble."""
+        if len(self._in_trouble) < MAX_NAMED:
+            self._in_trouble.append(trouble)
+
+    def failed(self, error: BaseException) -> None:
+        """Note that something was not handled: the run is no census."""
+        self.complete = False
+        if not isinstance(error, Unavailable):
+            self._error = self._error or error
 
     def outcome(self, report: Report) -> CleanupRun:
         """What this run did, once it is over."""
-        named = tuple(self.in_trouble[:MAX_NAMED])
-        return CleanupRun(report, self.complete, self.dry_run, named)
+        return CleanupRun(
+            report,
+            self.complete,
+            self.dry_run,
+            tuple(self._in_trouble),
+            tuple(self._unreadable),
+            self.brake.pulled_because,
+            self._error,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Cleanup:
     """Removes stale and expired connections, of one business or of all.
 
-    `pace` waits until the management API may be called once more, `pace_marks` until the marks of
-    one more business may be written: all of them share two keys of an index, and one key of an
-    index takes 1,000 writes a second.
+    `tell` tells somebody that a business newly needs attention. `pace` waits until the management
+    API may be called once more, `pace_marks` until the marks of one more business may be written:
+    all of them share two keys of an index, and one key of an index takes 1,000 writes a second.
     """
 
     store: Store
     sockets: Sockets
     rules: Rules
     clock: Clock
+    tell: Callable[[Trouble], None]
     pace: Callable[[], None]
     pace_marks: Callable[[], None]
     threads: int = 16
 
     def cleanup_business_connections(
-        self, business_id: BusinessId, *, dry_run: bool = False
+        self, business_id: BusinessId, *, out_of_time: OutOfTime, dry_run: bool = False
     ) -> CleanupRun:
-        """Clean up the connections of one business now."""
-        run = self._begin(dry_run=dry_run, force=False, out_of_time=lambda: False)
+        """Clean up the connections of one business now, as far as there is time."""
+        run = self._begin(None, dry_run=dry_run, force=False, out_of_time=out_of_time)
         business = self.store.load(business_id)
-        run.brake.saw(len(business.real))
-        report = self._clean(business, run)
-        report.saw(business)
+        report = Report()
+        run.saw(business, report)
+        self._clean(business, run, report)
         return run.outcome(report)
 
     def cleanup_all_connections(
         self,
         *,
-        out_of_time: Callable[[], bool],
+        out_of_time: OutOfTime,
         dry_run: bool = False,
         force: bool = False,
         share: Share = _WHOLE,
@@ -199,59 +236,79 @@ class Cleanup:
         Stops where it is when `out_of_time` says so. `force` releases the brake: for an operator
         who knows that the removals are right.
         """
-        run = self._begin(dry_run=dry_run, force=force, out_of_time=out_of_time)
-        report = Report()
+        run = self._begin(share, dry_run=dry_run, force=force, out_of_time=out_of_time)
+        reports = [Report() for _ in share.segments]
         with (
             ThreadPoolExecutor(max_workers=self.threads) as jobs,
             ThreadPoolExecutor(max_workers=SEGMENTS_PER_WORKER) as walkers,
         ):
-            for walked in walkers.map(
-                lambda segment: self._walk(segment, share.total_segments, run, jobs),
-                share.segments,
-            ):
-                report.add(walked)
-        return run.outcome(report)
+            walks = [
+                walkers.submit(self._walk, segment, share.total_segments, run, report, jobs)
+                for segment, report in zip(share.segments, reports, strict=True)
+            ]
+        whole = Report()
+        for walk, report in zip(walks, reports, strict=True):
+            whole.add(report)
+            if error := walk.exception():
+                run.failed(error)
+        if run.complete and not dry_run:
+            with suppress(Unavailable):  # the next run then knows what it sees itself
+                self.store.record_census(Census(share.worker, share.workers, whole.real, run.now))
+        return run.outcome(whole)
 
-    def _begin(self, *, dry_run: bool, force: bool, out_of_time: Callable[[], bool]) -> _Run:
+    def _begin(
+        self, share: Share | None, *, dry_run: bool, force: bool, out_of_time: OutOfTime
+    ) -> _Run:
+        now = self.clock()
+        censuses: Sequence[Census] = ()
+        with suppress(Unavailable):
+            censuses = self.store.last_censuses()
         return _Run(
-            now=self.clock(),
+            now=now,
             dry_run=dry_run,
-            brake=Brake(forced=force),
+            brake=Brake(known=known_real(censuses, share, now), forced=force),
             sockets=CarefulSockets(self.sockets, self.pace),
             out_of_time=out_of_time,
         )
 
     def _walk(
-        self, segment: int, total_segments: int, run: _Run, jobs: ThreadPoolExecutor
-    ) -> Report:
+        self,
+        segment: int,
+        total_segments: int,
+        run: _Run,
+        report: Report,
+        jobs: ThreadPoolExecutor,
+    ) -> None:
         """Stream one segment; hand every business that needs more than counting to a job."""
-        report = Report()
 
         def meter(read_units: float) -> None:
             report.read_units += read_units
 
-        pending: set[Future[Report]] = set()
+        pending: dict[Future[None], Report] = {}
+
+        def collect(done: set[Future[None]]) -> None:
+            for job in done:
+                report.add(pending.pop(job))
+                if error := job.exception():
+                    report.failed += 1
+                    run.failed(error)
+
         try:
             for business in self.store.scan(segment, total_segments, meter):
                 if run.out_of_time():
                     run.complete = False
                     break
-                run.brake.saw(len(business.real))
-                report.saw(business)
+                run.saw(business, report)
                 status = judge(business, run.now, self.rules)
                 if not self._has_work(business, status):
                     _count(report, status)
                     continue
-                pending.add(jobs.submit(self._clean, business, run))
+                part = Report()
+                pending[jobs.submit(self._clean, business, run, part)] = part
                 if len(pending) >= _WAITING:
-                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    for job in done:
-                        report.add(job.result())
-        except Unavailable:
-            run.complete = False
-        for job in pending:
-            report.add(job.result())
-        return report
+                    collect(wait(pending, return_when=FIRST_COMPLETED).done)
+        finally:
+            collect(wait(pending).done)
 
     def _has_work(self, business: Business, status: BusinessStatus) -> bool:
         """Whether a business needs more than to be counted."""
@@ -264,17 +321,15 @@ class Cleanup:
             or any(self.rules.is_quiet(c, status.as_of) for c in business.real)
         )
 
-    def _clean(self, business: Business, run: _Run) -> Report:
-        report = Report()
+    def _clean(self, business: Business, run: _Run, report: Report) -> None:
+        kept = tuple(c for c in business.real if not self._removes_real(c, run, report))
+        for virtual in business.virtual:
+            self._clean_virtual(virtual, run, report)
         try:
-            kept = tuple(c for c in business.real if not self._removes_real(c, run, report))
-            for virtual in business.virtual:
-                self._clean_virtual(virtual, run, report)
             self._watch(replace(business, real=kept), run, report)
-        except Unavailable:
+        except Unavailable as error:
             report.failed += 1
-            run.complete = False
-        return report
+            run.failed(error)
 
     def _removes_real(self, connection: RealConnection, run: _Run, report: Report) -> bool:
         if self.rules.is_young(connection, run.now):
@@ -283,10 +338,13 @@ class Cleanup:
         if run.out_of_time():
             run.complete = False
             return False
-        if self.rules.is_silent(connection, run.now):
-            return self._closes_silent(connection, run, report)
-        if self.rules.is_quiet(connection, run.now):
-            return self._removes_gone(connection, run, report)
+        try:
+            if self.rules.is_silent(connection, run.now):
+                return self._closes_silent(connection, run, report)
+            if self.rules.is_quiet(connection, run.now):
+                return self._removes_gone(connection, run, report)
+        except Unavailable:
+            report.failed += 1
         return False
 
     def _closes_silent(self, connection: RealConnection, run: _Run, report: Report) -> bool:
@@ -294,23 +352,25 @@ class Cleanup:
             # A claim that cannot be followed by a close would only turn the client's pings away.
             report.unknown += 1
             return False
-        if not run.brake.allows_removal():
-            report.refused += 1
-            return False
-        if run.dry_run:
-            report.silent += 1
-            return False
-        # The claim must hold from now on, however long ago this run began.
-        if not self.store.claim_real(connection, self.clock()):
-            run.brake.not_removed()  # a ping came in between: it wins
-            return False
-        if not close_and_remove(
-            connection, store=self.store, sockets=run.sockets, rules=self.rules, now=run.now
-        ):
-            run.brake.not_removed()
+        with run.brake.place() as place:
+            if place is None:
+                report.refused += 1
+                return False
+            if run.dry_run:
+                place.removed = True
+                report.silent += 1
+                return False
+            # The claim must hold from now on, however long ago this run began.
+            if not self.store.claim_real(connection, self.clock()):
+                return False  # a ping came in between, and wins; or the connection is gone
+            removal = close_and_remove(
+                connection, store=self.store, sockets=run.sockets, rules=self.rules, now=run.now
+            )
+            place.removed = removal is Removal.REMOVED
+        if removal is Removal.KEPT:
             report.unknown += 1
             return False
-        report.silent += 1
+        report.silent += removal is Removal.REMOVED
         return True
 
     def _removes_gone(self, connection: RealConnection, run: _Run, report: Report) -> bool:
@@ -320,62 +380,63 @@ class Cleanup:
             report.unknown += 1
         if answer is not SocketAnswer.GONE:
             return False
-        if not run.brake.allows_removal():
-            report.refused += 1
-            return False
-        report.gone += 1
-        return not run.dry_run and remove_gone(
-            connection, store=self.store, rules=self.rules, now=run.now
-        )
+        with run.brake.place() as place:
+            if place is None:
+                report.refused += 1
+                return False
+            removal = (
+                Removal.REMOVED
+                if run.dry_run
+                else remove_gone(connection, store=self.store, rules=self.rules, now=run.now)
+            )
+            place.removed = removal is Removal.REMOVED
+        report.gone += removal is Removal.REMOVED
+        return not run.dry_run and removal is not Removal.KEPT
 
     def _clean_virtual(self, connection: VirtualConnection, run: _Run, report: Report) -> None:
         if self.rules.is_active(connection, run.now):
             return
-        if run.brake.pulled:
-            report.refused += 1
-        elif run.dry_run or self.store.remove_expired_virtual(connection, run.now):
-            report.expired += 1
+        try:
+            if run.dry_run or self.store.remove_expired_virtual(connection, run.now):
+                report.expired += 1
+        except Unavailable:
+            report.failed += 1
 
     def _watch(self, business: Business, run: _Run, report: Report) -> None:
-        """Count the business as it is now, and keep its attention marks true."""
+        """Count the business as it is now, and keep its mark true."""
         status = judge(business, run.now, self.rules)
-        flagged = business.settings is not None and business.settings.attention is not None
-        if status.attention is not None or flagged:
-            business = self.store.load(business.business_id)
-            status = judge(business, run.now, self.rules)
-        _count(report, status)
-        settings = business.settings
-        if settings is None or (status.attention is None and settings.attention is None):
+        is_marked = business.settings is not None and business.settings.attention is not None
+        if status.attention is None and not is_marked:
+            _count(report, status)
             return
-        if status.attention is None:
-            if not run.dry_run:
-                self.pace_marks()
-                self.store.write_attention(business, None, since=run.now, counted=False)
+        watch = Watch(self.store, self.rules, self.clock, self.tell, self.pace_marks)
+        looked = watch.look_at(business.business_id, dry_run=run.dry_run)
+        _count(report, looked.status)
+        report.attention_entered += looked.told
+        report.failed += not looked.written
+        if looked.trouble is None:
             return
-        since = settings.attention_since if settings.attention_since is not None else run.now
-        past_grace = run.now - since >= self.rules.attention_grace
-        if past_grace:
-            if status.attention is Attention.VIRTUAL_ONLY:
-                report.virtual_only += 1
-            else:
-                report.unreachable += 1
-            if len(run.in_trouble) < MAX_NAMED:
-                seconds = run.now - since
-                run.in_trouble.append(Trouble(business.business_id, status.attention, seconds))
-        counted = settings.attention_counted or past_grace
-        unchanged = (
-            settings.attention is status.attention
-            and settings.attention_since == since
-            and settings.attention_counted == counted
-        )
-        if unchanged or run.dry_run:
-            return
-        self.pace_marks()
-        written = self.store.write_attention(
-            business, status.attention, since=since, counted=counted
-        )
-        if written and counted and not settings.attention_counted:
-            report.attention_entered += 1
+        if looked.trouble.attention is Attention.VIRTUAL_ONLY:
+            report.virtual_only += 1
+        else:
+            report.unreachable += 1
+        run.name(looked.trouble)
+
+
+def known_real(censuses: Sequence[Census], share: Share | None, now: Instant) -> int:
+    """How many real connections the last census knew: in one worker's share, or (None) in all.
+
+    If the number of workers was changed, only the censuses since then say how many there are in
+    all. A census that is too old says nothing.
+    """
+    recent = [c for c in censuses if now - c.taken_at < CENSUS_HOLDS]
+    if share is not None:
+        mine = (share.worker, share.workers)
+        return sum(c.real for c in recent if (c.worker, c.workers) == mine)
+    if not recent:
+        return 0
+    workers = max(recent, key=lambda census: census.taken_at).workers
+    return sum(c.real for c in recent if c.workers == workers)
 
 
 def _count(report: Report, status: BusinessStatus) -> None:

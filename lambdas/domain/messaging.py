@@ -10,7 +10,7 @@ from typing import Final
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.messages import PushedMessage
-from lambdas.domain.model import Clock, RealConnection
+from lambdas.domain.model import Clock, OutOfTime, RealConnection
 from lambdas.domain.ports import SocketAnswer, Sockets, Store
 from lambdas.domain.removal import remove_gone
 from lambdas.domain.rules import Rules
@@ -51,7 +51,7 @@ class Messaging:
     """Waits before attempt 1, 2, …"""
 
     def push(
-        self, business_id: BusinessId, message: PushedMessage, out_of_time: Callable[[], bool]
+        self, business_id: BusinessId, message: PushedMessage, out_of_time: OutOfTime
     ) -> Delivery:
         """Push one message. `out_of_time` says when to stop trying; what is left counts as failed.
 
@@ -74,7 +74,7 @@ class Messaging:
         )
 
     def _post(
-        self, connection: RealConnection, message: PushedMessage, out_of_time: Callable[[], bool]
+        self, connection: RealConnection, message: PushedMessage, out_of_time: OutOfTime
     ) -> SocketAnswer:
         for attempt in range(_ATTEMPTS):
             if attempt:

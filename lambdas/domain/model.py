@@ -4,8 +4,9 @@ Times are `Instant`: whole seconds since the epoch (UTC), the unit of DynamoDB's
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any, Self
 
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 
@@ -14,6 +15,9 @@ Instant = int
 
 Clock = Callable[[], Instant]
 """Tells the time. The domain never reads a clock of its own."""
+
+OutOfTime = Callable[[], bool]
+"""Says whether a call must stop beginning new work, so that its caller still hears an answer."""
 
 
 class Attention(StrEnum):
@@ -27,9 +31,9 @@ class Attention(StrEnum):
 class Settings:
     """What a business declared. The primary source of truth for customer apps.
 
-    `version` grows by one with every availability write, and guards them against each other.
-    `attention` and `attention_since` are kept by the cleanup; `attention_counted` is true once this
-    episode outlived the grace period and was counted, so that it is counted only once.
+    `version` grows by one with every settings write, and guards them against each other.
+    `attention` and `attention_since` mark an episode and are set by the cleanup;
+    `attention_counted` is true once somebody was told of it.
     """
 
     accepting_orders: bool
@@ -50,6 +54,26 @@ class Settings:
     def is_paused(self, now: Instant) -> bool:
         """Whether a pause holds at this moment."""
         return self.paused_until is not None and now < self.paused_until
+
+    def needs_device(self, now: Instant) -> bool:
+        """Whether the business needs attention when none of its devices is connected."""
+        return self.expects_socket and self.accepts_orders(now)
+
+    @property
+    def ends_attention(self) -> bool:
+        """Whether writing these settings ends an episode, because they need no device."""
+        return not self.needs_device(self.updated_at)
+
+    def changed(self, *, at: Instant, by: UserId, **changes: Any) -> Self:
+        """The next version of these settings.
+
+        The marks of an episode stay, unless the change itself ends the need for a device: attention
+        belongs to the state of a business, not to the last write.
+        """
+        after = replace(self, version=self.version + 1, updated_at=at, updated_by=by, **changes)
+        if not after.ends_attention:
+            return after
+        return replace(after, attention=None, attention_since=None, attention_counted=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +137,18 @@ class Business:
     settings: Settings | None
     real: tuple[RealConnection, ...]
     virtual: tuple[VirtualConnection, ...]
+    unreadable: tuple[str, ...] = ()
+    """Sort keys of items of which something could not be read: a wrong type, an unknown kind.
+
+    What is wrong in them is read as if it were missing.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many real connections one worker of the cleanup saw in its last complete run."""
+
+    worker: int
+    workers: int
+    real: int
+    taken_at: Instant

@@ -1,15 +1,15 @@
 """What operators ask: who needs attention right now, and please close this socket."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 from lambdas.domain.errors import NotFound, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
-from lambdas.domain.model import Attention, Clock
+from lambdas.domain.model import Attention, Clock, OutOfTime
+from lambdas.domain.parallel import read_in_parallel
 from lambdas.domain.ports import AttentionEntry, Sockets, Store
-from lambdas.domain.removal import close_and_remove
+from lambdas.domain.removal import Removal, close_and_remove
 from lambdas.domain.rules import Rules
 from lambdas.domain.status import BusinessStatus, judge
 
@@ -35,15 +35,24 @@ class Operators:
     clock: Clock
 
     def list_attention(
-        self, attention: Attention, *, limit: int, after: AttentionEntry | None = None
+        self,
+        attention: Attention,
+        *,
+        limit: int,
+        out_of_time: OutOfTime,
+        after: AttentionEntry | None = None,
     ) -> AttentionPage:
         """One page. The index only nominates: each entry is asked again before it is shown, so a
         page can be shorter than `limit` and still not be the last.
         """
         entries = self.store.list_attention(attention, limit=limit, after=after)
         now = self.clock()
-        with ThreadPoolExecutor(max_workers=_PARALLEL_READS) as pool:
-            businesses = pool.map(self.store.load, [entry.business_id for entry in entries])
+        businesses = read_in_parallel(
+            self.store.load,
+            [entry.business_id for entry in entries],
+            threads=_PARALLEL_READS,
+            out_of_time=out_of_time,
+        )
         judged = [judge(business, now, self.rules) for business in businesses]
         return AttentionPage(
             businesses=[
@@ -64,7 +73,8 @@ class Operators:
         found = next((c for c in business.real if c.connection_id == connection_id), None)
         if found is None:
             raise NotFound("the business has no such real connection")
-        if not close_and_remove(
+        removal = close_and_remove(
             found, store=self.store, sockets=self.sockets, rules=self.rules, now=self.clock()
-        ):
+        )
+        if removal is Removal.KEPT:
             raise Unavailable("the socket could not be closed")

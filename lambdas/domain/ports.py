@@ -12,6 +12,7 @@ from lambdas.domain.messages import SocketMessage
 from lambdas.domain.model import (
     Attention,
     Business,
+    Census,
     Instant,
     RealConnection,
     Settings,
@@ -64,9 +65,9 @@ class Store(Protocol):
     ) -> None:
         """Write the settings, and the virtual connections that follow from them, in one go.
 
-        Clears the attention marks: whoever still needs attention is found by the next cleanup.
-        Raises `Conflict`, and writes nothing, if the version of the settings is no longer that of
-        `before`.
+        Leaves the attention marks alone, so that those that a cleanup sets meanwhile stay, unless
+        `settings.ends_attention`: then it clears them. Raises `Conflict`, and writes nothing, if
+        the version of the settings is no longer that of `before`.
         """
 
     def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
@@ -77,13 +78,20 @@ class Store(Protocol):
     ) -> bool:
         """Set (or, with None, clear) the attention marks, without bumping the version.
 
-        False, and nothing written, if the settings changed since `before` or do not exist.
+        False, and nothing written, if the settings do not exist, or the settings or the episode
+        are no longer those of `before`.
         """
 
     def list_attention(
         self, attention: Attention, *, limit: int, after: AttentionEntry | None = None
     ) -> Sequence[AttentionEntry]:
         """Up to `limit` businesses that were marked, the longest first. May lag behind."""
+
+    def last_censuses(self) -> Sequence[Census]:
+        """What `record_census` kept of each worker."""
+
+    def record_census(self, census: Census) -> None:
+        """Keep what a complete run of one worker counted, in place of what it counted before."""
 
     def add_ticket(self, digest: str, ticket: Ticket) -> None:
         """Keep a ticket under its digest."""

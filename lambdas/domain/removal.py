@@ -4,27 +4,42 @@ An item is removed only after the management API said that its socket is closed 
 on the word of a 410 while the connection is so fresh that API Gateway may not know it yet.
 """
 
+from enum import Enum, auto
+
 from lambdas.domain.model import Instant, RealConnection
 from lambdas.domain.ports import SocketAnswer, Sockets, Store
 from lambdas.domain.rules import Rules
 
 
+class Removal(Enum):
+    """What became of the item of a real connection."""
+
+    REMOVED = auto()
+    ALREADY_REMOVED = auto()
+    """Its socket is gone, and somebody else removed the item first."""
+    KEPT = auto()
+    """The socket could not be closed, or is too young for its 410 to be believed."""
+
+
 def close_and_remove(
     connection: RealConnection, *, store: Store, sockets: Sockets, rules: Rules, now: Instant
-) -> bool:
-    """Close one socket and remove its item. False if the item had to stay."""
+) -> Removal:
+    """Close one socket and remove its item."""
     answer = sockets.close(connection.connection_id)
     if answer is SocketAnswer.GONE:
         return remove_gone(connection, store=store, rules=rules, now=now)
     if answer is SocketAnswer.OK:
-        store.remove_real(connection.business_id, connection.connection_id)
-        return True
-    return False
+        return _remove(connection, store)
+    return Removal.KEPT
 
 
-def remove_gone(connection: RealConnection, *, store: Store, rules: Rules, now: Instant) -> bool:
-    """Remove the item of a socket that answered 410. False if it is too young to believe that."""
+def remove_gone(connection: RealConnection, *, store: Store, rules: Rules, now: Instant) -> Removal:
+    """Remove the item of a socket that answered 410, unless it is too young to believe that."""
     if rules.is_young(connection, now):
-        return False
-    store.remove_real(connection.business_id, connection.connection_id)
-    return True
+        return Removal.KEPT
+    return _remove(connection, store)
+
+
+def _remove(connection: RealConnection, store: Store) -> Removal:
+    removed = store.remove_real(connection.business_id, connection.connection_id)
+    return Removal.REMOVED if removed else Removal.ALREADY_REMOVED

@@ -1,12 +1,11 @@
 """Changing the settings of a business without changing its connections: pauses, arrangements."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from lambdas.domain.errors import InvalidValue, NotDeclared
 from lambdas.domain.identifiers import BusinessId, UserId
-from lambdas.domain.model import Clock, Instant, Settings
+from lambdas.domain.model import Clock, Instant
 from lambdas.domain.ports import Store
 from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import Rules
@@ -42,16 +41,13 @@ class SettingsWriter:
         return self._change(
             business_id,
             user_id,
-            lambda settings: replace(settings, paused_until=until, pause_reason=reason),
+            paused_until=until,
+            pause_reason=reason,
         )
 
     def resume_business(self, business_id: BusinessId, user_id: UserId) -> BusinessStatus:
         """End a pause now. Fine if there is none. Raises `NotDeclared`."""
-        return self._change(
-            business_id,
-            user_id,
-            lambda settings: replace(settings, paused_until=None, pause_reason=None),
-        )
+        return self._change(business_id, user_id, paused_until=None, pause_reason=None)
 
     def expect_socket(
         self, business_id: BusinessId, user_id: UserId, expects_socket: bool
@@ -59,27 +55,15 @@ class SettingsWriter:
         """Arrange whether a device is expected. A business that works by API alone needs no
         attention when none is connected. Raises `NotDeclared`.
         """
-        return self._change(
-            business_id, user_id, lambda settings: replace(settings, expects_socket=expects_socket)
-        )
+        return self._change(business_id, user_id, expects_socket=expects_socket)
 
-    def _change(
-        self, business_id: BusinessId, user_id: UserId, change: Callable[[Settings], Settings]
-    ) -> BusinessStatus:
+    def _change(self, business_id: BusinessId, user_id: UserId, **changes: Any) -> BusinessStatus:
         def attempt() -> BusinessStatus:
             before = self.store.load(business_id)
             if before.settings is None:
                 raise NotDeclared("nobody ever declared this business available or not")
             now = self.clock()
-            settings = replace(
-                change(before.settings),
-                version=before.settings.version + 1,
-                updated_at=now,
-                updated_by=user_id,
-                attention=None,
-                attention_since=None,
-                attention_counted=False,
-            )
+            settings = before.settings.changed(at=now, by=user_id, **changes)
             self.store.write_settings(before, settings)
             return judge(replace(before, settings=settings), now, self.rules)
 

@@ -1,13 +1,13 @@
 """Is this business online, and why: a pure function of what is stored, and of the time."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from lambdas.domain.identifiers import BusinessId
-from lambdas.domain.model import Attention, Business, Clock, Instant, Settings
+from lambdas.domain.model import Attention, Business, Clock, Instant, OutOfTime, Settings
+from lambdas.domain.parallel import read_in_parallel
 from lambdas.domain.ports import Store
 from lambdas.domain.rules import Rules
 
@@ -195,12 +195,14 @@ class StatusReader:
         return judge(self.store.load(business_id, consistent=False), self.clock(), self.rules)
 
     def are_businesses_online(
-        self, business_ids: Sequence[BusinessId]
+        self, business_ids: Sequence[BusinessId], *, out_of_time: OutOfTime
     ) -> Mapping[BusinessId, BusinessStatus]:
         """The same for many businesses, read in parallel; each is read once."""
         unique = list(dict.fromkeys(business_ids))
-        with ThreadPoolExecutor(max_workers=_PARALLEL_READS) as pool:
-            return dict(zip(unique, pool.map(self.is_business_online, unique), strict=True))
+        statuses = read_in_parallel(
+            self.is_business_online, unique, threads=_PARALLEL_READS, out_of_time=out_of_time
+        )
+        return dict(zip(unique, statuses, strict=True))
 
     def connections(self, business_id: BusinessId) -> Business:
         """All stored connections of the business, the ones that no longer count included."""

@@ -15,7 +15,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from lambdas import bootstrap, protocol
 from lambdas.domain.cleanup import CleanupRun, Share
 from lambdas.domain.errors import InvalidValue
-from lambdas.handlers.telemetry import Event, count, instrumented, logger, publish_census
+from lambdas.handlers.telemetry import (
+    Event,
+    count,
+    instrumented,
+    logger,
+    publish_census,
+    tell_attention,
+)
 from lambdas.metrics import MetricName
 
 _RESERVED_MILLISECONDS: Final = 10_000
@@ -24,14 +31,17 @@ _RESERVED_MILLISECONDS: Final = 10_000
 
 @instrumented
 def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
-    """Walk a share of the table; publish the census if all of it was seen. Returns the report."""
+    """Walk a share of the table; publish the census if all of it was seen. Returns the report.
+
+    Raises the first error that nobody expected, once everything else is handled and published.
+    """
     options = _Options.from_event(event)
 
     def out_of_time() -> bool:
         return context.get_remaining_time_in_millis() < _RESERVED_MILLISECONDS
 
     began = time.monotonic()
-    run = bootstrap.cleanup().cleanup_all_connections(
+    run = bootstrap.cleanup(tell_attention).cleanup_all_connections(
         out_of_time=out_of_time, dry_run=options.dry_run, force=options.force, share=options.share
     )
     milliseconds = round((time.monotonic() - began) * 1000)
@@ -52,8 +62,12 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
                 "seconds": trouble.seconds,
             },
         )
+    for business_id, key in run.unreadable:
+        logger.warning("unreadable item", extra={"businessId": business_id, "sortKey": key})
     if not run.dry_run:
         _publish(run, milliseconds, options.share)
+    if run.error is not None:
+        raise run.error
     return report
 
 
@@ -87,10 +101,11 @@ def _publish(run: CleanupRun, milliseconds: int, share: Share) -> None:
     count(MetricName.EXPIRED_VIRTUAL_REMOVED, report.expired)
     count(MetricName.PROBES_UNKNOWN, report.unknown)
     count(MetricName.CLEANUP_REFUSED, report.refused)
-    count(MetricName.ATTENTION_ENTERED, report.attention_entered)
+    # Each business was counted when it was found. This says that there was a run.
+    count(MetricName.ATTENTION_ENTERED, 0)
     count(MetricName.CLEANUP_DURATION, milliseconds, MetricUnit.Milliseconds)
     if not run.complete:
-        return  # half a census is none
+        return  # a census of a part would look as if the rest were gone
     publish_census(
         {
             MetricName.REAL_CONNECTIONS: report.active_real,

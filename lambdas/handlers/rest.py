@@ -31,14 +31,15 @@ from lambdas.handlers.requests import (
     PauseRequest,
     SettingsRequest,
 )
-from lambdas.handlers.telemetry import Event, count, instrumented, logger
+from lambdas.handlers.telemetry import Event, count, instrumented, logger, tell_attention
 from lambdas.metrics import MetricName
 
 MAX_BODY: Final = 128 * 1024
 """Bytes that a request may carry, and a message to a socket: API Gateway takes no more there."""
 
-_RESERVED_MILLISECONDS: Final = 5_000
-"""A push stops trying this long before its function would be ended, so that it can answer."""
+_RESERVED_MILLISECONDS: Final = 10_000
+"""Nothing new is begun this long before the function would be ended, so that it can still answer.
+It covers the slowest single call of the management API, and a write to the table."""
 
 
 def _cors(origins: str) -> CORSConfig | None:
@@ -132,7 +133,7 @@ def put_availability(
     """Declare a business available (a new lease for the caller) or not (everything ends)."""
     caller, business = _authorized(Operation.SET_AVAILABILITY, business_id)
     outcome = bootstrap.availability().set_business_availability(
-        business, caller.user_id, body.available
+        business, caller.user_id, body.available, out_of_time=_out_of_time
     )
     logger.info(
         "availability set",
@@ -149,7 +150,7 @@ def post_online(body: OnlineRequest) -> protocol.BatchDocument:
         identifiers.business_id(business_id, field=f"businessIds.{position}")
         for position, business_id in enumerate(body.businessIds)
     ]
-    answers = bootstrap.status_reader().are_businesses_online(asked)
+    answers = bootstrap.status_reader().are_businesses_online(asked, out_of_time=_out_of_time)
     return protocol.batch_document(asked, answers, bootstrap.now())
 
 
@@ -248,9 +249,11 @@ def post_cleanup(
 ) -> protocol.CleanupDocument:
     """Clean up the connections of one business now, or say what that would do."""
     _, business = _authorized(Operation.CLEAN_UP, business_id)
-    run = bootstrap.cleanup().cleanup_business_connections(
-        business, dry_run=body is not None and body.dryRun
+    run = bootstrap.cleanup(tell_attention).cleanup_business_connections(
+        business, out_of_time=_out_of_time, dry_run=body is not None and body.dryRun
     )
+    if run.error is not None:
+        raise run.error
     document = protocol.cleanup_document(run)
     logger.info("cleanup of one business", extra={"report": document})
     return document
@@ -265,7 +268,9 @@ def get_businesses(
     """Who needs attention right now, the longest first."""
     authorize(_caller(), Operation.LIST_ATTENTION)
     after = None if cursor is None else cursors.decode(cursor)
-    page = bootstrap.operators().list_attention(attention, limit=limit, after=after)
+    page = bootstrap.operators().list_attention(
+        attention, limit=limit, out_of_time=_out_of_time, after=after
+    )
     following = None if page.after is None else cursors.encode(page.after)
     return protocol.attention_document(page, following, bootstrap.now())
 

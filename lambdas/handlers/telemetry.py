@@ -6,7 +6,7 @@ Events are never logged as a whole: they carry tokens.
 import functools
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -14,6 +14,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.bootstrap import configuration
 from lambdas.metrics import DIMENSION, NAMESPACE, WORKER_DIMENSION, MetricName
+
+if TYPE_CHECKING:
+    from lambdas.domain.attention import Trouble
 
 Event = dict[str, Any]
 """An event as API Gateway or the Scheduler sends it."""
@@ -38,13 +41,31 @@ def count(name: MetricName, value: float = 1, unit: MetricUnit = MetricUnit.Coun
 
 def publish_census(values: Mapping[MetricName, float], *, worker: int | None) -> None:
     """Write gauges now, with the worker's own dimension where there are several."""
-    metrics = EphemeralMetrics(namespace=NAMESPACE)
-    metrics.add_dimension(DIMENSION, configuration().environment)
+    metrics = _metrics_of_their_own()
     if worker is not None:
         metrics.add_dimension(WORKER_DIMENSION, str(worker))
     for name, value in values.items():
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
     metrics.flush_metrics()
+
+
+def tell_attention(trouble: "Trouble") -> None:
+    """Count one business that newly needs attention, now: whatever fails later, it was told.
+
+    Its id is a field of the log line that carries the metric, and no dimension.
+    """
+    metrics = _metrics_of_their_own()
+    metrics.add_metric(name=MetricName.ATTENTION_ENTERED, unit=MetricUnit.Count, value=1)
+    metrics.add_metadata("businessId", trouble.business_id)
+    metrics.add_metadata("attention", trouble.attention)
+    metrics.add_metadata("seconds", trouble.seconds)
+    metrics.flush_metrics()
+
+
+def _metrics_of_their_own() -> EphemeralMetrics:
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    metrics.add_dimension(DIMENSION, configuration().environment)
+    return metrics
 
 
 def instrumented(handler: Handler) -> Handler:

@@ -21,7 +21,7 @@ from lambdas.domain.model import Business
 from operations.business_file import BadLine, Declaration
 from operations.deployment import NoDeployment, open_table
 from operations.import_businesses import IMPORT, Importer, ImportRun, Summary, main
-from tests.builders import NOW, RULES, FakeClock, settings
+from tests.builders import NOW, RULES, FakeClock, in_time, settings
 from tests.dynamodb import create_table
 from tests.fakes import FakeSockets
 
@@ -198,7 +198,9 @@ def test_racing_with_its_users_an_import_loses_nothing_and_mixes_nothing(
     def open_all() -> None:
         begin.wait()
         for number in range(2, count + 2):
-            availability.set_business_availability(BusinessId(f"b{number}"), user, True)
+            availability.set_business_availability(
+                BusinessId(f"b{number}"), user, True, out_of_time=in_time
+            )
 
     calls = threading.Thread(target=open_all)
     calls.start()

@@ -3,14 +3,14 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
-from lambdas.domain.model import Attention, Ticket
+from lambdas.domain.model import Attention, Census, Ticket
 from lambdas.domain.ports import Store
 from lambdas.domain.rules import CLAIM_HOLDS
 from tests.builders import B1, NOW, U1, business, real, settings, virtual
@@ -125,12 +125,36 @@ class TestAvailability:
         store.write_settings(full, settings(version=2), remove=full.virtual)
         assert store.load(B1) == business(declared=settings(version=2))
 
-    def test_ends_pause_and_attention(self, store: Store) -> None:
+    def test_keeps_the_mark_of_an_episode_even_one_that_was_set_meanwhile(
+        self, store: Store
+    ) -> None:
         store.write_settings(business(), settings())
         before = store.load(B1)
         store.write_attention(before, Attention.UNREACHABLE, since=NOW, counted=True)
-        store.write_settings(store.load(B1), settings(version=2))
-        assert store.load(B1).settings == settings(version=2)
+        store.write_settings(before, settings(version=2), put=[virtual()])
+        assert store.load(B1).settings == settings(
+            version=2,
+            attention=Attention.UNREACHABLE,
+            attention_since=NOW,
+            attention_counted=True,
+        )
+
+    @pytest.mark.parametrize(
+        "ending",
+        [
+            {"accepting_orders": False},
+            {"expects_socket": False},
+            {"paused_until": NOW + 60, "updated_at": NOW},
+        ],
+    )
+    def test_clears_the_mark_when_it_ends_the_need(
+        self, store: Store, ending: dict[str, Any]
+    ) -> None:
+        store.write_settings(business(), settings())
+        before = store.load(B1)
+        store.write_attention(before, Attention.UNREACHABLE, since=NOW, counted=True)
+        store.write_settings(before, settings(version=2, **ending))
+        assert store.load(B1).settings == settings(version=2, **ending)
 
     def test_of_many_that_read_the_same_version_one_gets_through(self, store: Store) -> None:
         store.write_settings(business(), settings())
@@ -192,14 +216,25 @@ class TestAttention:
         assert not store.write_attention(before, Attention.UNREACHABLE, since=NOW, counted=False)
         assert store.load(B1).settings == settings(version=2)
 
-    def test_is_counted_once_by_two_that_read_the_same(self, store: Store) -> None:
+    def test_begins_once(self, store: Store) -> None:
         store.write_settings(business(), settings())
         read = store.load(B1)
         assert store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=False)
-        assert not store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=False)
-        read = store.load(B1)
-        assert store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=True)
-        assert not store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=True)
+        assert not store.write_attention(read, Attention.UNREACHABLE, since=NOW + 1, counted=False)
+
+    @pytest.mark.parametrize("mark", [None, Attention.UNREACHABLE])
+    def test_a_late_run_does_not_touch_the_mark_of_another_episode(
+        self, store: Store, mark: Attention | None
+    ) -> None:
+        store.write_settings(business(), settings())
+        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, counted=True)
+        late = store.load(B1)
+        store.write_attention(late, None, since=0, counted=False)
+        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW + 60, counted=False)
+        assert not store.write_attention(late, mark, since=NOW, counted=True)
+        assert store.load(B1).settings == settings(
+            attention=Attention.UNREACHABLE, attention_since=NOW + 60
+        )
 
     def test_creates_no_settings(self, store: Store) -> None:
         assert not store.write_attention(
@@ -252,6 +287,16 @@ def test_a_pause_is_written_without_touching_connections_and_cleared_again(store
         store.write_settings(business(declared=settings(version=2)), settings(version=3))
 
 
+class TestCensus:
+    def test_the_last_one_of_each_worker_is_kept(self, store: Store) -> None:
+        assert list(store.last_censuses()) == []
+        store.record_census(Census(worker=0, workers=2, real=7, taken_at=NOW))
+        store.record_census(Census(worker=1, workers=2, real=8, taken_at=NOW))
+        store.record_census(Census(worker=0, workers=2, real=9, taken_at=NOW + 300))
+        assert sorted(census.real for census in store.last_censuses()) == [8, 9]
+        assert list(store.scan(0, 1, lambda units: None)) == []
+
+
 class TestTickets:
     def test_one_is_taken_once(self, store: Store) -> None:
         ticket = Ticket(B1, UserId("auth0|7"), ttl=NOW + 60)
@@ -296,5 +341,5 @@ class TestAttentionList:
     def test_leaves_out_who_is_well_again(self, store: Store) -> None:
         store.write_settings(business(), settings())
         store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, counted=True)
-        store.write_settings(store.load(B1), settings(version=2))
+        store.write_settings(store.load(B1), settings(version=2, accepting_orders=False))
         assert not store.list_attention(Attention.UNREACHABLE, limit=3)

@@ -11,7 +11,7 @@ from lambdas.domain.identifiers import UserId
 from lambdas.domain.messages import AvailabilityChanged
 from lambdas.domain.model import Attention, Business, Settings, VirtualConnection
 from lambdas.domain.status import OverallStatus
-from tests.builders import B1, NOW, RULES, U1, FakeClock, business, real, settings, virtual
+from tests.builders import B1, NOW, RULES, U1, FakeClock, business, in_time, real, settings, virtual
 from tests.fakes import FakeSockets, MemoryStore
 
 U2 = UserId("u2")
@@ -25,7 +25,7 @@ def availability(store: MemoryStore, sockets: FakeSockets, clock: FakeClock) -> 
 def test_available_opens_an_unknown_business_with_a_lease(
     availability: Availability, store: MemoryStore
 ) -> None:
-    outcome = availability.set_business_availability(B1, U1, True)
+    outcome = availability.set_business_availability(B1, U1, True, out_of_time=in_time)
     assert outcome.status.overall_status is OverallStatus.VIRTUAL_ONLY
     assert outcome.lease_until == NOW + RULES.virtual_lease
     stored = store.load(B1)
@@ -36,10 +36,10 @@ def test_available_opens_an_unknown_business_with_a_lease(
 def test_a_second_call_renews_the_lease_of_that_user_alone(
     availability: Availability, store: MemoryStore, clock: FakeClock
 ) -> None:
-    availability.set_business_availability(B1, U1, True)
-    availability.set_business_availability(B1, U2, True)
+    availability.set_business_availability(B1, U1, True, out_of_time=in_time)
+    availability.set_business_availability(B1, U2, True, out_of_time=in_time)
     clock.advance(100)
-    availability.set_business_availability(B1, U1, True)
+    availability.set_business_availability(B1, U1, True, out_of_time=in_time)
     mine, other = store.load(B1).virtual
     assert (mine.created_at, mine.renewed_at) == (NOW, NOW + 100)
     assert (other.created_at, other.renewed_at) == (NOW, NOW)
@@ -52,7 +52,7 @@ def test_unavailable_removes_every_virtual_connection_and_closes_every_socket(
         business(real("c1"), real("c2"), virtual("u1"), virtual("u2", left=-1), declared=settings())
     )
     sockets.open |= {"c1", "c2"}
-    outcome = availability.set_business_availability(B1, U1, False)
+    outcome = availability.set_business_availability(B1, U1, False, out_of_time=in_time)
     assert outcome.status.overall_status is OverallStatus.OFFLINE
     assert outcome.sockets_remaining == 0
     assert outcome.lease_until is None
@@ -70,7 +70,7 @@ def test_a_socket_that_cannot_be_closed_stays_and_is_counted(
     store.seed(business(real("c1"), real("c2"), declared=settings()))
     sockets.open |= {"c1", "c2"}
     sockets.unknown.add("c2")
-    outcome = availability.set_business_availability(B1, U1, False)
+    outcome = availability.set_business_availability(B1, U1, False, out_of_time=in_time)
     assert outcome.sockets_remaining == 1
     assert outcome.status.overall_status is OverallStatus.CONNECTED_NOT_ACCEPTING
     assert [c.connection_id for c in store.load(B1).real] == ["c2"]
@@ -80,7 +80,7 @@ def test_a_410_removes_no_connection_younger_than_a_minute(
     availability: Availability, store: MemoryStore
 ) -> None:
     store.seed(business(real("young", age=59), real("old", age=60), declared=settings()))
-    outcome = availability.set_business_availability(B1, U1, False)
+    outcome = availability.set_business_availability(B1, U1, False, out_of_time=in_time)
     assert [c.connection_id for c in store.load(B1).real] == ["young"]
     assert outcome.sockets_remaining == 1
 
@@ -101,7 +101,7 @@ def test_an_availability_call_ends_pause_and_attention(
             )
         )
     )
-    outcome = availability.set_business_availability(B1, U1, available)
+    outcome = availability.set_business_availability(B1, U1, available, out_of_time=in_time)
     assert outcome.status.accepting_orders is available
     assert store.settings[B1] == settings(
         accepting_orders=available, version=2, updated_at=NOW, expects_socket=False
@@ -114,10 +114,12 @@ def test_the_ninety_first_virtual_connection_is_refused_and_nothing_written(
     full = business(*(virtual(f"u{i}") for i in range(90)), declared=settings())
     store.seed(full)
     with pytest.raises(TooManyConnections, match="90"):
-        availability.set_business_availability(B1, UserId("one-more"), True)
+        availability.set_business_availability(B1, UserId("one-more"), True, out_of_time=in_time)
     assert len(store.virtual) == 90
     assert store.settings[B1] == full.settings
-    assert availability.set_business_availability(B1, UserId("u89"), True).lease_until
+    assert availability.set_business_availability(
+        B1, UserId("u89"), True, out_of_time=in_time
+    ).lease_until
 
 
 def test_expired_virtual_connections_make_room_when_room_is_needed(
@@ -129,7 +131,7 @@ def test_expired_virtual_connections_make_room_when_room_is_needed(
             declared=settings(),
         )
     )
-    availability.set_business_availability(B1, UserId("one-more"), True)
+    availability.set_business_availability(B1, UserId("one-more"), True, out_of_time=in_time)
     assert list(store.virtual) == [(B1, "one-more")]
 
 
@@ -148,7 +150,7 @@ def test_a_call_that_always_meets_another_gives_up_and_says_so(clock: FakeClock)
     waits: list[int] = []
     availability = Availability(Contended(), FakeSockets(), RULES, clock, waits.append)
     with pytest.raises(Unavailable, match="at the same time"):
-        availability.set_business_availability(B1, U1, True)
+        availability.set_business_availability(B1, U1, True, out_of_time=in_time)
     assert waits == [1, 2, 3, 4, 5]
 
 
@@ -161,7 +163,7 @@ def test_racing_calls_end_in_one_of_the_serial_outcomes(
 
         def call(available: bool, barrier: threading.Barrier = barrier) -> None:
             barrier.wait()
-            patient.set_business_availability(B1, U1, available)
+            patient.set_business_availability(B1, U1, available, out_of_time=in_time)
 
         threads = [threading.Thread(target=call, args=(available,)) for available in (True, False)]
         for thread in threads:
@@ -177,6 +179,6 @@ def test_the_answer_is_the_status_of_what_was_written(
     availability: Availability, store: MemoryStore
 ) -> None:
     store.seed(business(real("c1"), virtual("u2"), declared=settings(accepting_orders=False)))
-    status = availability.set_business_availability(B1, U1, True).status
+    status = availability.set_business_availability(B1, U1, True, out_of_time=in_time).status
     assert (status.real, status.virtual) == (1, 2)
     assert status.overall_status is OverallStatus.ONLINE

@@ -6,7 +6,7 @@ from lambdas.domain.errors import NotFound, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Attention, Business
 from lambdas.domain.operators import Operators
-from tests.builders import B1, NOW, RULES, FakeClock, business, real, settings, virtual
+from tests.builders import B1, NOW, RULES, FakeClock, business, in_time, real, settings, virtual
 from tests.fakes import FakeSockets, MemoryStore
 
 C1 = ConnectionId("c1")
@@ -33,7 +33,7 @@ def test_the_longest_comes_first_and_each_is_asked_again(
         _marked("first", since=NOW - 99),
         _marked("well-again", since=NOW - 50, device=True),
     )
-    page = operators.list_attention(Attention.VIRTUAL_ONLY, limit=10)
+    page = operators.list_attention(Attention.VIRTUAL_ONLY, limit=10, out_of_time=in_time)
     assert [entry.business_id for entry, _ in page.businesses] == ["first", "later"]
     assert page.after is None
 
@@ -45,7 +45,9 @@ def test_pages_follow_each_other_without_gap_or_repetition(
     seen: list[str] = []
     after = None
     while True:
-        page = operators.list_attention(Attention.VIRTUAL_ONLY, limit=3, after=after)
+        page = operators.list_attention(
+            Attention.VIRTUAL_ONLY, limit=3, out_of_time=in_time, after=after
+        )
         seen += [entry.business_id for entry, _ in page.businesses]
         after = page.after
         if after is None:
@@ -58,7 +60,9 @@ def test_the_other_kind_of_trouble_is_another_list(
     operators: Operators, store: MemoryStore
 ) -> None:
     store.seed(_marked("b1", since=NOW))
-    assert not operators.list_attention(Attention.UNREACHABLE, limit=10).businesses
+    assert not operators.list_attention(
+        Attention.UNREACHABLE, limit=10, out_of_time=in_time
+    ).businesses
 
 
 def test_closing_a_connection(

@@ -67,7 +67,7 @@ def test_a_complete_run_reports_and_publishes_the_census(
     assert emitted[MetricName.EXPIRED_VIRTUAL_REMOVED] == [1]
     assert emitted[MetricName.CLEANUP_COMPLETED] == [1]
     left = {item["sk"]["S"] for item in deployed.items()}
-    assert left == {"BUSINESS", "CONNECTION#alive"}
+    assert left == {"BUSINESS", "CONNECTION#alive", "0/1"}  # the last is the census
 
 
 def test_a_run_near_its_deadline_is_no_census(

@@ -25,7 +25,7 @@ from operations.import_businesses import (
     Summary,
     main,
 )
-from tests.builders import B1, NOW, RULES, U1, FakeClock, business, real, settings, virtual
+from tests.builders import B1, NOW, RULES, U1, FakeClock, business, in_time, real, settings, virtual
 from tests.fakes import FakeSockets, MemoryStore
 
 ACCEPTING = Declaration(2, B1, accepting=True)
@@ -149,7 +149,9 @@ class TestRacing:
         store = InterveningStore()
         store.seed(before)
         call = Availability(store, FakeSockets(), RULES, FakeClock(), no_wait)
-        store.intervene = lambda: void(call.set_business_availability(B1, U1, available))
+        store.intervene = lambda: void(
+            call.set_business_availability(B1, U1, available, out_of_time=in_time)
+        )
         return store
 
     def test_a_first_declaration_by_a_user_wins(self) -> None:

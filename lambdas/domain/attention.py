@@ -1,0 +1,124 @@
+"""Who needs attention, since when, and that somebody is told of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.model import Attention, Business, Clock, Instant, Settings
+from lambdas.domain.ports import Store
+from lambdas.domain.rules import Rules
+from lambdas.domain.status import BusinessStatus, judge
+
+_ATTEMPTS: Final = 6
+"""How often a business is read again because it changed before its mark could be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A business that has needed attention for longer than the grace period."""
+
+    business_id: BusinessId
+    attention: Attention
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the settings of a business say of its episode."""
+
+    attention: Attention
+    since: Instant | None
+    """When a consistent read first found the need. None in a mark that does not say."""
+    counted: bool
+    """Whether somebody was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What one look at a business found."""
+
+    status: BusinessStatus
+    trouble: Trouble | None
+    told: bool
+    """Whether somebody was told of this episode just now."""
+    written: bool = True
+    """False if the business changed again each time, before its mark could be written."""
+
+
+def marked(settings: Settings | None) -> Mark | None:
+    """The mark of an episode, if there is one."""
+    if settings is None or settings.attention is None:
+        return None
+    return Mark(settings.attention, settings.attention_since, settings.attention_counted)
+
+
+def next_mark(status: BusinessStatus, before: Mark | None, rules: Rules) -> Mark | None:
+    """The mark that a business should have after it was judged.
+
+    A mark that is younger than this judgement was set by somebody who looked later: it stays.
+    """
+    now = status.as_of
+    since = now if before is None or before.since is None else before.since
+    if since > now:
+        return before
+    if status.attention is None:
+        return None
+    counted = (before is not None and before.counted) or now - since >= rules.attention_grace
+    return Mark(status.attention, since, counted)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Keeps the marks of businesses true, and tells of each episode that outlives the grace period.
+
+    Somebody is told before the mark says so. Whatever fails in between, the episode is told again,
+    and never kept quiet.
+    """
+
+    store: Store
+    rules: Rules
+    clock: Clock
+    tell: Callable[[Trouble], None]
+    """Tells somebody that a business newly needs attention. Returns once that is out of hand."""
+    pace_marks: Callable[[], None]
+    """Waits until the marks of one more business may be written."""
+
+    def look_at(self, business_id: BusinessId, *, dry_run: bool) -> Looked:
+        """Read a business, and write its mark if that must change. Raises `Unavailable`."""
+        told = False
+        for attempts_left in reversed(range(_ATTEMPTS)):
+            business = self.store.load(business_id)
+            # After the read: a pause that it shows, or a mark that another run has just set, must
+            # not be judged at a moment before.
+            status = judge(business, self.clock(), self.rules)
+            before = marked(business.settings)
+            after = next_mark(status, before, self.rules)
+            trouble = _trouble(status, after)
+            is_new = trouble is not None and not (before and before.counted)
+            if dry_run:
+                return Looked(status, trouble, told=is_new)
+            if trouble is not None and is_new and not told:
+                self.tell(trouble)
+                told = True
+            written = after == before or self._write(business, after)
+            if written or not attempts_left:
+                return Looked(status, trouble, told, written)
+        raise AssertionError("the last attempt returns")
+
+    def _write(self, business: Business, mark: Mark | None) -> bool:
+        if business.settings is None:
+            return True  # nothing is ever created here
+        self.pace_marks()
+        if mark is None:
+            return self.store.write_attention(business, None, since=0, counted=False)
+        return self.store.write_attention(
+            business, mark.attention, since=mark.since or 0, counted=mark.counted
+        )
+
+
+def _trouble(status: BusinessStatus, mark: Mark | None) -> Trouble | None:
+    """The business as somebody is told of it, once it is past its grace period."""
+    if status.attention is None or mark is None or mark.since is None or not mark.counted:
+        return None
+    return Trouble(status.business_id, status.attention, max(0, status.as_of - mark.since))

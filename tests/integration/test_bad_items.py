@@ -1,0 +1,193 @@
+"""One bad item stops nothing: what can be read of it counts, what can be mended is mended."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lambdas.adapters.table import Table
+from lambdas.domain.availability import Availability
+from lambdas.domain.cleanup import Cleanup, CleanupRun
+from lambdas.domain.identifiers import BusinessId, ConnectionId
+from lambdas.domain.model import Attention
+from tests.builders import B1, NOW, RULES, U1, FakeClock, business, in_time, real, settings, virtual
+from tests.dynamodb import create_table
+from tests.fakes import FakeSockets
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+B2 = BusinessId("b2")
+S1 = {"S": "text"}
+
+SETTINGS = {
+    "sk": {"S": "BUSINESS"},
+    "acceptingOrders": {"BOOL": True},
+    "expectsSocket": {"BOOL": False},
+    "version": {"N": "1"},
+    "updatedAt": {"N": str(NOW)},
+    "updatedBy": {"S": "u1"},
+}
+REAL = {
+    "sk": {"S": "CONNECTION#c1"},
+    "connectionId": {"S": "c1"},
+    "userId": {"S": "u1"},
+    "isVirtualConnection": {"BOOL": False},
+    "connectedAt": {"N": str(NOW - 1800)},
+    "lastSeenAt": {"N": str(NOW)},
+    "ttl": {"N": str(NOW + 6000)},
+}
+VIRTUAL = {
+    "sk": {"S": f"CONNECTION#VIRTUAL#{B1}#u1"},
+    "userId": {"S": "u1"},
+    "isVirtualConnection": {"BOOL": True},
+    "createdAt": {"N": str(NOW)},
+    "renewedAt": {"N": str(NOW)},
+    "ttl": {"N": str(NOW + 6000)},
+}
+
+
+class Stored:
+    """A table, and what is put into it by hand."""
+
+    def __init__(self, client: "DynamoDBClient") -> None:
+        self.client = client
+        self.name = create_table(client)
+        self.table = Table(client, self.name)
+        self.sockets = FakeSockets(open={"c1"})
+
+    def put(self, item: dict[str, Any], **changes: Any) -> None:
+        """Write an item of b1 with some attributes changed or, with None, left out."""
+        merged = {"pk": {"S": f"BUSINESS#{B1}"}, **item, **changes}
+        self.client.put_item(
+            TableName=self.name, Item={name: v for name, v in merged.items() if v is not None}
+        )
+
+    def clean_up(self) -> CleanupRun:
+        return Cleanup(
+            self.table,
+            self.sockets,
+            RULES,
+            FakeClock(),
+            tell=lambda trouble: None,
+            pace=lambda: None,
+            pace_marks=lambda: None,
+        ).cleanup_all_connections(out_of_time=in_time)
+
+    def sort_keys(self) -> set[str]:
+        items = self.client.scan(TableName=self.name, ConsistentRead=True)["Items"]
+        return {item["sk"]["S"] for item in items if item["pk"]["S"] == f"BUSINESS#{B1}"}
+
+
+@pytest.fixture
+def stored(ministack: "DynamoDBClient") -> Stored:
+    return Stored(ministack)
+
+
+@pytest.mark.parametrize(
+    ("item", "changes"),
+    [
+        (SETTINGS, {"acceptingOrders": S1}),
+        (SETTINGS, {"version": S1}),
+        (SETTINGS, {"updatedAt": {"N": "1.5"}}),
+        (SETTINGS, {"updatedBy": {"N": "1"}}),
+        (SETTINGS, {"pausedUntil": {"BOOL": True}}),
+        (SETTINGS, {"pausedUntil": {"N": "99999999999999999999"}}),
+        (SETTINGS, {"attention": {"S": "a kind that a later version knows"}}),
+        (SETTINGS, {"attentionCounted": S1}),
+        (REAL, {"lastSeenAt": S1}),
+        (REAL, {"connectedAt": {"N": "-1"}}),
+        (REAL, {"ttl": {"NULL": True}}),
+        (REAL, {"userId": {"L": []}}),
+        (VIRTUAL, {"ttl": S1}),
+        (VIRTUAL, {"renewedAt": {"M": {}}}),
+        ({"sk": {"S": "SOMETHING#ELSE"}}, {}),
+        (VIRTUAL, {"sk": {"S": "CONNECTION#VIRTUAL#another-business#u1"}}),
+    ],
+)
+def test_an_item_that_cannot_be_read_is_counted_and_named_and_all_others_are_handled(
+    stored: Stored, item: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    stored.put(item, **changes)
+    gone = real("gone", business_id=B2, seen=400)
+    stored.table.add_real(gone)
+    stored.table.write_settings(
+        business(business_id=B2), settings(), put=[virtual(business_id=B2, left=-1)]
+    )
+    run = stored.clean_up()
+    assert run.complete
+    assert run.error is None
+    assert (run.report.businesses, run.report.gone, run.report.expired) >= (2, 1, 1)
+    key = {**item, **changes}["sk"]["S"]
+    assert (run.report.unreadable, run.unreadable) == (1, ((B1, key),))
+    assert stored.table.load(B2).real == ()
+
+
+@pytest.mark.parametrize("ttl", [None, S1])
+def test_a_virtual_connection_without_an_end_is_removed(
+    stored: Stored, ttl: dict[str, str] | None
+) -> None:
+    stored.put(VIRTUAL, ttl=ttl)
+    assert stored.clean_up().report.expired == 1
+    assert stored.sort_keys() == set()
+
+
+@pytest.mark.parametrize("seen", [None, S1])
+def test_a_real_connection_that_does_not_say_when_it_was_heard_from_is_closed(
+    stored: Stored, seen: dict[str, str] | None
+) -> None:
+    stored.put(REAL, lastSeenAt=seen)
+    assert stored.clean_up().report.silent == 1
+    assert stored.sort_keys() == set()
+    assert not stored.sockets.open
+
+
+def test_a_ping_of_a_connection_that_is_stored_wrongly_is_taken(stored: Stored) -> None:
+    stored.put(REAL, userId={"N": "1"}, connectedAt=S1, lastSeenAt=S1)
+    heard = stored.table.refresh_real(B1, ConnectionId("c1"), NOW)
+    assert heard is not None
+    assert heard.last_seen_at == NOW
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"attention": {"S": "unreachable"}, "attentionSince": {"N": "1"}},
+        {"attention": {"S": "unreachable"}},
+        {
+            "attention": {"S": "unreachable"},
+            "attentionSince": {"N": "1"},
+            "attentionCounted": S1,
+        },
+    ],
+)
+def test_a_mark_that_lacks_a_part_is_cleared_when_the_need_is_over(
+    stored: Stored, mark: dict[str, Any]
+) -> None:
+    stored.put(SETTINGS, **mark)
+    stored.clean_up()
+    item = stored.client.get_item(
+        TableName=stored.name,
+        Key={"pk": {"S": f"BUSINESS#{B1}"}, "sk": {"S": "BUSINESS"}},
+    )["Item"]
+    assert not {name for name in item if name.startswith("attention")}
+
+
+def test_a_mark_of_an_unknown_kind_is_replaced(stored: Stored) -> None:
+    stored.put(SETTINGS, expectsSocket={"BOOL": True}, attention={"S": "of a later version"})
+    stored.clean_up()
+    found = stored.table.load(B1).settings
+    assert found is not None
+    assert (found.attention, found.attention_since) == (Attention.UNREACHABLE, NOW)
+
+
+@pytest.mark.parametrize("version", [None, S1, {"N": "0"}])
+def test_settings_without_a_version_can_be_declared_anew(
+    stored: Stored, version: dict[str, str] | None
+) -> None:
+    stored.put(SETTINGS, version=version, updatedBy={"N": "7"})
+    calls = Availability(stored.table, stored.sockets, RULES, FakeClock(), lambda attempt: None)
+    calls.set_business_availability(B1, U1, True, out_of_time=in_time)
+    found = stored.table.load(B1)
+    assert found.unreadable == ()
+    assert found.settings is not None
+    assert (found.settings.version, found.settings.updated_by) == (1, U1)

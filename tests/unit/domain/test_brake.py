@@ -1,0 +1,267 @@
+"""The brake refuses mass removals, and refuses for no other reason."""
+
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from lambdas.domain.brake import BRAKE_FLOOR, Brake
+from lambdas.domain.cleanup import CENSUS_HOLDS, Cleanup, CleanupRun, Share, known_real
+from lambdas.domain.errors import Unavailable
+from lambdas.domain.identifiers import BusinessId, ConnectionId
+from lambdas.domain.model import Business, Census, Instant, RealConnection
+from lambdas.domain.ports import SocketAnswer
+from tests.builders import B1, NOW, RULES, FakeClock, business, in_time, real
+from tests.fakes import FakeSockets, MemoryStore
+
+
+def _cleanup(store: MemoryStore, sockets: FakeSockets, clock: FakeClock) -> Cleanup:
+    return Cleanup(
+        store,
+        sockets,
+        RULES,
+        clock,
+        tell=lambda trouble: None,
+        pace=lambda: None,
+        pace_marks=lambda: None,
+    )
+
+
+def _run(store: MemoryStore, sockets: FakeSockets, clock: FakeClock, **options: Any) -> CleanupRun:
+    cleanup = _cleanup(store, sockets, clock)
+    return cleanup.cleanup_all_connections(out_of_time=in_time, **options)
+
+
+def _devices(numbers: Iterable[int], *, seen: int) -> list[Business]:
+    return [
+        business(
+            real(f"c{n}", business_id=BusinessId(f"b{n:05}"), seen=seen),
+            business_id=BusinessId(f"b{n:05}"),
+        )
+        for n in numbers
+    ]
+
+
+def _census(real: int, *, worker: int = 0, workers: int = 1, age: int = 300) -> Census:
+    return Census(worker=worker, workers=workers, real=real, taken_at=NOW - age)
+
+
+class TestMeasure:
+    def test_a_tenth_of_what_the_last_census_knew_in_each_run(
+        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+    ) -> None:
+        """15 % of 2,000 are dead: 200, and then the rest."""
+        store.seed(*_devices(range(300), seen=700), *_devices(range(300, 2000), seen=0))
+        sockets.open |= {connection_id for _, connection_id in store.real}
+        store.record_census(_census(2000))
+        runs = [_run(store, sockets, clock) for _ in range(3)]
+        assert [run.report.silent for run in runs] == [200, 100, 0]
+        assert [run.report.refused for run in runs] == [100, 0, 0]
+        assert [run.refused_because is not None for run in runs] == [True, False, False]
+
+    def test_it_makes_no_difference_that_one_business_with_many_dead_is_read_early(
+        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+    ) -> None:
+        crowded = BusinessId("a-first")
+        dead = [real(f"d{n}", business_id=crowded, seen=400) for n in range(45)]
+        store.seed(business(*dead, business_id=crowded), *_devices(range(1499), seen=0))
+        store.record_census(_census(1544))
+        report = _run(store, sockets, clock).report
+        assert (report.gone, report.refused) == (45, 0)
+
+    def test_without_a_census_what_the_run_has_seen_counts(
+        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+    ) -> None:
+        store.seed(*_devices(range(1000), seen=0), *_devices(range(1000, 1500), seen=700))
+        sockets.open |= {connection_id for _, connection_id in store.real}
+        found = _run(store, sockets, clock)
+        assert BRAKE_FLOOR <= found.report.silent <= 150
+        assert found.report.refused == 500 - found.report.silent
+
+    def test_a_run_keeps_what_it_counted_for_the_next_one(
+        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+    ) -> None:
+        store.seed(*_devices(range(30), seen=0))
+        _run(store, sockets, clock, dry_run=True)
+        assert not store.censuses
+        _run(store, sockets, clock, share=Share(1, 3))
+        (census,) = store.last_censuses()
+        assert (census.worker, census.workers) == (1, 3)
+        _run(store, sockets, clock)
+        assert Census(worker=0, workers=1, real=30, taken_at=NOW) in store.last_censuses()
+
+    def test_an_incomplete_run_keeps_nothing(
+        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+    ) -> None:
+        store.seed(*_devices(range(30), seen=0))
+        cleanup = _cleanup(store, sockets, clock)
+        assert not cleanup.cleanup_all_connections(out_of_time=lambda: True).complete
+        assert not store.censuses
+
+    @pytest.mark.parametrize(
+        ("censuses", "share", "known"),
+        [
+            pytest.param([], Share(), 0, id="never"),
+            pytest.param([_census(7)], Share(), 7, id="one worker"),
+            pytest.param([_census(7, age=CENSUS_HOLDS)], Share(), 0, id="too old"),
+            pytest.param(
+                [_census(7, worker=0, workers=2), _census(8, worker=1, workers=2)],
+                Share(1, 2),
+                8,
+                id="of its own share",
+            ),
+            pytest.param([_census(7)], Share(1, 2), 0, id="the number of workers was changed"),
+            pytest.param(
+                [_census(7, worker=0, workers=2), _census(8, worker=1, workers=2)],
+                None,
+                15,
+                id="of all",
+            ),
+            pytest.param(
+                [_census(99, age=900), _census(7, worker=0, workers=2)], None, 7, id="the newer"
+            ),
+        ],
+    )
+    def test_what_the_last_census_knew(
+        self, censuses: list[Census], share: Share | None, known: int
+    ) -> None:
+        assert known_real(censuses, share, NOW) == known
+
+    def test_one_business_is_measured_against_the_whole_marketplace(
+        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+    ) -> None:
+        store.seed(business(*(real(f"c{n}", seen=400) for n in range(45))))
+        store.record_census(_census(1000))
+        cleanup = _cleanup(store, sockets, clock)
+        report = cleanup.cleanup_business_connections(B1, out_of_time=in_time).report
+        assert (report.gone, report.refused) == (45, 0)
+
+
+class TestOnlyRemovalsCount:
+    def test_an_outage_of_the_management_api_after_some_closes_refuses_nothing(
+        self, store: MemoryStore, clock: FakeClock
+    ) -> None:
+        class OutAfterFive(FakeSockets):
+            closed = 0
+            lock = threading.Lock()
+
+            def close(self, connection_id: ConnectionId) -> SocketAnswer:
+                with self.lock:
+                    if self.closed == 5:
+                        return SocketAnswer.UNKNOWN
+                    self.closed += 1
+                return super().close(connection_id)
+
+        store.seed(*_devices(range(65), seen=700))
+        sockets = OutAfterFive(open={connection_id for _, connection_id in store.real})
+        found = _run(store, sockets, clock)
+        assert (found.report.silent, found.report.unknown) == (5, 60)
+        assert (found.report.refused, found.refused_because) == (0, None)
+
+    @pytest.mark.parametrize("seen", [400, 700])
+    def test_a_table_that_takes_no_writes_refuses_nothing(
+        self, clock: FakeClock, seen: int
+    ) -> None:
+        class ReadOnly(MemoryStore):
+            def claim_real(self, connection: RealConnection, now: Instant) -> bool:
+                raise Unavailable("no writes")
+
+            def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+                raise Unavailable("no writes")
+
+            def record_census(self, census: Census) -> None:
+                raise Unavailable("no writes")
+
+        store = ReadOnly()
+        store.seed(*_devices(range(60), seen=seen))
+        found = _run(store, FakeSockets(), clock)
+        assert (found.report.failed, found.report.refused) == (60, 0)
+        assert (found.report.silent, found.report.gone) == (0, 0)
+        assert found.complete
+
+    def test_a_ping_that_came_in_between_gives_its_place_back(
+        self, sockets: FakeSockets, clock: FakeClock
+    ) -> None:
+        class PingedMeanwhile(MemoryStore):
+            def claim_real(self, connection: RealConnection, now: Instant) -> bool:
+                return False
+
+        store = PingedMeanwhile()
+        store.seed(*_devices(range(60), seen=700))
+        found = _run(store, sockets, clock)
+        assert (found.report.silent, found.report.refused) == (0, 0)
+
+    def test_two_runs_at_once_report_each_removal_once(
+        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+    ) -> None:
+        both = threading.Barrier(2)
+
+        class Together(FakeSockets):
+            """Both runs have probed every socket before either removes the first."""
+
+            def probe(self, connection_id: ConnectionId) -> SocketAnswer:
+                both.wait(timeout=10)
+                return super().probe(connection_id)
+
+        store.seed(business(*(real(f"c{n}", seen=400) for n in range(10))))
+        cleanup = _cleanup(store, Together(), clock)
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            runs = [
+                pool.submit(cleanup.cleanup_business_connections, B1, out_of_time=in_time)
+                for _ in range(2)
+            ]
+        assert sum(run.result().report.gone for run in runs) == 10
+        assert not store.real
+
+
+class TestPlaces:
+    def test_says_why_in_numbers(self) -> None:
+        brake = Brake(known=150, forced=False)
+        brake.saw(300)
+        for _ in range(30):
+            with brake.place() as place:
+                assert place is not None
+                place.removed = True
+        assert brake.pulled_because is None
+        with brake.place() as place:
+            assert place is None
+        assert brake.pulled_because == (
+            "30 real connections were removed, and a run removes at most 30: 20, or one in 10 of"
+            " the 150 that the last census knew or the 300 seen so far"
+        )
+
+    def test_a_removal_waits_for_those_under_way_and_takes_the_place_of_one_that_failed(
+        self,
+    ) -> None:
+        brake = Brake(known=0, forced=False)
+        under_way = [brake.place() for _ in range(BRAKE_FLOOR)]
+        places = [each.__enter__() for each in under_way]
+
+        def one_more() -> bool:
+            with brake.place() as place:
+                return place is not None
+
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            waiting = pool.submit(one_more)
+            for place in places[1:]:
+                assert place is not None
+                place.removed = True
+            for each in under_way:
+                each.__exit__(None, None, None)
+            assert waiting.result(timeout=10)
+        assert brake.pulled_because is None
+
+    def test_never_lets_more_through_than_it_may_however_many_try_at_once(self) -> None:
+        brake = Brake(known=300, forced=False)
+
+        def remove(_: int) -> bool:
+            with brake.place() as place:
+                if place is None:
+                    return False
+                place.removed = True
+                return True
+
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            assert sum(pool.map(remove, range(500))) == 30

@@ -1,0 +1,132 @@
+"""Calls that ask many sockets or businesses stop beginning anything new when their time is up."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lambdas.domain.availability import Availability
+from lambdas.domain.cleanup import Cleanup
+from lambdas.domain.errors import Unavailable
+from lambdas.domain.identifiers import BusinessId, ConnectionId
+from lambdas.domain.messages import SocketMessage
+from lambdas.domain.model import Attention, Business
+from lambdas.domain.operators import Operators
+from lambdas.domain.parallel import read_in_parallel
+from lambdas.domain.ports import SocketAnswer
+from lambdas.domain.status import StatusReader
+from tests.builders import B1, NOW, RULES, U1, FakeClock, business, in_time, real, settings
+from tests.fakes import FakeSockets, MemoryStore
+
+DEADLINE = 18
+CALL = 4
+"""Seconds that one call takes when the management API hangs."""
+
+
+class HangingSockets(FakeSockets):
+    """Each call of the management API takes its whole time-out, and tells nothing."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+        self.calls = 0
+        self._lock = threading.Lock()
+
+    def _hang(self) -> SocketAnswer:
+        with self._lock:
+            self.calls += 1
+            self._clock.advance(CALL)
+        return SocketAnswer.UNKNOWN
+
+    def probe(self, connection_id: ConnectionId) -> SocketAnswer:
+        return self._hang()
+
+    def post(self, connection_id: ConnectionId, message: SocketMessage) -> SocketAnswer:
+        return self._hang()
+
+    def close(self, connection_id: ConnectionId) -> SocketAnswer:
+        return self._hang()
+
+
+def _until(clock: FakeClock) -> Callable[[], bool]:
+    return lambda: clock() - NOW >= DEADLINE
+
+
+def test_unavailable_is_written_and_the_sockets_that_are_left_are_counted(
+    store: MemoryStore, clock: FakeClock
+) -> None:
+    store.seed(business(*(real(f"c{n}") for n in range(40)), declared=settings()))
+    sockets = HangingSockets(clock)
+    calls = Availability(store, sockets, RULES, clock, lambda attempt: None)
+    outcome = calls.set_business_availability(B1, U1, False, out_of_time=_until(clock))
+    assert outcome.sockets_remaining == 40
+    assert not store.settings[B1].accepting_orders
+    # What was under way when the time was up comes to its end, in ten threads.
+    assert sockets.calls <= DEADLINE // CALL + 1 + 10
+
+
+def test_a_cleanup_of_one_business_says_that_it_is_not_complete(
+    store: MemoryStore, clock: FakeClock
+) -> None:
+    store.seed(business(*(real(f"c{n}", seen=400) for n in range(10)), declared=settings()))
+    sockets = HangingSockets(clock)
+    cleanup = Cleanup(
+        store,
+        sockets,
+        RULES,
+        clock,
+        tell=lambda trouble: None,
+        pace=lambda: None,
+        pace_marks=lambda: None,
+    )
+    run = cleanup.cleanup_business_connections(B1, out_of_time=_until(clock))
+    assert not run.complete
+    assert sockets.calls == DEADLINE // CALL + 1
+
+
+def test_a_table_that_fails_while_sockets_are_closed_is_asked_no_more(clock: FakeClock) -> None:
+    class Failing(MemoryStore):
+        asked = 0
+
+        def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+            self.asked += 1
+            raise Unavailable("no answer")
+
+    store = Failing()
+    store.seed(business(*(real(f"c{n}") for n in range(40)), declared=settings()))
+    sockets = FakeSockets(open={f"c{n}" for n in range(40)})
+    calls = Availability(store, sockets, RULES, clock, lambda attempt: None)
+    outcome = calls.set_business_availability(B1, U1, False, out_of_time=in_time)
+    assert outcome.sockets_remaining == 40
+    assert store.asked <= 10
+
+
+class TestReads:
+    IDS = tuple(BusinessId(f"b{n}") for n in range(100))
+
+    def test_a_batch_and_a_list_begin_nothing_when_there_is_no_time(
+        self, store: MemoryStore, clock: FakeClock
+    ) -> None:
+        marks = {"attention": Attention.UNREACHABLE, "attention_since": NOW}
+        store.seed(*(business(business_id=b, declared=settings(**marks)) for b in self.IDS))
+        reader = StatusReader(store, RULES, clock)
+        with pytest.raises(Unavailable, match="in time"):
+            reader.are_businesses_online(self.IDS, out_of_time=lambda: True)
+        operators = Operators(store, FakeSockets(), RULES, clock)
+        with pytest.raises(Unavailable, match="in time"):
+            operators.list_attention(Attention.UNREACHABLE, limit=100, out_of_time=lambda: True)
+
+    def test_nothing_is_begun_after_the_first_failure(self) -> None:
+        begun: list[Any] = []
+
+        def read(business_id: BusinessId) -> Business:
+            begun.append(business_id)
+            raise Unavailable("no answer")
+
+        with pytest.raises(Unavailable):
+            read_in_parallel(read, self.IDS, threads=25, out_of_time=in_time)
+        assert len(begun) <= 25
+
+    def test_all_are_read_in_their_order(self) -> None:
+        assert read_in_parallel(str.upper, ["a", "b"], threads=2, out_of_time=in_time) == ["A", "B"]
