@@ -102,7 +102,18 @@ class Story:
         self._say(
             f"The cleanup closed the socket and removed its item, {age:.0f} s after it connected."
         )
-        self._wait_with_cleanup("the alarm goes to ALARM", self._alarm_is("ALARM"), seconds=120)
+        since = self._wait_with_cleanup(
+            "a cleanup finds that it needs attention",
+            lambda: self._status()["attentionSince"],
+            seconds=60,
+        )
+        self._say(f"It needs attention since {since}.")
+        self._say("Its back end knows nothing of this, and renews the lease every few seconds.")
+        self._wait_with_cleanup(
+            "the alarm goes to ALARM", self._renewing(self._alarm_is("ALARM")), seconds=120
+        )
+        if self._status()["attentionSince"] != since:
+            raise DidNotHappen(f"a renewal moved attentionSince: {json.dumps(self._status())}")
         page = self._wait("the page reaches on call", lambda: pager("ALARM"), seconds=30)
         self._say(f"ALARM. On call reads: {page['NewStateReason']}")
 
@@ -180,6 +191,13 @@ class Story:
         )
         if answer.status != 200:
             raise DidNotHappen(f"PUT availability answered {answer.status}: {answer.body}")
+
+    def _renewing(self, condition: Callable[[], bool]) -> Callable[[], bool]:
+        def look() -> bool:
+            self._set_availability(True)
+            return condition()
+
+        return look
 
     def _clean_up(self) -> None:
         answer = self._lambda.invoke(

@@ -86,6 +86,12 @@ class Functions(Construct):
             timeout=_cleanup_timeout(environment),
         )
         self._allow_table(cleanup, "Scan", "Query", "UpdateItem", "DeleteItem")
+        # It keeps what it counted, and can make no other item.
+        cleanup.allow(
+            "dynamodb:PutItem",
+            on=[table.table_arn],
+            conditions={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["CENSUS"]}},
+        )
         sockets.allow_connections(cleanup, "GET", "DELETE")
 
         self.answering = (authorizer, connect, disconnect, ping, status, default, rest)

@@ -252,8 +252,6 @@ def post_cleanup(
     run = bootstrap.cleanup(tell_attention).cleanup_business_connections(
         business, out_of_time=_out_of_time, dry_run=body is not None and body.dryRun
     )
-    if run.error is not None:
-        raise run.error
     document = protocol.cleanup_document(run)
     logger.info("cleanup of one business", extra={"report": document})
     return document

@@ -9,6 +9,7 @@ LANDMARKS = (
     "The device freezes",
     "Status VIRTUAL_ONLY",
     "The cleanup closed the socket and removed its item",
+    "renews the lease every few seconds",
     "ALARM. On call reads: Threshold Crossed",
     "The device is switched off and on again",
     "Status ONLINE",

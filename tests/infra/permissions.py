@@ -29,6 +29,10 @@ def _condition(statement: Any) -> str:
             not more
         ):
             return "tickets of "
+        case {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["CENSUS"], **more}} if (
+            not more
+        ):
+            return "census of "
         case other:
             return f"{other} "
 

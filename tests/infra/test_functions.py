@@ -51,6 +51,7 @@ ALLOWED = {
         ("dynamodb:Query", "table"),
         ("dynamodb:UpdateItem", "table"),
         ("dynamodb:DeleteItem", "table"),
+        ("dynamodb:PutItem", "census of table"),
         ("execute-api:ManageConnections", "GET"),
         ("execute-api:ManageConnections", "DELETE"),
     },

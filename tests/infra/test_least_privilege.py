@@ -210,9 +210,11 @@ def _needed(operation: str, parameters: dict[str, Any], function: str) -> Permis
             for part in item
         }
     resource = parameters.get("IndexName", "table")
-    key = parameters.get("Key", {}).get("pk", {}).get("S", "")
+    key = (parameters.get("Key") or parameters.get("Item") or {}).get("pk", {}).get("S", "")
     if function == "Authorizer" and key.startswith("TICKET#"):
         resource = "tickets of table"
+    if key == "CENSUS":
+        resource = "census of table"
     return {(f"dynamodb:{operation}", resource)}
 
 

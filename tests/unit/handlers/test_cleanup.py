@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from lambdas import bootstrap
+from lambdas.adapters.table import Table
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
@@ -77,6 +78,64 @@ def test_a_run_near_its_deadline_is_no_census(
     context.milliseconds_left = 9_999
     assert handler({}, context)["complete"] is False
     assert _emitted(capsys.readouterr().out).keys() == COUNTS
+
+
+def _needs_attention(deployed: Deployed, *, since: int) -> None:
+    """Let b1 need attention since then, past the grace period, and nobody know of it."""
+    deployed.seed(business(virtual(now=bootstrap.now()), declared=settings()))
+    read = deployed.store.load(B1)
+    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=since, counted=False)
+
+
+def test_a_business_that_newly_needs_attention_is_counted_at_once_and_named(
+    deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _needs_attention(deployed, since=bootstrap.now() - 900)
+    assert handler({}, context)["attentionEntered"] == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    values = [line["AttentionEntered"] for line in lines if "AttentionEntered" in line]
+    assert values == [[1], [0]]  # the business when it was found, then the run
+    (told,) = [line for line in lines if "businessId" in line]
+    assert (told["businessId"], told["attention"]) == ("b1", "virtual-only")
+    assert told["seconds"] >= 900
+    handler({}, context)
+    assert _emitted(capsys.readouterr().out)[MetricName.ATTENTION_ENTERED] == [0]
+
+
+def test_a_run_that_fails_publishes_what_it_did_before_it_says_so(
+    deployed: Deployed,
+    context: Context,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _needs_attention(deployed, since=bootstrap.now() - 900)
+    b0 = BusinessId("b0")
+    silent = real("c1", business_id=b0, now=bootstrap.now(), seen=700)
+    deployed.seed(business(silent, business_id=b0))
+
+    def fail(*_: object) -> bool:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Table, "claim_real", fail)
+    with pytest.raises(RuntimeError, match="a defect"):
+        handler({}, context)
+    output = capsys.readouterr().out
+    assert _emitted(output).keys() == COUNTS
+    assert '"AttentionEntered":[1.0]' in output.replace(" ", "")
+    (line,) = [line for line in deployed.log_lines if line["message"] == "cleanup"]
+    assert (line["report"]["complete"], line["report"]["failed"]) == (False, 1)
+
+
+def test_an_item_that_cannot_be_read_is_logged_with_its_key(
+    deployed: Deployed, context: Context
+) -> None:
+    deployed.client.put_item(
+        TableName=deployed.table_name,
+        Item={"pk": {"S": "BUSINESS#b1"}, "sk": {"S": "CONNECTION#c1"}, "ttl": {"S": "soon"}},
+    )
+    assert handler({"dryRun": True}, context)["unreadable"] == 1
+    (line,) = [line for line in deployed.log_lines if line["message"] == "unreadable item"]
+    assert (line["businessId"], line["sortKey"]) == ("b1", "CONNECTION#c1")
 
 
 def test_who_is_in_trouble_is_named_in_the_log(deployed: Deployed, context: Context) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import pytest
 
 from lambdas import bootstrap, protocol
+from lambdas.adapters.table import Table
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
@@ -410,6 +411,40 @@ def test_an_operator_cleans_up_one_business(
     assert status == 200
     assert (report["silent"], report["expired"], report["dryRun"]) == (1, 1, False)
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
+
+
+def test_a_cleanup_of_one_business_tells_of_it_too(
+    deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed.seed(business(declared=settings()))
+    deployed.store.write_attention(
+        deployed.store.load(BusinessId("b1")),
+        Attention.UNREACHABLE,
+        since=bootstrap.now() - 900,
+        counted=False,
+    )
+    _, report = _call(context, "POST", CLEANUP, **AS_OPERATOR)
+    assert report["attentionEntered"] == 1
+    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (line["AttentionEntered"], line["businessId"]) == ([1], "b1")
+
+
+def test_a_cleanup_of_one_business_that_hits_a_defect_is_a_500_and_has_told(
+    deployed: Deployed,
+    context: Context,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> bool:
+        raise RuntimeError("a defect")
+
+    deployed.seed(business(declared=settings()))
+    read = deployed.store.load(BusinessId("b1"))
+    since = bootstrap.now() - 900
+    deployed.store.write_attention(read, Attention.UNREACHABLE, since=since, counted=False)
+    monkeypatch.setattr(Table, "write_attention", fail)
+    assert _call(context, "POST", CLEANUP, **AS_OPERATOR)[0] == 500
+    assert '"AttentionEntered"' in capsys.readouterr().out
 
 
 def test_a_dry_run_of_one_business(deployed: Deployed, context: Context) -> None:
