@@ -5,6 +5,11 @@ documented only for ``$connect``; where it is missing, the table's index knows t
 
 A failure of the table is not caught here: API Gateway then answers in its own words, and the
 function's error metric tells whoever is on call.
+
+A client can send a message whose action is ``$connect`` or ``$disconnect``. AWS does not document
+which route takes it, so the two functions behind those routes act on their own event type alone.
+They may not refresh or close a connection, so such a message is not noted as a sign of life there.
+Those routes have no route response either: if AWS takes that way, the client receives no answer.
 """
 
 import json
@@ -33,6 +38,8 @@ _MESSAGE_ID_MAX: Final = 128
 def on_connect(event: Event, context: LambdaContext) -> Reply:
     """Register a socket. It does not exist until this has answered 200: never post to it here."""
     socket = _socket(event)
+    if event["requestContext"]["eventType"] != "CONNECT":
+        return _refuse(_message(event))
     authorizer = event["requestContext"]["authorizer"]
     business_id = identifiers.business_id(authorizer["businessId"])
     user_id = UserId(authorizer["userId"])
@@ -50,6 +57,8 @@ def on_connect(event: Event, context: LambdaContext) -> Reply:
 def on_disconnect(event: Event, context: LambdaContext) -> Reply:
     """Forget a socket. API Gateway tries to tell us, and promises nothing: see the cleanup."""
     socket = _socket(event)
+    if event["requestContext"]["eventType"] != "DISCONNECT":
+        return _refuse(_message(event))
     removed = bootstrap.presence().disconnect(socket.business_id, socket.connection_id)
     count(MetricName.DISCONNECTED)
     code = event["requestContext"].get("disconnectStatusCode")
@@ -89,12 +98,7 @@ def on_default(event: Event, context: LambdaContext) -> Reply:
     socket, message = _socket(event), _message(event)
     if _heard_from(socket, message) is None:
         return _nothing()
-    if message.action is None:
-        problem = message.problem or 'must be a JSON object with a string "action"'
-        return _reply(protocol.error_message(message.id, "bad_request", problem))
-    known = ", ".join(ACTIONS)
-    detail = f"there is no such action; the actions are: {known}"
-    return _reply(protocol.error_message(message.id, "unknown_action", detail))
+    return _refuse(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,16 @@ def _heard_from(socket: _Socket, message: _Message) -> RealConnection | None:
         sockets.post(socket.connection_id, NotRegistered(message.id))
         sockets.close(socket.connection_id)
     return connection
+
+
+def _refuse(message: _Message) -> Reply:
+    """Answer a message that no route takes."""
+    if message.action is None:
+        problem = message.problem or 'must be a JSON object with a string "action"'
+        return _reply(protocol.error_message(message.id, "bad_request", problem))
+    known = ", ".join(ACTIONS)
+    detail = f"there is no such action; the actions are: {known}"
+    return _reply(protocol.error_message(message.id, "unknown_action", detail))
 
 
 def _reply(document: Any) -> Reply:

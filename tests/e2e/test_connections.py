@@ -182,6 +182,22 @@ def test_a_bad_message_is_answered_and_the_socket_stays_open(
         assert len(business.items()) == 1
 
 
+@pytest.mark.parametrize("action", ["$connect", "$disconnect"])
+def test_a_message_named_like_a_life_cycle_event_changes_nothing(
+    business: Business, action: str
+) -> None:
+    with business.socket() as device:
+        minute_ago = int(time.time()) - 60
+        business.write_connection(
+            device.connection_id, connected_at=minute_ago, last_seen_at=minute_ago
+        )
+        before = business.items()
+        answer = device.ask({"action": action, "id": "11"})
+        assert (answer["code"], answer["id"]) == ("unknown_action", "11")
+        assert business.items() == before
+        assert device.ask({"action": "ping", "id": "after"})["type"] == "pong"
+
+
 def test_a_socket_that_is_not_registered_any_more_is_told_and_closed(business: Business) -> None:
     with business.socket() as device:
         business.delete_item(f"CONNECTION#{device.connection_id}")

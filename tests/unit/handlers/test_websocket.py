@@ -14,9 +14,15 @@ MEMBER = {"businessId": "b1", "userId": "u1"}
 CONNECTION = "O9oRTfeAoAMCK6g="
 
 
-def event(body: str | None = None, *, authorizer: dict[str, str] | None = None) -> dict[str, Any]:
+def event(
+    body: str | None = None,
+    *,
+    authorizer: dict[str, str] | None = None,
+    event_type: str = "MESSAGE",
+) -> dict[str, Any]:
     return {
         "requestContext": {
+            "eventType": event_type,
             "connectionId": CONNECTION,
             "requestId": "r1",
             "authorizer": {"businessId": "b1", "userId": "u1"}
@@ -33,7 +39,7 @@ def _alive(deployed: Deployed) -> None:
 
 
 def test_connect_costs_one_read_and_one_write(deployed: Deployed, context: Context) -> None:
-    assert websocket.on_connect(event(), context) == {"statusCode": 200}
+    assert websocket.on_connect(event(event_type="CONNECT"), context) == {"statusCode": 200}
     assert deployed.operations == ["Query", "PutItem"]
     (item,) = deployed.items()
     assert item["pk"] == {"S": "BUSINESS#b1"}
@@ -48,23 +54,37 @@ def test_connect_costs_one_read_and_one_write(deployed: Deployed, context: Conte
 def test_connect_beyond_the_cap_is_refused_with_429(deployed: Deployed, context: Context) -> None:
     now = bootstrap.now()
     deployed.seed(business(real("c1", now=now), real("c2", now=now)))
-    assert websocket.on_connect(event(), context)["statusCode"] == 429
+    assert websocket.on_connect(event(event_type="CONNECT"), context)["statusCode"] == 429
     assert deployed.operations == ["Query"]
 
 
 def test_disconnect_costs_one_write(deployed: Deployed, context: Context) -> None:
     _alive(deployed)
-    assert websocket.on_disconnect(event(), context) == {"statusCode": 200}
+    assert websocket.on_disconnect(event(event_type="DISCONNECT"), context) == {"statusCode": 200}
     assert deployed.operations == ["DeleteItem"]
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
 
 
 def test_disconnect_without_context_asks_the_index(deployed: Deployed, context: Context) -> None:
     _alive(deployed)
-    websocket.on_disconnect(event(authorizer={}), context)
+    websocket.on_disconnect(event(authorizer={}, event_type="DISCONNECT"), context)
     assert deployed.operations == ["Query", "DeleteItem"]
     assert deployed.calls[0][1]["IndexName"] == "ConnectionIndex"
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
+
+
+@pytest.mark.parametrize("route", ["connect", "disconnect"])
+def test_a_message_named_like_a_life_cycle_event_is_refused_and_changes_nothing(
+    deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str], route: str
+) -> None:
+    _alive(deployed)
+    before = deployed.items()
+    message = event(json.dumps({"action": f"${route}", "id": "1"}))
+    error = json.loads(getattr(websocket, f"on_{route}")(message, context)["body"])
+    assert (error["type"], error["code"], error["id"]) == ("error", "unknown_action", "1")
+    assert deployed.operations == []
+    assert deployed.items() == before
+    assert capsys.readouterr().out == "", "it counts as no connection that came or went"
 
 
 def test_ping_costs_one_write_and_is_answered(deployed: Deployed, context: Context) -> None:
@@ -146,9 +166,9 @@ def test_a_socket_without_an_item_is_told_so_and_closed(
 
 def test_no_log_line_holds_a_token(deployed: Deployed, context: Context) -> None:
     secret = "eyJhbGciOi.secret.token"
-    with_token = {**event(), "headers": {"Authorization": f"Bearer {secret}"}}
-    websocket.on_connect(with_token, context)
-    websocket.on_disconnect(with_token, context)
+    with_token = {"headers": {"Authorization": f"Bearer {secret}"}}
+    websocket.on_connect({**event(event_type="CONNECT"), **with_token}, context)
+    websocket.on_disconnect({**event(event_type="DISCONNECT"), **with_token}, context)
     assert [line["message"] for line in deployed.log_lines] == ["connected", "disconnected"]
     assert secret not in deployed.log.getvalue()
 
@@ -156,14 +176,14 @@ def test_no_log_line_holds_a_token(deployed: Deployed, context: Context) -> None
 def test_log_lines_say_which_business_connection_and_request(
     deployed: Deployed, context: Context
 ) -> None:
-    websocket.on_connect(event(), context)
+    websocket.on_connect(event(event_type="CONNECT"), context)
     (line,) = deployed.log_lines
     assert (line["businessId"], line["connectionId"]) == ("b1", CONNECTION)
     assert (line["requestId"], line["function_request_id"]) == ("r1", "request-1")
 
 
 @pytest.mark.parametrize(
-    ("route", "metric"), [("on_connect", "Connected"), ("on_disconnect", "Disconnected")]
+    ("route", "metric"), [("connect", "Connected"), ("disconnect", "Disconnected")]
 )
 def test_metrics_have_the_environment_as_their_one_dimension(
     deployed: Deployed,
@@ -172,7 +192,7 @@ def test_metrics_have_the_environment_as_their_one_dimension(
     route: str,
     metric: str,
 ) -> None:
-    getattr(websocket, route)(event(), context)
+    getattr(websocket, f"on_{route}")(event(event_type=route.upper()), context)
     line = json.loads(capsys.readouterr().out)
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "BusinessConnections"
