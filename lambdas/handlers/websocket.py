@@ -12,7 +12,7 @@ They may not refresh or close a connection, so such a message is not noted as a 
 Those routes have no route response either: if AWS takes that way, the client receives no answer.
 """
 
-import json
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from lambdas.domain.errors import TooManyConnections
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.messages import NotRegistered
 from lambdas.domain.model import RealConnection
+from lambdas.handlers import strict_json
 from lambdas.handlers.telemetry import Event, count, instrumented, logger
 from lambdas.metrics import MetricName
 
@@ -32,6 +33,8 @@ Reply = dict[str, Any]
 
 ACTIONS: Final = ("ping", "status")
 _MESSAGE_ID_MAX: Final = 128
+_FIELDS_NAMED: Final = 5
+_FIELD_NAME_MAX: Final = 40
 
 
 @instrumented
@@ -135,9 +138,10 @@ class _Message:
 def _message(event: Event) -> _Message:
     body: Any
     try:
-        body = json.loads(event.get("body") or "")
-    except (ValueError, RecursionError):
-        return _Message(None, None, "must be JSON")
+        body = strict_json.parse(event.get("body") or "")
+    except ValueError:
+        problem = f"must be JSON (RFC 8259), at most {strict_json.MAX_DEPTH} levels deep"
+        return _Message(None, None, problem)
     if not isinstance(body, dict):
         return _Message(None, None, "must be a JSON object")
     message_id = body.get("id")
@@ -149,10 +153,20 @@ def _message(event: Event) -> _Message:
     ):
         problem = f"id: must be a string of at most {_MESSAGE_ID_MAX} characters"
         return _Message(None, action, problem)
-    if unknown := ", ".join(sorted(body.keys() - {"action", "id"})):
-        problem = f"only the fields action and id are taken, not: {unknown}"
+    if unknown := body.keys() - {"action", "id"}:
+        problem = f"only the fields action and id are taken, not: {_some_of(unknown)}"
         return _Message(message_id, action, problem)
     return _Message(message_id, action, None)
+
+
+def _some_of(names: Set[str]) -> str:
+    """Name a few fields. Escaped, all of them can be longer than what a socket may receive."""
+    named = ", ".join(
+        name if len(name) <= _FIELD_NAME_MAX else f"{name[:_FIELD_NAME_MAX]}…"
+        for name in sorted(names)[:_FIELDS_NAMED]
+    )
+    more = len(names) - _FIELDS_NAMED
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def _heard_from(socket: _Socket, message: _Message) -> RealConnection | None:

@@ -4,6 +4,9 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, assume, example, given
+from hypothesis import settings as examined
+from hypothesis import strategies as st
 
 from lambdas import bootstrap
 from lambdas.handlers import websocket
@@ -12,6 +15,11 @@ from tests.unit.handlers.conftest import Context, Deployed
 
 MEMBER = {"businessId": "b1", "userId": "u1"}
 CONNECTION = "O9oRTfeAoAMCK6g="
+API_GATEWAY_TAKES = 128 * 1024
+"""Bytes of one WebSocket message.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+"""
 
 
 def event(
@@ -112,7 +120,12 @@ def test_status_is_the_rest_document(deployed: Deployed, context: Context) -> No
         (None, "bad_request", "JSON"),
         ("", "bad_request", "JSON"),
         ("no json", "bad_request", "JSON"),
-        ("[" * 100_000, "bad_request", "JSON"),
+        pytest.param("[" * 100_000, "bad_request", "100 levels", id="bottomless"),
+        pytest.param("[" * 101 + "]" * 101, "bad_request", "100 levels", id="101 levels"),
+        pytest.param("[" * 100 + "]" * 100, "bad_request", "object", id="100 levels"),
+        ('{"action":"ping","id":NaN}', "bad_request", "JSON"),
+        ('{"action":"ping","id":-Infinity}', "bad_request", "JSON"),
+        ('{"action":"ping","id":1e999}', "bad_request", "JSON"),
         ("[1]", "bad_request", "object"),
         ('"ping"', "bad_request", "object"),
         ("{}", "bad_request", "action"),
@@ -150,6 +163,54 @@ def test_a_message_with_a_wrong_field_is_explained(
     error = json.loads(route(event(body), context)["body"])
     assert (error["type"], error["code"]) == ("error", "bad_request")
     assert names in error["detail"]
+
+
+def test_an_error_names_a_few_unknown_fields_and_counts_the_others(
+    deployed: Deployed, context: Context
+) -> None:
+    _alive(deployed)
+    body = json.dumps({"action": "ping", "a" * 41: 1, **{f"b{n}": 1 for n in range(11)}})
+    error = json.loads(websocket.on_ping(event(body), context)["body"])
+    assert error["detail"].endswith(f"not: {'a' * 40}…, b0, b1, b10, b2 and 7 more")
+
+
+@given(
+    character=st.characters(),
+    fields=st.integers(1, 50),
+    message_id=st.text(max_size=128),
+    action=st.sampled_from(["ping", "status", "dance", None]),
+)
+@example(character="é", fields=1, message_id="", action="ping")
+@examined(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_is_sent_the_answer_is_one_that_api_gateway_takes(
+    deployed: Deployed,
+    context: Context,
+    character: str,
+    fields: int,
+    message_id: str,
+    action: str | None,
+) -> None:
+    names = [character * (32_000 // fields) + str(number) for number in range(fields)]
+    message = {"action": action, "id": message_id} | dict.fromkeys(names)
+    body = json.dumps(message, ensure_ascii=False)
+    assume(len(body.encode()) <= API_GATEWAY_TAKES)
+    deployed.seed(business(real(CONNECTION, now=bootstrap.now())))
+    routes = {"ping": websocket.on_ping, "status": websocket.on_status}
+    answer = routes.get(action or "", websocket.on_default)(event(body), context)["body"]
+    assert len(answer.encode()) <= API_GATEWAY_TAKES
+    assert json.loads(answer)["id"] == message_id
+
+
+def test_the_longest_status_is_one_that_api_gateway_takes(
+    deployed: Deployed, context: Context
+) -> None:
+    now = bootstrap.now()
+    paused = settings(updated_by="u" * 255, paused_until=now + 9, pause_reason="\U0001f355" * 200)
+    deployed.seed(business(real(CONNECTION, now=now), declared=paused))
+    body = json.dumps({"action": "status", "id": "\U0001f355" * 128})
+    answer = websocket.on_status(event(body), context)["body"]
+    assert "paused" in answer
+    assert len(answer.encode()) <= API_GATEWAY_TAKES
 
 
 @pytest.mark.parametrize("route", ["on_ping", "on_status", "on_default"])
