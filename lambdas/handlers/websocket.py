@@ -22,8 +22,9 @@ from lambdas import bootstrap, protocol
 from lambdas.domain import identifiers
 from lambdas.domain.errors import TooManyConnections
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
-from lambdas.domain.messages import NotRegistered
+from lambdas.domain.messages import NotRegistered, SocketMessage, TooManyMessages
 from lambdas.domain.model import RealConnection
+from lambdas.domain.rules import sends_too_much
 from lambdas.handlers import strict_json
 from lambdas.handlers.telemetry import Event, count, instrumented, logger
 from lambdas.metrics import MetricName
@@ -170,14 +171,23 @@ def _some_of(names: Set[str]) -> str:
 
 
 def _heard_from(socket: _Socket, message: _Message) -> RealConnection | None:
-    """Note the sign of life. A socket without an item is told so and closed: it must reconnect."""
+    """Note the sign of life. None if the socket was told why it must end, and closed."""
     connection = bootstrap.presence().heard_from(socket.business_id, socket.connection_id)
     if connection is None:
         logger.warning("message from a connection that is not registered")
-        sockets = bootstrap.sockets()
-        sockets.post(socket.connection_id, NotRegistered(message.id))
-        sockets.close(socket.connection_id)
+        _end(socket, NotRegistered(message.id))
+        return None
+    if sends_too_much(connection):
+        logger.warning("too many messages", extra={"messages": connection.messages})
+        _end(socket, TooManyMessages(message.id))
+        return None
     return connection
+
+
+def _end(socket: _Socket, reason: SocketMessage) -> None:
+    sockets = bootstrap.sockets()
+    sockets.post(socket.connection_id, reason)
+    sockets.close(socket.connection_id)
 
 
 def _refuse(message: _Message) -> Reply:

@@ -207,6 +207,24 @@ def test_a_socket_that_is_not_registered_any_more_is_told_and_closed(business: B
         assert business.items() == []
 
 
+def test_a_device_that_sends_too_much_is_told_and_closed_and_no_other_one(
+    business: Business,
+) -> None:
+    with business.socket() as flooding, business.socket() as other:
+        ping = {"action": "ping", "id": "12"}
+        # A minute may end meanwhile. Of 122 messages within two minutes, one of these has 61.
+        answers: list[dict[str, Any]] = []
+        while len(answers) < 122 and "code" not in (answer := flooding.ask(ping)):
+            answers.append(answer)
+        assert 60 <= len(answers) <= 120
+        assert all(pong["type"] == "pong" for pong in answers)
+        assert (answer["code"], answer["id"]) == ("too_many_messages", "12")
+        assert flooding.is_closed()
+        eventually("its item is gone", lambda: len(business.real()) == 1)
+        assert other.ask(ping)["type"] == "pong"
+        assert [item["connectionId"] for item in business.real()] == [other.connection_id]
+
+
 def test_every_message_of_a_busy_device_is_answered_in_turn(business: Business) -> None:
     with business.socket() as device:
         for number in range(20):

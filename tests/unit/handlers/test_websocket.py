@@ -9,8 +9,9 @@ from hypothesis import settings as examined
 from hypothesis import strategies as st
 
 from lambdas import bootstrap
+from lambdas.domain.identifiers import ConnectionId
 from lambdas.handlers import websocket
-from tests.builders import business, real, settings
+from tests.builders import B1, FakeClock, business, real, settings
 from tests.unit.handlers.conftest import Context, Deployed
 
 MEMBER = {"businessId": "b1", "userId": "u1"}
@@ -20,6 +21,14 @@ API_GATEWAY_TAKES = 128 * 1024
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 """
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """The clock of the handlers, which a test moves."""
+    clock = FakeClock()
+    monkeypatch.setattr(bootstrap, "now", clock)
+    return clock
 
 
 def event(
@@ -223,6 +232,59 @@ def test_a_socket_without_an_item_is_told_so_and_closed(
     told = json.loads(deployed.calls[1][1]["Data"])
     assert (told["type"], told["code"], told["id"]) == ("error", "not_registered", "7")
     assert deployed.items() == []
+
+
+@pytest.mark.parametrize("route", ["on_ping", "on_status", "on_default"])
+def test_a_client_that_sends_too_much_is_told_so_and_closed(
+    deployed: Deployed, context: Context, clock: FakeClock, route: str
+) -> None:
+    _alive(deployed)
+    for _ in range(59):
+        deployed.store.refresh_real(B1, ConnectionId(CONNECTION), clock.now)
+    message = event(json.dumps({"action": route.removeprefix("on_"), "id": "7"}))
+    assert "body" in getattr(websocket, route)(message, context), "the 60th is answered"
+    for _ in ("61st", "62nd"):
+        deployed.calls.clear()
+        assert getattr(websocket, route)(message, context) == {"statusCode": 200}
+        assert deployed.operations == ["UpdateItem", "PostToConnection", "DeleteConnection"]
+        told = json.loads(deployed.calls[1][1]["Data"])
+        assert (told["type"], told["code"], told["id"]) == ("error", "too_many_messages", "7")
+        assert "60 messages within a minute" in told["detail"]
+    assert len(deployed.items()) == 2, "the item is left to $disconnect and the cleanup"
+
+
+def test_a_client_that_could_not_be_closed_is_heard_again_in_the_next_minute(
+    deployed: Deployed, context: Context, clock: FakeClock
+) -> None:
+    _alive(deployed)
+    for _ in range(70):
+        deployed.store.refresh_real(B1, ConnectionId(CONNECTION), clock.now)
+    ping = event('{"action":"ping"}')
+    assert "body" not in websocket.on_ping(ping, context)
+    clock.advance(60)
+    assert "body" in websocket.on_ping(ping, context)
+
+
+@pytest.mark.parametrize("body", ["no json", '{"action":"dance"}'])
+def test_messages_that_are_answered_with_an_error_count(
+    deployed: Deployed, context: Context, clock: FakeClock, body: str
+) -> None:
+    _alive(deployed)
+    for _ in range(60):
+        assert "body" in websocket.on_default(event(body), context)
+    assert "body" not in websocket.on_ping(event('{"action":"ping"}'), context)
+
+
+def test_an_item_holds_one_counter_however_long_its_client_pings(
+    deployed: Deployed, context: Context, clock: FakeClock
+) -> None:
+    websocket.on_connect(event(event_type="CONNECT"), context)
+    (fresh,) = deployed.items()
+    for _ in range(25):
+        websocket.on_ping(event('{"action":"ping"}'), context)
+        (item,) = deployed.items()
+        assert len(item) == len(fresh) + 1
+        clock.advance(60)
 
 
 def test_no_log_line_holds_a_token(deployed: Deployed, context: Context) -> None:
