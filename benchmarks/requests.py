@@ -106,9 +106,12 @@ class _Nothing:
         return iter((b"{}",))
 
 
-def websocket_event(business: str, connection: str, body: Any = None) -> dict[str, Any]:
+def websocket_event(
+    business: str, connection: str, body: Any = None, *, event_type: str = "MESSAGE"
+) -> dict[str, Any]:
     return {
         "requestContext": {
+            "eventType": event_type,
             "connectionId": connection,
             "requestId": "r1",
             "authorizer": {"businessId": business, "userId": "u1"},
@@ -179,12 +182,14 @@ def measure(*, businesses: int) -> list[Measured]:
     def over_rest(method: str, resource: str, body: Any = None, role: str | None = None) -> Any:
         return rest.handler(rest_event(method, resource, business, body, role), context)
 
-    def over_socket(handler: Callable[..., Any], body: Any = None) -> Any:
-        return handler(websocket_event(business, device, body), context)
+    def over_socket(
+        handler: Callable[..., Any], body: Any = None, *, event_type: str = "MESSAGE"
+    ) -> Any:
+        return handler(websocket_event(business, device, body, event_type=event_type), context)
 
     available = f"{root}/availability"
     over_rest("PUT", available, {"available": False})  # nobody declared it before
-    step("`$connect`", lambda: over_socket(websocket.on_connect))
+    step("`$connect`", lambda: over_socket(websocket.on_connect, event_type="CONNECT"))
     step("`PUT …/availability` true", lambda: over_rest("PUT", available, {"available": True}))
     step(
         "the same again, renewing the lease",
@@ -208,12 +213,12 @@ def measure(*, businesses: int) -> list[Measured]:
     }
     step("authorizer, with a ticket", lambda: authorizer.handler(handshake, context))
     step("`PUT …/availability` false", lambda: over_rest("PUT", available, {"available": False}))
-    over_socket(websocket.on_connect)
-    step("`$disconnect`", lambda: over_socket(websocket.on_disconnect))
+    over_socket(websocket.on_connect, event_type="CONNECT")
+    step("`$disconnect`", lambda: over_socket(websocket.on_disconnect, event_type="DISCONNECT"))
 
     for number in range(businesses):
         name = f"business-{secrets.token_hex(8)}"
-        event = websocket_event(name, f"O9oRTfeA{number:07}=")
+        event = websocket_event(name, f"O9oRTfeA{number:07}=", event_type="CONNECT")
         websocket.on_connect(event, context)
         rest.handler(rest_event("PUT", available, name, {"available": True}), context)
     step(f"cleanup, {businesses:,} healthy businesses", lambda: cleanup.handler({}, context))

@@ -14,14 +14,20 @@ from typing_extensions import TypedDict  # Pydantic wants this one before Python
 from lambdas.domain.availability import AvailabilityOutcome
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.identifiers import BusinessId
-from lambdas.domain.messages import AvailabilityChanged, NotRegistered, PushedMessage, SocketMessage
+from lambdas.domain.messages import (
+    AvailabilityChanged,
+    NotRegistered,
+    PushedMessage,
+    SocketMessage,
+    TooManyMessages,
+)
 from lambdas.domain.messaging import Delivery
 from lambdas.domain.model import Attention, Business, Instant, RealConnection, Ticket
 from lambdas.domain.operators import AttentionPage
-from lambdas.domain.rules import Rules, reconnect_at
+from lambdas.domain.rules import MAX_MESSAGES_PER_MINUTE, Rules, reconnect_at
 from lambdas.domain.status import BusinessStatus, OverallStatus, ReasonCode
 
-ErrorCode = Literal["unknown_action", "bad_request", "not_registered"]
+ErrorCode = Literal["unknown_action", "bad_request", "not_registered", "too_many_messages"]
 """The codes of error messages on a socket."""
 
 
@@ -407,10 +413,16 @@ def message_document(message: SocketMessage) -> PushedDocument:
         case NotRegistered():
             detail = "this connection is not registered any more: connect again"
             return error_message(message.reply_to, "not_registered", detail)
+        case TooManyMessages():
+            detail = (
+                f"this connection sent more than {MAX_MESSAGES_PER_MINUTE} messages within a minute"
+                " and is closed: send fewer, then connect again"
+            )
+            return error_message(message.reply_to, "too_many_messages", detail)
         case PushedMessage():
             return {"type": "message", "id": message.id, "body": message.body}
 
 
 def error_message(message_id: str | None, code: ErrorCode, detail: str) -> ErrorMessage:
-    """The answer to a message that could not be taken. The socket stays open."""
+    """The answer to a message that could not be taken."""
     return {"type": "error", "id": message_id, "code": code, "detail": detail}

@@ -73,7 +73,9 @@ class MemoryStore:
                 found.closing_at is not None and found.closing_at > now - CLAIM_HOLDS
             ):
                 return None
-            refreshed = replace(found, last_seen_at=now, closing_at=None)
+            same_minute = found.last_seen_at // 60 == now // 60
+            messages = found.messages + 1 if same_minute else 1
+            refreshed = replace(found, last_seen_at=now, closing_at=None, messages=messages)
             self.real[business_id, connection_id] = refreshed
             return refreshed
 

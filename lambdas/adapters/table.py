@@ -125,13 +125,23 @@ class Table:
     def refresh_real(
         self, business_id: BusinessId, connection_id: ConnectionId, now: Instant
     ) -> RealConnection | None:
+        counter, start = _counter(now)
+        others = ", ".join(name for name in _COUNTERS if name != counter)
         item = self._update(
             Key=_real_item_key(business_id, connection_id),
-            UpdateExpression="SET lastSeenAt = :now REMOVE closingAt",
+            UpdateExpression=(
+                f"SET lastSeenAt = :now, {counter} = if_not_exists({counter}, :start) + :one"
+                f" REMOVE closingAt, {others}"
+            ),
             ConditionExpression=(
                 "attribute_exists(pk) AND (attribute_not_exists(closingAt) OR closingAt <= :over)"
             ),
-            ExpressionAttributeValues={":now": _n(now), ":over": _n(now - CLAIM_HOLDS)},
+            ExpressionAttributeValues={
+                ":now": _n(now),
+                ":over": _n(now - CLAIM_HOLDS),
+                ":start": _n(start),
+                ":one": _n(1),
+            },
             return_values="ALL_NEW",
         )
         if item is None:
@@ -559,7 +569,31 @@ def _real(business_id: BusinessId, item: Item) -> RealConnection:
         last_seen_at=_number(item, "lastSeenAt") or 0,
         ttl=_number(item, "ttl") or 0,
         closing_at=_number(item, "closingAt"),
+        messages=_messages(item),
     )
+
+
+# The messages of a connection are counted by the minute, in the write that each of them makes. An
+# update expression cannot reset a counter on a condition, so each of ten minutes has a counter of
+# its own, and a write removes the counters of the nine others.
+#
+# A client can stay silent for so long that it meets its old counter again: while we push to it, API
+# Gateway does not end its socket as idle. So a counter starts at a number that grows with the
+# minute. One that was left over is below that, and reads as if this were the first message.
+_COUNTERS: Final = tuple(f"sent{minute}" for minute in range(10))
+
+
+def _counter(now: Instant) -> tuple[str, int]:
+    """The counter of the minute of `now`, and the number at which it starts."""
+    minute = now // 60
+    return _COUNTERS[minute % len(_COUNTERS)], minute * 1_000_000
+
+
+def _messages(item: Item) -> int:
+    """How many messages came in the minute of the last one; 0 if none came yet."""
+    counter, start = _counter(_number(item, "lastSeenAt") or 0)
+    counted = _number(item, counter)
+    return 0 if counted is None else max(1, counted - start)
 
 
 def _virtual(business_id: BusinessId, item: Item) -> VirtualConnection:

@@ -27,6 +27,14 @@ class NotRegistered:
 
 
 @dataclass(frozen=True, slots=True)
+class TooManyMessages:
+    """The client sent more than it may within a minute; the socket is about to be closed."""
+
+    reply_to: str | None
+    """The id of the message that this answers, if it had one."""
+
+
+@dataclass(frozen=True, slots=True)
 class PushedMessage:
     """What a back end or an operator has to say to the devices of a business."""
 
@@ -35,4 +43,4 @@ class PushedMessage:
     """Any JSON value."""
 
 
-SocketMessage = AvailabilityChanged | NotRegistered | PushedMessage
+SocketMessage = AvailabilityChanged | NotRegistered | TooManyMessages | PushedMessage

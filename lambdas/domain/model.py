@@ -95,6 +95,8 @@ class RealConnection:
     ttl: Instant
     closing_at: Instant | None = None
     """When somebody claimed this silent connection in order to close it."""
+    messages: int = 0
+    """How many messages its client sent in the minute of `last_seen_at`, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)

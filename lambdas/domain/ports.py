@@ -49,6 +49,7 @@ class Store(Protocol):
     ) -> RealConnection | None:
         """Set `last_seen_at` of an existing connection and lift a claim that no longer holds.
 
+        Counts the message in `messages`, and never more than came in the minute of `now`.
         None, and nothing written, if the connection is not there or a claim on it holds.
         """
 

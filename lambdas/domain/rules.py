@@ -24,8 +24,16 @@ YOUNG_CONNECTION: Final = 60
 CLAIM_HOLDS: Final = 60
 """How long a claimed connection refuses to be refreshed: long enough to close and remove it."""
 
+MAX_MESSAGES_PER_MINUTE: Final = 60
+"""What one client may send. API Gateway throttles a whole stage: one client could use it up."""
+
 MAX_VIRTUAL_CONNECTIONS: Final = 90
 """Per business, so that one transaction (100 items) always covers them all and the settings."""
+
+
+def sends_too_much(connection: RealConnection) -> bool:
+    """Whether the client of a connection must be closed so that others can be heard."""
+    return connection.messages > MAX_MESSAGES_PER_MINUTE
 
 
 def reconnect_at(connection: RealConnection) -> Instant:

@@ -5,9 +5,14 @@ documented only for ``$connect``; where it is missing, the table's index knows t
 
 A failure of the table is not caught here: API Gateway then answers in its own words, and the
 function's error metric tells whoever is on call.
+
+A client can send a message whose action is ``$connect`` or ``$disconnect``. AWS does not document
+which route takes it, so the two functions behind those routes act on their own event type alone.
+They may not refresh or close a connection, so such a message is not noted as a sign of life there.
+Those routes have no route response either: if AWS takes that way, the client receives no answer.
 """
 
-import json
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,8 +22,10 @@ from lambdas import bootstrap, protocol
 from lambdas.domain import identifiers
 from lambdas.domain.errors import TooManyConnections
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
-from lambdas.domain.messages import NotRegistered
+from lambdas.domain.messages import NotRegistered, SocketMessage, TooManyMessages
 from lambdas.domain.model import RealConnection
+from lambdas.domain.rules import sends_too_much
+from lambdas.handlers import strict_json
 from lambdas.handlers.telemetry import Event, count, instrumented, logger
 from lambdas.metrics import MetricName
 
@@ -27,12 +34,16 @@ Reply = dict[str, Any]
 
 ACTIONS: Final = ("ping", "status")
 _MESSAGE_ID_MAX: Final = 128
+_FIELDS_NAMED: Final = 5
+_FIELD_NAME_MAX: Final = 40
 
 
 @instrumented
 def on_connect(event: Event, context: LambdaContext) -> Reply:
     """Register a socket. It does not exist until this has answered 200: never post to it here."""
     socket = _socket(event)
+    if event["requestContext"]["eventType"] != "CONNECT":
+        return _refuse(_message(event))
     authorizer = event["requestContext"]["authorizer"]
     business_id = identifiers.business_id(authorizer["businessId"])
     user_id = UserId(authorizer["userId"])
@@ -50,6 +61,8 @@ def on_connect(event: Event, context: LambdaContext) -> Reply:
 def on_disconnect(event: Event, context: LambdaContext) -> Reply:
     """Forget a socket. API Gateway tries to tell us, and promises nothing: see the cleanup."""
     socket = _socket(event)
+    if event["requestContext"]["eventType"] != "DISCONNECT":
+        return _refuse(_message(event))
     removed = bootstrap.presence().disconnect(socket.business_id, socket.connection_id)
     count(MetricName.DISCONNECTED)
     code = event["requestContext"].get("disconnectStatusCode")
@@ -89,12 +102,7 @@ def on_default(event: Event, context: LambdaContext) -> Reply:
     socket, message = _socket(event), _message(event)
     if _heard_from(socket, message) is None:
         return _nothing()
-    if message.action is None:
-        problem = message.problem or 'must be a JSON object with a string "action"'
-        return _reply(protocol.error_message(message.id, "bad_request", problem))
-    known = ", ".join(ACTIONS)
-    detail = f"there is no such action; the actions are: {known}"
-    return _reply(protocol.error_message(message.id, "unknown_action", detail))
+    return _refuse(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +139,10 @@ class _Message:
 def _message(event: Event) -> _Message:
     body: Any
     try:
-        body = json.loads(event.get("body") or "")
-    except (ValueError, RecursionError):
-        return _Message(None, None, "must be JSON")
+        body = strict_json.parse(event.get("body") or "")
+    except ValueError:
+        problem = f"must be JSON (RFC 8259), at most {strict_json.MAX_DEPTH} levels deep"
+        return _Message(None, None, problem)
     if not isinstance(body, dict):
         return _Message(None, None, "must be a JSON object")
     message_id = body.get("id")
@@ -145,21 +154,50 @@ def _message(event: Event) -> _Message:
     ):
         problem = f"id: must be a string of at most {_MESSAGE_ID_MAX} characters"
         return _Message(None, action, problem)
-    if unknown := ", ".join(sorted(body.keys() - {"action", "id"})):
-        problem = f"only the fields action and id are taken, not: {unknown}"
+    if unknown := body.keys() - {"action", "id"}:
+        problem = f"only the fields action and id are taken, not: {_some_of(unknown)}"
         return _Message(message_id, action, problem)
     return _Message(message_id, action, None)
 
 
+def _some_of(names: Set[str]) -> str:
+    """Name a few fields. Escaped, all of them can be longer than what a socket may receive."""
+    named = ", ".join(
+        name if len(name) <= _FIELD_NAME_MAX else f"{name[:_FIELD_NAME_MAX]}…"
+        for name in sorted(names)[:_FIELDS_NAMED]
+    )
+    more = len(names) - _FIELDS_NAMED
+    return f"{named} and {more} more" if more > 0 else named
+
+
 def _heard_from(socket: _Socket, message: _Message) -> RealConnection | None:
-    """Note the sign of life. A socket without an item is told so and closed: it must reconnect."""
+    """Note the sign of life. None if the socket was told why it must end, and closed."""
     connection = bootstrap.presence().heard_from(socket.business_id, socket.connection_id)
     if connection is None:
         logger.warning("message from a connection that is not registered")
-        sockets = bootstrap.sockets()
-        sockets.post(socket.connection_id, NotRegistered(message.id))
-        sockets.close(socket.connection_id)
+        _end(socket, NotRegistered(message.id))
+        return None
+    if sends_too_much(connection):
+        logger.warning("too many messages", extra={"messages": connection.messages})
+        _end(socket, TooManyMessages(message.id))
+        return None
     return connection
+
+
+def _end(socket: _Socket, reason: SocketMessage) -> None:
+    sockets = bootstrap.sockets()
+    sockets.post(socket.connection_id, reason)
+    sockets.close(socket.connection_id)
+
+
+def _refuse(message: _Message) -> Reply:
+    """Answer a message that no route takes."""
+    if message.action is None:
+        problem = message.problem or 'must be a JSON object with a string "action"'
+        return _reply(protocol.error_message(message.id, "bad_request", problem))
+    known = ", ".join(ACTIONS)
+    detail = f"there is no such action; the actions are: {known}"
+    return _reply(protocol.error_message(message.id, "unknown_action", detail))
 
 
 def _reply(document: Any) -> Reply:

@@ -182,6 +182,22 @@ def test_a_bad_message_is_answered_and_the_socket_stays_open(
         assert len(business.items()) == 1
 
 
+@pytest.mark.parametrize("action", ["$connect", "$disconnect"])
+def test_a_message_named_like_a_life_cycle_event_changes_nothing(
+    business: Business, action: str
+) -> None:
+    with business.socket() as device:
+        minute_ago = int(time.time()) - 60
+        business.write_connection(
+            device.connection_id, connected_at=minute_ago, last_seen_at=minute_ago
+        )
+        before = business.items()
+        answer = device.ask({"action": action, "id": "11"})
+        assert (answer["code"], answer["id"]) == ("unknown_action", "11")
+        assert business.items() == before
+        assert device.ask({"action": "ping", "id": "after"})["type"] == "pong"
+
+
 def test_a_socket_that_is_not_registered_any_more_is_told_and_closed(business: Business) -> None:
     with business.socket() as device:
         business.delete_item(f"CONNECTION#{device.connection_id}")
@@ -189,6 +205,24 @@ def test_a_socket_that_is_not_registered_any_more_is_told_and_closed(business: B
         assert answer["code"] == "not_registered"
         assert device.is_closed()
         assert business.items() == []
+
+
+def test_a_device_that_sends_too_much_is_told_and_closed_and_no_other_one(
+    business: Business,
+) -> None:
+    with business.socket() as flooding, business.socket() as other:
+        ping = {"action": "ping", "id": "12"}
+        # A minute may end meanwhile. Of 122 messages within two minutes, one of these has 61.
+        answers: list[dict[str, Any]] = []
+        while len(answers) < 122 and "code" not in (answer := flooding.ask(ping)):
+            answers.append(answer)
+        assert 60 <= len(answers) <= 120
+        assert all(pong["type"] == "pong" for pong in answers)
+        assert (answer["code"], answer["id"]) == ("too_many_messages", "12")
+        assert flooding.is_closed()
+        eventually("its item is gone", lambda: len(business.real()) == 1)
+        assert other.ask(ping)["type"] == "pong"
+        assert [item["connectionId"] for item in business.real()] == [other.connection_id]
 
 
 def test_every_message_of_a_busy_device_is_answered_in_turn(business: Business) -> None:

@@ -46,12 +46,12 @@ def _authorize(deployed: Deployed) -> None:
 
 
 def _connect(deployed: Deployed) -> None:
-    websocket.on_connect(socket_event(), Context())
+    websocket.on_connect(socket_event(event_type="CONNECT"), Context())
 
 
 def _disconnect(deployed: Deployed) -> None:
     _a_device(deployed)
-    websocket.on_disconnect(socket_event(authorizer={}), Context())
+    websocket.on_disconnect(socket_event(authorizer={}, event_type="DISCONNECT"), Context())
 
 
 def _message(handler: Callable[..., Any], body: str) -> Callable[[Deployed], None]:

@@ -73,7 +73,9 @@ class TestRefresh:
     def test_updates_what_is_there(self, store: Store) -> None:
         store.add_real(real("c1", seen=100))
         heard = store.refresh_real(B1, C1, NOW)
-        assert heard == real("c1", seen=0, connected_at=NOW - 1800, ttl=NOW - 1800 + 7800)
+        assert heard == real(
+            "c1", seen=0, connected_at=NOW - 1800, ttl=NOW - 1800 + 7800, messages=1
+        )
         assert store.load(B1).real == (heard,)
 
     def test_creates_nothing(self, store: Store) -> None:
@@ -87,6 +89,42 @@ class TestRefresh:
         heard = store.refresh_real(B1, C1, NOW + CLAIM_HOLDS)
         assert heard is not None
         assert heard.closing_at is None
+
+
+class TestMessagesOfAMinute:
+    def test_are_counted_from_one_in_each_minute(self, store: Store) -> None:
+        store.add_real(real("c1"))
+        assert store.load(B1).real[0].messages == 0
+        minute = NOW - NOW % 60
+        assert [_heard(store, minute + second) for second in (0, 30, 59)] == [1, 2, 3]
+        assert [_heard(store, minute + second) for second in (60, 61)] == [1, 2]
+
+    def test_are_no_sum_of_two_minutes_however_far_apart(self, store: Store) -> None:
+        for gap in range(1, 25):
+            store.add_real(real("c1"))
+            later = NOW + gap * 60
+            assert [_heard(store, NOW) for _ in range(3)] == [1, 2, 3]
+            # A minute of an earlier round may be counted too low, and never too high.
+            assert all(_heard(store, later) <= sent for sent in (1, 2, 3))
+            assert _heard(store, later + 60) == 1
+
+    def test_are_never_too_many_for_clocks_that_differ(self, store: Store) -> None:
+        store.add_real(real("c1"))
+        minute = NOW - NOW % 60
+        for second in (59, 60, 59, 60, 59, 60):
+            assert _heard(store, minute + second) == 1
+
+    def test_of_many_at_once_all_are_counted(self, store: Store) -> None:
+        store.add_real(real("c1"))
+        with ThreadPoolExecutor(8) as pool:
+            counted = list(pool.map(lambda _: _heard(store, NOW), range(24)))
+        assert sorted(counted) == list(range(1, 25))
+
+
+def _heard(store: Store, now: int) -> int:
+    connection = store.refresh_real(B1, C1, now)
+    assert connection is not None
+    return connection.messages
 
 
 class TestClaim:

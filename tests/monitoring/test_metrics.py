@@ -53,10 +53,10 @@ def published(
 ) -> dict[Metric, str]:
     """The metrics of a test run of the handlers, the cleanup called as the schedules do."""
     capsys.readouterr()
-    websocket.on_connect(test_websocket.event(), context)
+    websocket.on_connect(test_websocket.event(event_type="CONNECT"), context)
     message = test_rest.event("POST", test_rest.MESSAGES, body='{"a":1}', roles=("backend",))
     assert rest.handler(message, context)["statusCode"] == 200
-    websocket.on_disconnect(test_websocket.event(), context)
+    websocket.on_disconnect(test_websocket.event(event_type="DISCONNECT"), context)
     for event in schedules_in(service):
         assert cleanup.handler(event, context)["complete"]
     return {

@@ -1,11 +1,13 @@
 """The life of a real connection, as the events tell it."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from lambdas.domain.errors import TooManyConnections
 from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.presence import Presence
-from lambdas.domain.rules import reconnect_at
+from lambdas.domain.rules import reconnect_at, sends_too_much
 from tests.builders import B1, NOW, RULES, U1, FakeClock, business, real, settings
 from tests.fakes import MemoryStore
 
@@ -31,8 +33,13 @@ def test_one_more_than_the_cap_is_refused(presence: Presence, store: MemoryStore
     assert len(store.real) == 50
 
 
-def test_ghosts_lock_no_business_out(presence: Presence, store: MemoryStore) -> None:
-    store.seed(business(*(real(f"c{i}", seen=700) for i in range(50))))
+def test_ghosts_count_for_the_cap_until_they_are_silent_for_two_pings_and_a_grace(
+    presence: Presence, store: MemoryStore, clock: FakeClock
+) -> None:
+    store.seed(business(*(real(f"c{i}", seen=660) for i in range(50))))
+    with pytest.raises(TooManyConnections):
+        presence.connect(B1, U1, ConnectionId("new"))
+    clock.advance(1)
     presence.connect(B1, U1, ConnectionId("new"))
     assert (B1, ConnectionId("new")) in store.real
 
@@ -46,6 +53,44 @@ def test_a_sign_of_life_keeps_the_connection_active(
     assert heard is not None
     assert heard.last_seen_at == NOW + 500
     assert heard.connected_at == NOW
+
+
+def test_one_client_may_send_sixty_messages_within_a_minute(
+    presence: Presence, clock: FakeClock
+) -> None:
+    presence.connect(B1, U1, C1)
+    assert [_too_much(presence) for _ in range(62)] == [False] * 60 + [True] * 2
+    clock.advance(60)
+    assert not _too_much(presence)
+
+
+# When a ping comes every 5 seconds and a question every 20, within 12 minutes.
+SENT = [*range(0, 720, 5), *range(0, 720, 20)]
+LATE_AND_REPEATED = st.tuples(st.integers(0, 60), st.booleans())
+
+
+@given(st.lists(LATE_AND_REPEATED, min_size=len(SENT), max_size=len(SENT)))
+@example([(60 if at // 60 % 2 == 0 else 0, True) for at in SENT])
+def test_a_busy_client_never_sends_too_much_however_late_and_often_its_messages_arrive(
+    deliveries: list[tuple[int, bool]],
+) -> None:
+    clock = FakeClock()
+    presence = Presence(MemoryStore(), RULES, clock)
+    presence.connect(B1, U1, C1)
+    arrivals = [
+        at + late
+        for at, (late, repeated) in zip(SENT, deliveries, strict=True)
+        for _ in range(1 + repeated)
+    ]
+    for arrival in sorted(arrivals):
+        clock.now = NOW + arrival
+        assert not _too_much(presence)
+
+
+def _too_much(presence: Presence) -> bool:
+    connection = presence.heard_from(B1, C1)
+    assert connection is not None
+    return sends_too_much(connection)
 
 
 def test_a_removed_connection_is_never_brought_back(presence: Presence, store: MemoryStore) -> None:

@@ -4,19 +4,42 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, assume, example, given
+from hypothesis import settings as examined
+from hypothesis import strategies as st
 
 from lambdas import bootstrap
+from lambdas.domain.identifiers import ConnectionId
 from lambdas.handlers import websocket
-from tests.builders import business, real, settings
+from tests.builders import B1, FakeClock, business, real, settings
 from tests.unit.handlers.conftest import Context, Deployed
 
 MEMBER = {"businessId": "b1", "userId": "u1"}
 CONNECTION = "O9oRTfeAoAMCK6g="
+API_GATEWAY_TAKES = 128 * 1024
+"""Bytes of one WebSocket message.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+"""
 
 
-def event(body: str | None = None, *, authorizer: dict[str, str] | None = None) -> dict[str, Any]:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """The clock of the handlers, which a test moves."""
+    clock = FakeClock()
+    monkeypatch.setattr(bootstrap, "now", clock)
+    return clock
+
+
+def event(
+    body: str | None = None,
+    *,
+    authorizer: dict[str, str] | None = None,
+    event_type: str = "MESSAGE",
+) -> dict[str, Any]:
     return {
         "requestContext": {
+            "eventType": event_type,
             "connectionId": CONNECTION,
             "requestId": "r1",
             "authorizer": {"businessId": "b1", "userId": "u1"}
@@ -33,7 +56,7 @@ def _alive(deployed: Deployed) -> None:
 
 
 def test_connect_costs_one_read_and_one_write(deployed: Deployed, context: Context) -> None:
-    assert websocket.on_connect(event(), context) == {"statusCode": 200}
+    assert websocket.on_connect(event(event_type="CONNECT"), context) == {"statusCode": 200}
     assert deployed.operations == ["Query", "PutItem"]
     (item,) = deployed.items()
     assert item["pk"] == {"S": "BUSINESS#b1"}
@@ -48,23 +71,37 @@ def test_connect_costs_one_read_and_one_write(deployed: Deployed, context: Conte
 def test_connect_beyond_the_cap_is_refused_with_429(deployed: Deployed, context: Context) -> None:
     now = bootstrap.now()
     deployed.seed(business(real("c1", now=now), real("c2", now=now)))
-    assert websocket.on_connect(event(), context)["statusCode"] == 429
+    assert websocket.on_connect(event(event_type="CONNECT"), context)["statusCode"] == 429
     assert deployed.operations == ["Query"]
 
 
 def test_disconnect_costs_one_write(deployed: Deployed, context: Context) -> None:
     _alive(deployed)
-    assert websocket.on_disconnect(event(), context) == {"statusCode": 200}
+    assert websocket.on_disconnect(event(event_type="DISCONNECT"), context) == {"statusCode": 200}
     assert deployed.operations == ["DeleteItem"]
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
 
 
 def test_disconnect_without_context_asks_the_index(deployed: Deployed, context: Context) -> None:
     _alive(deployed)
-    websocket.on_disconnect(event(authorizer={}), context)
+    websocket.on_disconnect(event(authorizer={}, event_type="DISCONNECT"), context)
     assert deployed.operations == ["Query", "DeleteItem"]
     assert deployed.calls[0][1]["IndexName"] == "ConnectionIndex"
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
+
+
+@pytest.mark.parametrize("route", ["connect", "disconnect"])
+def test_a_message_named_like_a_life_cycle_event_is_refused_and_changes_nothing(
+    deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str], route: str
+) -> None:
+    _alive(deployed)
+    before = deployed.items()
+    message = event(json.dumps({"action": f"${route}", "id": "1"}))
+    error = json.loads(getattr(websocket, f"on_{route}")(message, context)["body"])
+    assert (error["type"], error["code"], error["id"]) == ("error", "unknown_action", "1")
+    assert deployed.operations == []
+    assert deployed.items() == before
+    assert capsys.readouterr().out == "", "it counts as no connection that came or went"
 
 
 def test_ping_costs_one_write_and_is_answered(deployed: Deployed, context: Context) -> None:
@@ -92,7 +129,12 @@ def test_status_is_the_rest_document(deployed: Deployed, context: Context) -> No
         (None, "bad_request", "JSON"),
         ("", "bad_request", "JSON"),
         ("no json", "bad_request", "JSON"),
-        ("[" * 100_000, "bad_request", "JSON"),
+        pytest.param("[" * 100_000, "bad_request", "100 levels", id="bottomless"),
+        pytest.param("[" * 101 + "]" * 101, "bad_request", "100 levels", id="101 levels"),
+        pytest.param("[" * 100 + "]" * 100, "bad_request", "object", id="100 levels"),
+        ('{"action":"ping","id":NaN}', "bad_request", "JSON"),
+        ('{"action":"ping","id":-Infinity}', "bad_request", "JSON"),
+        ('{"action":"ping","id":1e999}', "bad_request", "JSON"),
         ("[1]", "bad_request", "object"),
         ('"ping"', "bad_request", "object"),
         ("{}", "bad_request", "action"),
@@ -132,6 +174,54 @@ def test_a_message_with_a_wrong_field_is_explained(
     assert names in error["detail"]
 
 
+def test_an_error_names_a_few_unknown_fields_and_counts_the_others(
+    deployed: Deployed, context: Context
+) -> None:
+    _alive(deployed)
+    body = json.dumps({"action": "ping", "a" * 41: 1, **{f"b{n}": 1 for n in range(11)}})
+    error = json.loads(websocket.on_ping(event(body), context)["body"])
+    assert error["detail"].endswith(f"not: {'a' * 40}…, b0, b1, b10, b2 and 7 more")
+
+
+@given(
+    character=st.characters(),
+    fields=st.integers(1, 50),
+    message_id=st.text(max_size=128),
+    action=st.sampled_from(["ping", "status", "dance", None]),
+)
+@example(character="é", fields=1, message_id="", action="ping")
+@examined(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_is_sent_the_answer_is_one_that_api_gateway_takes(
+    deployed: Deployed,
+    context: Context,
+    character: str,
+    fields: int,
+    message_id: str,
+    action: str | None,
+) -> None:
+    names = [character * (32_000 // fields) + str(number) for number in range(fields)]
+    message = {"action": action, "id": message_id} | dict.fromkeys(names)
+    body = json.dumps(message, ensure_ascii=False)
+    assume(len(body.encode()) <= API_GATEWAY_TAKES)
+    deployed.seed(business(real(CONNECTION, now=bootstrap.now())))
+    routes = {"ping": websocket.on_ping, "status": websocket.on_status}
+    answer = routes.get(action or "", websocket.on_default)(event(body), context)["body"]
+    assert len(answer.encode()) <= API_GATEWAY_TAKES
+    assert json.loads(answer)["id"] == message_id
+
+
+def test_the_longest_status_is_one_that_api_gateway_takes(
+    deployed: Deployed, context: Context
+) -> None:
+    now = bootstrap.now()
+    paused = settings(updated_by="u" * 255, paused_until=now + 9, pause_reason="\U0001f355" * 200)
+    deployed.seed(business(real(CONNECTION, now=now), declared=paused))
+    body = json.dumps({"action": "status", "id": "\U0001f355" * 128})
+    answer = websocket.on_status(event(body), context)["body"]
+    assert "paused" in answer
+    assert len(answer.encode()) <= API_GATEWAY_TAKES
+
+
 @pytest.mark.parametrize("route", ["on_ping", "on_status", "on_default"])
 def test_a_socket_without_an_item_is_told_so_and_closed(
     deployed: Deployed, context: Context, route: str
@@ -144,11 +234,64 @@ def test_a_socket_without_an_item_is_told_so_and_closed(
     assert deployed.items() == []
 
 
+@pytest.mark.parametrize("route", ["on_ping", "on_status", "on_default"])
+def test_a_client_that_sends_too_much_is_told_so_and_closed(
+    deployed: Deployed, context: Context, clock: FakeClock, route: str
+) -> None:
+    _alive(deployed)
+    for _ in range(59):
+        deployed.store.refresh_real(B1, ConnectionId(CONNECTION), clock.now)
+    message = event(json.dumps({"action": route.removeprefix("on_"), "id": "7"}))
+    assert "body" in getattr(websocket, route)(message, context), "the 60th is answered"
+    for _ in ("61st", "62nd"):
+        deployed.calls.clear()
+        assert getattr(websocket, route)(message, context) == {"statusCode": 200}
+        assert deployed.operations == ["UpdateItem", "PostToConnection", "DeleteConnection"]
+        told = json.loads(deployed.calls[1][1]["Data"])
+        assert (told["type"], told["code"], told["id"]) == ("error", "too_many_messages", "7")
+        assert "60 messages within a minute" in told["detail"]
+    assert len(deployed.items()) == 2, "the item is left to $disconnect and the cleanup"
+
+
+def test_a_client_that_could_not_be_closed_is_heard_again_in_the_next_minute(
+    deployed: Deployed, context: Context, clock: FakeClock
+) -> None:
+    _alive(deployed)
+    for _ in range(70):
+        deployed.store.refresh_real(B1, ConnectionId(CONNECTION), clock.now)
+    ping = event('{"action":"ping"}')
+    assert "body" not in websocket.on_ping(ping, context)
+    clock.advance(60)
+    assert "body" in websocket.on_ping(ping, context)
+
+
+@pytest.mark.parametrize("body", ["no json", '{"action":"dance"}'])
+def test_messages_that_are_answered_with_an_error_count(
+    deployed: Deployed, context: Context, clock: FakeClock, body: str
+) -> None:
+    _alive(deployed)
+    for _ in range(60):
+        assert "body" in websocket.on_default(event(body), context)
+    assert "body" not in websocket.on_ping(event('{"action":"ping"}'), context)
+
+
+def test_an_item_holds_one_counter_however_long_its_client_pings(
+    deployed: Deployed, context: Context, clock: FakeClock
+) -> None:
+    websocket.on_connect(event(event_type="CONNECT"), context)
+    (fresh,) = deployed.items()
+    for _ in range(25):
+        websocket.on_ping(event('{"action":"ping"}'), context)
+        (item,) = deployed.items()
+        assert len(item) == len(fresh) + 1
+        clock.advance(60)
+
+
 def test_no_log_line_holds_a_token(deployed: Deployed, context: Context) -> None:
     secret = "eyJhbGciOi.secret.token"
-    with_token = {**event(), "headers": {"Authorization": f"Bearer {secret}"}}
-    websocket.on_connect(with_token, context)
-    websocket.on_disconnect(with_token, context)
+    with_token = {"headers": {"Authorization": f"Bearer {secret}"}}
+    websocket.on_connect({**event(event_type="CONNECT"), **with_token}, context)
+    websocket.on_disconnect({**event(event_type="DISCONNECT"), **with_token}, context)
     assert [line["message"] for line in deployed.log_lines] == ["connected", "disconnected"]
     assert secret not in deployed.log.getvalue()
 
@@ -156,14 +299,14 @@ def test_no_log_line_holds_a_token(deployed: Deployed, context: Context) -> None
 def test_log_lines_say_which_business_connection_and_request(
     deployed: Deployed, context: Context
 ) -> None:
-    websocket.on_connect(event(), context)
+    websocket.on_connect(event(event_type="CONNECT"), context)
     (line,) = deployed.log_lines
     assert (line["businessId"], line["connectionId"]) == ("b1", CONNECTION)
     assert (line["requestId"], line["function_request_id"]) == ("r1", "request-1")
 
 
 @pytest.mark.parametrize(
-    ("route", "metric"), [("on_connect", "Connected"), ("on_disconnect", "Disconnected")]
+    ("route", "metric"), [("connect", "Connected"), ("disconnect", "Disconnected")]
 )
 def test_metrics_have_the_environment_as_their_one_dimension(
     deployed: Deployed,
@@ -172,7 +315,7 @@ def test_metrics_have_the_environment_as_their_one_dimension(
     route: str,
     metric: str,
 ) -> None:
-    getattr(websocket, route)(event(), context)
+    getattr(websocket, f"on_{route}")(event(event_type=route.upper()), context)
     line = json.loads(capsys.readouterr().out)
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "BusinessConnections"
