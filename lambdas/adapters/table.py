@@ -592,8 +592,7 @@ def _counter(now: Instant) -> tuple[str, int]:
 def _messages(item: Item) -> int:
     """How many messages came in the minute of the last one; 0 if none came yet."""
     counter, start = _counter(_number(item, "lastSeenAt") or 0)
-    counted = _number(item, counter)
-    return 0 if counted is None else max(1, counted - start)
+    return max(1, int(item[counter]["N"]) - start) if counter in item else 0
 
 
 def _virtual(business_id: BusinessId, item: Item) -> VirtualConnection:
@@ -641,6 +640,7 @@ _READERS: Final[Mapping[str, Callable[[Item, str], object]]] = {
         ),
         _number,
     ),
+    **dict.fromkeys(_COUNTERS, lambda item, name: int(item[name]["N"])),
     "attention": lambda item, name: Attention(item[name]["S"]),
 }
 """How each attribute is read."""

@@ -98,6 +98,7 @@ def stored(ministack: "DynamoDBClient") -> Stored:
         (REAL, {"connectedAt": {"N": "-1"}}),
         (REAL, {"ttl": {"NULL": True}}),
         (REAL, {"userId": {"L": []}}),
+        (REAL, {"lastSeenAt": {"N": "60"}, "sent1": S1}),
         (VIRTUAL, {"ttl": S1}),
         (VIRTUAL, {"renewedAt": {"M": {}}}),
         ({"sk": {"S": "SOMETHING#ELSE"}}, {}),
