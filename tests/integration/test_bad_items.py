@@ -12,6 +12,7 @@ from lambdas.domain.model import Attention
 from tests.builders import B1, NOW, RULES, U1, FakeClock, business, in_time, real, settings, virtual
 from tests.dynamodb import create_table
 from tests.fakes import FakeSockets
+from tests.integration.test_store_contract import ENGINES
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -78,9 +79,9 @@ class Stored:
         return {item["sk"]["S"] for item in items if item["pk"]["S"] == f"BUSINESS#{B1}"}
 
 
-@pytest.fixture
-def stored(ministack: "DynamoDBClient") -> Stored:
-    return Stored(ministack)
+@pytest.fixture(params=[engine for engine in ENGINES if engine != "memory"])
+def stored(request: pytest.FixtureRequest) -> Stored:
+    return Stored(request.getfixturevalue(request.param))
 
 
 @pytest.mark.parametrize(
