@@ -139,6 +139,11 @@ class RestApi(Construct):
             "Execution logs go to a group that no stack can give a retention or a key, and may hold"
             " what clients sent. The access logs say what failed, and where.",
         )
+        acknowledge(
+            self.api.deployment_stage,
+            "CKV_AWS_120",
+            "Answers are about this moment: a cache would tell what was.",
+        )
         if environment.web_acl_rate is not None:
             WebAcl(self, "WebAcl", stage=self.api.deployment_stage, rate=environment.web_acl_rate)
         else:
@@ -229,11 +234,11 @@ class RestApi(Construct):
 
         acknowledge(added, *_NO_COGNITO_AUTHORIZER)
         if authorizer is None:
-            acknowledge(
-                added,
-                "AwsSolutions-APIG4",
-                "A smoke test asks this without a token; the answer tells nothing about anybody.",
+            reason = (
+                "A smoke test asks this without a token; the answer tells nothing about anybody."
             )
+            for rule in ("AwsSolutions-APIG4", "CKV_AWS_59"):
+                acknowledge(added, rule, reason)
 
     def _add_problem(self, problem: _Problem) -> None:
         document: dict[str, str | int] = {
@@ -267,7 +272,7 @@ def _method_options(
 ) -> dict[str, apigateway.MethodDeploymentOptions]:
     """The methods that let through less than the stage does."""
     options = {}
-    for throttle in environment.route_throttles:
+    for throttle in environment.effective_route_throttles:
         method, _, path = throttle.route.partition(" ")
         if not path:
             continue  # a route of the WebSocket API
