@@ -465,8 +465,8 @@ PROD: Final = Environment(
     # 822 with the cleanup, of the 900 that an account of 1,000 can set aside. No function can take
     # the capacity of another one. Each has enough for what the throttles let through, so a flood
     # is answered with 429: pings 2,000 a second, status 400, $default 200, $connect 400, REST
-    # 1,000. The authorizer serves both APIs; Rest has twice its need, for slow answers; nothing
-    # throttles sockets that close, whose calls are then lost, and left to the cleanup.
+    # 1,000. The authorizer serves both APIs. Rest has twice its need, for slow answers. Nothing
+    # throttles $disconnect: the cleanup removes what Disconnect could not.
     concurrency=Concurrency(
         authorizer=200,
         connect=60,

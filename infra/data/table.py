@@ -34,8 +34,8 @@ class ConnectionsTable(Construct):
         throughput: TableThroughput | None,
     ) -> None:
         super().__init__(scope, construct_id)
-        max_read = throughput and throughput.read
-        max_write = throughput and throughput.write
+        max_read = throughput.read if throughput else None
+        max_write = throughput.write if throughput else None
         self.table = dynamodb.Table(
             self,
             "Table",
