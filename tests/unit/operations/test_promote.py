@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from operations import deploy, promote
+from operations import deploy, promote, quotas
 from operations.assembly import Assembly, Build, Manifest, NoBuild
 from operations.promote import Seen, refused_by_build, refused_by_source
 from operations.records import Record
@@ -189,9 +189,7 @@ def test_an_account_that_cannot_hold_what_the_build_reserves_is_a_reason(
 ) -> None:
     monkeypatch.setattr(promote, "find", lambda _, name, __: name)
     monkeypatch.setattr(promote, "look_at", lambda *_: seen())
-    monkeypatch.setattr(
-        promote.quotas, "refused_by_account", lambda name, _: [f"{name} reserves too much"]
-    )
+    monkeypatch.setattr(quotas, "refused_by_account", lambda name, _: [f"{name} reserves too much"])
     monkeypatch.setattr(promote, "deploy", lambda *_, **__: pytest.fail("it deployed"))
     assert _promote(monkeypatch, build, "staging", "prod", "--dry-run") == deploy.REFUSED
     assert "prod reserves too much" in capsys.readouterr().err
