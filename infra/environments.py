@@ -105,6 +105,8 @@ ROUTE_THROTTLES: Final = (
     RouteThrottle(route="GET /health", rate=10, burst=20),
     # One request reads up to 100 businesses, and anybody with a valid token may send it.
     RouteThrottle(route="POST /businesses/online", rate=100, burst=200),
+    # An account opens 500 sockets per second by default, for all its environments.
+    RouteThrottle(route="$connect", rate=400, burst=400),
 )
 """These hold in every environment that names no throttle of its own for the route."""
 
@@ -448,7 +450,7 @@ def local(endpoint: str, *, name: str = "local") -> Environment:
 DEV: Final = Environment(
     name="dev",
     log_retention=RetentionDays.ONE_WEEK,
-    # An account opens 500 sockets per second for all its environments: most are left to prod.
+    # Leaves prod most of what an account opens.
     route_throttles=(RouteThrottle(route="$connect", rate=50, burst=50),),
 )
 
@@ -482,7 +484,6 @@ PROD: Final = Environment(
     # Pings of 600,000 devices.
     websocket_throttle=Throttle(rate=2_000, burst=2_000),
     route_throttles=(
-        RouteThrottle(route="$connect", rate=400, burst=400),
         RouteThrottle(route="status", rate=400, burst=400),
         RouteThrottle(route="$default", rate=200, burst=200),
     ),
