@@ -56,6 +56,7 @@ class _Problem:
 
 
 _Type = apigateway.ResponseType
+_TOO_MANY: Final = (429, "too-many-requests", "Too many requests, try again in a moment")
 _INVALID: Final = ("invalid-request", "The request is not valid")
 _GATEWAY_PROBLEMS: Final = (
     _Problem(_Type.BAD_REQUEST_BODY, 400, *_INVALID, "$context.error.validationErrorString"),
@@ -68,7 +69,9 @@ _GATEWAY_PROBLEMS: Final = (
     # API Gateway's word for a path that it does not know.
     _Problem(_Type.MISSING_AUTHENTICATION_TOKEN, 404, "not-found", "There is nothing here"),
     _Problem(_Type.REQUEST_TOO_LARGE, 413, "payload-too-large", "The body is too large"),
-    _Problem(_Type.THROTTLED, 429, "too-many-requests", "Too many requests, try again in a moment"),
+    _Problem(_Type.THROTTLED, *_TOO_MANY),
+    # The web ACL bounds the rate of an address. With 403 its clients would give up.
+    _Problem(_Type.WAF_FILTERED, *_TOO_MANY),
     _Problem(_Type.INTEGRATION_TIMEOUT, 504, "timeout", "No answer in time, try again in a moment"),
     # The two that stand for all others have no status of their own.
     _Problem(_Type.DEFAULT_4_XX, None, *_INVALID),

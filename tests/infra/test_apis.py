@@ -49,6 +49,7 @@ def test_what_api_gateway_answers_itself_is_a_problem_document(service: Template
         "MISSING_AUTHENTICATION_TOKEN": "404",
         "REQUEST_TOO_LARGE": "413",
         "THROTTLED": "429",
+        "WAF_FILTERED": "429",
         "INTEGRATION_TIMEOUT": "504",
         "DEFAULT_4XX": None,
         "DEFAULT_5XX": None,
