@@ -78,9 +78,11 @@ class Endpoints:
 
 @dataclass(frozen=True)
 class Throttle:
-    """What one API's stage lets through: requests per second, and how many at once.
+    """How many requests per second an API lets through, and how many at once.
 
-    All APIs of an account and region share 10,000 per second and a burst of 5,000 by default.
+    API Gateway counts each method of the REST API and each route of the WebSocket API separately.
+    All APIs of an account and region share 10,000 per second (2,500 in some regions) by default.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
     """
 
     rate: int
@@ -98,12 +100,25 @@ class RouteThrottle(Throttle):
     route: str
 
 
+ROUTE_THROTTLES: Final = (
+    # Open to anybody.
+    RouteThrottle(route="GET /health", rate=10, burst=20),
+    # One request reads up to 100 businesses, and anybody with a valid token may send it.
+    RouteThrottle(route="POST /businesses/online", rate=100, burst=200),
+    # An account opens 500 sockets per second by default, for all its environments.
+    RouteThrottle(route="$connect", rate=400, burst=400),
+)
+"""These hold in every environment that names no throttle of its own for the route."""
+
+
 @dataclass(frozen=True)
 class Concurrency:
     """How many calls of a function run at once, at most: so many are also set aside for it.
 
-    Without a number a function shares what the account has left, which must stay 100 at least. The
-    cleanup always has one more than it has workers: a person may start one in between.
+    Each of them serves at most 10 requests per second, however short they are. Without a number a
+    function shares what the account has left, which must stay 100 at least. The cleanup always has
+    one more than it has workers: a person may start one in between.
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
     """
 
     authorizer: int | None = None
@@ -113,6 +128,18 @@ class Concurrency:
     status: int | None = None
     default_route: int | None = None
     rest: int | None = None
+
+
+@dataclass(frozen=True)
+class TableThroughput:
+    """The most that the table serves, in request units per second; each of its indexes as much.
+
+    DynamoDB throttles what is above it, on a best-effort basis: short bursts may pass.
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode-max-throughput.html
+    """
+
+    read: int
+    write: int
 
 
 @dataclass(frozen=True)
@@ -153,8 +180,10 @@ class Environment:
     """Without one, no function is bounded: a new account has too little to set any aside."""
     web_acl_rate: int | None = None
     """Where set, the REST API has a web ACL, which is paid for: AWS's managed rules, and at most so
-    many requests of one address in 5 minutes.
+    many requests of one address in 5 minutes. A back end, or a shop behind NAT, is one address.
     """
+    table_throughput: TableThroughput | None = None
+    """Bounds what the table can cost. Without it, only the account's quota does (40,000 units)."""
     domains: Domains | None = None
     """Without one, the APIs are reached at the addresses that API Gateway gives them."""
 
@@ -233,7 +262,7 @@ class Environment:
     rest_throttle: Throttle = Throttle(rate=1_000, burst=2_000)
     websocket_throttle: Throttle = Throttle(rate=4_000, burst=4_000)
     route_throttles: tuple[RouteThrottle, ...] = ()
-    """Routes that are to let through less than their API."""
+    """Routes that are to let through less than their API, beside `ROUTE_THROTTLES`."""
 
     endpoints: Endpoints = field(default_factory=Endpoints)
     route_responses: bool = True
@@ -309,6 +338,8 @@ class Environment:
             )
             self._require_between(f"{name}.rate", throttle.rate, 1, 1_000_000)
             self._require_between(f"{name}.burst", throttle.burst, 1, 1_000_000)
+        for name, units in vars(self.table_throughput or TableThroughput(1, 1)).items():
+            self._require_between(f"table_throughput.{name}", units, 1, 1_000_000)
         if self.web_acl_rate is not None:
             self._require_between("web_acl_rate", self.web_acl_rate, 10, 2_000_000_000)
         for name, bound in vars(self.concurrency or Concurrency()).items():
@@ -325,6 +356,12 @@ class Environment:
     @property
     def _pages_somebody(self) -> bool:
         return self.pages or bool(self.page_emails or self.page_urls)
+
+    @property
+    def effective_route_throttles(self) -> tuple[RouteThrottle, ...]:
+        """`route_throttles`, and those of `ROUTE_THROTTLES` that they do not replace."""
+        throttles = {each.route: each for each in (*ROUTE_THROTTLES, *self.route_throttles)}
+        return tuple(throttles.values())
 
     @property
     def undeployable(self) -> str | None:
@@ -410,14 +447,46 @@ def local(endpoint: str, *, name: str = "local") -> Environment:
     )
 
 
-DEV: Final = Environment(name="dev", log_retention=RetentionDays.ONE_WEEK)
+DEV: Final = Environment(
+    name="dev",
+    log_retention=RetentionDays.ONE_WEEK,
+    # Leaves prod most of what an account opens.
+    route_throttles=(RouteThrottle(route="$connect", rate=50, burst=50),),
+)
 
-STAGING: Final = Environment(name="staging", concurrency=Concurrency(), gradual_deployments=True)
+STAGING: Final = Environment(
+    name="staging",
+    concurrency=Concurrency(),
+    route_throttles=(RouteThrottle(route="$connect", rate=50, burst=50),),
+    gradual_deployments=True,
+)
 
 PROD: Final = Environment(
     name="prod",
     log_retention=RetentionDays.SIX_MONTHS,
-    concurrency=Concurrency(),
+    # 822 with the cleanup, of the 900 that an account of 1,000 can set aside. No function can take
+    # the capacity of another one. Each has enough for what the throttles let through, so a flood
+    # is answered with 429: pings 2,000 a second, status 400, $default 200, $connect 400, REST
+    # 1,000. The authorizer serves both APIs. Rest has twice its need, for slow answers. Nothing
+    # throttles $disconnect: the cleanup removes what Disconnect could not.
+    concurrency=Concurrency(
+        authorizer=200,
+        connect=60,
+        disconnect=100,
+        ping=200,
+        status=40,
+        default_route=20,
+        rest=200,
+    ),
+    # 100 requests per second of one address: enough for a back end that pushes orders.
+    web_acl_rate=30_000,
+    table_throughput=TableThroughput(read=20_000, write=12_000),
+    # Pings of 600,000 devices.
+    websocket_throttle=Throttle(rate=2_000, burst=2_000),
+    route_throttles=(
+        RouteThrottle(route="status", rate=400, burst=400),
+        RouteThrottle(route="$default", rate=200, burst=200),
+    ),
     gradual_deployments=True,
     pages=True,
 )

@@ -12,6 +12,13 @@ CONTEXT: Final = "securityChecks"
 """The context key that turns the checks on: they double the time of a synthesis."""
 
 
+AWS_OWNED_KEY: Final = (
+    "AWS encrypts it with a key of its own; this environment has not asked for another one"
+    " (customer_managed_key), which is paid for."
+)
+"""Why something is encrypted with no key of the account's."""
+
+
 class UnacknowledgedFindings(Exception):
     """cdk-nag found something that nobody has acknowledged. The text names rules and constructs."""
 
@@ -40,12 +47,25 @@ def synthesize_checked(app: cdk.App) -> None:
 def acknowledge(construct: IConstruct, rule: str, reason: str) -> None:
     """Let one finding of a rule pass at this construct, and at nothing outside of it.
 
-    A rule that finds several things in one resource names the one meant: `AwsSolutions-IAM5[...]`.
+    The rule is one of cdk-nag, or of checkov (`CKV_AWS_117`): that one reads the reason in the
+    template, at the construct's resource. A rule of cdk-nag that finds several things in one
+    resource names the one meant: `AwsSolutions-IAM5[...]`.
     Raises ValueError for a whole stack, or more: what is added there later has not been judged.
     """
     if cdk.Stack.is_stack(construct) or cdk.Stage.is_stage(construct):
         raise ValueError(f"{rule} cannot be acknowledged for all of {construct.node.path!r}")
-    cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=rule, reason=reason))
+    if rule.startswith("CKV"):
+        _skip_in_template(construct, rule, reason)
+    else:
+        cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=rule, reason=reason))
+
+
+def _skip_in_template(construct: IConstruct, check: str, reason: str) -> None:
+    """https://www.checkov.io/2.Basics/Suppressing%20and%20Skipping%20Policies.html"""
+    resource = construct.node.default_child
+    assert isinstance(resource, cdk.CfnResource)  # noqa: S101 - narrows the type
+    skipped = (resource.get_metadata("checkov") or {"skip": []})["skip"]
+    resource.add_metadata("checkov", {"skip": [*skipped, {"id": check, "comment": reason}]})
 
 
 def logical_id(construct: Construct) -> str:

@@ -71,6 +71,14 @@ class StackArtifact:
             and str(resource["Properties"].get("Handler", "")).startswith(_HANDLERS)
         }
 
+    def properties(self, kind: str) -> Mapping[str, Mapping[str, Any]]:
+        """The properties of its resources of one type, by logical id."""
+        return {
+            logical_id: resource.get("Properties", {})
+            for logical_id, resource in self.template.get("Resources", {}).items()
+            if resource["Type"] == kind
+        }
+
 
 @dataclass(frozen=True)
 class Assembly:

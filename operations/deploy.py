@@ -5,7 +5,8 @@
 It deploys what `make build` made with the ordinary CDK CLI, plays the smoke test, and keeps a
 record with the deployment. --force deploys to any environment without asking whether the build was
 tried before: for going back to an earlier build.
-Exit codes: 0 done, 1 refused, 2 could not begin, 3 deployed, or tried to, and it does not work.
+Exit codes: 0 done, 1 refused, 2 could not begin (no build, no credentials, a quota that is too
+small), 3 deployed, or tried to, and it does not work.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from operations import records
+from operations import quotas, records
 from operations.assembly import BUILD, Build, NoBuild
 from operations.build import CDK
 from operations.deployment import Deployment, NoDeployment
@@ -59,8 +60,10 @@ def deploy(
 ) -> Record:
     """Deploy to an environment, play the smoke test on it, and keep the record of both.
 
-    Raises `DeploymentFailed`; where the smoke test failed, the record says so.
+    Raises `NoDeployment` before anything is deployed, for a quota that is too small too, and
+    `DeploymentFailed` afterwards; where the smoke test failed, the record says so.
     """
+    quotas.require(find(build, environment, profile), build.assembly.stacks(environment))
     say(f"deploying {build.manifest.title} to {environment}")
     _cdk_deploy(build, environment, profile)
     deployment = find(build, environment, profile)

@@ -4,8 +4,9 @@
 
 It refuses, and gives all reasons at once, unless: the build is of a clean commit, and as it was
 built; the two environments follow each other; FROM runs exactly this build; the alarms of FROM that
-page are OK; and the smoke test passes on FROM. Then it deploys the same assembly to TO with the
-ordinary CDK CLI, plays the smoke test there, and keeps a record with the deployment.
+page are OK; the smoke test passes on FROM; and the account of TO can hold what the build reserves.
+Then it deploys the same assembly to TO with the ordinary CDK CLI, plays the smoke test there, and
+keeps a record with the deployment.
 Exit codes: 0 promoted, 1 refused and nothing changed, 2 could not begin, 3 deployed, or tried to,
 and it does not work.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from operations import records
+from operations import quotas, records
 from operations.assembly import BUILD, Build, NoBuild
 from operations.deploy import (
     BROKEN,
@@ -137,6 +138,9 @@ def main() -> int:
         reasons = list(refused_by_build(build, source, target))
         reasons += refused_by_source(
             build, source, look_at(find(build, source, wanted.from_profile), build)
+        )
+        reasons += quotas.refused_by_account(
+            find(build, target, wanted.to_profile), build.assembly.stacks(target)
         )
     except (NoBuild, NoDeployment) as error:
         print(error, file=sys.stderr)

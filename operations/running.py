@@ -56,7 +56,7 @@ def code_of_functions(deployment: Deployment, service: StackArtifact) -> Mapping
     between two versions has two, written with a plus between them.
     """
     cloudformation, client = deployment.client("cloudformation"), deployment.client("lambda")
-    resources = list(_resources(cloudformation, service.name))
+    resources = list(resources_of(cloudformation, service.name))
     names = {
         each["LogicalResourceId"]: each["PhysicalResourceId"]
         for each in resources
@@ -86,7 +86,8 @@ def _code(client: Any, function: str, alias: str | None) -> str:
     )
 
 
-def _resources(cloudformation: Any, stack: str) -> Iterator[Mapping[str, Any]]:
+def resources_of(cloudformation: Any, stack: str) -> Iterator[Mapping[str, Any]]:
+    """The resources of a stack, as CloudFormation lists them."""
     for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack):
         yield from page["StackResourceSummaries"]
 

@@ -5,6 +5,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from infra.security import acknowledge
+
 
 class EncryptionKey(Construct):
     """One customer-managed key for the table, the log groups, the topics and the queue.
@@ -22,6 +24,12 @@ class EncryptionKey(Construct):
             description=stack.stack_name,
             enable_key_rotation=True,
             removal_policy=cdk.RemovalPolicy.RETAIN if keep else cdk.RemovalPolicy.DESTROY,
+        )
+        acknowledge(
+            self.key,
+            "CKV_AWS_33",
+            "The statements for anybody hold for callers of this account alone, and only through"
+            " DynamoDB or SQS, as those of AWS's own keys do.",
         )
         use = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"]
         account = {"kms:CallerAccount": stack.account}

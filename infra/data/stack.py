@@ -28,7 +28,11 @@ class DataStack(cdk.Stack):
             else None
         )
         self.table = ConnectionsTable(
-            self, "Connections", keep=environment.keep_data, key=self.key
+            self,
+            "Connections",
+            keep=environment.keep_data,
+            key=self.key,
+            throughput=environment.table_throughput,
         ).table
         # Nobody can take the table away from under the service.
         cdk.CrossStackReferences.of(self.table).produce(cdk.ReferenceStrength.STRONG)

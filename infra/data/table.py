@@ -7,6 +7,9 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from infra.environments import TableThroughput
+from infra.security import AWS_OWNED_KEY, acknowledge
+
 CONNECTION_INDEX: Final = "ConnectionIndex"
 """Finds the business of a connection id. Only items of real connections are in it."""
 
@@ -18,19 +21,29 @@ class ConnectionsTable(Construct):
     """One item collection per business: its settings, its real and its virtual connections.
 
     With `key`, it is encrypted with that one. With `keep`, the table can neither be deleted nor go
-    away with its stack.
+    away with its stack. With `throughput`, the table and each index serve no more than that.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, keep: bool, key: kms.IKey | None
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        keep: bool,
+        key: kms.IKey | None,
+        throughput: TableThroughput | None,
     ) -> None:
         super().__init__(scope, construct_id)
+        max_read = throughput.read if throughput else None
+        max_write = throughput.write if throughput else None
         self.table = dynamodb.Table(
             self,
             "Table",
             partition_key=_string("pk"),
             sort_key=_string("sk"),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            max_read_request_units=max_read,
+            max_write_request_units=max_write,
             time_to_live_attribute="ttl",
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
@@ -44,16 +57,22 @@ class ConnectionsTable(Construct):
             deletion_protection=keep,
             removal_policy=cdk.RemovalPolicy.RETAIN if keep else cdk.RemovalPolicy.DESTROY,
         )
+        if key is None:
+            acknowledge(self.table, "CKV_AWS_119", AWS_OWNED_KEY)
         self.table.add_global_secondary_index(
             index_name=CONNECTION_INDEX,
             partition_key=_string("connectionId"),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+            max_read_request_units=max_read,
+            max_write_request_units=max_write,
         )
         self.table.add_global_secondary_index(
             index_name=ATTENTION_INDEX,
             partition_key=_string("attention"),
             sort_key=dynamodb.Attribute(name="attentionSince", type=dynamodb.AttributeType.NUMBER),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+            max_read_request_units=max_read,
+            max_write_request_units=max_write,
         )
 
 

@@ -43,6 +43,13 @@ class AlarmTopic(Construct):
                 conditions={"StringEquals": {"aws:SourceAccount": account}},
             )
         )
+        if key is None:
+            acknowledge(
+                self.topic,
+                "CKV_AWS_26",
+                "Alarms cannot publish to a topic that AWS's own key encrypts, and this environment"
+                " has not asked for another one (customer_managed_key). A page names no person.",
+            )
         subscribers: list[sns.ITopicSubscription] = [
             *(subscriptions.EmailSubscription(email) for email in emails),
             *(subscriptions.UrlSubscription(url) for url in urls),

@@ -11,7 +11,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.environments import Environment
-from infra.security import acknowledge
+from infra.security import AWS_OWNED_KEY, acknowledge
 
 
 class AccessLogs(Construct):
@@ -55,7 +55,7 @@ class AccessLogs(Construct):
 
     def add_log_group(self, scope: Construct) -> logs.LogGroup:
         """Make the log group of one API below `scope`."""
-        return logs.LogGroup(
+        log_group = logs.LogGroup(
             scope,
             "AccessLogs",
             retention=self._environment.log_retention,
@@ -66,6 +66,9 @@ class AccessLogs(Construct):
                 else cdk.RemovalPolicy.DESTROY
             ),
         )
+        if self._key is None:
+            acknowledge(log_group, "CKV_AWS_158", AWS_OWNED_KEY)
+        return log_group
 
 
 def access_log_format(fields: Mapping[str, str]) -> apigateway.AccessLogFormat:

@@ -11,7 +11,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from infra.environments import Environment
-from infra.security import acknowledge
+from infra.security import AWS_OWNED_KEY, acknowledge
 
 LIVE: Final = "live"
 """The alias of every function."""
@@ -69,6 +69,25 @@ class ServiceFunction(Construct):
                 **variables,
             },
         )
+        if key is None:
+            acknowledge(self.log_group, "CKV_AWS_158", AWS_OWNED_KEY)
+        acknowledge(
+            self.function,
+            "CKV_AWS_117",
+            "It calls AWS services and the issuer alone, over TLS: a VPC has nothing for it.",
+        )
+        acknowledge(
+            self.function,
+            "CKV_AWS_173",
+            "Its variables are names and settings, no secrets; Lambda encrypts them with its own"
+            " key.",
+        )
+        if concurrency is None:
+            acknowledge(
+                self.function,
+                "CKV_AWS_115",
+                "This environment sets none of its account's capacity aside for it.",
+            )
         acknowledge(
             self.role,
             "AwsSolutions-IAM5[Resource::*]",

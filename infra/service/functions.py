@@ -97,14 +97,12 @@ class Functions(Construct):
         self.answering = (authorizer, connect, disconnect, ping, status, default, rest)
         """Those that somebody waits for: all but the cleanup."""
         for function in self.answering:
-            acknowledge(
-                function.function,
-                "Serverless-LambdaDLQ",
+            _without_dead_letters(
+                function,
                 "API Gateway waits for the answer, or asks nobody again: nothing is queued.",
             )
-        acknowledge(
-            cleanup.function,
-            "Serverless-LambdaDLQ",
+        _without_dead_letters(
+            cleanup,
             "The next run is the retry. That one failed is an alarm; its event says nothing more.",
         )
 
@@ -113,10 +111,8 @@ class Functions(Construct):
         if environment.gradual_deployments:
             self.preflight = self._add("Preflight", "preflight.handler", variables)
             self._allow_table(self.preflight, "Query")
-            acknowledge(
-                self.preflight.function,
-                "Serverless-LambdaDLQ",
-                "CodeDeploy waits for its answer, and goes back when none comes.",
+            _without_dead_letters(
+                self.preflight, "CodeDeploy waits for its answer, and goes back when none comes."
             )
 
         self.authorizer = authorizer
@@ -169,6 +165,11 @@ class Functions(Construct):
 
     def _allow_index(self, function: ServiceFunction, index: str) -> None:
         function.allow("dynamodb:Query", on=[f"{self._table.table_arn}/index/{index}"])
+
+
+def _without_dead_letters(function: ServiceFunction, reason: str) -> None:
+    for rule in ("Serverless-LambdaDLQ", "CKV_AWS_116"):
+        acknowledge(function.function, rule, reason)
 
 
 def _service_variables(

@@ -56,6 +56,7 @@ class _Problem:
 
 
 _Type = apigateway.ResponseType
+_TOO_MANY: Final = (429, "too-many-requests", "Too many requests, try again in a moment")
 _INVALID: Final = ("invalid-request", "The request is not valid")
 _GATEWAY_PROBLEMS: Final = (
     _Problem(_Type.BAD_REQUEST_BODY, 400, *_INVALID, "$context.error.validationErrorString"),
@@ -68,7 +69,9 @@ _GATEWAY_PROBLEMS: Final = (
     # API Gateway's word for a path that it does not know.
     _Problem(_Type.MISSING_AUTHENTICATION_TOKEN, 404, "not-found", "There is nothing here"),
     _Problem(_Type.REQUEST_TOO_LARGE, 413, "payload-too-large", "The body is too large"),
-    _Problem(_Type.THROTTLED, 429, "too-many-requests", "Too many requests, try again in a moment"),
+    _Problem(_Type.THROTTLED, *_TOO_MANY),
+    # The web ACL bounds the rate of an address. With 403 its clients would give up.
+    _Problem(_Type.WAF_FILTERED, *_TOO_MANY),
     _Problem(_Type.INTEGRATION_TIMEOUT, 504, "timeout", "No answer in time, try again in a moment"),
     # The two that stand for all others have no status of their own.
     _Problem(_Type.DEFAULT_4_XX, None, *_INVALID),
@@ -138,6 +141,11 @@ class RestApi(Construct):
             "AwsSolutions-APIG6",
             "Execution logs go to a group that no stack can give a retention or a key, and may hold"
             " what clients sent. The access logs say what failed, and where.",
+        )
+        acknowledge(
+            self.api.deployment_stage,
+            "CKV_AWS_120",
+            "Answers are about this moment: a cache would tell what was.",
         )
         if environment.web_acl_rate is not None:
             WebAcl(self, "WebAcl", stage=self.api.deployment_stage, rate=environment.web_acl_rate)
@@ -229,11 +237,11 @@ class RestApi(Construct):
 
         acknowledge(added, *_NO_COGNITO_AUTHORIZER)
         if authorizer is None:
-            acknowledge(
-                added,
-                "AwsSolutions-APIG4",
-                "A smoke test asks this without a token; the answer tells nothing about anybody.",
+            reason = (
+                "A smoke test asks this without a token; the answer tells nothing about anybody."
             )
+            for rule in ("AwsSolutions-APIG4", "CKV_AWS_59"):
+                acknowledge(added, rule, reason)
 
     def _add_problem(self, problem: _Problem) -> None:
         document: dict[str, str | int] = {
@@ -267,7 +275,7 @@ def _method_options(
 ) -> dict[str, apigateway.MethodDeploymentOptions]:
     """The methods that let through less than the stage does."""
     options = {}
-    for throttle in environment.route_throttles:
+    for throttle in environment.effective_route_throttles:
         method, _, path = throttle.route.partition(" ")
         if not path:
             continue  # a route of the WebSocket API

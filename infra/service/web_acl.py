@@ -9,8 +9,16 @@ from constructs import Construct
 MANAGED_RULES: Final = {
     "AWSManagedRulesAmazonIpReputationList": (),
     "AWSManagedRulesKnownBadInputsRuleSet": (),
-    # Messages may be larger than 8 KB, and not every system says what it is.
-    "AWSManagedRulesCommonRuleSet": ("SizeRestrictions_BODY", "NoUserAgent_HEADER"),
+    # Messages may be larger than 8 KB, and not every system says what it is. An order may hold any
+    # text, a link or a piece of HTML too: it is passed on as JSON, never opened or shown here.
+    "AWSManagedRulesCommonRuleSet": (
+        "SizeRestrictions_BODY",
+        "NoUserAgent_HEADER",
+        "CrossSiteScripting_BODY",
+        "EC2MetaDataSSRF_BODY",
+        "GenericLFI_BODY",
+        "GenericRFI_BODY",
+    ),
 }
 """The rule groups that AWS maintains, and the rules of each that only count."""
 

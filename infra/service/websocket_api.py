@@ -85,7 +85,7 @@ class WebSocketApi(Construct):
             else environment.endpoints.websocket.format(**place)
         )
         self._cfn_stage = cfn_stage
-        self._route_throttles = environment.route_throttles
+        self._route_throttles = environment.effective_route_throttles
         self.management_url = environment.endpoints.websocket_management.format(**place)
 
     def add_routes(

@@ -1,6 +1,7 @@
 """Reads a synthesized template the way a test wants to ask it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ class Template:
             logical_id: resource.get("Properties", {})
             for logical_id, resource in self.resources(kind).items()
         }
+
+    def metadata(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Give the type and the metadata of each resource."""
+        for resource in self._json["Resources"].values():
+            yield resource["Type"], resource.get("Metadata", {})
 
     def only(self, kind: str) -> tuple[str, Any]:
         """Return the logical id and the resource of which there is one."""

@@ -49,6 +49,7 @@ def test_what_api_gateway_answers_itself_is_a_problem_document(service: Template
         "MISSING_AUTHENTICATION_TOKEN": "404",
         "REQUEST_TOO_LARGE": "413",
         "THROTTLED": "429",
+        "WAF_FILTERED": "429",
         "INTEGRATION_TIMEOUT": "504",
         "DEFAULT_4XX": None,
         "DEFAULT_5XX": None,
@@ -135,7 +136,9 @@ def test_both_apis_may_invoke_their_functions(service: Template) -> None:
 
 def test_both_stages_are_throttled(service: Template, environment: Environment) -> None:
     _, stage = service.only("AWS::ApiGateway::Stage")
-    (rest_settings,) = stage["Properties"]["MethodSettings"]
+    (rest_settings,) = (
+        each for each in stage["Properties"]["MethodSettings"] if each["ResourcePath"] == "/*"
+    )
     _, websocket = service.only("AWS::ApiGatewayV2::Stage")
     websocket_settings = websocket["Properties"]["DefaultRouteSettings"]
     for settings, throttle in (
@@ -144,6 +147,19 @@ def test_both_stages_are_throttled(service: Template, environment: Environment) 
     ):
         assert settings["ThrottlingRateLimit"] == throttle.rate
         assert settings["ThrottlingBurstLimit"] == throttle.burst
+
+
+def test_what_is_open_to_anybody_has_a_throttle_of_its_own(service: Template) -> None:
+    _, stage = service.only("AWS::ApiGateway::Stage")
+    rates = {
+        (each["ResourcePath"].replace("~1", "/").replace("//", "/"), each["HttpMethod"]): each[
+            "ThrottlingRateLimit"
+        ]
+        for each in stage["Properties"]["MethodSettings"]
+    }
+    for route, method in service.rest_methods().items():
+        if method["AuthorizationType"] == "NONE":
+            assert rates[route] <= 10, route
 
 
 def test_access_logs_can_hold_no_token(service: Template) -> None:

@@ -15,6 +15,8 @@ from infra.environments import (
     Endpoints,
     Environment,
     Oidc,
+    RouteThrottle,
+    TableThroughput,
     Throttle,
     all_environments,
     local,
@@ -60,6 +62,8 @@ DOMAINS = Domains(Domain("a.example.com", CERTIFICATE), Domain("b.example.com", 
         ("cors_origins", {"cors_origins": ("http://localhost",)}),
         ("cors_origins", {"cors_origins": "https://app.example.com"}),
         ("web_acl_rate", {"web_acl_rate": 9}),
+        ("table_throughput.read", {"table_throughput": TableThroughput(read=0, write=1)}),
+        ("table_throughput.write", {"table_throughput": TableThroughput(read=1, write=0)}),
         ("concurrency.rest", {"concurrency": Concurrency(rest=0)}),
         ("domains.rest.name", {"domains": replace(DOMAINS, rest=Domain("Api", CERTIFICATE))}),
         (
@@ -160,6 +164,18 @@ def test_local_reaches_everything_at_the_one_address_it_is_given() -> None:
     assert endpoints.websocket.startswith("ws://127.0.0.1:4711/")
     assert endpoints.websocket_management.startswith("http://127.0.0.1:4711/")
     assert endpoints.jwks.startswith("http://127.0.0.1:4711/")
+
+
+def test_a_throttle_that_every_environment_has_is_replaced_by_one_of_its_own() -> None:
+    health = RouteThrottle(route="GET /health", rate=1, burst=1)
+    push = RouteThrottle(route="POST /businesses/{businessId}/messages", rate=2, burst=2)
+    throttles = {
+        each.route: each
+        for each in replace(DEV, route_throttles=(health, push)).effective_route_throttles
+    }
+    assert throttles["GET /health"] == health
+    assert throttles["POST /businesses/{businessId}/messages"] == push
+    assert throttles["POST /businesses/online"].rate == 100
 
 
 def test_an_environment_cannot_be_changed_after_it_was_checked() -> None:

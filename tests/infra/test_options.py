@@ -20,9 +20,14 @@ def crowd(tmp_path_factory: pytest.TempPathFactory, source: Path) -> dict[str, T
 
 
 def test_nothing_that_costs_is_there_unasked(templates: Templates) -> None:
-    for stacks in templates.values():
-        for stack in stacks.values():
-            assert not [kind for kind in PAID if stack.resources(kind)]
+    found = {
+        (name, kind)
+        for name, stacks in templates.items()
+        for stack in stacks.values()
+        for kind in PAID
+        if stack.resources(kind)
+    }
+    assert found == {("prod", "AWS::WAFv2::WebACL")}
 
 
 def test_one_key_encrypts_everything_that_is_kept(crowd: dict[str, Template]) -> None:
@@ -71,7 +76,7 @@ def test_a_function_has_the_bound_that_the_environment_names(
         }
 
     assert bounds(crowd["Service"]) == {"Authorizer": 200, "Rest": 50, "Cleanup": 4}
-    assert bounds(templates["prod"]["Service"]) == {"Cleanup": 2}
+    assert bounds(templates["staging"]["Service"]) == {"Cleanup": 2}
     assert bounds(templates["dev"]["Service"]) == {}
 
 
@@ -96,7 +101,7 @@ def test_the_web_acl_keeps_no_samples_which_would_show_tokens(crowd: dict[str, T
         assert visible["VisibilityConfig"]["SampledRequestsEnabled"] is False
 
 
-def test_the_web_acl_lets_messages_pass_that_are_larger_than_8_kb(
+def test_the_web_acl_lets_messages_pass_whatever_their_size_and_text(
     crowd: dict[str, Template],
 ) -> None:
     (acl,) = crowd["Service"].properties("AWS::WAFv2::WebACL").values()
@@ -108,7 +113,23 @@ def test_the_web_acl_lets_messages_pass_that_are_larger_than_8_kb(
         .get("RuleActionOverrides", [])
         if override["ActionToUse"] == {"Count": {}}
     }
-    assert "SizeRestrictions_BODY" in counted
+    assert {"SizeRestrictions_BODY", "CrossSiteScripting_BODY", "GenericRFI_BODY"} <= counted
+
+
+def test_the_table_and_its_indexes_serve_no_more_than_the_environment_says(
+    crowd: dict[str, Template], templates: Templates
+) -> None:
+    def bounds(data: Template) -> list[object]:
+        (table,) = data.properties("AWS::DynamoDB::Table").values()
+        return [
+            each.get("OnDemandThroughput") for each in (table, *table["GlobalSecondaryIndexes"])
+        ]
+
+    asked = CROWD.table_throughput
+    assert asked is not None
+    bound = {"MaxReadRequestUnits": asked.read, "MaxWriteRequestUnits": asked.write}
+    assert bounds(crowd["Data"]) == [bound] * 3
+    assert bounds(templates["dev"]["Data"]) == [None] * 3
 
 
 def test_both_apis_are_reached_by_names_of_ones_own(crowd: dict[str, Template]) -> None:
@@ -138,7 +159,7 @@ def test_functions_reach_sockets_at_the_apis_own_address(crowd: dict[str, Templa
 
 
 def test_the_environment_of_this_test_sets_what_is_off_elsewhere(environment: Environment) -> None:
-    for name in ("customer_managed_key", "web_acl_rate", "domains"):
+    for name in ("customer_managed_key", "domains"):
         assert not getattr(environment, name)
         assert getattr(CROWD, name)
 

@@ -7,7 +7,7 @@ from aws_cdk import aws_sqs as sqs
 
 from infra.security import UnacknowledgedFindings, acknowledge, synthesize_checked
 from tests.infra.crowd import CROWD
-from tests.infra.synthesis import CDK_JSON, ENVIRONMENTS, synthesize
+from tests.infra.synthesis import CDK_JSON, ENVIRONMENTS, Templates, synthesize
 
 FLAGS = json.loads(CDK_JSON.read_text())["context"]
 RULE = "AwsSolutions-SQS4"  # a queue takes requests that are not encrypted on their way
@@ -33,6 +33,36 @@ def test_a_finding_fails_the_synthesis_until_it_is_acknowledged(tmp_path: Path) 
     with pytest.raises((UnacknowledgedFindings, RuntimeError), match=RULE):
         synthesize_queue(tmp_path / "found", *others)
     synthesize_queue(tmp_path / "acknowledged", *others, RULE)
+
+
+def test_what_checkov_skips_says_why(templates: Templates) -> None:
+    """Checkov reads both in the template. Without a reason it would skip just the same."""
+    skips = {
+        (kind, skip["id"], skip["comment"])
+        for stacks in templates.values()
+        for stack in stacks.values()
+        for kind, metadata in stack.metadata()
+        for skip in metadata.get("checkov", {}).get("skip", [])
+    }
+    assert {kind for kind, _, _ in skips} >= {"AWS::Lambda::Function", "AWS::Logs::LogGroup"}
+    for kind, check, comment in skips:
+        assert check.startswith("CKV_AWS_"), kind
+        assert len(comment.split()) >= 5, (kind, check)
+
+
+def test_several_checks_of_one_resource_are_skipped() -> None:
+    stack = cdk.Stack(cdk.App(), "Stack")
+    queue = sqs.Queue(stack, "Queue")
+    acknowledge(queue, "CKV_AWS_1", "one reason")
+    acknowledge(queue, "CKV_AWS_2", "another one")
+    resource = queue.node.default_child
+    assert isinstance(resource, cdk.CfnResource)
+    assert resource.get_metadata("checkov") == {
+        "skip": [
+            {"id": "CKV_AWS_1", "comment": "one reason"},
+            {"id": "CKV_AWS_2", "comment": "another one"},
+        ]
+    }
 
 
 def test_nothing_is_acknowledged_for_a_whole_stack() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from operations import deploy, promote
+from operations import deploy, promote, quotas
 from operations.assembly import Assembly, Build, Manifest, NoBuild
 from operations.promote import Seen, refused_by_build, refused_by_source
 from operations.records import Record
@@ -182,6 +182,17 @@ def test_a_refused_promotion_names_all_reasons_and_deploys_nothing(
     assert _promote(monkeypatch, build, "dev", "prod") == deploy.REFUSED
     reasons = capsys.readouterr().err
     assert all(text in reasons for text in ("does not follow", "not OK but ALARM", "no pong"))
+
+
+def test_an_account_that_cannot_hold_what_the_build_reserves_is_a_reason(
+    build: Build, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(promote, "find", lambda _, name, __: name)
+    monkeypatch.setattr(promote, "look_at", lambda *_: seen())
+    monkeypatch.setattr(quotas, "refused_by_account", lambda name, _: [f"{name} reserves too much"])
+    monkeypatch.setattr(promote, "deploy", lambda *_, **__: pytest.fail("it deployed"))
+    assert _promote(monkeypatch, build, "staging", "prod", "--dry-run") == deploy.REFUSED
+    assert "prod reserves too much" in capsys.readouterr().err
 
 
 def test_a_dry_run_only_says_whether_it_would(

@@ -1,0 +1,99 @@
+"""Prod as it is shipped: what it lets through, what it sets aside, and what that leaves."""
+
+from pathlib import Path
+
+from infra.environments import PROD, Concurrency
+from tests.infra.synthesis import Templates
+
+DEPLOYING = Path(__file__).resolve().parents[2] / "docs" / "deploying.md"
+
+ACCOUNT = 1_000
+"""Calls of functions at once that AWS lets an ordinary account have in a region."""
+UNRESERVED = 100
+"""Those that nobody may set aside."""
+CALLS_PER_SECOND = 10
+"""What one execution environment serves."""
+
+THROTTLES = {each.route: each.rate for each in PROD.effective_route_throttles}
+
+CAPACITY = {name: bound for name, bound in vars(PROD.concurrency or Concurrency()).items() if bound}
+MESSAGES = PROD.websocket_throttle.rate + THROTTLES["status"] + THROTTLES["$default"]
+
+
+def test_prod_and_staging_fit_an_ordinary_account_together(templates: Templates) -> None:
+    reserved = sum(
+        function.get("ReservedConcurrentExecutions", 0)
+        for name in ("prod", "staging")
+        for function in templates[name]["Service"].properties("AWS::Lambda::Function").values()
+    )
+    assert reserved == 824
+    assert ACCOUNT - reserved >= UNRESERVED
+
+
+def test_every_function_that_a_caller_can_reach_has_capacity_of_its_own() -> None:
+    """So that a flood of one of them leaves the others what is theirs."""
+    assert CAPACITY.keys() == vars(Concurrency()).keys()
+
+
+def test_throttles_refuse_a_flood_before_a_function_runs_out_of_capacity() -> None:
+    """A caller is told 429 by API Gateway, and no alarm on throttled functions goes off."""
+    let_through = {
+        "ping": PROD.websocket_throttle.rate,
+        "status": THROTTLES["status"],
+        "default_route": THROTTLES["$default"],
+        "connect": THROTTLES["$connect"],
+        "rest": PROD.rest_throttle.rate,
+        "authorizer": PROD.rest_throttle.rate + THROTTLES["$connect"],
+    }
+    for function, rate in let_through.items():
+        assert CAPACITY[function] * CALLS_PER_SECOND >= rate, function
+
+
+def test_devices_that_all_come_back_meet_the_throttle_below_the_accounts_quota() -> None:
+    assert PROD.new_connections_per_second < THROTTLES["$connect"] < 500
+
+
+def test_the_table_serves_all_that_the_throttles_let_through_at_once() -> None:
+    """Units of docs/costs.md. Every REST call is the dearest one; a batch reads 100 businesses."""
+    assert PROD.table_throughput is not None
+    connect, rest = THROTTLES["$connect"], PROD.rest_throttle.rate
+    marks = 2 * 300 * PROD.cleanup_workers
+    writes = MESSAGES + (1 + 2 + 2) * connect + 6 * rest + marks
+    reads = THROTTLES["status"] + 0.5 * connect + rest + 50 * THROTTLES["POST /businesses/online"]
+    assert PROD.table_throughput.write >= writes
+    assert PROD.table_throughput.read >= 2 * reads, "the other half is for the cleanup"
+    assert max(vars(PROD.table_throughput).values()) < 40_000, "DynamoDB's quota of a table"
+
+
+def test_the_document_says_what_a_flood_of_prod_costs() -> None:
+    """A row: who, what, requests a second, dollars a million as a sum, an hour, a day."""
+    rows = {
+        what: (float(rate.replace(",", "")), sum(map(float, dollars.split(" + "))), hour, day)
+        for _, what, rate, dollars, hour, day in _table("## What a flood can cost", columns=6)
+    }
+    assert {what: rate for what, (rate, *_) in rows.items()} == {
+        "`GET /health`": THROTTLES["GET /health"],
+        "REST without a token": 10_000,
+        "REST, each time with another wrong token": CAPACITY["authorizer"] * CALLS_PER_SECOND,
+        "handshakes with tickets that do not exist": THROTTLES["$connect"],
+        "messages over sockets": MESSAGES,
+        "`POST /businesses/online`": THROTTLES["POST /businesses/online"],
+        "`PUT …/availability` false, the dearest call": PROD.rest_throttle.rate,
+        "as the one before": CAPACITY["rest"] * CALLS_PER_SECOND,
+    }
+    for what, (rate, dollars, hour, day) in rows.items():
+        assert hour == f"{rate * dollars * 3_600 / 1e6:,.2f}", what
+        assert day == f"{rate * dollars * 86_400 / 1e6:,.2f}", what
+
+
+def _table(heading: str, *, columns: int) -> list[list[str]]:
+    """The rows below the heads of the tables with so many columns in a section."""
+    _, _, section = DEPLOYING.read_text().partition(heading)
+    section, _, _ = section.partition("\n## ")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in section.splitlines()
+        if line.startswith("|")
+    ]
+    found = [row for row in rows if len(row) == columns]
+    return found[2:]  # without the head and the line below it

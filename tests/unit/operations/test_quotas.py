@@ -1,0 +1,191 @@
+"""What an account can hold is asked of AWS. Its answers are made up here, in its own form."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from operations import deploy, quotas
+from operations.assembly import StackArtifact
+from operations.deployment import NoDeployment
+
+SERVICE = "BusinessConnections-prod-Service"
+
+
+class Account:
+    """A deployment to an account with so much capacity, `unreserved` of it; and what it runs."""
+
+    environment = "prod"
+
+    def __init__(
+        self,
+        *,
+        limit: int = 1_000,
+        unreserved: int = 1_000,
+        rate: float = 10_000.0,
+        deployed: Mapping[str, int | None] | None = None,
+        gone: tuple[str, ...] = (),
+    ) -> None:
+        self._limit = {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": unreserved}
+        self._rate = rate
+        self._deployed = deployed
+        self._gone = gone
+        self.asked: set[str] = set()
+
+    def client(self, service: str) -> "Account":
+        self.asked.add(service)
+        return self
+
+    def get_paginator(self, operation: str) -> "Account":
+        assert operation == "list_stack_resources"
+        return self
+
+    def paginate(self, *, StackName: str) -> Iterator[Any]:  # noqa: N803 - as boto3 has it
+        assert StackName == SERVICE
+        if self._deployed is None:
+            raise _error("ValidationError", "ListStackResources")
+        yield {
+            "StackResourceSummaries": [
+                {
+                    "ResourceType": "AWS::Lambda::Function",
+                    "LogicalResourceId": logical,
+                    "PhysicalResourceId": f"{logical}-physical",
+                    "ResourceStatus": (
+                        "DELETE_COMPLETE" if logical in self._gone else "UPDATE_COMPLETE"
+                    ),
+                }
+                for logical in self._deployed
+            ]
+        }
+
+    def get_function_concurrency(self, *, FunctionName: str) -> Any:  # noqa: N803
+        assert self._deployed is not None
+        logical = FunctionName.removesuffix("-physical")
+        assert logical not in self._gone, "Lambda does not know it any more"
+        bound = self._deployed[logical]
+        return {} if bound is None else {"ReservedConcurrentExecutions": bound}
+
+    def get_account_settings(self) -> Any:
+        return {"AccountLimit": self._limit}
+
+    def get_account(self) -> Any:
+        return {"throttleSettings": {"rateLimit": self._rate, "burstLimit": 5_000}}
+
+
+def _error(code: str, operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
+
+
+def service(*, rest: float = 1_000, websocket: float = 2_000, **reserved: int) -> StackArtifact:
+    """A stack whose functions reserve so much, and whose APIs let through so much."""
+    functions = {
+        name: {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {"ReservedConcurrentExecutions": bound},
+        }
+        for name, bound in reserved.items()
+    }
+    unbounded = {"Type": "AWS::Lambda::Function", "Properties": {}}
+    health = {"ResourcePath": "/~1health", "HttpMethod": "GET", "ThrottlingRateLimit": 10}
+    all_methods = {"ResourcePath": "/*", "HttpMethod": "*", "ThrottlingRateLimit": rest}
+    stages = {
+        "Stage": {
+            "Type": "AWS::ApiGateway::Stage",
+            "Properties": {"MethodSettings": [all_methods, health]},
+        },
+        "WebSocketStage": {
+            "Type": "AWS::ApiGatewayV2::Stage",
+            "Properties": {"DefaultRouteSettings": {"ThrottlingRateLimit": websocket}},
+        },
+    }
+    resources = {**functions, "Unbounded": unbounded, **stages}
+    return StackArtifact(SERVICE, None, None, {"Resources": resources})
+
+
+def refused(account: Account, stack: StackArtifact) -> list[str]:
+    deployment: Any = account
+    return quotas.refused_by_account(deployment, [stack])
+
+
+def warned(account: Account, stack: StackArtifact) -> list[str]:
+    deployment: Any = account
+    return quotas.throttled_by_account(deployment, [stack])
+
+
+def test_what_an_account_can_hold_to_the_last_call_is_not_refused() -> None:
+    assert refused(Account(), service(Ping=400, Rest=500)) == []
+    assert refused(Account(), service(Ping=400, Rest=501)) != []
+
+
+def test_a_new_account_is_told_what_is_there_what_is_needed_and_how_to_get_it() -> None:
+    (reason,) = refused(Account(limit=10, unreserved=10), service(Ping=200, Rest=2))
+    assert reason.startswith("prod reserves 202 concurrent executions, 202 more than now")
+    assert "has 0 to give: 10 of its 10 are unreserved, and 100 must stay so" in reason
+    assert "Raise the quota to 302 (Service Quotas: lambda, L-B99A9384)" in reason
+    assert "or lower `concurrency` of prod in infra/environments.py" in reason
+
+
+def test_what_other_applications_reserve_is_not_there_to_give() -> None:
+    (reason,) = refused(Account(unreserved=250), service(Ping=200))
+    assert "has 150 to give" in reason
+    assert "Raise the quota to 1050" in reason
+
+
+def test_what_the_environment_has_already_is_not_asked_for_again() -> None:
+    full = Account(unreserved=100, deployed={"Ping": 200, "Rest": 300, "Unbounded": None})
+    assert refused(full, service(Ping=200, Rest=300)) == []
+    (reason,) = refused(full, service(Ping=201, Rest=300))
+    assert "501 concurrent executions, 1 more than now" in reason
+
+
+def test_what_one_function_gives_back_makes_no_room_for_another() -> None:
+    full = Account(unreserved=100, deployed={"Ping": 200, "Rest": 300})
+    assert refused(full, service(Ping=300, Rest=200)) != []
+
+
+def test_a_function_that_is_gone_or_was_never_bounded_reserves_nothing() -> None:
+    account = Account(unreserved=150, deployed={"Ping": 200, "Rest": None}, gone=("Ping",))
+    (reason,) = refused(account, service(Ping=50, Rest=50))
+    assert "100 more than now" in reason
+
+
+def test_where_nothing_is_reserved_nothing_is_asked() -> None:
+    account = Account(limit=10, unreserved=10)
+    assert refused(account, service()) == []
+    assert account.asked == set()
+
+
+def test_apis_that_let_through_more_than_the_account_are_named_and_deployed() -> None:
+    assert warned(Account(rate=3_000.0), service(rest=1_000, websocket=2_000)) == []
+    (warning,) = warned(Account(rate=2_500.0), service(rest=1_000, websocket=2_000))
+    assert "the APIs of prod let through 3000 requests a second, and this account 2500" in warning
+    assert "L-8A5B8E43" in warning
+
+
+def test_a_deployer_without_the_permission_is_told_where_it_is_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def denied(_: Account) -> Any:
+        raise _error("AccessDeniedException", "GetAccountSettings")
+
+    monkeypatch.setattr(Account, "get_account_settings", denied)
+    with pytest.raises(NoDeployment, match=r"GetAccountSettings.*docs/deploying\.md"):
+        refused(Account(), service(Ping=1))
+
+
+def test_a_deployment_that_the_account_cannot_hold_is_not_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Assembly:
+        def stacks(self, _: str) -> list[StackArtifact]:
+            return [service(Ping=901)]
+
+    class Build:
+        assembly = Assembly()
+
+    build: Any = Build()
+    monkeypatch.setattr(deploy, "find", lambda *_: Account())
+    monkeypatch.setattr(deploy, "_cdk_deploy", lambda *_: pytest.fail("it deployed"))
+    with pytest.raises(quotas.QuotaTooSmall, match="has 900 to give"):
+        deploy.deploy(build, "prod")
