@@ -1,7 +1,6 @@
 """The REST API. Each route: authorize, call one use case, translate the outcome."""
 
 import json
-import math
 import os
 from collections import defaultdict
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from lambdas.domain.errors import DomainError, InvalidValue, MessageTooLarge
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.messages import PushedMessage
 from lambdas.domain.model import Attention
-from lambdas.handlers import cursors, problems
+from lambdas.handlers import cursors, json_bodies, problems
 from lambdas.handlers.requests import (
     AvailabilityRequest,
     CleanupRequest,
@@ -55,19 +54,12 @@ def _cors(origins: str) -> CORSConfig | None:
 
 
 def _parse(body: str) -> Any:
-    """JSON as RFC 8259 has it: no NaN, no number beyond a float, no bottomless nesting."""
-    try:
-        value = json.loads(body, parse_float=_finite, parse_constant=_finite)
-    except (ValueError, RecursionError):
-        raise InvalidValue("body", "must be JSON") from None
+    value = json_bodies.parse(body)
+    if value is None:
+        # Powertools would take it for a body that was left out.
+        raise InvalidValue("body", "must not be null")
     # Of a list, Powertools would take the first element (`_normalize_field_value`).
     return tuple(value) if isinstance(value, list) else value
-
-
-def _finite(number: str) -> float:
-    if not math.isfinite(value := float(number)):
-        raise ValueError(number)
-    return value
 
 
 app: Final = APIGatewayRestResolver(

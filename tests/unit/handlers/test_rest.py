@@ -285,10 +285,38 @@ def test_any_json_can_be_a_message(deployed: Deployed, context: Context, body: s
     assert json.loads(post["Data"])["body"] == json.loads(body)
 
 
-@pytest.mark.parametrize("body", [None, "", "no json", "NaN", "1e999", "[" * 100_000])
+@pytest.mark.parametrize("body", [None, "", "no json", "NaN", "1e999", "null", "[" * 100_000])
 def test_no_message_is_refused(deployed: Deployed, context: Context, body: str | None) -> None:
     assert _call(context, "POST", MESSAGES, body=body, **AS_BACKEND)[0] == 400
     assert deployed.operations == []
+
+
+def _nested(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("levels", [101, 500, 950])
+def test_a_message_that_is_nested_too_deep_is_refused(
+    deployed: Deployed, context: Context, levels: int, key: str | None
+) -> None:
+    status, problem = _call(
+        context, "POST", MESSAGES, body=_nested(levels), idempotency_key=key, **AS_BACKEND
+    )
+    assert (status, problem["detail"]) == (400, "body: must be nested at most 100 levels deep")
+    assert deployed.operations == []
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+def test_a_message_may_be_nested_100_levels_deep(
+    deployed: Deployed, context: Context, key: str | None
+) -> None:
+    deployed.seed(business(real("c1", now=bootstrap.now()), declared=settings()))
+    body = _nested(100)
+    status, _ = _call(context, "POST", MESSAGES, body=body, idempotency_key=key, **AS_BACKEND)
+    assert status == 200
+    (post,) = [params for operation, params in deployed.calls if operation == "PostToConnection"]
+    assert json.loads(post["Data"])["body"] == json.loads(body)
 
 
 def test_a_message_that_no_socket_takes_is_refused_with_the_limit(
@@ -398,7 +426,7 @@ def test_a_connection_that_is_not_there(
     assert status == expected
 
 
-@pytest.mark.parametrize("body", [None, "{}", '{"dryRun": false}'])
+@pytest.mark.parametrize("body", [None, "", "{}", '{"dryRun": false}'])
 def test_an_operator_cleans_up_one_business(
     deployed: Deployed, context: Context, body: str | None
 ) -> None:
@@ -420,7 +448,9 @@ def test_a_dry_run_of_one_business(deployed: Deployed, context: Context) -> None
     assert deployed.items() == before
 
 
-@pytest.mark.parametrize("body", ["[]", '{"dryRun": 1}', '{"dry_run": true}', "no json"])
+@pytest.mark.parametrize(
+    "body", ["null", " null ", "[]", '{"dryRun": 1}', '{"dryRun": null}', '{"dry_run": true}', "no"]
+)
 def test_a_bad_cleanup_is_refused(deployed: Deployed, context: Context, body: str) -> None:
     assert _call(context, "POST", CLEANUP, body=body, **AS_OPERATOR)[0] == 400
     assert deployed.operations == []
@@ -492,7 +522,8 @@ def test_health_is_open_and_asks_nobody(deployed: Deployed, context: Context) ->
         ('{"available": null}', "available"),
         ('{"available": true, "until": 7}', "until"),
         ('[{"available": true}]', "body"),
-        ("[" * 100_000, "JSON"),
+        pytest.param('{"available": ' + "[" * 500 + "]" * 500 + "}", "levels deep", id="deep"),
+        pytest.param("[" * 100_000, "levels deep", id="deeper"),
         ("9" * 5_000, "JSON"),
         ("1e999", "JSON"),
         ("NaN", "JSON"),
