@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -14,6 +15,8 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from lambdas import bootstrap, protocol
 from lambdas.domain import identifiers
@@ -71,6 +74,9 @@ app: Final = APIGatewayRestResolver(
 METHODS: Final[defaultdict[str, list[str]]] = defaultdict(list)
 """The methods of each resource, as API Gateway spells it; filled by the routes below."""
 
+_QUERY: Final[dict[tuple[str, str], frozenset[str]]] = {}
+"""The query parameters of each method and resource; filled by the routes below."""
+
 _Route = TypeVar("_Route", bound=Callable[..., Any])
 
 
@@ -80,10 +86,44 @@ def _route(method: str, resource: str) -> Callable[[_Route], _Route]:
     rule = rule.replace("{connectionId}", "<connection_id>")
 
     def register(function: _Route) -> _Route:
+        _QUERY[method, resource] = frozenset(
+            name
+            for name, hint in get_type_hints(function, include_extras=True).items()
+            if any(isinstance(part, Query) for part in getattr(hint, "__metadata__", ()))
+        )
         app.route(rule, method=method)(function)
         return function
 
     return register
+
+
+_ONCE: Final = "must come at most once"
+
+
+def _refuse_what_would_be_ignored(
+    app: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]
+) -> Response[Any]:
+    """Refuse query parameters that the route does not have, and a second Idempotency-Key."""
+    event = app.current_event
+    known = _QUERY.get((event["httpMethod"], event["resource"]))
+    if known is None:
+        return next_middleware(app)  # no route: 404 or 405
+    for name in event.get("multiValueQueryStringParameters") or {}:
+        if name not in known:
+            raise InvalidValue(name, "is not a query parameter of this request")
+    if sum(name.lower() == "idempotency-key" for name in event["multiValueHeaders"]) > 1:
+        raise InvalidValue("Idempotency-Key", _ONCE)
+    return next_middleware(app)
+
+
+app.use([_refuse_what_would_be_ignored])
+
+
+def _whole_number(text: object) -> object:
+    """A number as it is usually written: Pydantic alone would take ``+5``, `` 5`` and ``5.0``."""
+    if not (isinstance(text, str) and re.fullmatch(r"0|[1-9][0-9]*", text)):
+        raise PydanticCustomError("whole_number", "must be a whole number")
+    return text
 
 
 BusinessIdPath = Annotated[str, Path(description="The business, as the marketplace names it.")]
@@ -251,7 +291,7 @@ def post_cleanup(
 @_route("GET", "/businesses")
 def get_businesses(
     attention: Annotated[Attention, Query(description="Why they need attention.")],
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number), Query()] = 20,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> protocol.AttentionPageDocument:
     """Who needs attention right now, the longest first."""
@@ -328,7 +368,10 @@ _PROBLEMS: Final = {
 
 def _field_error(found: dict[str, Any]) -> dict[str, str]:
     where, *path = [str(part) for part in found["loc"]]
-    return {"field": ".".join(path) or where, "problem": _PROBLEMS.get(found["type"], found["msg"])}
+    problem = _PROBLEMS.get(found["type"], found["msg"])
+    if where in ("query", "header") and isinstance(found.get("input"), list):
+        problem = _ONCE
+    return {"field": ".".join(path) or where, "problem": problem}
 
 
 @app.not_found

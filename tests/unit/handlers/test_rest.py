@@ -394,6 +394,19 @@ class TestIdempotency:
             "b1"
         ]
 
+    @pytest.mark.parametrize("other", ["Idempotency-Key", "idempotency-key"])
+    def test_two_keys_at_once_are_refused(
+        self, deployed: Deployed, context: Context, other: str
+    ) -> None:
+        request = event("POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+        request["multiValueHeaders"].setdefault(other, []).append("l")
+        answer = rest.handler(request, context)
+        assert answer["statusCode"] == 400
+        (error,) = json.loads(answer["body"])["errors"]
+        assert error["field"].lower() == "idempotency-key"
+        assert error["problem"] == "must come at most once"
+        assert deployed.operations == []
+
     @pytest.mark.parametrize("key", ["", "x" * 129])
     def test_a_bad_key_is_refused(self, deployed: Deployed, context: Context, key: str) -> None:
         status, problem = _call(
@@ -487,7 +500,19 @@ def test_who_needs_attention_is_listed_page_by_page(deployed: Deployed, context:
         ({"attention": "unreachable", "limit": "0"}, "limit"),
         ({"attention": "unreachable", "limit": "101"}, "limit"),
         ({"attention": "unreachable", "limit": "many"}, "limit"),
+        ({"attention": "unreachable", "limit": ""}, "limit"),
+        ({"attention": "unreachable", "limit": "+5"}, "limit"),
+        ({"attention": "unreachable", "limit": "-5"}, "limit"),
+        ({"attention": "unreachable", "limit": " 5"}, "limit"),
+        ({"attention": "unreachable", "limit": "5\n"}, "limit"),
+        ({"attention": "unreachable", "limit": "5.0"}, "limit"),
+        ({"attention": "unreachable", "limit": "05"}, "limit"),
+        ({"attention": "unreachable", "limit": "1_0"}, "limit"),
+        ({"attention": "unreachable", "limit": "٥"}, "limit"),
+        ({"attention": " unreachable"}, "attention"),
         ({"attention": "unreachable", "cursor": "x"}, "cursor"),
+        ({"attention": "unreachable", "Limit": "5"}, "Limit"),
+        ({"attention": "unreachable", "": "5"}, ""),
     ],
 )
 def test_a_bad_list_request_is_refused_by_name(
@@ -496,6 +521,37 @@ def test_a_bad_list_request_is_refused_by_name(
     status, problem = _call(context, "GET", BUSINESSES, query=query, **AS_OPERATOR)
     assert status == 400
     assert problem["errors"][0]["field"] == names
+    assert deployed.operations == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("attention", "unreachable"), ("limit", "5"), ("cursor", "x")]
+)
+def test_a_query_parameter_that_comes_twice_is_refused_by_name(
+    deployed: Deployed, context: Context, name: str, value: str
+) -> None:
+    query = {"attention": "unreachable", "limit": "5"}
+    request = event("GET", BUSINESSES, query=query, **AS_OPERATOR)
+    request["multiValueQueryStringParameters"][name] = [value, value]
+    answer = rest.handler(request, context)
+    problem = json.loads(answer["body"])
+    assert (answer["statusCode"], problem["errors"]) == (
+        400, [{"field": name, "problem": "must come at most once"}],
+    )  # fmt: skip
+    assert deployed.operations == []
+
+
+@pytest.mark.parametrize(
+    ("method", "resource"), [("GET", STATUS), ("POST", CLEANUP), ("GET", "/health")]
+)
+def test_a_query_parameter_that_a_route_does_not_have_is_refused_by_name(
+    deployed: Deployed, context: Context, method: str, resource: str
+) -> None:
+    status, problem = _call(context, method, resource, query={"dryRun": "true"}, **AS_OPERATOR)
+    assert status == 400
+    assert problem["errors"] == [
+        {"field": "dryRun", "problem": "is not a query parameter of this request"}
+    ]
     assert deployed.operations == []
 
 
