@@ -9,8 +9,9 @@ an open door, and never a denial that would be remembered.
 """
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -22,6 +23,11 @@ from lambdas.domain.errors import Forbidden, InvalidValue
 from lambdas.handlers.telemetry import Event, logger
 
 Policy = dict[str, Any]
+
+_BEARER: Final = re.compile(r"Bearer ([\w-]+\.[\w-]+\.[\w-]+)", re.ASCII)
+"""The one spelling that is taken. API Gateway remembers an answer by the header as it was sent, and
+would ask about each further spelling of a token anew.
+"""
 
 
 class _Refused(Exception):
@@ -49,7 +55,7 @@ def _allow_handshake(event: Event) -> Policy:
             authorize(caller, Operation.CONNECT, business_id)
             user_id = caller.user_id
         case ["ticket"]:
-            if "authorization" in _headers(event):
+            if _authorization(event):
                 raise _Refused("a ticket and the header Authorization came at once")
             ticket = bootstrap.tickets().redeem(_once("ticket", query["ticket"]))
             if ticket is None:
@@ -75,15 +81,20 @@ def _allow_requests(event: Event) -> Policy:
 
 
 def _caller(event: Event) -> Caller:
-    header = _once("Authorization", _headers(event).get("authorization", []))
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer":
+    bearer = _BEARER.fullmatch(_once("Authorization", _authorization(event)))
+    if bearer is None:
         raise _Refused("the header Authorization must be: Bearer <token>")
-    return bootstrap.token_verifier().verify(token.strip())
+    return bootstrap.token_verifier().verify(bearer[1])
 
 
-def _headers(event: Event) -> dict[str, list[str]]:
-    return {name.lower(): values for name, values in event["multiValueHeaders"].items()}
+def _authorization(event: Event) -> list[str]:
+    """The values of the header, in whatever spellings of its name they came."""
+    return [
+        value
+        for name, values in event["multiValueHeaders"].items()
+        if name.lower() == "authorization"
+        for value in values
+    ]
 
 
 def _once(name: str, values: list[str]) -> str:

@@ -103,12 +103,12 @@ def _deployed(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     bootstrap.token_verifier.cache_clear()
 
 
-def _request(token: str, *, scheme: str = "Bearer ") -> Answer:
+def _request(token: str, *, headers: dict[str, list[str]] | None = None) -> Answer:
     event = {
         "type": "REQUEST",
         "methodArn": REST_ARN,
         "httpMethod": "GET",
-        "multiValueHeaders": {"authorization": [scheme + token]},
+        "multiValueHeaders": headers or {"authorization": [f"Bearer {token}"]},
         "requestContext": {"requestId": "r1"},
     }
     return handler(event, Context())
@@ -257,6 +257,40 @@ def test_a_handshake_that_is_not_clear_is_refused(
     answer = _handshake(None if whole == {} else token, query, headers=whole)
     assert _effect(answer) == "Deny"
     assert answer["context"] == {}
+
+
+def test_a_header_that_comes_in_two_spellings_came_twice(issuer: Issuer) -> None:
+    token = issuer.token()
+    headers = {"Authorization": [f"Bearer {token}"], "authorization": [f"Bearer {token}"]}
+    assert _effect(_request(token, headers=headers)) == "Deny"
+    assert _effect(_handshake(token, headers=headers)) == "Deny"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "bearer TOKEN",
+        "BEARER TOKEN",
+        "Bearer  TOKEN",
+        " Bearer TOKEN",
+        "Bearer TOKEN ",
+        "Bearer\tTOKEN",
+        "Bearer TOKEN\n",
+        "Bearer TOKEN=",
+        "Bearer TOKEN.TOKEN",
+        "Bearer \ud800.\ud800.\ud800",
+        "Bearer",
+        "TOKEN",
+        "",
+    ],
+)
+def test_a_token_is_taken_in_one_spelling_alone(issuer: Issuer, spelling: str) -> None:
+    """Each spelling is a key of its own to API Gateway, which remembers answers by header."""
+    token = issuer.token()
+    headers = {"Authorization": [spelling.replace("TOKEN", token)]}
+    assert _effect(_request(token, headers=headers)) == "Deny"
+    assert _effect(_handshake(token, headers=headers)) == "Deny"
+    assert issuer.fetches == 0
 
 
 def test_the_keys_are_fetched_once_and_again_for_a_new_key(
