@@ -233,10 +233,15 @@ def delete_connection(
 
 
 @_route("POST", "/businesses/{businessId}/tickets")
-def post_ticket(business_id: BusinessIdPath) -> protocol.TicketDocument:
+def post_ticket(business_id: BusinessIdPath) -> Response[protocol.TicketDocument]:
     """A ticket with which a browser can open one WebSocket, within a minute."""
     caller, business = _authorized(Operation.ISSUE_TICKET, business_id)
-    return protocol.ticket_document(*bootstrap.tickets().issue(business, caller.user_id))
+    return Response(
+        status_code=200,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+        body=protocol.ticket_document(*bootstrap.tickets().issue(business, caller.user_id)),
+    )
 
 
 @_route("POST", "/businesses/{businessId}/messages")

@@ -239,6 +239,12 @@ def test_an_operator_arranges_that_no_device_is_expected(
     )  # fmt: skip
 
 
+def test_nothing_on_the_way_may_keep_a_ticket(deployed: Deployed, context: Context) -> None:
+    answer = rest.handler(event("POST", TICKETS), context)
+    assert answer["multiValueHeaders"]["Cache-Control"] == ["no-store"]
+    assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
+
+
 def test_a_ticket_is_stored_as_its_digest_alone(deployed: Deployed, context: Context) -> None:
     status, answer = _call(context, "POST", TICKETS)
     assert status == 200
