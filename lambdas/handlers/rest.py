@@ -23,7 +23,7 @@ from lambdas.domain import identifiers
 from lambdas.domain.authorization import Caller, Operation, Role, authorize
 from lambdas.domain.errors import DomainError, InvalidValue, MessageTooLarge
 from lambdas.domain.identifiers import BusinessId, UserId
-from lambdas.domain.messages import PushedMessage
+from lambdas.domain.messages import PushedMessage, repeatable_message_id
 from lambdas.domain.model import Attention
 from lambdas.handlers import cursors, json_bodies, problems
 from lambdas.handlers.requests import (
@@ -258,7 +258,12 @@ def post_message(
     gets the first answer and sends nothing.
     """
     caller, business = _authorized(Operation.PUSH_MESSAGE, business_id)
-    message = PushedMessage(uuid4().hex, body)
+    message_id = (
+        uuid4().hex
+        if idempotency_key is None
+        else repeatable_message_id(business, caller.user_id, idempotency_key)
+    )
+    message = PushedMessage(message_id, body)
     size = len(protocol.encode(protocol.message_document(message)))
     if size > MAX_BODY:
         raise MessageTooLarge(

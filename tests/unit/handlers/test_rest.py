@@ -1,9 +1,13 @@
 """The REST function: what it asks of AWS, and what it answers to good and to bad requests."""
 
 import json
+import re
 from typing import Any, Final
 
 import pytest
+from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
+from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
 from lambdas import bootstrap, protocol
 from lambdas.domain.errors import Unavailable
@@ -335,6 +339,12 @@ def test_a_message_that_no_socket_takes_is_refused_with_the_limit(
     assert deployed.operations == []
 
 
+def _let_the_first_call_time_out(deployed: Deployed) -> None:
+    (record,) = [i for i in deployed.items() if i["pk"]["S"].startswith("IDEMPOTENCY#")]
+    record["in_progress_expiration"] = {"N": "1"}
+    deployed.client.put_item(TableName=deployed.table_name, Item=record)
+
+
 class TestIdempotency:
     """A call that is repeated with its key is answered, and not done again."""
 
@@ -389,6 +399,77 @@ class TestIdempotency:
             )
         again, _ = _call(context, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
         assert (failed, again) == (503, 200)
+
+    def test_a_message_that_is_sent_again_has_the_same_id(
+        self, deployed: Deployed, context: Context, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first call sent it, and then could not write its record."""
+
+        def fail(*_: object, **__: object) -> None:
+            raise TimeoutError
+
+        def push() -> tuple[int, dict[str, Any]]:
+            return _call(context, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(DynamoDBPersistenceLayer, "_update_record", fail)
+            assert push()[0] == 503
+        assert push()[0] == 409
+        _let_the_first_call_time_out(deployed)
+        status, answer = push()
+        assert status == 200
+        sent = [params for operation, params in deployed.calls if operation == "PostToConnection"]
+        assert len(sent) == 2
+        assert {json.loads(post["Data"])["id"] for post in sent} == {answer["messageId"]}
+
+    def test_an_id_belongs_to_one_business_caller_and_key(
+        self, deployed: Deployed, context: Context
+    ) -> None:
+        def push(key: str | None, business_id: str = "b1", user_id: str = "u1") -> str:
+            request = event(
+                "POST", MESSAGES, business_id=business_id, body="[1]", idempotency_key=key,
+                **AS_BACKEND,
+            )  # fmt: skip
+            request["requestContext"]["authorizer"]["userId"] = user_id
+            message_id = json.loads(rest.handler(request, context)["body"])["messageId"]
+            assert re.fullmatch("[0-9a-f]{32}", message_id)
+            return str(message_id)
+
+        ids = [
+            push("k"), push("l"), push("k", "b2"), push("k", user_id="u2"),
+            push('k", "l'), push("k", user_id='u1", "k'), push(None), push(None),
+        ]  # fmt: skip
+        assert len(set(ids)) == len(ids)
+        assert push("k") == ids[0]
+
+    def test_a_record_that_times_out_while_it_is_read_gets_503(
+        self, deployed: Deployed, context: Context, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        timed_out = DataRecord(
+            "k", status="INPROGRESS", expiry_timestamp=2**32, in_progress_expiry_timestamp=1
+        )
+
+        def exists(*_: object, **__: object) -> None:
+            raise IdempotencyItemAlreadyExistsError(old_data_record=timed_out)
+
+        monkeypatch.setattr(DynamoDBPersistenceLayer, "_put_record", exists)
+        request = event("POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+        answer = rest.handler(request, context)
+        assert answer["statusCode"] == 503
+        assert json.loads(answer["body"])["type"].endswith(":unavailable")
+        assert answer["multiValueHeaders"]["Retry-After"] == ["1"]
+        assert "PostToConnection" not in deployed.operations
+
+    def test_a_table_that_does_not_answer_gets_503(
+        self, deployed: Deployed, context: Context, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise TimeoutError
+
+        monkeypatch.setattr(DynamoDBPersistenceLayer, "_put_record", fail)
+        status, _ = _call(context, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+        assert status == 503
+        assert "PostToConnection" not in deployed.operations
 
     def test_records_expire_and_no_cleanup_sees_them(
         self, deployed: Deployed, context: Context
