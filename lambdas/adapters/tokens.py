@@ -108,9 +108,15 @@ class TokenVerifier:
         roles = {
             Role(entry)
             for entry in _strings(claims, self._issuer.roles_claim)
-            if entry in Role.__members__.values()
+            if entry in Role.__members__.values() and not self._names_a_business(entry)
         }
         return Caller(user_id, frozenset(businesses), frozenset(roles))
+
+    def _names_a_business(self, role: str) -> bool:
+        # Both can be in one list: an environment is refused that cannot tell them apart, and if it
+        # runs nevertheless, less is allowed rather than more.
+        one_list = self._issuer.businesses_claim == self._issuer.roles_claim
+        return one_list and self._business(role) is not None
 
     def _business(self, entry: str) -> BusinessId | None:
         """An entry of the claim as a business id; None for what is something else."""

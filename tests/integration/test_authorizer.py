@@ -342,3 +342,17 @@ def test_cognito_groups_name_businesses_and_roles(
         "businesses": '["b1"]',
         "roles": '["operator"]',
     }
+
+
+@pytest.mark.parametrize(
+    ("prefix", "group"), [("", "operator"), ("o", "operator"), ("business:", "business:operator")]
+)
+def test_a_business_with_the_name_of_a_role_gives_nobody_that_role(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, prefix: str, group: str
+) -> None:
+    monkeypatch.setenv("OIDC_BUSINESSES_CLAIM", "groups")
+    monkeypatch.setenv("OIDC_ROLES_CLAIM", "groups")
+    monkeypatch.setenv("OIDC_BUSINESS_PREFIX", prefix)
+    context = _request(issuer.token(groups=[group]))["context"]
+    assert context["businesses"] == f'["{group.removeprefix(prefix)}"]'
+    assert context["roles"] == "[]"
