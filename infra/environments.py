@@ -43,6 +43,7 @@ class Oidc:
     `issuer` is compared with the claim `iss` as it is: a slash at its end counts.
     `business_prefix` is what precedes a business id in the businesses claim. Issuers that put
     businesses and roles into one list of groups need one, or nobody could tell them apart.
+    How many businesses one token can name is limited: see docs/protocol.md.
     """
 
     issuer: str

@@ -118,11 +118,13 @@ class RestApi(Construct):
                 access_log_format=access_log_format(
                     {
                         "requestId": "$context.requestId",
+                        # A client may choose the request id, as long as it is a UUID, but not this.
+                        "extendedRequestId": "$context.extendedRequestId",
                         "time": "$context.requestTime",
                         "ip": "$context.identity.sourceIp",
                         "method": "$context.httpMethod",
-                        "path": "$context.path",
-                        "userId": "$context.authorizer.userId",
+                        "path": "$context.resourcePath",
+                        "userId": "$context.authorizer.principalId",
                         "status": "$context.status",
                         "milliseconds": "$context.responseLatency",
                         "responseType": "$context.error.responseType",

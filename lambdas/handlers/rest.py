@@ -1,6 +1,5 @@
 """The REST API. Each route: authorize, call one use case, translate the outcome."""
 
-import json
 import os
 import re
 from collections import defaultdict
@@ -20,12 +19,12 @@ from pydantic_core import PydanticCustomError
 
 from lambdas import bootstrap, protocol
 from lambdas.domain import identifiers
-from lambdas.domain.authorization import Caller, Operation, Role, authorize
+from lambdas.domain.authorization import Caller, Operation, authorize
 from lambdas.domain.errors import DomainError, InvalidValue, MessageTooLarge
-from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.messages import PushedMessage, repeatable_message_id
 from lambdas.domain.model import Attention
-from lambdas.handlers import cursors, json_bodies, problems
+from lambdas.handlers import callers, cursors, json_bodies, problems
 from lambdas.handlers.requests import (
     AvailabilityRequest,
     CleanupRequest,
@@ -332,12 +331,7 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
 
 
 def _caller() -> Caller:
-    context = app.current_event["requestContext"]["authorizer"]
-    return Caller(
-        user_id=UserId(context["userId"]),
-        businesses=frozenset(json.loads(context["businesses"])),
-        roles=frozenset(Role(role) for role in json.loads(context["roles"])),
-    )
+    return callers.caller_of(app.current_event["requestContext"]["authorizer"])
 
 
 def _authorized(operation: Operation, business_id: str) -> tuple[Caller, BusinessId]:

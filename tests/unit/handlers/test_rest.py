@@ -63,8 +63,8 @@ def event(
             "stage": "test",
             "authorizer": {
                 "userId": "u1",
-                "businesses": json.dumps(businesses),
-                "roles": json.dumps(roles),
+                "businesses": " ".join(businesses),
+                "roles": " ".join(roles),
             },
         },
     }
@@ -785,6 +785,27 @@ def test_who_is_no_member_of_the_business(
     assert status == expected
     if expected == 403:
         assert deployed.operations == []
+
+
+def test_a_token_with_more_businesses_than_can_be_handed_on_is_told_so(
+    deployed: Deployed, context: Context
+) -> None:
+    def call(method: str, resource: str, *roles: str) -> tuple[int, str]:
+        request = event(method, resource, businesses=(), roles=roles)
+        request["requestContext"]["authorizer"]["businessesLeftOut"] = "900 731"
+        answer = rest.handler(request, context)
+        return answer["statusCode"], json.loads(answer["body"]).get("detail", "")
+
+    status, detail = call("GET", STATUS)
+    assert status == 403
+    assert "names 900 businesses" in detail
+    assert "at most 731" in detail
+    assert call("POST", TICKETS, "operator") == (403, detail)
+    assert call("GET", STATUS, "operator") == (200, "")
+    assert call("GET", ONLINE) == (200, "")
+    status, detail = call("POST", CLEANUP)
+    assert status == 403
+    assert "900" not in detail
 
 
 def test_a_table_that_does_not_answer_gets_503_and_when_to_try_again(
