@@ -85,7 +85,9 @@ class IdempotentCalls:
         except IdempotencyAlreadyInProgressError as error:
             raise StillRunning("the first request with this key is still running") from error
         except IdempotencyInconsistentStateError as error:
-            raise Unavailable("the first request with this key ended at this moment") from error
+            raise Unavailable(
+                "the record of this Idempotency-Key changed while it was read"
+            ) from error
         except IdempotencyPersistenceLayerError as error:
             raise Unavailable("the table did not answer") from error
         return result

@@ -113,8 +113,8 @@ class TokenVerifier:
         return Caller(user_id, frozenset(businesses), frozenset(roles))
 
     def _names_a_business(self, role: str) -> bool:
-        # Both can be in one list: an environment is refused that cannot tell them apart, and if it
-        # runs nevertheless, less is allowed rather than more.
+        # An environment that has both in one list, and cannot tell them apart, is not synthesized.
+        # Should one run anyway, it allows less rather than more.
         one_list = self._issuer.businesses_claim == self._issuer.roles_claim
         return one_list and self._business(role) is not None
 

@@ -17,11 +17,12 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A token named more businesses than could be handed on, so none was."""
+    """Says that a token named too many businesses, so that none of them was handed on."""
 
     named: int
+    """How many the token named."""
     fit: int
-    """So many of them would have fitted."""
+    """How many would have fitted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,9 @@ class PushedMessage:
 
 def repeatable_message_id(business_id: BusinessId, user_id: UserId, key: str) -> str:
     """The id of the message of one idempotency key: the same whenever the call is repeated, so that
-    a device can tell that it has the message already. As JSON, no two of them are written alike.
+    a device can tell that it has the message already.
     """
+    # As JSON, since a plain separator could be part of a key or a user id.
     text = json.dumps([business_id, user_id, key])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

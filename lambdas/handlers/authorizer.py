@@ -31,7 +31,6 @@ _BEARER: Final = re.compile(r"Bearer ([\w-]+\.[\w-]+\.[\w-]+)", re.ASCII)
 would ask about each further spelling of a token anew.
 """
 
-
 _MAX_RESULT: Final = 8 * 1024
 """Bytes of an answer as JSON; API Gateway answers 500 to a caller whose answer is longer."""
 

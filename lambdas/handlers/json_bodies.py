@@ -7,8 +7,8 @@ from typing import Any, Final
 from lambdas.domain.errors import InvalidValue
 
 MAX_DEPTH: Final = 100
-"""How deep arrays and objects may be nested. Libraries that walk a body recurse, and Python stops
-them at about 1,000 calls.
+"""How deep arrays and objects may be nested. Libraries walk a body recursively, and Python stops
+them after about 1,000 calls.
 """
 
 
@@ -30,7 +30,7 @@ def parse(text: str) -> Any:
 
 
 def _is_too_deep(value: Any) -> bool:
-    # One level after the other, without recursion.
+    # Goes down one level at a time: to recurse would fail where it must not.
     level: list[Any] = [[value]]
     for _ in range(MAX_DEPTH + 1):
         level = [

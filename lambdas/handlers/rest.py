@@ -110,7 +110,8 @@ def _refuse_what_would_be_ignored(
     for name in event.get("multiValueQueryStringParameters") or {}:
         if name not in known:
             raise InvalidValue(name, "is not a query parameter of this request")
-    if sum(name.lower() == "idempotency-key" for name in event["multiValueHeaders"]) > 1:
+    headers = event.get("multiValueHeaders") or {}
+    if sum(name.lower() == "idempotency-key" for name in headers) > 1:
         raise InvalidValue("Idempotency-Key", _ONCE)
     return next_middleware(app)
 
