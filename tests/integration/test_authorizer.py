@@ -386,7 +386,7 @@ def test_the_businesses_of_any_token_that_fits_into_a_header_fit_into_the_answer
 def test_as_many_businesses_as_fit_are_handed_on_and_otherwise_none(
     issuer: Issuer, length: int, user: str
 ) -> None:
-    """A token this large is for an issuer that compresses, or an API with other limits."""
+    """Such a token is too large for a header today, but that limit is not ours."""
     ids = [f"b{number:0{length - 1}}" for number in range(2_000)]
     token = issuer.token(businesses=ids, roles=["operator"], sub=user)
     answer = _request(token)
