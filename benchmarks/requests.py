@@ -140,8 +140,8 @@ def rest_event(
             "stage": "v1",
             "authorizer": {
                 "userId": "u1",
-                "businesses": json.dumps([business]),
-                "roles": json.dumps([role] if role else []),
+                "businesses": business,
+                "roles": role or "",
             },
         },
     }

@@ -25,6 +25,8 @@ from typing import Final
 from aws_cdk.aws_logs import RetentionDays
 from aws_cdk.region_info import RegionInfo
 
+from lambdas.domain.authorization import Role
+
 DAY: Final = 86_400
 HOUR: Final = 3_600
 
@@ -39,8 +41,9 @@ class Oidc:
     """The issuer whose access tokens are accepted, and the claims that say who somebody is.
 
     `issuer` is compared with the claim `iss` as it is: a slash at its end counts.
-    `business_prefix` is what precedes a business id in the businesses claim, for issuers that put
-    businesses and roles into one list of groups.
+    `business_prefix` is what precedes a business id in the businesses claim. Issuers that put
+    businesses and roles into one list of groups need one, or nobody could tell them apart.
+    How many businesses one token can name is limited: see docs/protocol.md.
     """
 
     issuer: str
@@ -352,6 +355,8 @@ class Environment:
             self._require_match("oidc.jwks_url", self.oidc.jwks_url, r"https://\S+")
             for name in ("audience", "user_claim", "businesses_claim", "roles_claim"):
                 self._require_match(f"oidc.{name}", getattr(self.oidc, name), r"\S+")
+            self._require_match("oidc.business_prefix", self.oidc.business_prefix, r"\S*")
+            self._require_businesses_that_are_no_roles(self.oidc)
 
     @property
     def _pages_somebody(self) -> bool:
@@ -388,6 +393,16 @@ class Environment:
             raise ValueError(
                 f"environment {self.name!r}: domains.websocket.name must differ from that of rest,"
                 f" is {domains.websocket.name!r}"
+            )
+
+    def _require_businesses_that_are_no_roles(self, oidc: Oidc) -> None:
+        """In one list, a member of a business called "operator" would be taken for an operator."""
+        prefix = oidc.business_prefix
+        if oidc.businesses_claim == oidc.roles_claim and any(r.startswith(prefix) for r in Role):
+            raise ValueError(
+                f"environment {self.name!r}: oidc.business_prefix must be a text that no role"
+                f" ({', '.join(Role)}) begins with, for example 'business:', because businesses and"
+                f" roles are in one claim ({oidc.roles_claim}), is {prefix!r}"
             )
 
     def _require_match(self, field_name: str, value: str | None, pattern: str) -> None:

@@ -179,9 +179,9 @@ def settings_writer() -> "SettingsWriter":
 def tickets() -> "Tickets":
     import secrets
 
-    from lambdas.domain.tickets import Tickets
+    from lambdas.domain.tickets import SECRET_BYTES, Tickets
 
-    return Tickets(store(), now, new_secret=secrets.token_urlsafe)
+    return Tickets(store(), now, new_secret=lambda: secrets.token_urlsafe(SECRET_BYTES))
 
 
 @cache

@@ -58,6 +58,7 @@ class _Problem:
 _Type = apigateway.ResponseType
 _TOO_MANY: Final = (429, "too-many-requests", "Too many requests, try again in a moment")
 _INVALID: Final = ("invalid-request", "The request is not valid")
+_NOWHERE: Final = (404, "not-found", "There is nothing here")
 _GATEWAY_PROBLEMS: Final = (
     _Problem(_Type.BAD_REQUEST_BODY, 400, *_INVALID, "$context.error.validationErrorString"),
     # It names the parameters that are missing.
@@ -67,7 +68,9 @@ _GATEWAY_PROBLEMS: Final = (
     # decided by the function.
     _Problem(_Type.ACCESS_DENIED, 401, "unauthorized", "A valid access token is needed"),
     # API Gateway's word for a path that it does not know.
-    _Problem(_Type.MISSING_AUTHENTICATION_TOKEN, 404, "not-found", "There is nothing here"),
+    _Problem(_Type.MISSING_AUTHENTICATION_TOKEN, *_NOWHERE),
+    # Only the methods for unknown paths mind the type of a body.
+    _Problem(_Type.UNSUPPORTED_MEDIA_TYPE, *_NOWHERE),
     _Problem(_Type.REQUEST_TOO_LARGE, 413, "payload-too-large", "The body is too large"),
     _Problem(_Type.THROTTLED, *_TOO_MANY),
     # The web ACL bounds the rate of an address. With 403 its clients would give up.
@@ -121,11 +124,13 @@ class RestApi(Construct):
                 access_log_format=access_log_format(
                     {
                         "requestId": "$context.requestId",
+                        # A client may choose the request id, as long as it is a UUID, but not this.
+                        "extendedRequestId": "$context.extendedRequestId",
                         "time": "$context.requestTime",
                         "ip": "$context.identity.sourceIp",
                         "method": "$context.httpMethod",
-                        "path": "$context.path",
-                        "userId": "$context.authorizer.userId",
+                        "path": "$context.resourcePath",
+                        "userId": "$context.authorizer.principalId",
                         "status": "$context.status",
                         "milliseconds": "$context.responseLatency",
                         "responseType": "$context.error.responseType",
@@ -178,6 +183,7 @@ class RestApi(Construct):
             self._add_resource(path, methods, authorizer=self._authorizer)
         for path, methods in OPEN_ROUTES.items():
             self._add_resource(path, methods, authorizer=None)
+        self._answer_unknown_paths()
         for problem in _GATEWAY_PROBLEMS:
             self._add_problem(problem)
 
@@ -201,16 +207,53 @@ class RestApi(Construct):
             self._add_method(resource, method, path, authorizer)
         rest = resource.add_method("ANY", self._integration, authorizer=self._authorizer)
         acknowledge(rest, *_NO_COGNITO_AUTHORIZER)
-        if self._cors_origins:
-            # Answered by API Gateway alone: a preflight request carries no token.
-            preflight = resource.add_cors_preflight(
-                allow_origins=list(self._cors_origins),
-                allow_methods=list(methods),
-                allow_headers=list(CORS_HEADERS),
-                max_age=cdk.Duration.hours(1),
-            )
-            for rule in ("AwsSolutions-APIG4", "AwsSolutions-COG4"):
-                acknowledge(preflight, rule, "A preflight request carries no token.")
+        self._add_preflight(resource, methods)
+
+    def _add_preflight(self, resource: apigateway.IResource, methods: tuple[str, ...]) -> None:
+        if not self._cors_origins:
+            return
+        # Answered by API Gateway alone: a preflight request carries no token.
+        preflight = resource.add_cors_preflight(
+            allow_origins=list(self._cors_origins),
+            allow_methods=list(methods),
+            allow_headers=list(CORS_HEADERS),
+            max_age=cdk.Duration.hours(1),
+        )
+        for rule in ("AwsSolutions-APIG4", "AwsSolutions-COG4"):
+            acknowledge(preflight, rule, "A preflight request carries no token.")
+
+    def _answer_unknown_paths(self) -> None:
+        """Answer 404 for any other path, by API Gateway alone.
+
+        Without a method for them, API Gateway tries to read a bearer token as a signature of its
+        own there, and answers 403.
+        """
+        nowhere = _Problem(_Type.MISSING_AUTHENTICATION_TOKEN, *_NOWHERE)
+        headers = {
+            f"method.response.header.{name}": value
+            for name, value in self._headers(nowhere).items()
+        }
+        integration = apigateway.MockIntegration(
+            request_templates={"application/json": json.dumps({"statusCode": 404})},
+            # What has no template would be passed through, in the place of what a template makes.
+            passthrough_behavior=apigateway.PassthroughBehavior.NEVER,
+            integration_responses=[
+                apigateway.IntegrationResponse(
+                    status_code="404",
+                    response_templates={"application/json": _template(nowhere)},
+                    response_parameters=headers,
+                )
+            ],
+        )
+        answer = apigateway.MethodResponse(
+            status_code="404", response_parameters=dict.fromkeys(headers, True)
+        )
+        root = self.api.root
+        for resource in (root, root.add_resource("{proxy+}")):
+            method = resource.add_method("ANY", integration, method_responses=[answer])
+            for rule in ("AwsSolutions-APIG4", "AwsSolutions-COG4", "CKV_AWS_59"):
+                acknowledge(method, rule, "There is nothing to protect: it always answers 404.")
+            self._add_preflight(resource, ("GET", "PUT", "POST", "DELETE"))
 
     def _add_method(
         self,
@@ -244,30 +287,37 @@ class RestApi(Construct):
                 acknowledge(added, rule, reason)
 
     def _add_problem(self, problem: _Problem) -> None:
-        document: dict[str, str | int] = {
-            "type": f"urn:problem-type:business-connections:{problem.name}",
-            "title": problem.title,
-        }
-        if problem.status is not None:
-            document["status"] = problem.status
-        if problem.detail is not None:
-            document["detail"] = problem.detail
-        document["requestId"] = "$context.requestId"
-        headers = {"Content-Type": "'application/problem+json'"}
-        if problem.status == 401:
-            headers["WWW-Authenticate"] = "'Bearer'"
-        if len(self._cors_origins) == 1:
-            # The value is fixed: API Gateway cannot choose the one of several that asks.
-            headers["Access-Control-Allow-Origin"] = f"'{self._cors_origins[0]}'"
         self.api.add_gateway_response(
             f"Problem{problem.kind.response_type}",
             type=problem.kind,
             status_code=None if problem.status is None else str(problem.status),
             # The template is chosen by what the client accepts, and this key is the one for all;
             # the header then says what the body is.
-            templates={"application/json": json.dumps(document)},
-            response_headers=headers,
+            templates={"application/json": _template(problem)},
+            response_headers=self._headers(problem),
         )
+
+    def _headers(self, problem: _Problem) -> dict[str, str]:
+        headers = {"Content-Type": "'application/problem+json'"}
+        if problem.status == 401:
+            headers["WWW-Authenticate"] = "'Bearer'"
+        if len(self._cors_origins) == 1:
+            # The value is fixed: API Gateway cannot choose the one of several that asks.
+            headers["Access-Control-Allow-Origin"] = f"'{self._cors_origins[0]}'"
+        return headers
+
+
+def _template(problem: _Problem) -> str:
+    document: dict[str, str | int] = {
+        "type": f"urn:problem-type:business-connections:{problem.name}",
+        "title": problem.title,
+    }
+    if problem.status is not None:
+        document["status"] = problem.status
+    if problem.detail is not None:
+        document["detail"] = problem.detail
+    document["requestId"] = "$context.requestId"
+    return json.dumps(document)
 
 
 def _method_options(

@@ -66,7 +66,7 @@ class WebSocketApi(Construct):
                     "routeKey": "$context.routeKey",
                     "connectionId": "$context.connectionId",
                     "businessId": "$context.authorizer.businessId",
-                    "userId": "$context.authorizer.userId",
+                    "userId": "$context.authorizer.principalId",
                     "status": "$context.status",
                     "authorizerError": "$context.authorizer.error",
                     "integrationError": "$context.integration.error",

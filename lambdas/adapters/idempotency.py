@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.idempotency import (
 )
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
     IdempotencyAlreadyInProgressError,
+    IdempotencyInconsistentStateError,
     IdempotencyPersistenceLayerError,
     IdempotencyValidationError,
 )
@@ -83,6 +84,10 @@ class IdempotentCalls:
             raise KeyReused("this Idempotency-Key came with another request before") from error
         except IdempotencyAlreadyInProgressError as error:
             raise StillRunning("the first request with this key is still running") from error
+        except IdempotencyInconsistentStateError as error:
+            raise Unavailable(
+                "the record of this Idempotency-Key changed while it was read"
+            ) from error
         except IdempotencyPersistenceLayerError as error:
             raise Unavailable("the table did not answer") from error
         return result

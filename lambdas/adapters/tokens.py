@@ -108,9 +108,15 @@ class TokenVerifier:
         roles = {
             Role(entry)
             for entry in _strings(claims, self._issuer.roles_claim)
-            if entry in Role.__members__.values()
+            if entry in Role.__members__.values() and not self._names_a_business(entry)
         }
         return Caller(user_id, frozenset(businesses), frozenset(roles))
+
+    def _names_a_business(self, role: str) -> bool:
+        # An environment that has both in one list, and cannot tell them apart, is not synthesized.
+        # Should one run anyway, it allows less rather than more.
+        one_list = self._issuer.businesses_claim == self._issuer.roles_claim
+        return one_list and self._business(role) is not None
 
     def _business(self, entry: str) -> BusinessId | None:
         """An entry of the claim as a business id; None for what is something else."""

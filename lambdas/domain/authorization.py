@@ -16,12 +16,23 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Says that a token named too many businesses, so that none of them was handed on."""
+
+    named: int
+    """How many the token named."""
+    fit: int
+    """How many would have fitted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Whom a verified token speaks for."""
 
     user_id: UserId
     businesses: frozenset[BusinessId]
     roles: frozenset[Role]
+    left_out: LeftOut | None = None
 
 
 class Operation(StrEnum):
@@ -71,4 +82,9 @@ def authorize(caller: Caller, operation: Operation, business_id: BusinessId | No
     if business_id in caller.businesses:
         kinds.add(_MEMBER)
     if not kinds & ALLOWED[operation]:
+        if caller.left_out and _MEMBER in ALLOWED[operation]:
+            raise Forbidden(
+                f"this token names {caller.left_out.named} businesses, and with ids as long as"
+                f" these it may name at most {caller.left_out.fit}: get one that names fewer"
+            )
         raise Forbidden(f"this token does not allow {operation} for {business_id or 'all'}")

@@ -1,9 +1,11 @@
 """What the service says to a socket on its own account. `lambdas.protocol` has the JSON of it."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
-from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import Instant
 
 
@@ -41,6 +43,15 @@ class PushedMessage:
     id: str
     body: Any
     """Any JSON value."""
+
+
+def repeatable_message_id(business_id: BusinessId, user_id: UserId, key: str) -> str:
+    """The id of the message of one idempotency key: the same whenever the call is repeated, so that
+    a device can tell that it has the message already.
+    """
+    # As JSON, since a plain separator could be part of a key or a user id.
+    text = json.dumps([business_id, user_id, key])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 SocketMessage = AvailabilityChanged | NotRegistered | TooManyMessages | PushedMessage

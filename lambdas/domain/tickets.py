@@ -1,6 +1,7 @@
 """Tickets: how a browser, which cannot set a header, authenticates its socket."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,10 @@ from lambdas.domain.ports import Store
 TICKET_LIFETIME: Final = 60
 """Seconds between asking for a ticket and connecting with it."""
 
+SECRET_BYTES: Final = 32
+_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}")
+"""So many bytes in base64url, without padding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tickets:
@@ -20,7 +25,7 @@ class Tickets:
     store: Store
     clock: Clock
     new_secret: Callable[[], str]
-    """Makes a text that nobody can guess, of characters that need no encoding in a URL."""
+    """Makes a text that nobody can guess: `SECRET_BYTES` random bytes in base64url."""
 
     def issue(self, business_id: BusinessId, user_id: UserId) -> tuple[str, Ticket]:
         """A new ticket for one socket of one business: the secret, and what it is good for."""
@@ -33,6 +38,8 @@ class Tickets:
         """Use a ticket up. None if it is unknown, used or expired; which of them is nobody's
         business. Of many that redeem the same ticket at once, exactly one gets it.
         """
+        if not _SECRET.fullmatch(secret):
+            return None  # costs the table nothing
         return self.store.take_ticket(_digest(secret), self.clock())
 
 

@@ -9,8 +9,9 @@ an open door, and never a denial that would be remembered.
 """
 
 import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -19,9 +20,19 @@ from lambdas.adapters.tokens import InvalidToken
 from lambdas.domain import identifiers
 from lambdas.domain.authorization import Caller, Operation, authorize
 from lambdas.domain.errors import Forbidden, InvalidValue
+from lambdas.domain.identifiers import UserId
+from lambdas.handlers import callers
 from lambdas.handlers.telemetry import Event, logger
 
 Policy = dict[str, Any]
+
+_BEARER: Final = re.compile(r"Bearer ([\w-]+\.[\w-]+\.[\w-]+)", re.ASCII)
+"""The one spelling that is taken. API Gateway remembers an answer by the header as it was sent, and
+would ask about each further spelling of a token anew.
+"""
+
+_MAX_RESULT: Final = 8 * 1024
+"""Bytes of an answer as JSON; API Gateway answers 500 to a caller whose answer is longer."""
 
 
 class _Refused(Exception):
@@ -37,7 +48,7 @@ def handler(event: Event, context: LambdaContext) -> Policy:
         return _allow_handshake(event) if is_handshake else _allow_requests(event)
     except (InvalidToken, InvalidValue, Forbidden, _Refused) as refusal:
         logger.info("refused", extra={"reason": str(refusal)})
-        return _policy("Deny", event["methodArn"], "refused", {})
+        return _policy("Deny", event["methodArn"], UserId("refused"), {})
 
 
 def _allow_handshake(event: Event) -> Policy:
@@ -49,7 +60,7 @@ def _allow_handshake(event: Event) -> Policy:
             authorize(caller, Operation.CONNECT, business_id)
             user_id = caller.user_id
         case ["ticket"]:
-            if "authorization" in _headers(event):
+            if _authorization(event):
                 raise _Refused("a ticket and the header Authorization came at once")
             ticket = bootstrap.tickets().redeem(_once("ticket", query["ticket"]))
             if ticket is None:
@@ -65,25 +76,27 @@ def _allow_requests(event: Event) -> Policy:
     caller = _caller(event)
     # arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>: all of the stage.
     api, stage, *_ = event["methodArn"].split("/")
-    # A context value can only be text, a number or a flag.
-    context = {
-        "userId": caller.user_id,
-        "businesses": json.dumps(sorted(caller.businesses)),
-        "roles": json.dumps(sorted(caller.roles)),
-    }
-    return _policy("Allow", f"{api}/{stage}/*", caller.user_id, context)
+    policy = _policy("Allow", f"{api}/{stage}/*", caller.user_id, callers.context_of(caller))
+    room = _MAX_RESULT - len(json.dumps(policy))
+    policy["context"] |= callers.context_of_businesses(caller, room=room)
+    return policy
 
 
 def _caller(event: Event) -> Caller:
-    header = _once("Authorization", _headers(event).get("authorization", []))
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer":
+    bearer = _BEARER.fullmatch(_once("Authorization", _authorization(event)))
+    if bearer is None:
         raise _Refused("the header Authorization must be: Bearer <token>")
-    return bootstrap.token_verifier().verify(token.strip())
+    return bootstrap.token_verifier().verify(bearer[1])
 
 
-def _headers(event: Event) -> dict[str, list[str]]:
-    return {name.lower(): values for name, values in event["multiValueHeaders"].items()}
+def _authorization(event: Event) -> list[str]:
+    """The values of the header, in whatever spellings of its name they came."""
+    return [
+        value
+        for name, values in event["multiValueHeaders"].items()
+        if name.lower() == "authorization"
+        for value in values
+    ]
 
 
 def _once(name: str, values: list[str]) -> str:
@@ -93,9 +106,10 @@ def _once(name: str, values: list[str]) -> str:
     return values[0]
 
 
-def _policy(effect: str, resource: str, principal: str, context: Mapping[str, str]) -> Policy:
+def _policy(effect: str, resource: str, user_id: UserId, context: Mapping[str, str]) -> Policy:
     return {
-        "principalId": principal,
+        # Logged by API Gateway, whose formats escape nothing.
+        "principalId": identifiers.encode_user_id(user_id),
         "policyDocument": {
             "Version": "2012-10-17",
             "Statement": [{"Action": "execute-api:Invoke", "Effect": effect, "Resource": resource}],

@@ -1,12 +1,11 @@
 """The REST API. Each route: authorize, call one use case, translate the outcome."""
 
-import json
-import math
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
@@ -15,15 +14,17 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from lambdas import bootstrap, protocol
 from lambdas.domain import identifiers
-from lambdas.domain.authorization import Caller, Operation, Role, authorize
+from lambdas.domain.authorization import Caller, Operation, authorize
 from lambdas.domain.errors import DomainError, InvalidValue, MessageTooLarge
-from lambdas.domain.identifiers import BusinessId, UserId
-from lambdas.domain.messages import PushedMessage
+from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.messages import PushedMessage, repeatable_message_id
 from lambdas.domain.model import Attention
-from lambdas.handlers import cursors, problems
+from lambdas.handlers import callers, cursors, json_bodies, problems
 from lambdas.handlers.requests import (
     AvailabilityRequest,
     CleanupRequest,
@@ -56,19 +57,12 @@ def _cors(origins: str) -> CORSConfig | None:
 
 
 def _parse(body: str) -> Any:
-    """JSON as RFC 8259 has it: no NaN, no number beyond a float, no bottomless nesting."""
-    try:
-        value = json.loads(body, parse_float=_finite, parse_constant=_finite)
-    except (ValueError, RecursionError):
-        raise InvalidValue("body", "must be JSON") from None
+    value = json_bodies.parse(body)
+    if value is None:
+        # Powertools would take it for a body that was left out.
+        raise InvalidValue("body", "must not be null")
     # Of a list, Powertools would take the first element (`_normalize_field_value`).
     return tuple(value) if isinstance(value, list) else value
-
-
-def _finite(number: str) -> float:
-    if not math.isfinite(value := float(number)):
-        raise ValueError(number)
-    return value
 
 
 app: Final = APIGatewayRestResolver(
@@ -80,6 +74,9 @@ app: Final = APIGatewayRestResolver(
 METHODS: Final[defaultdict[str, list[str]]] = defaultdict(list)
 """The methods of each resource, as API Gateway spells it; filled by the routes below."""
 
+_QUERY: Final[dict[tuple[str, str], frozenset[str]]] = {}
+"""The query parameters of each method and resource; filled by the routes below."""
+
 _Route = TypeVar("_Route", bound=Callable[..., Any])
 
 
@@ -89,10 +86,45 @@ def _route(method: str, resource: str) -> Callable[[_Route], _Route]:
     rule = rule.replace("{connectionId}", "<connection_id>")
 
     def register(function: _Route) -> _Route:
+        _QUERY[method, resource] = frozenset(
+            name
+            for name, hint in get_type_hints(function, include_extras=True).items()
+            if any(isinstance(part, Query) for part in getattr(hint, "__metadata__", ()))
+        )
         app.route(rule, method=method)(function)
         return function
 
     return register
+
+
+_ONCE: Final = "must come at most once"
+
+
+def _refuse_what_would_be_ignored(
+    app: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]
+) -> Response[Any]:
+    """Refuse query parameters that the route does not have, and a second Idempotency-Key."""
+    event = app.current_event
+    known = _QUERY.get((event["httpMethod"], event["resource"]))
+    if known is None:
+        return next_middleware(app)  # no route: 404 or 405
+    for name in event.get("multiValueQueryStringParameters") or {}:
+        if name not in known:
+            raise InvalidValue(name, "is not a query parameter of this request")
+    headers = event.get("multiValueHeaders") or {}
+    if sum(name.lower() == "idempotency-key" for name in headers) > 1:
+        raise InvalidValue("Idempotency-Key", _ONCE)
+    return next_middleware(app)
+
+
+app.use([_refuse_what_would_be_ignored])
+
+
+def _whole_number(text: object) -> object:
+    """A number as it is usually written: Pydantic alone would take ``+5``, `` 5`` and ``5.0``."""
+    if not (isinstance(text, str) and re.fullmatch(r"0|[1-9][0-9]*", text)):
+        raise PydanticCustomError("whole_number", "must be a whole number")
+    return text
 
 
 BusinessIdPath = Annotated[str, Path(description="The business, as the marketplace names it.")]
@@ -202,10 +234,15 @@ def delete_connection(
 
 
 @_route("POST", "/businesses/{businessId}/tickets")
-def post_ticket(business_id: BusinessIdPath) -> protocol.TicketDocument:
+def post_ticket(business_id: BusinessIdPath) -> Response[protocol.TicketDocument]:
     """A ticket with which a browser can open one WebSocket, within a minute."""
     caller, business = _authorized(Operation.ISSUE_TICKET, business_id)
-    return protocol.ticket_document(*bootstrap.tickets().issue(business, caller.user_id))
+    return Response(
+        status_code=200,
+        content_type="application/json",
+        headers={"Cache-Control": "no-store"},
+        body=protocol.ticket_document(*bootstrap.tickets().issue(business, caller.user_id)),
+    )
 
 
 @_route("POST", "/businesses/{businessId}/messages")
@@ -222,7 +259,12 @@ def post_message(
     gets the first answer and sends nothing.
     """
     caller, business = _authorized(Operation.PUSH_MESSAGE, business_id)
-    message = PushedMessage(uuid4().hex, body)
+    message_id = (
+        uuid4().hex
+        if idempotency_key is None
+        else repeatable_message_id(business, caller.user_id, idempotency_key)
+    )
+    message = PushedMessage(message_id, body)
     size = len(protocol.encode(protocol.message_document(message)))
     if size > MAX_BODY:
         raise MessageTooLarge(
@@ -260,7 +302,7 @@ def post_cleanup(
 @_route("GET", "/businesses")
 def get_businesses(
     attention: Annotated[Attention, Query(description="Why they need attention.")],
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number), Query()] = 20,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> protocol.AttentionPageDocument:
     """Who needs attention right now, the longest first."""
@@ -293,12 +335,7 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
 
 
 def _caller() -> Caller:
-    context = app.current_event["requestContext"]["authorizer"]
-    return Caller(
-        user_id=UserId(context["userId"]),
-        businesses=frozenset(json.loads(context["businesses"])),
-        roles=frozenset(Role(role) for role in json.loads(context["roles"])),
-    )
+    return callers.caller_of(app.current_event["requestContext"]["authorizer"])
 
 
 def _authorized(operation: Operation, business_id: str) -> tuple[Caller, BusinessId]:
@@ -339,7 +376,10 @@ _PROBLEMS: Final = {
 
 def _field_error(found: dict[str, Any]) -> dict[str, str]:
     where, *path = [str(part) for part in found["loc"]]
-    return {"field": ".".join(path) or where, "problem": _PROBLEMS.get(found["type"], found["msg"])}
+    problem = _PROBLEMS.get(found["type"], found["msg"])
+    if where in ("query", "header") and isinstance(found.get("input"), list):
+        problem = _ONCE
+    return {"field": ".".join(path) or where, "problem": problem}
 
 
 @app.not_found

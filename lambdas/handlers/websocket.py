@@ -20,12 +20,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import bootstrap, protocol
 from lambdas.domain import identifiers
-from lambdas.domain.errors import TooManyConnections
+from lambdas.domain.errors import InvalidValue, TooManyConnections
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.messages import NotRegistered, SocketMessage, TooManyMessages
 from lambdas.domain.model import RealConnection
 from lambdas.domain.rules import sends_too_much
-from lambdas.handlers import strict_json
+from lambdas.handlers import json_bodies
 from lambdas.handlers.telemetry import Event, count, instrumented, logger
 from lambdas.metrics import MetricName
 
@@ -139,10 +139,9 @@ class _Message:
 def _message(event: Event) -> _Message:
     body: Any
     try:
-        body = strict_json.parse(event.get("body") or "")
-    except ValueError:
-        problem = f"must be JSON (RFC 8259), at most {strict_json.MAX_DEPTH} levels deep"
-        return _Message(None, None, problem)
+        body = json_bodies.parse(event.get("body") or "")
+    except InvalidValue as error:
+        return _Message(None, None, error.problem)
     if not isinstance(body, dict):
         return _Message(None, None, "must be a JSON object")
     message_id = body.get("id")

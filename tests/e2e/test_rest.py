@@ -1,8 +1,10 @@
 """Bad requests get a problem document with the right status, and change nothing."""
 
+import json
 from typing import Any
 
 import pytest
+import urllib3
 
 from local.rest import Answer, call
 from local.token import access_token
@@ -77,6 +79,43 @@ def test_a_method_that_a_resource_does_not_have_is_refused(
 
 def test_a_path_that_does_not_exist_is_not_found(business: Business) -> None:
     assert_problem(business.call("GET", "nothing-here"), 404)
+
+
+@pytest.mark.parametrize("with_token", [True, False], ids=["token", "no token"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("GET", "/"),
+        ("GET", "/weather"),
+        ("POST", "/weather/in/berlin"),
+        ("GET", "/businesses/b1"),
+        ("PUT", "/businesses/b1/weather"),
+        ("GET", "/businesses/b1/status/more"),
+        ("GET", "/health/more"),
+    ],
+)
+def test_a_path_that_is_not_there_is_not_found(
+    system: System, business: Business, method: str, path: str, with_token: bool
+) -> None:
+    token = business.token if with_token else None
+    url = f"{system.endpoints.restUrl}{path}"
+    body = {"statusCode": 200} if method != "GET" else None
+    assert_problem(call(method, url, token=token, body=body), 404)
+
+
+def test_a_path_that_is_not_there_is_not_found_whatever_type_a_body_has(
+    system: System, business: Business
+) -> None:
+    answer = urllib3.request(
+        "POST",
+        f"{system.endpoints.restUrl}/weather",
+        headers={"Authorization": f"Bearer {business.token}", "Content-Type": "text/plain"},
+        body=b'{"statusCode": 200}',
+        retries=False,
+    )
+    assert answer.status == 404
+    assert json.loads(answer.data)["type"].endswith(":not-found")
 
 
 def test_without_a_token_nothing_is_answered(system: System, business: Business) -> None:

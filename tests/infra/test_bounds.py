@@ -74,6 +74,8 @@ def test_the_document_says_what_a_flood_of_prod_costs() -> None:
     assert {what: rate for what, (rate, *_) in rows.items()} == {
         "`GET /health`": THROTTLES["GET /health"],
         "REST without a token": 10_000,
+        # Two methods answer them, and each is throttled by itself.
+        "REST, paths that do not exist": 2 * PROD.rest_throttle.rate,
         "REST, each time with another wrong token": CAPACITY["authorizer"] * CALLS_PER_SECOND,
         "handshakes with tickets that do not exist": THROTTLES["$connect"],
         "messages over sockets": MESSAGES,

@@ -8,6 +8,7 @@ from infra.environments import DEV
 from lambdas.handlers import rest
 from tests.infra.conftest import synthesize
 from tests.infra.template import Template
+from tests.infra.test_apis import NOWHERE
 
 ONE = ("https://app.example.com",)
 SEVERAL = (*ONE, "http://localhost:5173")
@@ -40,12 +41,13 @@ def test_every_resource_answers_preflight_requests_which_carry_no_token(
         for (path, name), method in with_origins[origins].rest_methods().items()
         if name == "OPTIONS"
     }
-    assert answered.keys() == rest.METHODS.keys()
+    assert answered.keys() == {*rest.METHODS, *NOWHERE}
     for path, method in answered.items():
         headers = _preflight_headers(method)
         assert method["AuthorizationType"] == "NONE"
         assert method["Integration"]["Type"] == "MOCK"
-        assert headers["Access-Control-Allow-Methods"] == f"'{','.join(rest.METHODS[path])}'"
+        if path not in NOWHERE:
+            assert headers["Access-Control-Allow-Methods"] == f"'{','.join(rest.METHODS[path])}'"
         assert headers["Access-Control-Allow-Headers"] == (
             "'Authorization,Content-Type,Idempotency-Key'"
         )
@@ -70,6 +72,11 @@ def test_a_page_can_read_what_api_gateway_answers_itself_if_its_origin_is_the_on
     for origins, expected in ((ONE, f"'{ONE[0]}'"), (SEVERAL, None)):
         answers = with_origins[origins].properties("AWS::ApiGateway::GatewayResponse")
         assert {each["ResponseParameters"].get(header) for each in answers.values()} == {expected}
+        for path in NOWHERE:
+            method = with_origins[origins].rest_methods()[path, "ANY"]
+            (response,) = method["Integration"]["IntegrationResponses"]
+            header_there = "method.response.header.Access-Control-Allow-Origin"
+            assert response["ResponseParameters"].get(header_there) == expected
 
 
 @pytest.mark.parametrize("origins", [ONE, SEVERAL])

@@ -3,9 +3,11 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 
+import aws_cdk as cdk
 import pytest
 
 from infra import environments
+from infra.data.identity_provider import IdentityProvider
 from infra.environments import (
     DEV,
     PROD,
@@ -78,6 +80,15 @@ DOMAINS = Domains(Domain("a.example.com", CERTIFICATE), Domain("b.example.com", 
         ("oidc.issuer", {"oidc": replace(OIDC, issuer="http://id.example")}),
         ("oidc.jwks_url", {"oidc": replace(OIDC, jwks_url="file:///keys")}),
         ("oidc.audience", {"oidc": replace(OIDC, audience="")}),
+        ("oidc.business_prefix", {"oidc": replace(OIDC, business_prefix="a b")}),
+        *(
+            (
+                "oidc.business_prefix",
+                {"oidc": replace(OIDC, businesses_claim="groups", roles_claim="groups", **prefix)},
+            )
+            # A member of the business "perator" would be in the group "operator".
+            for prefix in ({}, {"business_prefix": "o"}, {"business_prefix": "backend"})
+        ),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_and_its_field_is_named(
@@ -87,8 +98,24 @@ def test_a_value_that_cannot_work_is_refused_and_its_field_is_named(
         replace(DEV, **changed)  # type: ignore[arg-type]  # wrong values are what this is about
 
 
-def test_an_own_issuer_is_accepted() -> None:
-    assert replace(DEV, oidc=OIDC).oidc == OIDC
+@pytest.mark.parametrize(
+    "oidc",
+    [
+        OIDC,
+        replace(OIDC, business_prefix="o"),
+        replace(OIDC, businesses_claim="groups", roles_claim="groups", business_prefix="business:"),
+    ],
+)
+def test_an_own_issuer_is_accepted(oidc: Oidc) -> None:
+    assert replace(DEV, oidc=oidc).oidc == oidc
+
+
+def test_the_user_pool_that_is_brought_along_tells_businesses_from_roles() -> None:
+    scope = cdk.Stack(cdk.App(), "Stack")
+    provider = IdentityProvider(scope, "Users", keep=False, endpoints=Endpoints())
+    own = replace(provider.oidc, issuer=OIDC.issuer, jwks_url=OIDC.jwks_url)
+    assert own.businesses_claim == own.roles_claim
+    assert replace(DEV, oidc=own).oidc == own
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.fakes import MemoryStore
 @pytest.fixture
 def tickets(store: MemoryStore, clock: FakeClock) -> Tickets:
     numbers = count()
-    return Tickets(store, clock, new_secret=lambda: f"secret-{next(numbers)}")
+    return Tickets(store, clock, new_secret=lambda: f"{next(numbers):043}")
 
 
 def test_a_ticket_is_good_once(tickets: Tickets) -> None:
@@ -41,4 +41,4 @@ def test_the_store_never_sees_the_secret(tickets: Tickets, store: MemoryStore) -
 def test_a_guess_is_worth_nothing(tickets: Tickets) -> None:
     tickets.issue(B1, U1)
     assert tickets.redeem("") is None
-    assert tickets.redeem("guess") is None
+    assert tickets.redeem("x" * 43) is None

@@ -64,6 +64,16 @@ def test_a_handshake_that_is_not_clear_does_not_use_the_ticket_up(
     assert _handshake({"ticket": [ticket]})[0] == "Allow"
 
 
-@pytest.mark.parametrize("guess", ["", "guess", "x" * 5000])
-def test_a_guess_is_refused(deployed: Deployed, guess: str) -> None:
+@pytest.mark.parametrize(
+    "guess", ["", "guess", "x" * 42, "x" * 44, "x" * 42 + "=", "x" * 42 + "é", "x" * 43 + "\n"]
+)
+def test_what_cannot_be_a_ticket_is_refused_without_asking_the_table(
+    deployed: Deployed, guess: str
+) -> None:
     assert _handshake({"ticket": [guess]}) == ("Deny", {})
+    assert deployed.operations == []
+
+
+def test_a_guess_is_refused(deployed: Deployed) -> None:
+    assert _handshake({"ticket": ["x" * 43]}) == ("Deny", {})
+    assert deployed.operations == ["DeleteItem"]

@@ -1,9 +1,13 @@
 """The REST function: what it asks of AWS, and what it answers to good and to bad requests."""
 
 import json
+import re
 from typing import Any, Final
 
 import pytest
+from aws_lambda_powertools.utilities.idempotency import DynamoDBPersistenceLayer
+from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyItemAlreadyExistsError
+from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
 from lambdas import bootstrap, protocol
 from lambdas.adapters.table import Table
@@ -60,8 +64,8 @@ def event(
             "stage": "test",
             "authorizer": {
                 "userId": "u1",
-                "businesses": json.dumps(businesses),
-                "roles": json.dumps(roles),
+                "businesses": " ".join(businesses),
+                "roles": " ".join(roles),
             },
         },
     }
@@ -240,6 +244,12 @@ def test_an_operator_arranges_that_no_device_is_expected(
     )  # fmt: skip
 
 
+def test_nothing_on_the_way_may_keep_a_ticket(deployed: Deployed, context: Context) -> None:
+    answer = rest.handler(event("POST", TICKETS), context)
+    assert answer["multiValueHeaders"]["Cache-Control"] == ["no-store"]
+    assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
+
+
 def test_a_ticket_is_stored_as_its_digest_alone(deployed: Deployed, context: Context) -> None:
     status, answer = _call(context, "POST", TICKETS)
     assert status == 200
@@ -286,10 +296,38 @@ def test_any_json_can_be_a_message(deployed: Deployed, context: Context, body: s
     assert json.loads(post["Data"])["body"] == json.loads(body)
 
 
-@pytest.mark.parametrize("body", [None, "", "no json", "NaN", "1e999", "[" * 100_000])
+@pytest.mark.parametrize("body", [None, "", "no json", "NaN", "1e999", "null", "[" * 100_000])
 def test_no_message_is_refused(deployed: Deployed, context: Context, body: str | None) -> None:
     assert _call(context, "POST", MESSAGES, body=body, **AS_BACKEND)[0] == 400
     assert deployed.operations == []
+
+
+def _nested(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize("levels", [101, 500, 950])
+def test_a_message_that_is_nested_too_deep_is_refused(
+    deployed: Deployed, context: Context, levels: int, key: str | None
+) -> None:
+    status, problem = _call(
+        context, "POST", MESSAGES, body=_nested(levels), idempotency_key=key, **AS_BACKEND
+    )
+    assert (status, problem["detail"]) == (400, "body: must be nested at most 100 levels deep")
+    assert deployed.operations == []
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+def test_a_message_may_be_nested_100_levels_deep(
+    deployed: Deployed, context: Context, key: str | None
+) -> None:
+    deployed.seed(business(real("c1", now=bootstrap.now()), declared=settings()))
+    body = _nested(100)
+    status, _ = _call(context, "POST", MESSAGES, body=body, idempotency_key=key, **AS_BACKEND)
+    assert status == 200
+    (post,) = [params for operation, params in deployed.calls if operation == "PostToConnection"]
+    assert json.loads(post["Data"])["body"] == json.loads(body)
 
 
 def test_a_message_that_no_socket_takes_is_refused_with_the_limit(
@@ -300,6 +338,12 @@ def test_a_message_that_no_socket_takes_is_refused_with_the_limit(
     assert status == 413
     assert str(rest.MAX_BODY) in problem["detail"]
     assert deployed.operations == []
+
+
+def _let_the_first_call_time_out(deployed: Deployed) -> None:
+    (record,) = [i for i in deployed.items() if i["pk"]["S"].startswith("IDEMPOTENCY#")]
+    record["in_progress_expiration"] = {"N": "1"}
+    deployed.client.put_item(TableName=deployed.table_name, Item=record)
 
 
 class TestIdempotency:
@@ -357,6 +401,77 @@ class TestIdempotency:
         again, _ = _call(context, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
         assert (failed, again) == (503, 200)
 
+    def test_a_message_that_is_sent_again_has_the_same_id(
+        self, deployed: Deployed, context: Context, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first call sent it, and then could not write its record."""
+
+        def fail(*_: object, **__: object) -> None:
+            raise TimeoutError
+
+        def push() -> tuple[int, dict[str, Any]]:
+            return _call(context, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(DynamoDBPersistenceLayer, "_update_record", fail)
+            assert push()[0] == 503
+        assert push()[0] == 409
+        _let_the_first_call_time_out(deployed)
+        status, answer = push()
+        assert status == 200
+        sent = [params for operation, params in deployed.calls if operation == "PostToConnection"]
+        assert len(sent) == 2
+        assert {json.loads(post["Data"])["id"] for post in sent} == {answer["messageId"]}
+
+    def test_an_id_belongs_to_one_business_caller_and_key(
+        self, deployed: Deployed, context: Context
+    ) -> None:
+        def push(key: str | None, business_id: str = "b1", user_id: str = "u1") -> str:
+            request = event(
+                "POST", MESSAGES, business_id=business_id, body="[1]", idempotency_key=key,
+                **AS_BACKEND,
+            )  # fmt: skip
+            request["requestContext"]["authorizer"]["userId"] = user_id
+            message_id = json.loads(rest.handler(request, context)["body"])["messageId"]
+            assert re.fullmatch("[0-9a-f]{32}", message_id)
+            return str(message_id)
+
+        ids = [
+            push("k"), push("l"), push("k", "b2"), push("k", user_id="u2"),
+            push('k", "l'), push("k", user_id='u1", "k'), push(None), push(None),
+        ]  # fmt: skip
+        assert len(set(ids)) == len(ids)
+        assert push("k") == ids[0]
+
+    def test_a_record_that_times_out_while_it_is_read_gets_503(
+        self, deployed: Deployed, context: Context, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        timed_out = DataRecord(
+            "k", status="INPROGRESS", expiry_timestamp=2**32, in_progress_expiry_timestamp=1
+        )
+
+        def exists(*_: object, **__: object) -> None:
+            raise IdempotencyItemAlreadyExistsError(old_data_record=timed_out)
+
+        monkeypatch.setattr(DynamoDBPersistenceLayer, "_put_record", exists)
+        request = event("POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+        answer = rest.handler(request, context)
+        assert answer["statusCode"] == 503
+        assert json.loads(answer["body"])["type"].endswith(":unavailable")
+        assert answer["multiValueHeaders"]["Retry-After"] == ["1"]
+        assert "PostToConnection" not in deployed.operations
+
+    def test_a_table_that_does_not_answer_gets_503(
+        self, deployed: Deployed, context: Context, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise TimeoutError
+
+        monkeypatch.setattr(DynamoDBPersistenceLayer, "_put_record", fail)
+        status, _ = _call(context, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+        assert status == 503
+        assert "PostToConnection" not in deployed.operations
+
     def test_records_expire_and_no_cleanup_sees_them(
         self, deployed: Deployed, context: Context
     ) -> None:
@@ -366,6 +481,19 @@ class TestIdempotency:
         assert [found.business_id for found in deployed.store.scan(0, 1, lambda units: None)] == [
             "b1"
         ]
+
+    @pytest.mark.parametrize("other", ["Idempotency-Key", "idempotency-key"])
+    def test_two_keys_at_once_are_refused(
+        self, deployed: Deployed, context: Context, other: str
+    ) -> None:
+        request = event("POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+        request["multiValueHeaders"].setdefault(other, []).append("l")
+        answer = rest.handler(request, context)
+        assert answer["statusCode"] == 400
+        (error,) = json.loads(answer["body"])["errors"]
+        assert error["field"].lower() == "idempotency-key"
+        assert error["problem"] == "must come at most once"
+        assert deployed.operations == []
 
     @pytest.mark.parametrize("key", ["", "x" * 129])
     def test_a_bad_key_is_refused(self, deployed: Deployed, context: Context, key: str) -> None:
@@ -399,7 +527,7 @@ def test_a_connection_that_is_not_there(
     assert status == expected
 
 
-@pytest.mark.parametrize("body", [None, "{}", '{"dryRun": false}'])
+@pytest.mark.parametrize("body", [None, "", "{}", '{"dryRun": false}'])
 def test_an_operator_cleans_up_one_business(
     deployed: Deployed, context: Context, body: str | None
 ) -> None:
@@ -455,7 +583,9 @@ def test_a_dry_run_of_one_business(deployed: Deployed, context: Context) -> None
     assert deployed.items() == before
 
 
-@pytest.mark.parametrize("body", ["[]", '{"dryRun": 1}', '{"dry_run": true}', "no json"])
+@pytest.mark.parametrize(
+    "body", ["null", " null ", "[]", '{"dryRun": 1}', '{"dryRun": null}', '{"dry_run": true}', "no"]
+)
 def test_a_bad_cleanup_is_refused(deployed: Deployed, context: Context, body: str) -> None:
     assert _call(context, "POST", CLEANUP, body=body, **AS_OPERATOR)[0] == 400
     assert deployed.operations == []
@@ -492,7 +622,19 @@ def test_who_needs_attention_is_listed_page_by_page(deployed: Deployed, context:
         ({"attention": "unreachable", "limit": "0"}, "limit"),
         ({"attention": "unreachable", "limit": "101"}, "limit"),
         ({"attention": "unreachable", "limit": "many"}, "limit"),
+        ({"attention": "unreachable", "limit": ""}, "limit"),
+        ({"attention": "unreachable", "limit": "+5"}, "limit"),
+        ({"attention": "unreachable", "limit": "-5"}, "limit"),
+        ({"attention": "unreachable", "limit": " 5"}, "limit"),
+        ({"attention": "unreachable", "limit": "5\n"}, "limit"),
+        ({"attention": "unreachable", "limit": "5.0"}, "limit"),
+        ({"attention": "unreachable", "limit": "05"}, "limit"),
+        ({"attention": "unreachable", "limit": "1_0"}, "limit"),
+        ({"attention": "unreachable", "limit": "٥"}, "limit"),
+        ({"attention": " unreachable"}, "attention"),
         ({"attention": "unreachable", "cursor": "x"}, "cursor"),
+        ({"attention": "unreachable", "Limit": "5"}, "Limit"),
+        ({"attention": "unreachable", "": "5"}, ""),
     ],
 )
 def test_a_bad_list_request_is_refused_by_name(
@@ -501,6 +643,37 @@ def test_a_bad_list_request_is_refused_by_name(
     status, problem = _call(context, "GET", BUSINESSES, query=query, **AS_OPERATOR)
     assert status == 400
     assert problem["errors"][0]["field"] == names
+    assert deployed.operations == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("attention", "unreachable"), ("limit", "5"), ("cursor", "x")]
+)
+def test_a_query_parameter_that_comes_twice_is_refused_by_name(
+    deployed: Deployed, context: Context, name: str, value: str
+) -> None:
+    query = {"attention": "unreachable", "limit": "5"}
+    request = event("GET", BUSINESSES, query=query, **AS_OPERATOR)
+    request["multiValueQueryStringParameters"][name] = [value, value]
+    answer = rest.handler(request, context)
+    problem = json.loads(answer["body"])
+    assert (answer["statusCode"], problem["errors"]) == (
+        400, [{"field": name, "problem": "must come at most once"}],
+    )  # fmt: skip
+    assert deployed.operations == []
+
+
+@pytest.mark.parametrize(
+    ("method", "resource"), [("GET", STATUS), ("POST", CLEANUP), ("GET", "/health")]
+)
+def test_a_query_parameter_that_a_route_does_not_have_is_refused_by_name(
+    deployed: Deployed, context: Context, method: str, resource: str
+) -> None:
+    status, problem = _call(context, method, resource, query={"dryRun": "true"}, **AS_OPERATOR)
+    assert status == 400
+    assert problem["errors"] == [
+        {"field": "dryRun", "problem": "is not a query parameter of this request"}
+    ]
     assert deployed.operations == []
 
 
@@ -527,7 +700,8 @@ def test_health_is_open_and_asks_nobody(deployed: Deployed, context: Context) ->
         ('{"available": null}', "available"),
         ('{"available": true, "until": 7}', "until"),
         ('[{"available": true}]', "body"),
-        ("[" * 100_000, "JSON"),
+        pytest.param('{"available": ' + "[" * 500 + "]" * 500 + "}", "levels deep", id="deep"),
+        pytest.param("[" * 100_000, "levels deep", id="deeper"),
         ("9" * 5_000, "JSON"),
         ("1e999", "JSON"),
         ("NaN", "JSON"),
@@ -646,6 +820,27 @@ def test_who_is_no_member_of_the_business(
     assert status == expected
     if expected == 403:
         assert deployed.operations == []
+
+
+def test_a_token_with_more_businesses_than_can_be_handed_on_is_told_so(
+    deployed: Deployed, context: Context
+) -> None:
+    def call(method: str, resource: str, *roles: str) -> tuple[int, str]:
+        request = event(method, resource, businesses=(), roles=roles)
+        request["requestContext"]["authorizer"]["businessesLeftOut"] = "900 731"
+        answer = rest.handler(request, context)
+        return answer["statusCode"], json.loads(answer["body"]).get("detail", "")
+
+    status, detail = call("GET", STATUS)
+    assert status == 403
+    assert "names 900 businesses" in detail
+    assert "at most 731" in detail
+    assert call("POST", TICKETS, "operator") == (403, detail)
+    assert call("GET", STATUS, "operator") == (200, "")
+    assert call("GET", ONLINE) == (200, "")
+    status, detail = call("POST", CLEANUP)
+    assert status == 403
+    assert "900" not in detail
 
 
 def test_a_table_that_does_not_answer_gets_503_and_when_to_try_again(

@@ -1,0 +1,34 @@
+"""Hands a caller on from the authorizer to the REST function, in the authorizer's context.
+
+A value there can only be text, a number or a flag.
+"""
+
+from collections.abc import Mapping
+
+from lambdas.domain.authorization import Caller, LeftOut, Role
+from lambdas.domain.identifiers import BusinessId, UserId
+
+
+def context_of(caller: Caller) -> dict[str, str]:
+    """All of a caller but the businesses."""
+    return {"userId": caller.user_id, "roles": " ".join(sorted(caller.roles)), "businesses": ""}
+
+
+def context_of_businesses(caller: Caller, *, room: int) -> dict[str, str]:
+    """The businesses in at most `room` bytes; if they need more, how many would have fitted."""
+    businesses = " ".join(sorted(caller.businesses))
+    if len(businesses) <= room:
+        return {"businesses": businesses}
+    fit = businesses[: room + 1].count(" ")
+    return {"businessesLeftOut": f"{len(caller.businesses)} {fit}"}
+
+
+def caller_of(context: Mapping[str, str]) -> Caller:
+    """The inverse of the two."""
+    left_out = context.get("businessesLeftOut")
+    return Caller(
+        user_id=UserId(context["userId"]),
+        businesses=frozenset(map(BusinessId, context["businesses"].split())),
+        roles=frozenset(map(Role, context["roles"].split())),
+        left_out=LeftOut(*map(int, left_out.split())) if left_out else None,
+    )
