@@ -105,7 +105,13 @@ class Functions(Construct):
         self.preflight: ServiceFunction | None = None
         """Asked before a gradual deployment takes any traffic."""
         if environment.gradual_deployments:
-            self.preflight = self._add("Preflight", "preflight.handler", variables)
+            # It must outlast a table that does not answer: CodeDeploy waits an hour for an answer.
+            self.preflight = self._add(
+                "Preflight",
+                "preflight.handler",
+                variables,
+                timeout=cdk.Duration.seconds(60),
+            )
             self._allow_table(self.preflight, "Query")
             acknowledge(
                 self.preflight.function,
