@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.environments import DEV, MAX_CLEANUP_WORKERS, Environment
+from infra.environments import DEV, MAX_CLEANUP_WORKERS, PROD, Environment
 from infra.monitoring.metrics import PLANNED_WORK
 from lambdas.metrics import DIMENSION, NAMESPACE
 from tests.infra.conftest import Templates
@@ -118,7 +118,7 @@ def test_functions_that_commands_ask_for_are_there(templates: Templates, words: 
         return
     found = [
         logical_id
-        for logical_id in templates[DEV.name]["Service"].resources("AWS::Lambda::Function")
+        for logical_id in templates[PROD.name]["Service"].resources("AWS::Lambda::Function")
         if f"Functions{name}Function" in logical_id
     ]
     assert len(found) == 1
