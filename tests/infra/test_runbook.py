@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from infra.environments import DEV, MAX_CLEANUP_WORKERS, PROD, Environment
+from infra.monitoring.alarms import TABLE_OPERATIONS
 from infra.monitoring.metrics import PLANNED_WORK
 from lambdas.metrics import DIMENSION, NAMESPACE
 from tests.infra.conftest import Templates
@@ -74,6 +75,26 @@ def test_service_impaired_sends_on_to_each_of_its_members() -> None:
         if text.lstrip().startswith("**Pages through")
     }
     assert through <= listed
+
+
+def test_what_is_in_alarm_now_shows_every_alarm(
+    monitoring: Template, environment: Environment
+) -> None:
+    """CloudFormation puts the name of the stack before the names that it makes up."""
+    (prefix,) = (
+        words[words.index("--alarm-name-prefix") + 1]
+        for words in commands("aws")
+        if "--alarm-name-prefix" in words
+    )
+    prefix = prefix.replace("$ENVIRONMENT", environment.name)
+    assert prefix == f"BusinessConnections-{environment.name}-Monitoring-"
+    for logical_id, alarm in _alarms(monitoring).items():
+        assert alarm.get("AlarmName", prefix).startswith(prefix), logical_id
+
+
+def test_system_errors_are_looked_for_in_every_operation_that_is_watched() -> None:
+    (operations,) = re.findall(r"for OPERATION in (.+); do", RUNBOOK.read_text())
+    assert sorted(operations.split()) == sorted(TABLE_OPERATIONS)
 
 
 def test_the_number_of_workers_is_one_that_an_environment_takes() -> None:
