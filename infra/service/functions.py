@@ -41,7 +41,15 @@ class Functions(Construct):
         variables = _service_variables(environment, table, sockets)
 
         authorizer = self._add(
-            "Authorizer", "authorizer.handler", {**variables, **_oidc_variables(oidc)}
+            "Authorizer",
+            "authorizer.handler",
+            {
+                **variables,
+                **_oidc_variables(oidc),
+                # Nothing reads it. Another value publishes another version, which starts without
+                # the keys that the environments of the old one remember.
+                "SIGNING_KEYS_GENERATION": str(environment.signing_keys_generation),
+            },
         )
         # It takes tickets out of the table, and can touch nothing else there.
         authorizer.allow(
