@@ -13,13 +13,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.bootstrap import configuration
-from lambdas.metrics import (
-    DIMENSION,
-    NAMESPACE,
-    VERSION_DIMENSION,
-    WORKER_DIMENSION,
-    MetricName,
-)
+from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, WORKER_DIMENSION, MetricName
 
 Event = dict[str, Any]
 """An event as API Gateway or the Scheduler sends it."""
@@ -42,21 +36,21 @@ def count(name: MetricName, value: float = 1, unit: MetricUnit = MetricUnit.Coun
     _metrics().add_metric(name=name, unit=unit, value=value)
 
 
-def publish_census(values: Mapping[MetricName, float], *, worker: int | None) -> None:
-    """Write gauges now, with the worker's own dimension where there are several."""
-    _publish(values, {} if worker is None else {WORKER_DIMENSION: str(worker)})
-
-
 def publish_of_version(name: MetricName, version: str) -> None:
     """Write one data point now, with the version of the function as a dimension of its own."""
-    _publish({name: 1}, {VERSION_DIMENSION: version})
-
-
-def _publish(values: Mapping[MetricName, float], dimensions: Mapping[str, str]) -> None:
     metrics = EphemeralMetrics(namespace=NAMESPACE)
     metrics.add_dimension(DIMENSION, configuration().environment)
-    for dimension, named in dimensions.items():
-        metrics.add_dimension(dimension, named)
+    metrics.add_dimension(VERSION_DIMENSION, version)
+    metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
+    metrics.flush_metrics()
+
+
+def publish_census(values: Mapping[MetricName, float], *, worker: int | None) -> None:
+    """Write gauges now, with the worker's own dimension where there are several."""
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    metrics.add_dimension(DIMENSION, configuration().environment)
+    if worker is not None:
+        metrics.add_dimension(WORKER_DIMENSION, str(worker))
     for name, value in values.items():
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
     metrics.flush_metrics()
