@@ -192,6 +192,10 @@ class Environment:
 
     oidc: Oidc | None = None
     """Without one, the data stack brings a Cognito user pool."""
+    signing_keys_generation: int = 1
+    """Raise this and deploy to make the authorizer forget the signing keys that it remembers.
+    Otherwise a key is trusted for up to 15 minutes after the issuer withdrew it.
+    """
 
     cors_origins: tuple[str, ...] = ()
     """Whose pages may call the REST API from a browser; without any, none may.

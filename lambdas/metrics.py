@@ -14,6 +14,10 @@ WORKER_DIMENSION: Final = "worker"
 """The further dimension of the census and of `CleanupCompleted` where several workers share the
 table: each publishes what it counted, and alarms add the workers up."""
 
+VERSION_DIMENSION: Final = "version"
+"""The further dimension of `InternalErrors`: the version of the function that failed. It tells a
+new version's failures from those of the version that still answers most of the calls."""
+
 
 class MetricName(StrEnum):
     """Every metric that the code emits, in EMF."""
@@ -39,3 +43,6 @@ class MetricName(StrEnum):
     DISCONNECTED = "Disconnected"
     MESSAGES_SENT = "MessagesSent"
     MESSAGES_GONE = "MessagesGone"
+
+    # Requests that the REST function answered with 500.
+    INTERNAL_ERRORS = "InternalErrors"

@@ -16,9 +16,10 @@ PROCEDURES = {
     "Restore the table from a point in time",
     "Rotate the issuer",
     "Raise the quotas",
+    "A deployment was rolled back",
     "First deploy of an environment",
 }
-"""The sections that no alarm leads to."""
+"""The sections that no alarm of the monitoring leads to."""
 
 
 def sections() -> dict[str, str]:

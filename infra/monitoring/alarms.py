@@ -35,6 +35,7 @@ _SUPPRESSION_WAIT: Final = cdk.Duration.minutes(1)
 _SUPPRESSION_EXTENSION: Final = cdk.Duration.minutes(10)
 
 TABLE_OPERATIONS: Final = (
+    "GetItem",
     "Query",
     "Scan",
     "PutItem",
@@ -483,6 +484,8 @@ class Alarms(Construct):
         impaired = cloudwatch.CompositeAlarm(
             self,
             "ServiceImpaired",
+            # As CloudFormation names the other alarms, so that one prefix lists all of them.
+            composite_alarm_name=f"{cdk.Stack.of(self).stack_name}-ServiceImpaired",
             alarm_description=self._description(
                 "Service impaired",
                 Severity.PAGE,

@@ -41,7 +41,15 @@ class Functions(Construct):
         variables = _service_variables(environment, table, sockets)
 
         authorizer = self._add(
-            "Authorizer", "authorizer.handler", {**variables, **_oidc_variables(oidc)}
+            "Authorizer",
+            "authorizer.handler",
+            {
+                **variables,
+                **_oidc_variables(oidc),
+                # Nothing reads it. Another value publishes another version, which starts without
+                # the keys that the environments of the old one remember.
+                "SIGNING_KEYS_GENERATION": str(environment.signing_keys_generation),
+            },
         )
         # It takes tickets out of the table, and can touch nothing else there.
         authorizer.allow(
@@ -109,7 +117,13 @@ class Functions(Construct):
         self.preflight: ServiceFunction | None = None
         """Asked before a gradual deployment takes any traffic."""
         if environment.gradual_deployments:
-            self.preflight = self._add("Preflight", "preflight.handler", variables)
+            # It must outlast a table that does not answer: CodeDeploy waits an hour for an answer.
+            self.preflight = self._add(
+                "Preflight",
+                "preflight.handler",
+                variables,
+                timeout=cdk.Duration.seconds(60),
+            )
             self._allow_table(self.preflight, "Query")
             _without_dead_letters(
                 self.preflight, "CodeDeploy waits for its answer, and goes back when none comes."

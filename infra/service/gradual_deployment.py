@@ -10,11 +10,17 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.environments import Environment
-from infra.security import acknowledge
+from infra.security import acknowledge, logical_id
 from infra.service.function import LIVE, ServiceFunction
-from infra.service.rest_api import STAGE, RestApi
+from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
 
 SHIFT: Final = codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_5_MINUTES
+AT_ONCE: Final = codedeploy.LambdaDeploymentConfig.ALL_AT_ONCE
+
+GUARD_PARAMETER: Final = "GuardDeployment"
+"""The parameter of the service stack that `make deploy` sets."""
+
+RUNBOOK_SECTION: Final = "A deployment was rolled back"
 
 
 class GradualDeployment(Construct):
@@ -24,6 +30,9 @@ class GradualDeployment(Construct):
     rolls its function back, and CloudFormation then everything else of the deployment.
     The cleanup answers nobody, so there is no share of it: it changes last, at once, when all the
     others have.
+
+    With the parameter `GuardDeployment` set to `false`, all traffic moves at once and no alarm is
+    looked at. That is for an incident, in which 5 minutes are long and alarms may mislead.
     """
 
     def __init__(
@@ -33,38 +42,20 @@ class GradualDeployment(Construct):
         *,
         environment: Environment,
         answering: Sequence[ServiceFunction],
-        rest_function: ServiceFunction,
-        rest: RestApi,
+        rest: ServiceFunction,
         cleanup: ServiceFunction,
         preflight: ServiceFunction,
     ) -> None:
         super().__init__(scope, construct_id)
+        self._environment = environment.name
         application = codedeploy.LambdaApplication(self, "Application")
-        role = self._role(answering, preflight)
-        server_errors = cloudwatch.Alarm(
-            self,
-            "RestServerErrors",
-            alarm_description=(
-                "Rolls a deployment back: the REST API answers with 5xx. The function turns its"
-                " errors into answers, so its own metric does not count them."
-            ),
-            metric=cloudwatch.Metric(
-                namespace="AWS/ApiGateway",
-                metric_name="5XXError",
-                dimensions_map={"ApiName": rest.api.rest_api_name, "Stage": STAGE},
-                statistic="Sum",
-                period=cdk.Duration.minutes(1),
-            ),
-            threshold=environment.errors_minimum,
-            evaluation_periods=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-        )
+        role, policy = self._role(answering, preflight)
+        guarded = self._guarded()
         for function in answering:
             alarms = [self._errors_of_new_version(function)]
-            if function is rest_function:
-                alarms.append(server_errors)
-            codedeploy.LambdaDeploymentGroup(
+            if function is rest:
+                alarms.append(self._internal_errors_of_new_version(function))
+            group = codedeploy.LambdaDeploymentGroup(
                 self,
                 f"{function.node.id}Group",
                 application=application,
@@ -77,18 +68,45 @@ class GradualDeployment(Construct):
                 role=role,
                 pre_hook=preflight.function,
             )
-            # The check is of the same build: it has to be there before it is asked.
-            function.live.node.add_dependency(preflight.function)
+            resource = group.node.default_child
+            assert isinstance(resource, codedeploy.CfnDeploymentGroup)  # noqa: S101 - narrows the type
+            resource.add_property_override(
+                "DeploymentConfigName",
+                cdk.Fn.condition_if(
+                    guarded.logical_id, SHIFT.deployment_config_name, AT_ONCE.deployment_config_name
+                ),
+            )
+            resource.add_property_override(
+                "AlarmConfiguration.Enabled", cdk.Fn.condition_if(guarded.logical_id, True, False)
+            )
+            # Nothing shifts before the group knows the new alarms, CodeDeploy is allowed to, and
+            # the check, which is of the same build, is there to be asked.
+            function.live.node.add_dependency(group, policy, preflight.function)
             cleanup.live.node.add_dependency(function.live)
+
+    def _guarded(self) -> cdk.CfnCondition:
+        guard = cdk.CfnParameter(
+            self,
+            "Guard",
+            description=(
+                "Whether traffic shifts gradually and alarms on the new version roll it back."
+                " false only in an incident."
+            ),
+            allowed_values=["true", "false"],
+            default="true",
+        )
+        guard.override_logical_id(GUARD_PARAMETER)
+        return cdk.CfnCondition(
+            self, "Guarded", expression=cdk.Fn.condition_equals(guard.value_as_string, "true")
+        )
 
     def _errors_of_new_version(self, function: ServiceFunction) -> cloudwatch.Alarm:
         """Watch the new version alone, through the alias: what the old one does is no news."""
-        return cloudwatch.Alarm(
-            self,
-            f"{function.node.id}Errors",
-            alarm_description=(
-                f"Rolls a deployment back: calls of the new version of {function.node.id} fail."
-            ),
+        name = function.node.id
+        return self._alarm(
+            function,
+            "Errors",
+            meaning=f"Calls of the new version of {name} fail.",
             metric=cloudwatch.Metric(
                 namespace="AWS/Lambda",
                 metric_name="Errors",
@@ -101,44 +119,97 @@ class GradualDeployment(Construct):
                 statistic="Sum",
                 period=cdk.Duration.minutes(1),
             ),
+        )
+
+    def _internal_errors_of_new_version(self, function: ServiceFunction) -> cloudwatch.Alarm:
+        """Watch the answers with 500: REST turns its errors into answers, so Lambda sees none."""
+        return self._alarm(
+            function,
+            "InternalErrors",
+            meaning=f"The new version of {function.node.id} answers with 500.",
+            metric=cloudwatch.Metric(
+                namespace=NAMESPACE,
+                metric_name=MetricName.INTERNAL_ERRORS.value,
+                dimensions_map={
+                    DIMENSION: self._environment,
+                    VERSION_DIMENSION: function.function.current_version.version,
+                },
+                statistic="Sum",
+                period=cdk.Duration.minutes(1),
+            ),
+        )
+
+    def _alarm(
+        self, function: ServiceFunction, what: str, *, meaning: str, metric: cloudwatch.Metric
+    ) -> cloudwatch.Alarm:
+        alarm = cloudwatch.Alarm(
+            self,
+            f"{function.node.id}{what}",
+            alarm_description=(
+                f"[{self._environment}] NO ACTION: {meaning} This alarm only rolls the deployment"
+                f' back and pages nobody. See docs/runbook.md, "{RUNBOOK_SECTION}".'
+            ),
+            metric=metric,
             threshold=1,
             evaluation_periods=1,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
+        # An alarm keeps its state when its metric changes, and CodeDeploy stops at an alarm that is
+        # in ALARM: the state of the version before would block the next one. So each version gets
+        # alarms of its own, whose logical ids end with that of the version, hash included.
+        resource, version = (
+            each.node.default_child for each in (alarm, function.function.current_version)
+        )
+        assert isinstance(resource, cdk.CfnElement)  # noqa: S101 - narrows the type
+        assert isinstance(version, cdk.CfnElement)  # noqa: S101 - narrows the type
+        resource.override_logical_id(f"{what}{version.logical_id}")
+        return alarm
 
-    def _role(self, functions: Sequence[ServiceFunction], preflight: ServiceFunction) -> iam.IRole:
+    def _role(
+        self, functions: Sequence[ServiceFunction], preflight: ServiceFunction
+    ) -> tuple[iam.IRole, iam.Policy]:
+        """Return the role of CodeDeploy, and the policy that says what it may do."""
         # Not the managed policy for it: that one allows changing every function of the account.
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("codedeploy.amazonaws.com"))
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=[
-                    "lambda:GetAlias",
-                    "lambda:GetProvisionedConcurrencyConfig",
-                    "lambda:UpdateAlias",
-                ],
-                # Names and qualified names: which of the two is checked depends on the action.
-                resources=[
-                    arn
-                    for function in functions
-                    for arn in (
-                        function.function.function_arn,
-                        f"{function.function.function_arn}:{LIVE}",
-                    )
-                ],
-            )
-        )
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["lambda:InvokeFunction"], resources=[preflight.function.function_arn]
-            )
-        )
-        role.add_to_policy(
-            iam.PolicyStatement(actions=["cloudwatch:DescribeAlarms"], resources=["*"])
+        policy = iam.Policy(
+            self,
+            "Policy",
+            roles=[role],
+            statements=[
+                iam.PolicyStatement(
+                    actions=["lambda:GetAlias", "lambda:UpdateAlias"],
+                    # Names and qualified names: which is checked depends on the action.
+                    resources=[
+                        arn
+                        for function in functions
+                        for arn in (
+                            function.function.function_arn,
+                            f"{function.function.function_arn}:{LIVE}",
+                        )
+                    ],
+                ),
+                iam.PolicyStatement(
+                    # Asked of versions, whose numbers nobody knows beforehand.
+                    actions=["lambda:GetProvisionedConcurrencyConfig"],
+                    resources=[f"{function.function.function_arn}:*" for function in functions],
+                ),
+                iam.PolicyStatement(
+                    actions=["lambda:InvokeFunction"], resources=[preflight.function.function_arn]
+                ),
+                iam.PolicyStatement(actions=["cloudwatch:DescribeAlarms"], resources=["*"]),
+            ],
         )
         acknowledge(
-            role,
+            policy,
             "AwsSolutions-IAM5[Resource::*]",
             "CodeDeploy looks at all its alarms with one call, which knows no single resource.",
         )
-        return role.without_policy_updates()
+        for function in functions:
+            acknowledge(
+                policy,
+                f"AwsSolutions-IAM5[Resource::<{logical_id(function.function)}.Arn>:*]",
+                "The versions of one function of this service, and only to read.",
+            )
+        # A deployment group attaches the managed policy to its role where it can.
+        return role.without_policy_updates(), policy

@@ -74,8 +74,7 @@ class ServiceStack(cdk.Stack):
                 "GradualDeployment",
                 environment=environment,
                 answering=self.functions.answering,
-                rest_function=self.functions.rest,
-                rest=self.rest,
+                rest=self.functions.rest,
                 cleanup=self.functions.cleanup,
                 preflight=self.functions.preflight,
             )

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from lambdas.adapters.pacing import wait_with_jitter
 from lambdas.domain.errors import Conflict, Unavailable
@@ -425,6 +425,8 @@ def _translated_errors() -> Iterator[None]:
             raise Conflict("the item was changed at the same time") from error
         if code in _TRANSIENT or error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
             raise Unavailable("the table did not answer") from error
+        raise
+    except ParamValidationError:
         raise
     except BotoCoreError as error:
         raise Unavailable("the table could not be reached") from error

@@ -2,7 +2,8 @@
 
 It is made of the bundle and the configuration that are about to take over. What fails a new version
 for every caller shows here: a handler that cannot be imported, a variable that is missing, a table
-that does not answer.
+that is not there or may not be read. A table that only does not answer now says nothing about the
+version, which may be the one that ends the incident.
 """
 
 from importlib import import_module
@@ -12,6 +13,7 @@ import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas import bootstrap
+from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.handlers.telemetry import Event, logger
 
@@ -46,4 +48,7 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
 def _look() -> None:
     for name in HANDLERS:
         import_module(f"lambdas.handlers.{name}")
-    bootstrap.store().load(_NOBODY, consistent=False)
+    try:
+        bootstrap.store().load(_NOBODY, consistent=False)
+    except Unavailable:
+        logger.warning("the table does not answer: the new version is not to blame", exc_info=True)

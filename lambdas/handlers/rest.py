@@ -32,7 +32,14 @@ from lambdas.handlers.requests import (
     PauseRequest,
     SettingsRequest,
 )
-from lambdas.handlers.telemetry import Event, count, instrumented, logger, tell_attention
+from lambdas.handlers.telemetry import (
+    Event,
+    count,
+    instrumented,
+    logger,
+    publish_of_version,
+    tell_attention,
+)
 from lambdas.metrics import MetricName
 
 MAX_BODY: Final = 128 * 1024
@@ -331,7 +338,10 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     # A body is JSON whatever its header says: `curl -d` calls everything a form.
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     headers["content-type"] = "application/json"
-    return app.resolve({**event, "path": path, "headers": headers}, context)
+    answer = app.resolve({**event, "path": path, "headers": headers}, context)
+    if answer["statusCode"] == HTTPStatus.INTERNAL_SERVER_ERROR:
+        publish_of_version(MetricName.INTERNAL_ERRORS, context.function_version)
+    return answer
 
 
 def _caller() -> Caller:

@@ -13,7 +13,7 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.bootstrap import configuration
-from lambdas.metrics import DIMENSION, NAMESPACE, WORKER_DIMENSION, MetricName
+from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, WORKER_DIMENSION, MetricName
 
 if TYPE_CHECKING:
     from lambdas.domain.attention import Trouble
@@ -37,6 +37,14 @@ def _metrics() -> Metrics:
 def count(name: MetricName, value: float = 1, unit: MetricUnit = MetricUnit.Count) -> None:
     """Add a data point; it is written when the handler ends."""
     _metrics().add_metric(name=name, unit=unit, value=value)
+
+
+def publish_of_version(name: MetricName, version: str) -> None:
+    """Write one data point now, with the version of the function as a dimension of its own."""
+    metrics = _metrics_of_their_own()
+    metrics.add_dimension(VERSION_DIMENSION, version)
+    metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
+    metrics.flush_metrics()
 
 
 def publish_census(values: Mapping[MetricName, float], *, worker: int | None) -> None:

@@ -14,7 +14,9 @@ class Template:
     def __init__(self, path: str) -> None:
         self.text = Path(path).read_text()
         self._json = json.loads(self.text)
+        self.conditions: dict[str, Any] = self._json.get("Conditions", {})
         self.outputs: dict[str, Any] = self._json.get("Outputs", {})
+        self.parameters: dict[str, Any] = self._json.get("Parameters", {})
 
     def resources(self, kind: str) -> dict[str, Any]:
         """Return the resources of a type, by logical id."""

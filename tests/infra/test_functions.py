@@ -1,12 +1,15 @@
+import dataclasses
 import importlib
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra.environments import Environment
+from infra.environments import PROD, Environment
 from lambdas.bootstrap import Configuration
 from tests.infra.permissions import OWN_LOGS, TRACING, allowed
-from tests.infra.synthesis import Templates
+from tests.infra.synthesis import Templates, synthesize
 from tests.infra.template import Template, flat
 
 HANDLERS = {
@@ -147,6 +150,34 @@ def test_the_authorizer_trusts_the_stacks_own_user_pool(
     assert variables["OIDC_BUSINESSES_CLAIM"] == "cognito:groups"
     assert variables["OIDC_ROLES_CLAIM"] == "cognito:groups"
     assert variables["OIDC_BUSINESS_PREFIX"] == "business:"
+
+
+def test_another_generation_of_signing_keys_publishes_the_authorizer_anew_and_nothing_else(
+    templates: Templates, tmp_path: Path, source: Path
+) -> None:
+    """Its new version starts without the keys that the old one remembers."""
+    raised = dataclasses.replace(PROD, signing_keys_generation=PROD.signing_keys_generation + 1)
+    after = synthesize(tmp_path, source, [raised])[PROD.name]
+    before = templates[PROD.name]
+    assert _versions(before["Service"]).keys() == _versions(after["Service"]).keys()
+    changed = {
+        function
+        for function, version in _versions(after["Service"]).items()
+        if version != _versions(before["Service"])[function]
+    }
+    assert {re.sub(r"^Functions(\w+)Function\w+$", r"\1", each) for each in changed} == {
+        "Authorizer"
+    }
+    assert after["Data"].text == before["Data"].text
+    assert after["Monitoring"].text == before["Monitoring"].text
+
+
+def _versions(service: Template) -> dict[str, str]:
+    """The version that each alias answers with, by the function's logical id."""
+    return {
+        alias["FunctionName"]["Ref"]: alias["FunctionVersion"]["Fn::GetAtt"][0]
+        for alias in service.properties("AWS::Lambda::Alias").values()
+    }
 
 
 def test_rest_answers_before_api_gateway_gives_up(service: Template) -> None:

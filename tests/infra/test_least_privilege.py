@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from infra.monitoring.alarms import TABLE_OPERATIONS
 from lambdas import bootstrap
 from lambdas.domain.identifiers import BusinessId
 from lambdas.handlers import authorizer, cleanup, preflight, rest, websocket
@@ -148,6 +149,8 @@ def test_what_a_function_calls_is_what_its_role_allows(
         assert permitted - called == NEVER_CALLED_HERE.get(function, set()), (
             f"allowed in {environment}, and never called"
         )
+    asked = set(deployed.operations) - _SOCKET_METHODS.keys()
+    assert asked <= set(TABLE_OPERATIONS), "asked of the table, and not watched"
     if function == "Rest":
         every = {(path, method) for path, known in rest.METHODS.items() for method in known}
         assert every == DRIVEN

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from infra.environments import DEV, MAX_CLEANUP_WORKERS, Environment
+from infra.environments import DEV, MAX_CLEANUP_WORKERS, PROD, Environment
+from infra.monitoring.alarms import TABLE_OPERATIONS
 from infra.monitoring.metrics import PLANNED_WORK
 from lambdas.metrics import DIMENSION, NAMESPACE
 from tests.infra.conftest import Templates
@@ -76,6 +77,26 @@ def test_service_impaired_sends_on_to_each_of_its_members() -> None:
     assert through <= listed
 
 
+def test_what_is_in_alarm_now_shows_every_alarm(
+    monitoring: Template, environment: Environment
+) -> None:
+    """CloudFormation puts the name of the stack before the names that it makes up."""
+    (prefix,) = (
+        words[words.index("--alarm-name-prefix") + 1]
+        for words in commands("aws")
+        if "--alarm-name-prefix" in words
+    )
+    prefix = prefix.replace("$ENVIRONMENT", environment.name)
+    assert prefix == f"BusinessConnections-{environment.name}-Monitoring-"
+    for logical_id, alarm in _alarms(monitoring).items():
+        assert alarm.get("AlarmName", prefix).startswith(prefix), logical_id
+
+
+def test_system_errors_are_looked_for_in_every_operation_that_is_watched() -> None:
+    (operations,) = re.findall(r"for OPERATION in (.+); do", RUNBOOK.read_text())
+    assert sorted(operations.split()) == sorted(TABLE_OPERATIONS)
+
+
 def test_the_number_of_workers_is_one_that_an_environment_takes() -> None:
     (most,) = re.findall(r"`cleanup_workers` \(to (\d+) at most\)", RUNBOOK.read_text())
     assert int(most) == MAX_CLEANUP_WORKERS
@@ -118,7 +139,7 @@ def test_functions_that_commands_ask_for_are_there(templates: Templates, words: 
         return
     found = [
         logical_id
-        for logical_id in templates[DEV.name]["Service"].resources("AWS::Lambda::Function")
+        for logical_id in templates[PROD.name]["Service"].resources("AWS::Lambda::Function")
         if f"Functions{name}Function" in logical_id
     ]
     assert len(found) == 1

@@ -11,7 +11,7 @@ import pytest
 
 from infra.environments import Environment
 from lambdas.handlers import cleanup, rest, websocket
-from lambdas.metrics import DIMENSION, NAMESPACE, MetricName
+from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
 from local import emf
 from local.alarms import Metric
 from local.metric_math import ids_in
@@ -24,7 +24,9 @@ from tests.unit.handlers.conftest import Context, Deployed
 PLANNED_WORK: Final = "PlannedWork"
 """Published by operators, with the one command of the runbook, and by no code."""
 
-UNWATCHED: Final[Mapping[MetricName, str]] = {}
+UNWATCHED: Final[Mapping[MetricName, str]] = {
+    MetricName.INTERNAL_ERRORS: "the alarm of a gradual deployment watches it, in the service stack"
+}
 """Metrics of the code that are neither shown nor alarmed on, each with the reason."""
 
 
@@ -49,6 +51,7 @@ def published(
     service: Template,
     deployed: Deployed,
     context: Context,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> dict[Metric, str]:
     """The metrics of a test run of the handlers, the cleanup called as the schedules do."""
@@ -56,6 +59,9 @@ def published(
     websocket.on_connect(test_websocket.event(event_type="CONNECT"), context)
     message = test_rest.event("POST", test_rest.MESSAGES, body='{"a":1}', roles=("backend",))
     assert rest.handler(message, context)["statusCode"] == 200
+    with monkeypatch.context() as broken:
+        broken.setattr(rest, "authorize", None)
+        assert rest.handler(message, context)["statusCode"] == 500
     websocket.on_disconnect(test_websocket.event(event_type="DISCONNECT"), context)
     for event in schedules_in(service):
         assert cleanup.handler(event, context)["complete"]
@@ -99,6 +105,21 @@ def test_every_metric_that_is_published_is_watched(
     watched = {metric for _, metric in _watched(monitoring)}
     unseen = {metric for metric in published if metric not in watched}
     assert {metric.name for metric in unseen} == set(UNWATCHED)
+
+
+def test_the_alarms_of_a_gradual_deployment_watch_what_is_published(
+    service: Template, environment: Environment, context: Context, published: dict[Metric, str]
+) -> None:
+    own = [
+        line.metric
+        for alarm in alarms_in(service).values()
+        for line in alarm.lines.values()
+        if line.metric.namespace == NAMESPACE
+    ]
+    assert len(own) == environment.gradual_deployments
+    for metric in own:
+        dimensions = {**dict(metric.dimensions), VERSION_DIMENSION: context.function_version}
+        assert Metric.of(NAMESPACE, metric.name, dimensions) in published
 
 
 def test_functions_publish_under_the_name_of_their_environment(

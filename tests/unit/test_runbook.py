@@ -232,6 +232,7 @@ def _anchor(heading: str) -> str:
 
 
 def _operation(service: str, operation: str) -> OperationModel:
+    service = {"deploy": "codedeploy"}.get(service, service)  # as the CLI names it
     model = botocore.session.get_session().get_service_model(service)
     (name,) = (name for name in model.operation_names if _dashed(name) == operation)
     return model.operation_model(name)

@@ -4,7 +4,7 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 from botocore.stub import Stubber
 
 from lambdas.adapters.sockets import ManagementApi
@@ -62,6 +62,12 @@ def test_a_table_that_cannot_be_reached_is_unavailable(
     monkeypatch.setattr(dynamodb, "query", fail)
     with pytest.raises(Unavailable):
         Table(dynamodb, "table").load(B1)
+
+
+def test_a_request_that_the_sdk_refuses_is_a_defect(dynamodb: Any) -> None:
+    """As an outage of the table, it would neither fail the check of a build nor roll it back."""
+    with pytest.raises(ParamValidationError):
+        Table(dynamodb, "").load(B1)  # a name has a letter at least
 
 
 @pytest.mark.parametrize(

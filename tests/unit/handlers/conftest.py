@@ -56,6 +56,7 @@ class Context(LambdaContext):
     """As much of a Lambda context as the handlers use."""
 
     _function_name = "test"
+    _function_version = "7"
     _memory_limit_in_mb = 256
     _invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:test"
     _aws_request_id = "request-1"

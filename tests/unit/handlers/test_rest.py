@@ -11,10 +11,11 @@ from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import D
 
 from lambdas import bootstrap, protocol
 from lambdas.adapters.table import Table
-from lambdas.domain.errors import Unavailable
+from lambdas.domain.errors import DomainError, Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
 from lambdas.handlers import rest
+from local import emf
 from tests.builders import business, real, settings, virtual
 from tests.unit.handlers.conftest import Context, Deployed
 
@@ -844,7 +845,10 @@ def test_a_token_with_more_businesses_than_can_be_handed_on_is_told_so(
 
 
 def test_a_table_that_does_not_answer_gets_503_and_when_to_try_again(
-    deployed: Deployed, context: Context, monkeypatch: pytest.MonkeyPatch
+    deployed: Deployed,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise Unavailable("the table did not answer")
@@ -853,6 +857,7 @@ def test_a_table_that_does_not_answer_gets_503_and_when_to_try_again(
     answer = rest.handler(event("GET", STATUS), context)
     assert answer["statusCode"] == 503
     assert answer["multiValueHeaders"]["Retry-After"] == ["1"]
+    assert capsys.readouterr().out == ""  # counted as a defect, it would roll a new version back
 
 
 def test_a_defect_gets_500_and_its_text_goes_to_the_log_alone(
@@ -869,3 +874,28 @@ def test_a_defect_gets_500_and_its_text_goes_to_the_log_alone(
     assert "secret" not in answer["body"]
     assert _content_type(answer) == "application/problem+json"
     assert "the secret inside" in deployed.log_lines[-1]["exception"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, DomainError])  # the latter without a status
+def test_a_defect_is_counted_for_the_version_that_has_it(
+    deployed: Deployed,
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: type[Exception],
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error("a defect")
+
+    monkeypatch.setattr("lambdas.adapters.table.Table.load", fail)
+    assert rest.handler(event("GET", STATUS), context)["statusCode"] == 500
+    ((namespace, datum),) = emf.metric_data(capsys.readouterr().out)
+    assert (namespace, datum["MetricName"], datum["Values"]) == (
+        "BusinessConnections",
+        "InternalErrors",
+        [1],
+    )
+    assert {each["Name"]: each["Value"] for each in datum["Dimensions"]} == {
+        "environment": "test",
+        "version": context.function_version,
+    }
