@@ -162,8 +162,8 @@ def _cdk_deploy(build: Build, environment: str, *, unguarded: bool, profile: str
         [
             *(str(CDK), "deploy", f"{environment}/*", "--app", str(build.assembly.folder)),
             *("--require-approval", "never", "--progress", "events"),
-            # CloudFormation resolves `Fn::GetStackOutput` only when it is asked, and the CLI does
-            # not ask for a stack whose template is the same.
+            # References between stacks (`Fn::GetStackOutput`) are resolved by an update alone, and
+            # the CLI would not ask for one where the template is as it was.
             "--force",
             *guard_parameters(build, environment, unguarded=unguarded),
             *(("--profile", profile) if profile else ()),
