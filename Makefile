@@ -68,7 +68,7 @@ build: setup ## Build what is promoted: one assembly with all environments, in b
 
 bootstrap: setup ## Prepare an account for the CDK, once: make bootstrap [ENVIRONMENT=dev | TARGET=aws://…/…] [PROFILE=…] [ARGS=…]
 	@$(BIN)/python -m operations.bootstrap $(addprefix --environment ,$(ENVIRONMENT)) $(addprefix --target ,$(TARGET)) \
-		$(addprefix --profile ,$(PROFILE)) $(ARGS)
+		$(addprefix --profile ,$(PROFILE)) $(if $(ARGS),-- $(ARGS))
 
 deploy: setup ## Deploy the build to the first environment: make deploy ENVIRONMENT=dev [FORCE=1] [UNGUARDED=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make deploy needs ENVIRONMENT=dev" >&2; exit 2; }

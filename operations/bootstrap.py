@@ -2,7 +2,7 @@
 
     make bootstrap [ENVIRONMENT=dev | TARGET=aws://111111111111/eu-central-1] [ARGS=…]
 
-Without either it is the account and the region of the shell's credentials. Other arguments go to
+Without either it is the account and the region of the shell's credentials. ARGS go to
 `cdk bootstrap` as they are.
 Exit codes: that of `cdk bootstrap`, or 2 if it could not begin.
 """
@@ -51,7 +51,8 @@ def main() -> int:
     where.add_argument("--environment")
     where.add_argument("--target", metavar="aws://ACCOUNT/REGION")
     parser.add_argument("--profile", help="of the AWS credentials; the shell's by default")
-    wanted, more = parser.parse_known_args()
+    parser.add_argument("more", nargs="*", metavar="-- …", help="for `cdk bootstrap`, as it is")
+    wanted = parser.parse_args()
     try:
         to = wanted.target or target(wanted.environment, wanted.profile)
     except NoDeployment as error:
@@ -60,7 +61,7 @@ def main() -> int:
     profile = ("--profile", wanted.profile) if wanted.profile else ()
     # In a folder without cdk.json: with one, the CLI would synthesize all environments first.
     with tempfile.TemporaryDirectory() as empty:
-        command = [str(CDK), "bootstrap", to, *profile, *more]
+        command = [str(CDK), "bootstrap", to, *profile, *wanted.more]
         return subprocess.run(command, cwd=empty, check=False).returncode
 
 
