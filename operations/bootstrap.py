@@ -22,7 +22,7 @@ def target(environment: str | None, profile: str | None) -> str:
     """Name the account and region of an environment, or of the shell. Raises `NoDeployment`."""
     account, region = _configured(environment) if environment is not None else (None, None)
     opened = session(profile=profile, region=region)
-    if opened.region_name is None:
+    if not opened.region_name:
         raise NoDeployment("no region is set: set AWS_REGION, or give TARGET")
     try:
         account = account or opened.client("sts").get_caller_identity()["Account"]

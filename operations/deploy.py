@@ -13,7 +13,8 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,25 +76,25 @@ def deploy(
     failed, the record says so.
     """
     say(f"deploying {build.manifest.title} to {environment}")
-    try:
-        deployment = find(build, environment, profile)
-        stacks, previous = stack_states(deployment), records.read(deployment)
-        record = Record(
-            commit=build.manifest.commit,
-            clean=build.manifest.clean,
-            assetHash=build.manifest.environments[environment],
-            codeSha256=None,
-            source=source,
-            target=environment,
-            at=_now(),
-            by=records.who(deployment),
-            smoke="pending",
-            rolledBackFrom=rolled_back_from,
-        )
-        records.write(deployment, record)
-    except (BotoCoreError, ClientError) as error:
-        raise NoDeployment(f"nothing was deployed to {environment}: {error}") from error
-    try:
+    with _interruptible(environment):
+        try:
+            deployment = find(build, environment, profile)
+            stacks, previous = stack_states(deployment), records.read(deployment)
+            record = Record(
+                commit=build.manifest.commit,
+                clean=build.manifest.clean,
+                assetHash=build.manifest.environments[environment],
+                codeSha256=None,
+                source=source,
+                target=environment,
+                at=_now(),
+                by=records.who(deployment),
+                smoke="pending",
+                rolledBackFrom=rolled_back_from,
+            )
+            records.write(deployment, record)
+        except (BotoCoreError, ClientError) as error:
+            raise NoDeployment(f"nothing was deployed to {environment}: {error}") from error
         if not _cdk_deploy(build, environment, unguarded=unguarded, profile=profile):
             now = stack_states(deployment)
             if now == stacks:
@@ -105,13 +106,18 @@ def deploy(
             raise DeploymentFailed(
                 f"`cdk deploy` to {environment} failed, and left {_told(stacks, now)}"
             )
-        record = _checked(build, deployment, record)
+        return _checked(build, deployment, record)
+
+
+@contextmanager
+def _interruptible(environment: str) -> Iterator[None]:
+    try:
+        yield
     except KeyboardInterrupt:
         raise DeploymentFailed(
-            f"interrupted: CloudFormation goes on with what it began in {environment}; deploy or"
-            " roll back when it has ended"
+            f"interrupted: what CloudFormation began in {environment} goes on; deploy or roll back"
+            " when it has ended"
         ) from None
-    return record
 
 
 def _now() -> str:
@@ -188,9 +194,7 @@ def guard_parameters(build: Build, environment: str, *, unguarded: bool) -> list
         if GUARD in stack.template.get("Parameters", {})
     ]
     if unguarded and not guarded:
-        say(
-            f"no alarm guards deployments of this build to {environment}: UNGUARDED changes nothing"
-        )
+        say(f"this build has no {GUARD} for {environment}: UNGUARDED changes nothing")
     return [word for name in guarded for word in ("--parameters", f"{name}:{GUARD}={value}")]
 
 

@@ -59,12 +59,10 @@ class Rollback:
 
 
 def choose(history: Sequence[Record], commit: str | None = None) -> Rollback:
-    """Choose what to roll back to, from a history that begins with the newest.
+    """Choose what to roll back to, from a history that begins with the newest and is not empty.
 
     Raises `Refused`.
     """
-    if not history:
-        raise Refused("nothing is recorded of it: it was never deployed to with `make deploy`")
     newest = history[0]
     # A rollback that did not finish is taken up again.
     unfinished = newest.rolledBackFrom if newest.smoke == "pending" else None
@@ -261,9 +259,16 @@ def main() -> int:
 
 def _history(deployment: Deployment) -> Sequence[Record]:
     try:
-        return records.history(deployment)
+        history = records.history(deployment)
     except (BotoCoreError, ClientError) as error:
         raise NoDeployment(f"the record cannot be read: {error}") from error
+    if not history:
+        raise Refused(
+            f"{records.parameter(deployment.environment)} records nothing in region"
+            f" {deployment.client('ssm').meta.region_name} of this account: check the profile and"
+            " AWS_REGION, or deploy first"
+        )
+    return history
 
 
 if __name__ == "__main__":

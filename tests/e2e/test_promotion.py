@@ -6,6 +6,7 @@ the working tree of the developer holds.
 
 import io
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -20,9 +21,10 @@ from typing import Any
 import pytest
 
 from local.bridge import AlarmStates, MetricsFromLogs
-from local.run import CDK, emulator_environment, ministack
+from local.run import emulator_environment, ministack
 from local.system import ACCOUNT, REGION, ROOT, aws_client, is_ready
 from tests.e2e.harness import eventually, free_port
+from tests.runbook import OPERATORS, commands
 
 SOURCES = (
     *("app.py", "cdk.json", ".gitignore", "infra", "lambdas", "local", "operations"),
@@ -40,10 +42,10 @@ class Laptop:
     def client(self, service: str) -> Any:
         return aws_client(service, self.endpoint_url)
 
-    def start(self, *command: str, folder: Path | None = None) -> "subprocess.Popen[str]":
+    def start(self, *command: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             command,
-            cwd=folder or self.repository,
+            cwd=self.repository,
             env={
                 **emulator_environment(self.endpoint_url),
                 "SMOKE_PATIENCE": "3",
@@ -55,10 +57,10 @@ class Laptop:
             text=True,
         )
 
-    def run(self, *command: str, folder: Path | None = None) -> tuple[int, str]:
+    def run(self, *command: str) -> tuple[int, str]:
         """Run a program to its end; return its exit code and what it printed."""
-        process = self.start(*command, folder=folder)
-        output, _ = process.communicate(timeout=120)
+        process = self.start(*command)
+        output, _ = process.communicate(timeout=300)
         return process.returncode, output
 
     def operate(self, tool: str, *arguments: str) -> tuple[int, str]:
@@ -215,9 +217,8 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
         )
         try:
             eventually("the emulator is ready", lambda: is_ready(laptop.endpoint_url), seconds=60)
-            code, output = laptop.run(
-                str(CDK), "bootstrap", f"aws://{ACCOUNT}/{REGION}", folder=state
-            )
+            # Beside a cdk.json that names the application: it must not be synthesized for this.
+            code, output = laptop.operate("bootstrap")
             assert code == 0, output
             output, _ = build.communicate(timeout=180)
             assert build.returncode == 0, output
@@ -287,6 +288,20 @@ def test_an_environment_that_comes_later_is_not_deployed_to_directly(promoted: L
     assert "comes after local" in output
 
 
+def test_a_diff_is_shown_of_an_environment_that_may_not_be_deployed_yet(promoted: Laptop) -> None:
+    (metadata,) = promoted.repository.glob("build/release/assembly/*local/*Data*.metadata.json")
+    before = metadata.read_text()
+    refused = {"type": "aws:cdk:error", "data": "page_emails must name somebody"}
+    metadata.write_text(json.dumps({"/local/Data": [refused]}))
+    try:
+        code, output = promoted.run("make", "diff", "ENVIRONMENT=local")
+    finally:
+        metadata.write_text(before)
+    assert code == 0, output
+    assert "page_emails must name somebody" in output
+    assert "Number of stacks with differences: 0" in output
+
+
 # The way back. From here on, environment `local` has more than one commit in its history.
 
 
@@ -340,7 +355,7 @@ def test_an_interrupted_rollback_is_taken_up_again_and_never_leads_forward(
     eventually(
         "the deployment has begun",
         lambda: promoted.record("local")["smoke"] == "pending",
-        seconds=60,
+        seconds=180,
     )
     interrupted.send_signal(signal.SIGTERM)
     output, _ = interrupted.communicate(timeout=60)
@@ -363,3 +378,15 @@ def test_an_interrupted_rollback_is_taken_up_again_and_never_leads_forward(
     assert code == 2, output  # what `make` makes of any failure
     assert f"nothing before commit {good[:12]} to roll back to" in output
     assert promoted.record("local") == record
+
+
+def test_the_commands_of_the_cdk_cli_in_the_documents_run(promoted: Laptop) -> None:
+    documented = [
+        words for document in OPERATORS for words in commands("node_modules/.bin/cdk", document)
+    ]
+    assert {words[1] for words in documented} == {"deploy", "destroy"}
+    for words in documented:
+        of_here = [re.sub("^(dev|prod)/", "local-next/", word) for word in words]
+        code, output = promoted.run(*of_here, "--force")
+        assert code == 0, output
+    assert not promoted.outputs("local-next"), "the documents tear an environment down"

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from operations import build as builder
-from operations import rollback
+from operations import records, rollback
 from operations.assembly import Build, NoBuild
 from operations.build import BuildFailed
+from operations.deploy import REFUSED
 from operations.records import Record
 from operations.rollback import Refused, built, choose, require_commit, roll_back
 from tests.unit.operations.test_promote import record
@@ -96,9 +97,14 @@ def test_without_anything_to_go_back_to_it_is_refused(history: list[Record]) -> 
         chosen(*history)
 
 
-def test_without_a_history_it_is_refused() -> None:
-    with pytest.raises(Refused, match="never deployed to with `make deploy`"):
-        choose([])
+def test_without_a_history_it_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setattr(records, "history", lambda _: [])
+    monkeypatch.setattr("sys.argv", ["rollback", "--environment", "prod"])
+    assert rollback.main() == REFUSED
+    assert "/business-connections/prod/deployment records nothing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
