@@ -4,9 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 CDK := PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/cdk
 PYTEST_ARGS ?=
+BUILD_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run token demo test import contracts check bench format synth build deploy promote smoke diff lock clean
+.PHONY: help setup run token demo test import contracts check bench format synth build bootstrap deploy promote rollback smoke diff lock clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -63,16 +64,26 @@ synth: setup ## Synthesize the templates of all environments into cdk.out
 	$(CDK) synth --quiet
 
 build: setup ## Build what is promoted: one assembly with all environments, in build/release
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m operations.build
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m operations.build $(BUILD_ARGS)
 
-deploy: setup ## Deploy the build to the first environment: make deploy ENVIRONMENT=dev [FORCE=1] [PROFILE=…]
+bootstrap: setup ## Prepare an account for the CDK, once: make bootstrap [ENVIRONMENT=dev | TARGET=aws://…/…] [PROFILE=…] [ARGS=…]
+	@$(BIN)/python -m operations.bootstrap $(addprefix --environment ,$(ENVIRONMENT)) $(addprefix --target ,$(TARGET)) \
+		$(addprefix --profile ,$(PROFILE)) $(if $(ARGS),-- $(ARGS))
+
+deploy: setup ## Deploy the build to the first environment: make deploy ENVIRONMENT=dev [FORCE=1] [UNGUARDED=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make deploy needs ENVIRONMENT=dev" >&2; exit 2; }
-	@$(BIN)/python -m operations.deploy --environment "$(ENVIRONMENT)" $(if $(filter 1,$(FORCE)),--force) $(addprefix --profile ,$(PROFILE))
+	@$(BIN)/python -m operations.deploy --environment "$(ENVIRONMENT)" $(if $(filter 1,$(FORCE)),--force) \
+		$(if $(filter 1,$(UNGUARDED)),--unguarded) $(addprefix --profile ,$(PROFILE))
 
 promote: setup ## Deploy the build from one environment to the next: make promote FROM=staging TO=prod [DRY_RUN=1] [FROM_PROFILE=…] [TO_PROFILE=…]
 	@test -n "$(FROM)" -a -n "$(TO)" || { echo "make promote needs FROM=staging and TO=prod" >&2; exit 2; }
 	@$(BIN)/python -m operations.promote --from "$(FROM)" --to "$(TO)" $(if $(filter 1,$(DRY_RUN)),--dry-run) \
 		$(addprefix --from-profile ,$(FROM_PROFILE)) $(addprefix --to-profile ,$(TO_PROFILE))
+
+rollback: setup ## Roll an environment back to what it ran before: make rollback ENVIRONMENT=prod [COMMIT=…] [UNGUARDED=1] [DRY_RUN=1] [PROFILE=…]
+	@test -n "$(ENVIRONMENT)" || { echo "make rollback needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
+	@$(BIN)/python -m operations.rollback --environment "$(ENVIRONMENT)" $(addprefix --commit ,$(COMMIT)) \
+		$(if $(filter 1,$(UNGUARDED)),--unguarded) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
 smoke: .venv/.done ## Play the story in short on a deployed environment: make smoke ENVIRONMENT=dev [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make smoke needs ENVIRONMENT=dev, staging, prod or local" >&2; exit 2; }
@@ -80,7 +91,7 @@ smoke: .venv/.done ## Play the story in short on a deployed environment: make sm
 
 diff: setup ## Say what the build would change in an environment: make diff ENVIRONMENT=prod
 	@test -n "$(ENVIRONMENT)" || { echo "make diff needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
-	@node_modules/.bin/cdk diff '$(ENVIRONMENT)/*' --app build/release/assembly --method template
+	@node_modules/.bin/cdk diff '$(ENVIRONMENT)/*' --app build/release/assembly --method template --ignore-errors
 
 lock: .venv/.done ## Pin anew what the *.in files ask for
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.14 --python-platform aarch64-manylinux2014 \

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Synthesizes one CDK stage of each environment. Deploy one with `cdk deploy 'dev/*'`."""
+"""Synthesizes one CDK stage of each environment. Deploy one with `make deploy ENVIRONMENT=dev`."""
 
 import aws_cdk as cdk
 

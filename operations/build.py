@@ -70,14 +70,15 @@ def _synthesize(output: Path, local_endpoint: str | None) -> None:
 def _commit() -> tuple[str, bool, str]:
     """The commit, whether the working tree is that commit and nothing else, and its time."""
     try:
-        commit, seconds = _git("log", "-1", "--format=%H %ct").split()
-        clean = not _git("status", "--porcelain")
+        commit, seconds = git("log", "-1", "--format=%H %ct").split()
+        clean = not git("status", "--porcelain")
     except (OSError, subprocess.CalledProcessError):
         return "unknown", False, "unknown"
     return commit, clean, datetime.fromtimestamp(int(seconds), tz=UTC).isoformat()
 
 
-def _git(*arguments: str) -> str:
+def git(*arguments: str) -> str:
+    """Run Git in this repository, and return what it says. Raises subprocess.CalledProcessError."""
     git = subprocess.run(
         ["git", *arguments],  # noqa: S607 - the developer's own
         cwd=ROOT,

@@ -4,18 +4,21 @@
 
 It deploys what `make build` made with the ordinary CDK CLI, plays the smoke test, and keeps a
 record with the deployment. --force deploys to any environment without asking whether the build was
-tried before: for going back to an earlier build.
-Exit codes: 0 done, 1 refused, 2 could not begin (no build, no credentials, a quota that is too
-small), 3 deployed, or tried to, and it does not work.
+tried before. --unguarded deploys past the alarms that would stop a gradual deployment.
+Exit codes: 0 done, 1 refused, 2 could not begin and nothing changed (no build, no credentials, a
+quota that is too small), 3 deployed, or tried to, and it does not work.
 """
 
 import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -24,13 +27,16 @@ from operations.assembly import BUILD, Build, NoBuild
 from operations.build import CDK
 from operations.deployment import Deployment, NoDeployment
 from operations.records import Record
-from operations.running import code_of_functions
+from operations.running import StackState, code_of_functions, stack_states
 from operations.smoke import SmokeFailed, smoke
 
 DONE: Final = 0
 REFUSED: Final = 1
 COULD_NOT_BEGIN: Final = 2
 BROKEN: Final = 3
+
+GUARD: Final = "GuardDeployment"
+"""The parameter of a stack that says whether alarms guard its gradual deployments."""
 
 
 class DeploymentFailed(Exception):
@@ -56,33 +62,90 @@ def find(build: Build, environment: str, profile: str | None) -> Deployment:
 
 
 def deploy(
-    build: Build, environment: str, *, source: str | None = None, profile: str | None = None
+    build: Build,
+    environment: str,
+    *,
+    source: str | None = None,
+    rolled_back_from: str | None = None,
+    unguarded: bool = False,
+    profile: str | None = None,
 ) -> Record:
     """Deploy to an environment, play the smoke test on it, and keep the record of both.
 
-    Raises `NoDeployment` before anything is deployed, for a quota that is too small too, and
-    `DeploymentFailed` afterwards; where the smoke test failed, the record says so.
+    Raises `NoDeployment` if nothing was changed, for a quota that is too small too, and else
+    `DeploymentFailed`; where the smoke test failed, the record says so.
     """
-    quotas.require(find(build, environment, profile), build.assembly.stacks(environment))
     say(f"deploying {build.manifest.title} to {environment}")
-    _cdk_deploy(build, environment, profile)
-    deployment = find(build, environment, profile)
+    with _interruptible(environment):
+        try:
+            deployment = find(build, environment, profile)
+            quotas.require(deployment, build.assembly.stacks(environment))
+            stacks, previous = stack_states(deployment), records.read(deployment)
+            record = Record(
+                commit=build.manifest.commit,
+                clean=build.manifest.clean,
+                assetHash=build.manifest.environments[environment],
+                codeSha256=None,
+                source=source,
+                target=environment,
+                at=_now(),
+                by=records.who(deployment),
+                smoke="pending",
+                rolledBackFrom=rolled_back_from,
+            )
+            records.write(deployment, record)
+        except (BotoCoreError, ClientError) as error:
+            raise NoDeployment(f"nothing was deployed to {environment}: {error}") from error
+        if not _cdk_deploy(build, environment, unguarded=unguarded, profile=profile):
+            now = stack_states(deployment)
+            if now == stacks:
+                if previous is not None:
+                    records.write(deployment, previous)
+                raise NoDeployment(
+                    f"`cdk deploy` to {environment} failed before it changed any stack"
+                )
+            raise DeploymentFailed(
+                f"`cdk deploy` to {environment} failed, and left {_told(stacks, now)}"
+            )
+        return _checked(build, deployment, record)
+
+
+@contextmanager
+def _interruptible(environment: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise DeploymentFailed(
+            f"interrupted: what CloudFormation began in {environment} goes on; deploy or roll back"
+            " when it has ended"
+        ) from None
+
+
+def _now() -> str:
+    return datetime.now(tz=UTC).isoformat(timespec="seconds")
+
+
+def _told(before: Mapping[str, StackState], after: Mapping[str, StackState]) -> str:
+    """Say what a deployment that failed did to each stack."""
+    return ", ".join(
+        f"{name} {'as it was' if state == before.get(name) else state.status}"
+        for name, state in after.items()
+    )
+
+
+def _checked(build: Build, deployment: Deployment, record: Record) -> Record:
+    """Play the smoke test on what was deployed, and record its result."""
+    environment = deployment.environment
     service = next(stack for stack in build.assembly.stacks(environment) if stack.functions())
     code = set(code_of_functions(deployment, service).values())
     if len(code) != 1:
         raise DeploymentFailed(f"the functions of {environment} do not run one bundle: {code}")
-    failure = _smoke(deployment)
-    record = Record(
-        commit=build.manifest.commit,
-        clean=build.manifest.clean,
-        assetHash=build.manifest.environments[environment],
-        codeSha256=code.pop(),
-        source=source,
-        target=environment,
-        at=datetime.now(tz=UTC).isoformat(timespec="seconds"),
-        by=records.who(deployment),
-        smoke="passed" if failure is None else "failed",
-    )
+    try:
+        failure = smoke_failure(deployment)
+    except NoDeployment as error:
+        failure = str(error)
+    result: Literal["passed", "failed"] = "passed" if failure is None else "failed"
+    record = replace(record, codeSha256=code.pop(), at=_now(), smoke=result)
     records.write(deployment, record)
     say(f"recorded in {records.parameter(environment)}")
     if failure is not None:
@@ -90,20 +153,26 @@ def deploy(
     return record
 
 
-def _smoke(deployment: Deployment) -> str | None:
+def smoke_failure(deployment: Deployment) -> str | None:
+    """Play the smoke test; say why it failed. Raises `NoDeployment` if it could not begin."""
     say(f"smoke test of {deployment.environment}")
     try:
         smoke(deployment, say=lambda line: say(f"  {line}"))
-    except (SmokeFailed, NoDeployment) as failure:
+    except SmokeFailed as failure:
         return str(failure)
     return None
 
 
-def _cdk_deploy(build: Build, environment: str, profile: str | None) -> None:
+def _cdk_deploy(build: Build, environment: str, *, unguarded: bool, profile: str | None) -> bool:
+    """Run `cdk deploy` to its end, and return whether it succeeded."""
     deployed = subprocess.run(
         [
             *(str(CDK), "deploy", f"{environment}/*", "--app", str(build.assembly.folder)),
             *("--require-approval", "never", "--progress", "events"),
+            # References between stacks (`Fn::GetStackOutput`) are resolved by an update alone, and
+            # the CLI would not ask for one where the template is as it was.
+            "--force",
+            *guard_parameters(build, environment, unguarded=unguarded),
             *(("--profile", profile) if profile else ()),
         ],
         # In a folder without cdk.json: everything there is about making an assembly.
@@ -111,14 +180,32 @@ def _cdk_deploy(build: Build, environment: str, profile: str | None) -> None:
         env={**os.environ, "CDK_DISABLE_CLI_TELEMETRY": "true"},
         check=False,
     )
-    if deployed.returncode != 0:
-        raise DeploymentFailed(f"`cdk deploy` to {environment} failed; CloudFormation rolls back")
+    return deployed.returncode == 0
+
+
+def guard_parameters(build: Build, environment: str, *, unguarded: bool) -> list[str]:
+    """Return the options of `cdk deploy` that switch the guards of a deployment on or off.
+
+    Always one of the two: without it, CloudFormation keeps what the last deployment said.
+    """
+    value = "false" if unguarded else "true"
+    guarded = [
+        stack.name
+        for stack in build.assembly.stacks(environment)
+        if GUARD in stack.template.get("Parameters", {})
+    ]
+    if unguarded and not guarded:
+        say(f"this build has no {GUARD} for {environment}: UNGUARDED changes nothing")
+    return [word for name in guarded for word in ("--parameters", f"{name}:{GUARD}={value}")]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make deploy", description=__doc__)
     parser.add_argument("--environment", required=True)
-    parser.add_argument("--force", action="store_true", help="without what was tried before")
+    parser.add_argument(
+        "--force", action="store_true", help="whether or not it was tried in earlier environments"
+    )
+    parser.add_argument("--unguarded", action="store_true", help="past the alarms that guard it")
     parser.add_argument("--profile", help="of the AWS credentials; the shell's by default")
     parser.add_argument("--build", type=Path, default=BUILD)
     wanted = parser.parse_args()
@@ -137,7 +224,7 @@ def main() -> int:
                 file=sys.stderr,
             )
             return REFUSED
-        deploy(build, environment, profile=wanted.profile)
+        deploy(build, environment, unguarded=wanted.unguarded, profile=wanted.profile)
     except (NoBuild, NoDeployment) as error:
         print(error, file=sys.stderr)
         return COULD_NOT_BEGIN

@@ -27,6 +27,22 @@ class NoDeployment(Exception):
     """The environment cannot be reached from here. The text says what to do, in one line."""
 
 
+def session(*, profile: str | None = None, region: str | None = None) -> boto3.Session:
+    """Open a session with the credentials and the region of the shell, or those that are given.
+
+    Raises `NoDeployment`.
+    """
+    try:
+        # As the CDK CLI does; boto3 itself knows AWS_DEFAULT_REGION alone.
+        opened = boto3.Session(profile_name=profile, region_name=region)
+        shell = os.environ.get("AWS_REGION")
+        if region is None and shell and (profile is None or opened.region_name is None):
+            opened = boto3.Session(profile_name=profile, region_name=shell)
+    except BotoCoreError as error:
+        raise _no_answer(error) from error
+    return opened
+
+
 class Deployment:
     """One environment, seen with the credentials and the region of the shell.
 
@@ -44,15 +60,7 @@ class Deployment:
         if environment == LOCAL and not os.environ.get("AWS_ENDPOINT_URL"):
             self._session = self._local_session()
             return
-        try:
-            # As the CDK CLI does; boto3 itself knows AWS_DEFAULT_REGION alone.
-            session = boto3.Session(profile_name=profile, region_name=region)
-            shell = os.environ.get("AWS_REGION")
-            if region is None and shell and (profile is None or session.region_name is None):
-                session = boto3.Session(profile_name=profile, region_name=shell)
-            self._session = session
-        except BotoCoreError as error:
-            raise _no_answer(error) from error
+        self._session = session(profile=profile, region=region)
 
     def _local_session(self) -> boto3.Session:
         from local.system import ACCOUNT, Endpoints, NotRunning

@@ -4,11 +4,11 @@
 
 It refuses, and gives all reasons at once, unless: the build is of a clean commit, and as it was
 built; the two environments follow each other; FROM runs exactly this build; the alarms of FROM that
-page are OK; the smoke test passes on FROM; and the account of TO can hold what the build reserves.
-Then it deploys the same assembly to TO with the ordinary CDK CLI, plays the smoke test there, and
-keeps a record with the deployment.
-Exit codes: 0 promoted, 1 refused and nothing changed, 2 could not begin, 3 deployed, or tried to,
-and it does not work.
+page are OK, and all its alarms watch what exists; the smoke test passes on FROM; and the account of
+TO can hold what the build reserves. Then it deploys the same assembly to TO with the ordinary CDK
+CLI, plays the smoke test there, and keeps a record with the deployment.
+Exit codes: 0 promoted, 1 refused, 2 could not begin (neither changes anything), 3 deployed, or
+tried to, and it does not work.
 """
 
 import argparse
@@ -30,11 +30,11 @@ from operations.deploy import (
     deploy,
     find,
     say,
+    smoke_failure,
 )
 from operations.deployment import Deployment, NoDeployment
 from operations.records import Record
-from operations.running import changed_stacks, code_of_functions, paging_alarms
-from operations.smoke import SmokeFailed, smoke
+from operations.running import blind_alarms, changed_stacks, code_of_functions, paging_alarms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,8 @@ class Seen:
     """The SHA-256 of the code that each function runs."""
     alarms: Mapping[str, str] = field(default_factory=dict)
     """The state of each alarm that pages."""
+    blind: Mapping[str, str] = field(default_factory=dict)
+    """What an alarm watches that does not exist any more, by the alarm's name."""
     smoke_failure: str | None = None
 
 
@@ -61,17 +63,9 @@ def look_at(deployment: Deployment, build: Build) -> Seen:
         changed_stacks=changed_stacks(deployment, stacks),
         code=code_of_functions(deployment, service),
         alarms=paging_alarms(deployment),
-        smoke_failure=_smoke_failure(deployment),
+        blind=blind_alarms(deployment),
+        smoke_failure=smoke_failure(deployment),
     )
-
-
-def _smoke_failure(deployment: Deployment) -> str | None:
-    say(f"smoke test of {deployment.environment}")
-    try:
-        smoke(deployment, say=lambda line: say(f"  {line}"))
-    except SmokeFailed as failure:
-        return str(failure)
-    return None
 
 
 def refused_by_build(build: Build, source: str, target: str) -> Iterator[str]:
@@ -97,6 +91,11 @@ def refused_by_source(build: Build, source: str, seen: Seen) -> Iterator[str]:
     asset = manifest.environments[source]
     if record is None:
         yield f"nothing is recorded of {source}: it was not deployed to with `make deploy`"
+    elif record.smoke == "pending":
+        yield (
+            f"the last deployment to {source}, of commit {record.commit[:12]}, did not finish:"
+            f" deploy again, or `make rollback ENVIRONMENT={source}`"
+        )
     elif record.assetHash != asset:
         yield (
             f"{source} does not run this bundle: it runs {record.assetHash[:12]} of commit"
@@ -114,6 +113,11 @@ def refused_by_source(build: Build, source: str, seen: Seen) -> Iterator[str]:
     for state in sorted(set(seen.alarms.values()) - {"OK"}):
         names = ", ".join(name for name, its in seen.alarms.items() if its == state)
         yield f"alarms of {source} that page are not OK but {state}: {names}"
+    for alarm, missing in seen.blind.items():
+        yield (
+            f"alarm {alarm} of {source} watches what does not exist: {missing}; deploy to {source}"
+            " again"
+        )
     if not seen.alarms:
         yield f"no alarm of {source} pages anybody: nobody would know that something is wrong"
     if seen.smoke_failure is not None:
@@ -158,7 +162,10 @@ def main() -> int:
         return DONE
     try:
         deploy(build, target, source=source, profile=wanted.to_profile)
-    except (DeploymentFailed, NoDeployment, BotoCoreError, ClientError) as error:
+    except NoDeployment as error:
+        print(error, file=sys.stderr)
+        return COULD_NOT_BEGIN
+    except (DeploymentFailed, BotoCoreError, ClientError) as error:
         print(error, file=sys.stderr)
         return BROKEN
     say(f"{target} runs {build.manifest.title}, promoted from {source}")

@@ -1,10 +1,12 @@
 """What an environment really runs, asked of AWS, and not of what somebody wrote down."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from operations.assembly import StackArtifact
-from operations.deployment import Deployment
+from operations.deployment import PARTS, Deployment
 
 _ALARMS_AT_ONCE: Final = 100
 """DescribeAlarms takes so many names."""
@@ -95,16 +97,112 @@ def resources_of(cloudformation: Any, stack: str) -> Iterator[Mapping[str, Any]]
 def paging_alarms(deployment: Deployment) -> Mapping[str, str]:
     """The state of each alarm that tells the on-call topic, by its name."""
     outputs = deployment.outputs
-    names, topic = outputs["AlarmNames"].split(","), outputs["OnCallTopicArn"]
+    topic = outputs["OnCallTopicArn"]
+    return {
+        alarm["AlarmName"]: alarm["StateValue"]
+        for alarm in _alarms(deployment, outputs["AlarmNames"].split(","))
+        if topic in alarm.get("AlarmActions", ())
+    }
+
+
+def blind_alarms(deployment: Deployment) -> Mapping[str, str]:
+    """Name what alarms watch that is not in the stacks now, by the name of the alarm.
+
+    CloudFormation resolved the names of functions, APIs and the queue when it last updated the
+    monitoring stack; what was replaced since then never publishes a metric again.
+    """
+    cloudformation = deployment.client("cloudformation")
+    resources = [
+        resource
+        for part in PARTS
+        for resource in resources_of(cloudformation, deployment.stack(part))
+    ]
+    there = {dimension for resource in resources for dimension in _named(deployment, resource)}
+    names = [
+        str(each["PhysicalResourceId"])
+        for each in resources
+        if each["ResourceType"] == "AWS::CloudWatch::Alarm"
+    ]
+    blind = {}
+    for alarm in _alarms(deployment, names):
+        missing = sorted(set(_watched(alarm)) - there)
+        if missing:
+            blind[str(alarm["AlarmName"])] = ", ".join(" ".join(pair) for pair in missing)
+    return blind
+
+
+_DIMENSIONS: Final = {
+    "AWS/Lambda": {"FunctionName", "Resource"},
+    "AWS/ApiGateway": {"ApiId", "ApiName"},
+    "AWS/DynamoDB": {"TableName"},
+    "AWS/SQS": {"QueueName"},
+}
+"""The dimensions of AWS's own metrics that name a resource of a stack."""
+
+
+def _watched(alarm: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The resources whose metrics an alarm looks at, as dimensions."""
+    stats = (query.get("MetricStat", {}) for query in alarm.get("Metrics", ()))
+    for metric in (alarm, *(stat.get("Metric", {}) for stat in stats)):
+        for dimension in metric.get("Dimensions", ()):
+            if dimension["Name"] in _DIMENSIONS.get(metric.get("Namespace", ""), ()):
+                yield dimension["Name"], dimension["Value"]
+
+
+def _named(deployment: Deployment, resource: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The dimensions by which the metrics of a resource are found."""
+    physical_id = str(resource.get("PhysicalResourceId", ""))
+    match resource["ResourceType"]:
+        case "AWS::Lambda::Function":
+            yield "FunctionName", physical_id
+            yield "Resource", physical_id
+        case "AWS::Lambda::Alias":
+            yield "Resource", ":".join(physical_id.split(":")[-2:])
+        case "AWS::ApiGatewayV2::Api":
+            yield "ApiId", physical_id
+        case "AWS::ApiGateway::RestApi":
+            answer = deployment.client("apigateway").get_rest_api(restApiId=physical_id)
+            yield "ApiName", answer["name"]
+        case "AWS::DynamoDB::Table":
+            yield "TableName", physical_id
+        case "AWS::SQS::Queue":
+            yield "QueueName", physical_id.split("/")[-1]
+
+
+def _alarms(deployment: Deployment, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     cloudwatch = deployment.client("cloudwatch")
-    states: dict[str, str] = {}
     for start in range(0, len(names), _ALARMS_AT_ONCE):
         described = cloudwatch.describe_alarms(
             AlarmNames=names[start : start + _ALARMS_AT_ONCE],
             AlarmTypes=["MetricAlarm", "CompositeAlarm"],
             MaxRecords=_ALARMS_AT_ONCE,
         )
-        for alarm in (*described.get("MetricAlarms", ()), *described.get("CompositeAlarms", ())):
-            if topic in alarm.get("AlarmActions", ()):
-                states[alarm["AlarmName"]] = alarm["StateValue"]
+        yield from described.get("MetricAlarms", ())
+        yield from described.get("CompositeAlarms", ())
+
+
+@dataclass(frozen=True)
+class StackState:
+    """What CloudFormation says of a stack."""
+
+    status: str
+    changed_at: datetime
+
+
+def stack_states(deployment: Deployment) -> Mapping[str, StackState]:
+    """The state of each stack of an environment that there is, by name."""
+    cloudformation = deployment.client("cloudformation")
+    states = {}
+    for part in PARTS:
+        name = deployment.stack(part)
+        try:
+            (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        except cloudformation.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationError":
+                raise
+            continue
+        # A change set for a stack that is not there yet makes an empty one.
+        if stack["StackStatus"] != "REVIEW_IN_PROGRESS":
+            changed_at = stack.get("LastUpdatedTime", stack["CreationTime"])
+            states[name] = StackState(stack["StackStatus"], changed_at)
     return states

@@ -1,4 +1,4 @@
-"""One build goes from one environment to the next, for real: two of them on an emulator of its own.
+"""One build goes from one environment to the next, and back, for real: two of them on an emulator.
 
 The build is made from a copy of the sources that is committed, so that it can be promoted whatever
 the working tree of the developer holds.
@@ -6,7 +6,9 @@ the working tree of the developer holds.
 
 import io
 import json
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -19,11 +21,15 @@ from typing import Any
 import pytest
 
 from local.bridge import AlarmStates, MetricsFromLogs
-from local.run import CDK, emulator_environment, ministack
+from local.run import emulator_environment, ministack
 from local.system import ACCOUNT, REGION, ROOT, aws_client, is_ready
 from tests.e2e.harness import eventually, free_port
+from tests.runbook import OPERATORS, commands
 
-SOURCES = ("app.py", "cdk.json", ".gitignore", "infra", "lambdas", "local", "operations")
+SOURCES = (
+    *("app.py", "cdk.json", ".gitignore", "infra", "lambdas", "local", "operations"),
+    *("Makefile", "requirements-dev.txt", "package-lock.json"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,21 +42,25 @@ class Laptop:
     def client(self, service: str) -> Any:
         return aws_client(service, self.endpoint_url)
 
-    def start(self, *command: str, folder: Path | None = None) -> "subprocess.Popen[str]":
+    def start(self, *command: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             command,
-            cwd=folder or self.repository,
-            env={**emulator_environment(self.endpoint_url), "SMOKE_PATIENCE": "3"},
+            cwd=self.repository,
+            env={
+                **emulator_environment(self.endpoint_url),
+                "SMOKE_PATIENCE": "3",
+                "BUILD_ARGS": f"--local {self.endpoint_url}",
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
-    def run(self, *command: str, folder: Path | None = None) -> tuple[int, str]:
+    def run(self, *command: str) -> tuple[int, str]:
         """Run a program to its end; return its exit code and what it printed."""
-        process = self.start(*command, folder=folder)
-        output, _ = process.communicate(timeout=120)
+        process = self.start(*command)
+        output, _ = process.communicate(timeout=300)
         return process.returncode, output
 
     def operate(self, tool: str, *arguments: str) -> tuple[int, str]:
@@ -69,8 +79,30 @@ class Laptop:
         }
 
     def record(self, environment: str) -> Any:
-        name = f"/business-connections/{environment}/deployment"
-        return json.loads(self.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
+        return self.history(environment)[-1]
+
+    def history(self, environment: str) -> list[Any]:
+        """All records of an environment, the newest last."""
+        versions = self.client("ssm").get_parameter_history(
+            Name=f"/business-connections/{environment}/deployment"
+        )
+        return [json.loads(version["Value"]) for version in versions["Parameters"]]
+
+    def git(self, *command: str) -> str:
+        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
+        done = subprocess.run(
+            ["git", *identity, *command],
+            cwd=self.repository,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout.strip()
+
+    def commit(self, message: str) -> str:
+        self.git("add", ".")
+        self.git("commit", "--quiet", "--message", message)
+        return self.git("rev-parse", "HEAD")
 
     def items(self, environment: str) -> list[Any]:
         table = self.outputs(environment)["TableName"]
@@ -81,6 +113,11 @@ class Laptop:
         pool = self.outputs(environment)["UserPoolId"]
         users: list[Any] = self.client("cognito-idp").list_users(UserPoolId=pool)["Users"]
         return users
+
+    def is_at_rest(self) -> bool:
+        """Whether no stack is being changed."""
+        stacks = self.client("cloudformation").describe_stacks()["Stacks"]
+        return not any(stack["StackStatus"].endswith("IN_PROGRESS") for stack in stacks)
 
     def settle_alarms(self) -> None:
         """Have the first cleanup run, and each alarm judged on what it published."""
@@ -135,21 +172,34 @@ class Laptop:
                 S3Key=f"{asset['environments']['local']}.zip",
             )
 
+    @contextmanager
+    def blind_alarm(self) -> Iterator[str]:
+        """Have an alarm of `local` watch a function that is not there any more."""
+        cloudwatch = self.client("cloudwatch")
+        alarms = cloudwatch.describe_alarms()["MetricAlarms"]
+        (alarm,) = (a for a in alarms if "local-Monitoring-AlarmsPingThrottles" in a["AlarmName"])
+        fields = cloudwatch.meta.service_model.operation_model("PutMetricAlarm").input_shape.members
+        settings = {name: value for name, value in alarm.items() if name in fields}
+        gone = [{"Name": "FunctionName", "Value": "replaced"}]
+        cloudwatch.put_metric_alarm(**{**settings, "Dimensions": gone})
+        try:
+            yield alarm["AlarmName"]
+        finally:
+            cloudwatch.put_metric_alarm(**settings)
 
-def committed_copy(repository: Path) -> None:
-    """Copy the sources into a Git repository of their own."""
+
+def copy_sources(repository: Path) -> None:
     for name in SOURCES:
         source, copy = ROOT / name, repository / name
         if source.is_dir():
             shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             repository.mkdir(exist_ok=True)
-            shutil.copyfile(source, copy)
+            shutil.copy2(source, copy)  # with its time: `make` compares it with what is installed
     (repository / "node_modules").symlink_to((ROOT / "node_modules").resolve())
-    (repository / ".gitignore").write_text((ROOT / ".gitignore").read_text() + "node_modules\n")
-    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
-    for command in (("init", "--quiet"), ("add", "."), (*identity, "commit", "-qm", "Everything")):
-        subprocess.run(["git", *command], cwd=repository, check=True)
+    (repository / ".venv").symlink_to(sys.prefix)
+    ignored = (ROOT / ".gitignore").read_text()
+    (repository / ".gitignore").write_text(f"{ignored}node_modules\n.venv\n")
 
 
 @pytest.fixture(scope="module")
@@ -158,16 +208,17 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     state = tmp_path_factory.mktemp("promotion")
     port = free_port()
     laptop = Laptop(state / "repository", f"http://127.0.0.1:{port}")
-    committed_copy(laptop.repository)
+    copy_sources(laptop.repository)
+    laptop.git("init", "--quiet")
+    laptop.commit("Everything")
     with ministack(state, port):
         build = laptop.start(
             *(sys.executable, "-m", "operations.build", "--local", laptop.endpoint_url)
         )
         try:
             eventually("the emulator is ready", lambda: is_ready(laptop.endpoint_url), seconds=60)
-            code, output = laptop.run(
-                str(CDK), "bootstrap", f"aws://{ACCOUNT}/{REGION}", folder=state
-            )
+            # Beside a cdk.json that names the application: it must not be synthesized for this.
+            code, output = laptop.operate("bootstrap")
             assert code == 0, output
             output, _ = build.communicate(timeout=180)
             assert build.returncode == 0, output
@@ -195,14 +246,7 @@ def promoted(laptop: Laptop) -> Laptop:
 
 def test_the_next_environment_runs_the_very_same_build(promoted: Laptop) -> None:
     first, second = promoted.record("local"), promoted.record("local-next")
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"],
-        cwd=promoted.repository,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    assert first["commit"] == second["commit"] == commit
+    assert first["commit"] == second["commit"] == promoted.git("rev-parse", "HEAD")
     assert first["assetHash"] == second["assetHash"]
     assert first["codeSha256"] == second["codeSha256"]
     assert (first["source"], first["target"]) == (None, "local")
@@ -227,11 +271,12 @@ def test_all_reasons_against_a_promotion_are_given_at_once(promoted: Laptop) -> 
         if "VirtualWithoutReal" in name
     )
     cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="a test")
-    with promoted.broken_authorizer():
+    with promoted.broken_authorizer(), promoted.blind_alarm() as blind:
         code, output = promoted.promote()
     assert code == 1, output
     assert "somebody changed the code of FunctionsAuthorizer" in output
     assert f"alarms of local that page are not OK but ALARM: {alarm}" in output
+    assert f"{blind} of local watches what does not exist: FunctionName replaced" in output
     assert "the smoke test fails on local: a device connects" in output
     assert promoted.items("local") == [], "a smoke test that fails leaves nothing behind either"
     assert promoted.record("local-next") == before
@@ -241,3 +286,107 @@ def test_an_environment_that_comes_later_is_not_deployed_to_directly(promoted: L
     code, output = promoted.operate("deploy", "--environment", "local-next")
     assert code == 1
     assert "comes after local" in output
+
+
+def test_a_diff_is_shown_of_an_environment_that_may_not_be_deployed_yet(promoted: Laptop) -> None:
+    (metadata,) = promoted.repository.glob("build/release/assembly/*local/*Data*.metadata.json")
+    before = metadata.read_text()
+    refused = {"type": "aws:cdk:error", "data": "page_emails must name somebody"}
+    metadata.write_text(json.dumps({"/local/Data": [refused]}))
+    try:
+        code, output = promoted.run("make", "diff", "ENVIRONMENT=local")
+    finally:
+        metadata.write_text(before)
+    assert code == 0, output
+    assert "page_emails must name somebody" in output
+    assert "Number of stacks with differences: 0" in output
+
+
+# The way back. From here on, environment `local` has more than one commit in its history.
+
+
+@pytest.fixture(scope="module")
+def broken(promoted: Laptop) -> tuple[str, str]:
+    """A second commit whose sockets nobody can open, deployed to `local`: the good one, and it."""
+    good = promoted.git("rev-parse", "HEAD")
+    (promoted.repository / "lambdas/handlers/authorizer.py").write_text("raise RuntimeError\n")
+    bad = promoted.commit("A mistake")
+    assert promoted.run("make", "build")[0] == 0
+    code, output = promoted.operate("deploy", "--environment", "local")
+    assert code == 3, output
+    assert "its smoke test failed: a device connects" in output
+    assert promoted.record("local")["smoke"] == "failed"
+    return good, bad
+
+
+def test_a_dry_run_of_a_rollback_says_what_it_would_do_and_changes_nothing(
+    promoted: Laptop, broken: tuple[str, str]
+) -> None:
+    good, bad = broken
+    before = promoted.history("local")
+    code, output = promoted.run("make", "rollback", "ENVIRONMENT=local", "DRY_RUN=1")
+    assert code == 0, output
+    assert f"local runs commit {bad[:12]}" in output
+    assert f"rolling back from {bad[:12]} to {good[:12]}" in output
+    assert promoted.history("local") == before
+
+
+def test_a_deployment_that_cannot_begin_leaves_the_record_as_it_was(
+    promoted: Laptop, broken: tuple[str, str]
+) -> None:
+    ssm, before = promoted.client("ssm"), promoted.record("local")
+    bootstrap = "/cdk-bootstrap/hnb659fds/version"
+    version = ssm.get_parameter(Name=bootstrap)["Parameter"]["Value"]
+    ssm.put_parameter(Name=bootstrap, Value="1", Overwrite=True)
+    try:
+        code, output = promoted.operate("deploy", "--environment", "local")
+    finally:
+        ssm.put_parameter(Name=bootstrap, Value=version, Overwrite=True)
+    assert code == 2, output
+    assert "failed before it changed any stack" in output
+    assert promoted.record("local") == before
+
+
+def test_an_interrupted_rollback_is_taken_up_again_and_never_leads_forward(
+    promoted: Laptop, broken: tuple[str, str]
+) -> None:
+    good, bad = broken
+    interrupted = promoted.start(sys.executable, "-m", "operations.rollback", "--environment=local")
+    eventually(
+        "the deployment has begun",
+        lambda: promoted.record("local")["smoke"] == "pending",
+        seconds=180,
+    )
+    interrupted.send_signal(signal.SIGTERM)
+    output, _ = interrupted.communicate(timeout=60)
+    assert interrupted.returncode == 3, output
+    assert "interrupted" in output
+    assert len(promoted.git("worktree", "list").splitlines()) == 1
+    eventually("no stack is at work", promoted.is_at_rest, seconds=60)
+
+    code, output = promoted.run("make", "rollback", "ENVIRONMENT=local")
+    assert code == 0, output
+    record = promoted.record("local")
+    first = promoted.history("local")[1]
+    assert (record["commit"], record["rolledBackFrom"], record["source"]) == (good, bad, None)
+    assert record["clean"]
+    assert (record["assetHash"], record["codeSha256"]) == (first["assetHash"], first["codeSha256"])
+    assert record["smoke"] == "passed"
+    assert len(promoted.git("worktree", "list").splitlines()) == 1
+
+    code, output = promoted.run("make", "rollback", "ENVIRONMENT=local")
+    assert code == 2, output  # what `make` makes of any failure
+    assert f"nothing before commit {good[:12]} to roll back to" in output
+    assert promoted.record("local") == record
+
+
+def test_the_commands_of_the_cdk_cli_in_the_documents_run(promoted: Laptop) -> None:
+    documented = [
+        words for document in OPERATORS for words in commands("node_modules/.bin/cdk", document)
+    ]
+    assert {words[1] for words in documented} == {"deploy", "destroy"}
+    for words in documented:
+        of_here = [re.sub("^(dev|prod)/", "local-next/", word) for word in words]
+        code, output = promoted.run(*of_here, "--force")
+        assert code == 0, output
+    assert not promoted.outputs("local-next"), "the documents tear an environment down"

@@ -18,7 +18,15 @@ from lambdas.domain.cleanup import CleanupRun, Report
 from lambdas.domain.model import Attention
 from lambdas.handlers import rest
 from tests.monitoring.catalogue import DOCUMENTED
-from tests.runbook import PROCEDURES, RUNBOOK, blocks, commands, inline_commands, sections
+from tests.runbook import (
+    OPERATORS,
+    PROCEDURES,
+    RUNBOOK,
+    blocks,
+    commands,
+    inline_commands,
+    sections,
+)
 
 ROOT = RUNBOOK.parent.parent
 
@@ -45,7 +53,7 @@ _LOOPS = {
 }
 """What the variable of a loop stands for."""
 
-AWS = commands("aws")
+AWS = [command for document in OPERATORS for command in commands("aws", document)]
 INSIGHTS = commands("insights")
 METRIC = commands("metric")
 CALL = commands("call")
@@ -60,7 +68,7 @@ def test_every_link_leads_to_a_section_or_a_file() -> None:
         if target.startswith("#"):
             assert target.removeprefix("#") in anchors, target
         elif not target.startswith("https://"):
-            assert (RUNBOOK.parent / target).is_file(), target
+            assert (RUNBOOK.parent / target.partition("#")[0]).is_file(), target
 
 
 @pytest.mark.parametrize("heading", sorted(set(sections()) - PROCEDURES - {"Planned work"}))
@@ -94,7 +102,11 @@ def test_the_shell_can_read_a_block(block: str) -> None:
 
 
 def test_no_command_of_the_aws_cli_escapes_these_tests() -> None:
-    text = "\n".join((*blocks("sh"), *inline_commands()))
+    text = "\n".join(
+        text
+        for document in OPERATORS
+        for text in (*blocks("sh", document), *inline_commands(document))
+    )
     assert len(AWS) == len(re.findall(r"\baws (?=[a-z])", text))
     assert len(AWS) > 50
 

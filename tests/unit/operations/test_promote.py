@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from operations import deploy, promote, quotas
-from operations.assembly import Assembly, Build, Manifest, NoBuild
+from operations.assembly import Assembly, Build, NoBuild
 from operations.promote import Seen, refused_by_build, refused_by_source
 from operations.records import Record
 
@@ -56,22 +56,6 @@ def template(bundle: str) -> dict[str, Any]:
             },
         }
     }
-
-
-@pytest.fixture
-def build(tmp_path: Path) -> Build:
-    """A clean build of four environments, of which `local` has a bundle of its own."""
-    bundles = {"local": "a" * 64, "dev": BUNDLE, "staging": BUNDLE, "prod": BUNDLE}
-    made = assembly(tmp_path / "assembly", bundles)
-    manifest = Manifest(
-        commit="0123456789abcdef",
-        clean=True,
-        committedAt="2026-11-23T00:00:00+00:00",
-        environments=made.environments(),
-        digest=made.digest(),
-    )
-    manifest.write(tmp_path)
-    return Build.read(tmp_path)
 
 
 def record(**changes: Any) -> Record:
@@ -155,6 +139,11 @@ def test_what_a_deployment_leaves_in_an_assembly_does_not_count_as_touching_it(
     ("changes", "reason"),
     [
         ({"record": None}, "nothing is recorded of staging"),
+        (
+            {"record": record(smoke="pending", codeSha256=None)},
+            "to staging, of commit 0123456789ab",
+        ),
+        ({"blind": {"Errors": "FunctionName f1"}}, "Errors of staging watches what does not exist"),
         ({"record": record(assetHash="d" * 64)}, "staging does not run this bundle: it runs dddd"),
         ({"code": {"Ping": "other=", "Rest": CODE}}, "somebody changed the code of Ping"),
         ({"code": {"Ping": f"{CODE}+other="}}, "somebody changed the code of Ping"),

@@ -1,7 +1,10 @@
 """What an environment runs is asked of AWS. Its answers are made up here, in its own form."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
+
+import pytest
 
 from operations import running
 from operations.assembly import StackArtifact
@@ -89,3 +92,116 @@ def test_only_the_alarms_that_tell_the_on_call_count_composite_ones_too() -> Non
     }
     deployment: Any = Aws(alarms=alarms)
     assert running.paging_alarms(deployment) == {"A": "OK", "C": "ALARM"}
+
+
+RESOURCES = {
+    "Data": [("AWS::DynamoDB::Table", "table")],
+    "Service": [
+        ("AWS::Lambda::Function", "fn"),
+        ("AWS::Lambda::Alias", "arn:aws:lambda:us-east-1:1:function:fn:live"),
+        ("AWS::ApiGateway::RestApi", "rest1"),
+        ("AWS::ApiGatewayV2::Api", "ws1"),
+        ("AWS::SQS::Queue", "https://sqs.us-east-1.amazonaws.com/1/queue"),
+        ("AWS::IAM::Role", "role"),
+    ],
+    "Monitoring": [("AWS::CloudWatch::Alarm", "A"), ("AWS::CloudWatch::Alarm", "B")],
+}
+
+
+class Stacks(Aws):
+    """An environment whose stacks have these resources."""
+
+    def stack(self, part: str) -> str:
+        return part
+
+    def paginate(self, **asked: Any) -> Iterator[Any]:
+        yield {
+            "StackResourceSummaries": [
+                {"ResourceType": kind, "LogicalResourceId": "X", "PhysicalResourceId": physical}
+                for kind, physical in RESOURCES[asked["StackName"]]
+            ]
+        }
+
+    def get_rest_api(self, *, restApiId: str) -> Any:  # noqa: N803
+        assert restApiId == "rest1"
+        return {"name": "the-rest-api"}
+
+
+def metric(namespace: str, **dimensions: str) -> Any:
+    named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+    return {"Namespace": namespace, "MetricName": "M", "Dimensions": named}
+
+
+def blind(*metrics: Any) -> Any:
+    alarms = [
+        {"AlarmName": "A", **metrics[0]},
+        {
+            "AlarmName": "B",
+            "Metrics": [
+                {"Id": "sum", "Expression": "SUM(METRICS())"},
+                *({"Id": f"m{i}", "MetricStat": {"Metric": m}} for i, m in enumerate(metrics)),
+            ],
+        },
+    ]
+    deployment: Any = Stacks(
+        alarms={"MetricAlarms": alarms, "CompositeAlarms": [{"AlarmName": "C"}]}
+    )
+    return running.blind_alarms(deployment)
+
+
+def test_an_alarm_that_watches_what_its_stacks_have_is_not_blind() -> None:
+    assert (
+        blind(
+            metric("AWS/Lambda", FunctionName="fn", Resource="fn:live", ExecutedVersion="7"),
+            metric("AWS/Lambda", FunctionName="fn", Resource="fn"),
+            metric("AWS/ApiGateway", ApiName="the-rest-api", Stage="v1", Resource="/health"),
+            metric("AWS/ApiGateway", ApiId="ws1", Stage="v1"),
+            metric("AWS/DynamoDB", TableName="table", Operation="Query"),
+            metric("AWS/SQS", QueueName="queue"),
+            metric("BusinessConnections", environment="staging", ApiId="of our own"),
+        )
+        == {}
+    )
+
+
+@pytest.mark.parametrize(
+    ("namespace", "dimension", "name"),
+    [
+        ("AWS/Lambda", "FunctionName", "gone"),
+        ("AWS/Lambda", "Resource", "gone:live"),
+        ("AWS/Lambda", "Resource", "fn:gone"),
+        ("AWS/ApiGateway", "ApiId", "gone"),
+        ("AWS/ApiGateway", "ApiName", "rest1"),
+        ("AWS/DynamoDB", "TableName", "gone"),
+        ("AWS/SQS", "QueueName", "gone"),
+    ],
+)
+def test_an_alarm_that_watches_what_is_gone_is_blind_also_within_metric_math(
+    namespace: str, dimension: str, name: str
+) -> None:
+    gone = f"{dimension} {name}"
+    assert blind(metric(namespace, **{dimension: name})) == {"A": gone, "B": gone}
+
+
+def test_the_state_of_a_stack_is_its_status_and_when_it_changed() -> None:
+    created, updated = datetime(2026, 11, 23, tzinfo=UTC), datetime(2026, 11, 24, tzinfo=UTC)
+    described = {
+        "Data": {"StackStatus": "CREATE_COMPLETE", "CreationTime": created},
+        "Service": {
+            "StackStatus": "UPDATE_COMPLETE",
+            "CreationTime": created,
+            "LastUpdatedTime": updated,
+        },
+        # A change set that was never executed.
+        "Monitoring": {"StackStatus": "REVIEW_IN_PROGRESS", "CreationTime": updated},
+    }
+
+    class Described(Stacks):
+        def describe_stacks(self, *, StackName: str) -> Any:  # noqa: N803
+            return {"Stacks": [described[StackName]]}
+
+    deployment: Any = Described()
+    assert running.stack_states(deployment) == {
+        "Data": running.StackState("CREATE_COMPLETE", created),
+        "Service": running.StackState("UPDATE_COMPLETE", updated),
+    }

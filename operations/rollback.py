@@ -1,0 +1,275 @@
+"""Rolls an environment back to what it ran before, or to the commit that is named.
+
+    make rollback ENVIRONMENT=prod [COMMIT=<commit>]
+
+It goes through the record of the environment's deployments, the newest first, and takes the first
+commit that was clean, passed its smoke test, and was not rolled back from since. It builds that
+commit in a temporary folder, makes sure that the bundle is the recorded one, and deploys it as
+`make deploy` does. A second rollback goes back further.
+Exit codes: 0 done, 1 refused, 2 could not begin (neither changes anything), 3 deployed, or tried
+to, and it does not work.
+"""
+
+import argparse
+import filecmp
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from operations import records
+from operations.assembly import ROOT, Build, NoBuild
+from operations.build import BuildFailed, git
+from operations.deploy import (
+    BROKEN,
+    COULD_NOT_BEGIN,
+    DONE,
+    REFUSED,
+    DeploymentFailed,
+    deploy,
+    say,
+)
+from operations.deployment import Deployment, NoDeployment
+from operations.records import Record
+
+_INSTALLED: Final = {"requirements-dev.txt": ".venv", "package-lock.json": "node_modules"}
+"""What pins the tools of a build, and where they are installed."""
+
+
+class Refused(Exception):
+    """There is nothing to roll back to. The text says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollback:
+    """From which commit an environment goes back, and to which deployment."""
+
+    leaves: str
+    to: Record
+    passed_over: Sequence[str]
+    """Why newer deployments were not taken, in words."""
+
+
+def choose(history: Sequence[Record], commit: str | None = None) -> Rollback:
+    """Choose what to roll back to, from a history that begins with the newest and is not empty.
+
+    Raises `Refused`.
+    """
+    newest = history[0]
+    # A rollback that did not finish is taken up again.
+    unfinished = newest.rolledBackFrom if newest.smoke == "pending" else None
+    leaves = unfinished or newest.commit
+    if commit is not None:
+        return Rollback(leaves=leaves, to=_named(history, commit), passed_over=())
+    passed_over: list[str] = []
+    left: dict[str, str] = {}
+    for record in history:
+        if record.commit != leaves:
+            why = left.get(record.commit) or _unfit(record)
+            if why is None:
+                return Rollback(leaves=leaves, to=record, passed_over=passed_over)
+            passed_over.append(f"{record.commit[:12]}, deployed {record.at}: {why}")
+        if record.rolledBackFrom is not None:
+            left.setdefault(record.rolledBackFrom, f"it was rolled back {record.at}")
+    raise Refused(
+        f"there is nothing before commit {leaves[:12]} to roll back to"
+        + "".join(f"\n  - not {reason}" for reason in passed_over)
+    )
+
+
+def _named(history: Sequence[Record], commit: str) -> Record:
+    newest = history[0]
+    found = [record for record in history if record.commit.startswith(commit)]
+    known = list(dict.fromkeys(record.commit[:12] for record in history))
+    if not found:
+        raise Refused(f"no deployment of commit {commit} is recorded, only of {', '.join(known)}")
+    if len({record.commit for record in found}) > 1:
+        raise Refused(f"more than one recorded commit begins with {commit}: {', '.join(known)}")
+    if found[0] is newest and newest.smoke != "pending":
+        raise Refused(
+            f"commit {newest.commit[:12]} is what runs now: `make deploy` deploys it again"
+        )
+    # Who names a commit may know better than the smoke test of that day.
+    fit = [record for record in found if record.clean and record.smoke != "pending"]
+    if not fit:
+        raise Refused(f"commit {commit} cannot be rolled back to: {_unfit(found[0])}")
+    return min(fit, key=lambda record: record.smoke == "failed")
+
+
+def _unfit(record: Record) -> str | None:
+    if not record.clean:
+        return "its build held more than the commit"
+    if record.smoke == "pending":
+        return "its deployment did not finish"
+    if record.smoke == "failed":
+        return "its smoke test failed"
+    return None
+
+
+def require_commit(commit: str) -> None:
+    """Raise `NoBuild` if this clone does not have the commit."""
+    try:
+        git("cat-file", "-e", f"{commit}^{{commit}}")
+    except (OSError, subprocess.CalledProcessError):
+        raise NoBuild(
+            f"commit {commit} is not in this clone: `git fetch origin {commit}`, then again"
+        ) from None
+
+
+@contextmanager
+def built(commit: str) -> Iterator[Build]:
+    """Build a commit in a temporary worktree, which is gone afterwards. Raises `BuildFailed`."""
+    with tempfile.TemporaryDirectory(prefix="rollback-", ignore_cleanup_errors=True) as temporary:
+        folder = Path(temporary).resolve()
+        tree = folder / "tree"
+        try:
+            git("worktree", "add", "--detach", str(tree), commit)
+            _make_build(tree, folder / "ignored")
+            yield Build.read(tree / "build" / "release")
+        finally:
+            subprocess.run(
+                ["git", "worktree", "remove", "--force", str(tree)],  # noqa: S607
+                cwd=ROOT,
+                stderr=subprocess.DEVNULL,
+                check=False,
+            )
+
+
+def _make_build(tree: Path, ignored: Path) -> None:
+    """Run `make build`, with the tools of this checkout where the commit pins the same ones."""
+    shared = [
+        installed
+        for lock, installed in _INSTALLED.items()
+        if (tree / lock).exists() and filecmp.cmp(ROOT / lock, tree / lock, shallow=False)
+    ]
+    for installed in shared:
+        (tree / installed).symlink_to((ROOT / installed).resolve())
+    # .gitignore names folders, and these are links: they must not make the build unclean.
+    ignored.write_text("\n".join(shared))
+    made = subprocess.run(
+        # The locks of a new checkout are younger than what was installed from them.
+        ["make", "build", *(f"--old-file={each}/.done" for each in shared)],  # noqa: S607
+        cwd=tree,
+        env={
+            # Without what the outer `make` tells an inner one: this is another Makefile.
+            **{k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MAKELEVEL"}},
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "core.excludesFile",
+            "GIT_CONFIG_VALUE_0": str(ignored),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+        text=True,
+    )
+    if made.returncode != 0:
+        raise BuildFailed(made.stdout)
+
+
+def roll_back(
+    rollback: Rollback, environment: str, *, unguarded: bool, profile: str | None
+) -> None:
+    """Build and deploy. Raises `Refused`, `BuildFailed`, and what `deploy` raises."""
+    to = rollback.to
+    say(f"building commit {to.commit[:12]}")
+    with built(to.commit) as build:
+        build.require(environment)
+        bundle = build.manifest.environments[environment]
+        if bundle != to.assetHash:
+            raise Refused(
+                f"commit {to.commit[:12]} builds bundle {bundle[:12]} here, and {environment} ran"
+                f" {to.assetHash[:12]}: take the build that was kept of that commit's release, and"
+                f" `make deploy ENVIRONMENT={environment} FORCE=1`"
+            )
+        deploy(
+            build,
+            environment,
+            rolled_back_from=rollback.leaves,
+            unguarded=unguarded,
+            profile=profile,
+        )
+
+
+def _explain(environment: str, newest: Record, rollback: Rollback) -> None:
+    to = rollback.to
+    if newest.smoke == "pending":
+        say(
+            f"the last deployment to {environment}, of commit {newest.commit[:12]}, did not finish"
+            f" ({newest.at}, {newest.by})"
+        )
+    else:
+        say(
+            f"{environment} runs commit {newest.commit[:12]}, deployed {newest.at} by {newest.by};"
+            f" its smoke test {newest.smoke}"
+        )
+    for reason in rollback.passed_over:
+        say(f"  not to {reason}")
+    say(
+        f"rolling back from {rollback.leaves[:12]} to {to.commit[:12]}, deployed {to.at} by"
+        f" {to.by}; its smoke test {to.smoke}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make rollback", description=__doc__)
+    parser.add_argument("--environment", required=True)
+    parser.add_argument("--commit", help="to roll back to; by default, what ran before")
+    parser.add_argument("--unguarded", action="store_true", help="past the alarms that guard it")
+    parser.add_argument("--dry-run", action="store_true", help="only say what it would do")
+    parser.add_argument("--profile", help="of the AWS credentials; the shell's by default")
+    wanted = parser.parse_args()
+    environment: str = wanted.environment
+    # So that the worktree is removed, too, when a pipeline is cancelled.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        history = _history(Deployment(environment, profile=wanted.profile))
+        rollback = choose(history, wanted.commit)
+        require_commit(rollback.to.commit)
+        _explain(environment, history[0], rollback)
+        if wanted.dry_run:
+            say("this was a dry run: nothing was changed")
+            return DONE
+        roll_back(rollback, environment, unguarded=wanted.unguarded, profile=wanted.profile)
+    except Refused as error:
+        print(f"{environment} is not rolled back: {error}", file=sys.stderr)
+        return REFUSED
+    except (NoBuild, NoDeployment, BuildFailed) as error:
+        print(error, file=sys.stderr)
+        return COULD_NOT_BEGIN
+    except KeyboardInterrupt:
+        print("interrupted: nothing was changed", file=sys.stderr)
+        return COULD_NOT_BEGIN
+    except DeploymentFailed as error:
+        print(error, file=sys.stderr)
+        return BROKEN
+    except (BotoCoreError, ClientError) as error:
+        print(f"AWS refused a step: {error}", file=sys.stderr)
+        return BROKEN
+    say(f"{environment} runs commit {rollback.to.commit[:12]} again")
+    return DONE
+
+
+def _history(deployment: Deployment) -> Sequence[Record]:
+    try:
+        history = records.history(deployment)
+    except (BotoCoreError, ClientError) as error:
+        raise NoDeployment(f"the record cannot be read: {error}") from error
+    if not history:
+        raise Refused(
+            f"{records.parameter(deployment.environment)} records nothing in region"
+            f" {deployment.client('ssm').meta.region_name} of this account: check the profile and"
+            " AWS_REGION, or deploy first"
+        )
+    return history
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""A build that several tools are given."""
+
+from pathlib import Path
+
+import pytest
+
+from operations.assembly import Build, Manifest
+from tests.unit.operations.test_promote import BUNDLE, assembly
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Build:
+    """A clean build of four environments, of which `local` has a bundle of its own."""
+    bundles = {"local": "a" * 64, "dev": BUNDLE, "staging": BUNDLE, "prod": BUNDLE}
+    made = assembly(tmp_path / "assembly", bundles)
+    manifest = Manifest(
+        commit="0123456789abcdef",
+        clean=True,
+        committedAt="2026-11-23T00:00:00+00:00",
+        environments=made.environments(),
+        digest=made.digest(),
+    )
+    manifest.write(tmp_path)
+    return Build.read(tmp_path)
