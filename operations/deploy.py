@@ -22,6 +22,7 @@ from typing import Final, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.parameters import DEPLOYMENT, GUARD
 from operations import quotas, records
 from operations.assembly import BUILD, Build, NoBuild
 from operations.build import CDK
@@ -34,9 +35,6 @@ DONE: Final = 0
 REFUSED: Final = 1
 COULD_NOT_BEGIN: Final = 2
 BROKEN: Final = 3
-
-GUARD: Final = "GuardDeployment"
-"""The parameter of a stack that says whether alarms guard its gradual deployments."""
 
 
 class DeploymentFailed(Exception):
@@ -96,7 +94,7 @@ def deploy(
             records.write(deployment, record)
         except (BotoCoreError, ClientError) as error:
             raise NoDeployment(f"nothing was deployed to {environment}: {error}") from error
-        if not _cdk_deploy(build, environment, unguarded=unguarded, profile=profile):
+        if not _cdk_deploy(build, environment, unguarded=unguarded, at=record.at, profile=profile):
             now = stack_states(deployment)
             if now == stacks:
                 if previous is not None:
@@ -163,16 +161,15 @@ def smoke_failure(deployment: Deployment) -> str | None:
     return None
 
 
-def _cdk_deploy(build: Build, environment: str, *, unguarded: bool, profile: str | None) -> bool:
+def _cdk_deploy(
+    build: Build, environment: str, *, unguarded: bool, at: str, profile: str | None
+) -> bool:
     """Run `cdk deploy` to its end, and return whether it succeeded."""
     deployed = subprocess.run(
         [
             *(str(CDK), "deploy", f"{environment}/*", "--app", str(build.assembly.folder)),
             *("--require-approval", "never", "--progress", "events"),
-            # References between stacks (`Fn::GetStackOutput`) are resolved by an update alone, and
-            # the CLI would not ask for one where the template is as it was.
-            "--force",
-            *guard_parameters(build, environment, unguarded=unguarded),
+            *parameters(build, environment, unguarded=unguarded, at=at),
             *(("--profile", profile) if profile else ()),
         ],
         # In a folder without cdk.json: everything there is about making an assembly.
@@ -183,20 +180,24 @@ def _cdk_deploy(build: Build, environment: str, *, unguarded: bool, profile: str
     return deployed.returncode == 0
 
 
-def guard_parameters(build: Build, environment: str, *, unguarded: bool) -> list[str]:
-    """Return the options of `cdk deploy` that switch the guards of a deployment on or off.
+def parameters(build: Build, environment: str, *, unguarded: bool, at: str) -> list[str]:
+    """Return the options of `cdk deploy` for the parameters of the stacks.
 
-    Always one of the two: without it, CloudFormation keeps what the last deployment said.
+    All are given each time: CloudFormation keeps what the last deployment said of the others.
     """
-    value = "false" if unguarded else "true"
-    guarded = [
-        stack.name
+    values = {
+        GUARD: "false" if unguarded else "true",
+        DEPLOYMENT: f"{build.manifest.commit[:12]} at {at}",
+    }
+    given = [
+        (name, f"{stack.name}:{name}={value}")
         for stack in build.assembly.stacks(environment)
-        if GUARD in stack.template.get("Parameters", {})
+        for name, value in values.items()
+        if name in stack.template.get("Parameters", {})
     ]
-    if unguarded and not guarded:
+    if unguarded and GUARD not in dict(given):
         say(f"this build has no {GUARD} for {environment}: UNGUARDED changes nothing")
-    return [word for name in guarded for word in ("--parameters", f"{name}:{GUARD}={value}")]
+    return [word for _, option in given for word in ("--parameters", option)]
 
 
 def main() -> int:

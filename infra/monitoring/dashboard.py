@@ -39,6 +39,7 @@ class Dashboard(Construct):
         construct_id: str,
         *,
         environment: Environment,
+        deployed: str,
         metrics: ServiceMetrics,
         alarms: Alarms,
         websocket: WebSocketApi,
@@ -55,7 +56,7 @@ class Dashboard(Construct):
         for row in (
             [_alarms("Alarms that page", alarms.paging)],
             [_alarms("What is wrong, and what can wait", alarms.behind)],
-            [_runbook(environment, alarms.sections)],
+            [_runbook(environment, deployed, alarms.sections)],
             [_businesses(metrics), _connections(metrics)],
             [_who_needs_attention(environment, cleanup_logs)],
             [_cleanup(metrics), _cleanup_runs(metrics, dead_letters), _sockets(metrics)],
@@ -73,13 +74,16 @@ def _alarms(title: str, alarms: Sequence[cloudwatch.AlarmBase]) -> cloudwatch.IW
     )
 
 
-def _runbook(environment: Environment, sections: Sequence[str]) -> cloudwatch.IWidget:
+def _runbook(
+    environment: Environment, deployed: str, sections: Sequence[str]
+) -> cloudwatch.IWidget:
     url = environment.runbook_url
     links = (f"[{each}]({url}#{anchor(each)})" if url else each for each in sections)
     return cloudwatch.TextWidget(
         markdown=(
-            f"**{environment.name}** · What an alarm means and what to do is in the section of"
-            f" docs/runbook.md that its description names: {' · '.join(links)}"
+            f"**{environment.name}**, deployed: {deployed} · What an alarm means and what to do is"
+            " in the section of docs/runbook.md that its description names:"
+            f" {' · '.join(links)}"
         ),
         width=_WIDTH,
         height=3,

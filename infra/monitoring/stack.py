@@ -10,6 +10,7 @@ from infra.monitoring.alarms import Alarms
 from infra.monitoring.dashboard import Dashboard
 from infra.monitoring.metrics import ServiceMetrics
 from infra.monitoring.topics import AlarmTopic
+from infra.parameters import DEPLOYMENT
 from infra.service.stack import ServiceStack
 
 
@@ -53,6 +54,15 @@ class MonitoringStack(cdk.Stack):
             urls=environment.ticket_urls,
             key=key,
         )
+        deployment = cdk.CfnParameter(
+            self,
+            "DeploymentParameter",
+            description="Which build this is, and when it was deployed",
+            default="by hand",
+            # It becomes a part of the dashboard, which is JSON.
+            allowed_pattern="[A-Za-z0-9 :.+-]*",
+        )
+        deployment.override_logical_id(DEPLOYMENT)
         metrics = ServiceMetrics(environment)
         functions = service.functions.by_name()
         alarms = Alarms(
@@ -72,6 +82,7 @@ class MonitoringStack(cdk.Stack):
             self,
             "Dashboard",
             environment=environment,
+            deployed=deployment.value_as_string,
             metrics=metrics,
             alarms=alarms,
             websocket=service.websocket,

@@ -10,15 +10,13 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.environments import Environment
+from infra.parameters import GUARD
 from infra.security import acknowledge, logical_id
 from infra.service.function import LIVE, ServiceFunction
 from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
 
 SHIFT: Final = codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_5_MINUTES
 AT_ONCE: Final = codedeploy.LambdaDeploymentConfig.ALL_AT_ONCE
-
-GUARD_PARAMETER: Final = "GuardDeployment"
-"""The parameter of the service stack that `make deploy` sets."""
 
 RUNBOOK_SECTION: Final = "A deployment was rolled back"
 
@@ -95,7 +93,7 @@ class GradualDeployment(Construct):
             allowed_values=["true", "false"],
             default="true",
         )
-        guard.override_logical_id(GUARD_PARAMETER)
+        guard.override_logical_id(GUARD)
         return cdk.CfnCondition(
             self, "Guarded", expression=cdk.Fn.condition_equals(guard.value_as_string, "true")
         )

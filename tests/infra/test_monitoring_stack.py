@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from infra.environments import Environment
+from infra.parameters import DEPLOYMENT
 from tests.infra.crowd import CROWD, crowd_templates
 from tests.infra.template import Template, flat
 
@@ -93,3 +94,12 @@ def test_monitoring_never_stands_in_the_way_of_a_deployment(
 def test_the_service_holds_on_to_its_data(service: Template, environment: Environment) -> None:
     assert "Fn::GetStackOutput" not in service.text
     assert f"BusinessConnections-{environment.name}-Data:Exports" in service.text
+
+
+def test_a_new_deployment_changes_a_resource_so_that_references_are_resolved_again(
+    monitoring: Template,
+) -> None:
+    """CloudFormation resolves `Fn::GetStackOutput` when it updates a stack, and not again."""
+    assert DEPLOYMENT in monitoring.parameters
+    _, dashboard = monitoring.only("AWS::CloudWatch::Dashboard")
+    assert {"Ref": DEPLOYMENT} in dashboard["Properties"]["DashboardBody"]["Fn::Join"][1]

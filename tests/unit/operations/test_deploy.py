@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import NoCredentialsError
 
+from infra.parameters import DEPLOYMENT, GUARD
 from operations import deploy as tool
 from operations import records
 from operations.assembly import Build
-from operations.deploy import DeploymentFailed, deploy, guard_parameters
+from operations.deploy import DeploymentFailed, deploy, parameters
 from operations.deployment import NoDeployment
 from operations.records import Record
 from operations.running import StackState
@@ -69,9 +70,10 @@ def test_a_deployment_is_recorded_when_it_begins_and_when_it_is_done(
 
 
 def test_every_reference_is_resolved_again(aws: Aws, build: Build) -> None:
-    deploy(build, "staging")
+    """A parameter that is new each time makes CloudFormation update the monitoring stack."""
+    done = deploy(with_parameter(build, "staging", DEPLOYMENT), "staging")
     (command,) = aws.commands
-    assert "--force" in command
+    assert f"{SERVICE}:{DEPLOYMENT}={done.commit[:12]} at {done.at}" in command
 
 
 def test_what_fails_before_cloudformation_is_asked_deploys_nothing(
@@ -135,10 +137,15 @@ def test_an_interrupted_deployment_stays_pending(aws: Aws, build: Build) -> None
 # The guards of a gradual deployment.
 
 
-def guarded(build: Build, environment: str) -> Build:
-    """Give the service stack of an environment the parameter."""
+def options(build: Build, environment: str, *, unguarded: bool) -> list[str]:
+    guarded = with_parameter(build, "staging", GUARD)
+    return parameters(guarded, environment, unguarded=unguarded, at="now")
+
+
+def with_parameter(build: Build, environment: str, name: str) -> Build:
+    """Give the service stack of an environment a parameter."""
     path = build.assembly.folder / f"assembly-{environment}" / "service.json"
-    parameters = {"GuardDeployment": {"Type": "String", "Default": "true"}}
+    parameters = {name: {"Type": "String", "Default": "true"}}
     path.write_text(json.dumps({**template("b" * 64), "Parameters": parameters}))
     return build
 
@@ -147,7 +154,7 @@ def guarded(build: Build, environment: str) -> Build:
 def test_a_guarded_deployment_always_says_whether_its_guards_are_on(
     build: Build, unguarded: bool, value: str
 ) -> None:
-    assert guard_parameters(guarded(build, "staging"), "staging", unguarded=unguarded) == [
+    assert options(build, "staging", unguarded=unguarded) == [
         "--parameters",
         f"{SERVICE}:GuardDeployment={value}",
     ]
@@ -156,14 +163,14 @@ def test_a_guarded_deployment_always_says_whether_its_guards_are_on(
 def test_nothing_is_said_to_a_stack_without_guards(
     build: Build, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert guard_parameters(guarded(build, "staging"), "dev", unguarded=False) == []
+    assert options(build, "dev", unguarded=False) == []
     assert capsys.readouterr().out == ""
-    assert guard_parameters(guarded(build, "staging"), "dev", unguarded=True) == []
+    assert options(build, "dev", unguarded=True) == []
     assert "UNGUARDED changes nothing" in capsys.readouterr().out
 
 
 def test_the_cdk_cli_gets_the_guards(aws: Aws, build: Build) -> None:
-    deploy(guarded(build, "staging"), "staging", unguarded=True)
+    deploy(with_parameter(build, "staging", GUARD), "staging", unguarded=True)
     (command,) = aws.commands
     assert f"{SERVICE}:GuardDeployment=false" in command
 

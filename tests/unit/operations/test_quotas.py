@@ -1,6 +1,7 @@
 """What an account can hold is asked of AWS. Its answers are made up here, in its own form."""
 
 from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -183,9 +184,10 @@ def test_a_deployment_that_the_account_cannot_hold_is_not_begun(
 
     class Build:
         assembly = Assembly()
+        manifest = SimpleNamespace(title="a build")
 
     build: Any = Build()
     monkeypatch.setattr(deploy, "find", lambda *_: Account())
-    monkeypatch.setattr(deploy, "_cdk_deploy", lambda *_: pytest.fail("it deployed"))
+    monkeypatch.setattr(deploy, "_cdk_deploy", lambda *_, **__: pytest.fail("it deployed"))
     with pytest.raises(quotas.QuotaTooSmall, match="has 900 to give"):
         deploy.deploy(build, "prod")
