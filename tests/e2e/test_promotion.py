@@ -105,9 +105,10 @@ class Laptop:
         return self.git("rev-parse", "HEAD")
 
     def items(self, environment: str) -> list[Any]:
+        """All that is stored, but for what the scheduled cleanup keeps of its own."""
         table = self.outputs(environment)["TableName"]
-        items: list[Any] = self.client("dynamodb").scan(TableName=table)["Items"]
-        return items
+        items = self.client("dynamodb").scan(TableName=table)["Items"]
+        return [item for item in items if item["pk"] != {"S": "CENSUS"}]
 
     def users(self, environment: str) -> list[Any]:
         pool = self.outputs(environment)["UserPoolId"]
