@@ -16,10 +16,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marker in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # One system serves all of these tests. The demo plays meanwhile, so they wait for it last.
+    # One system serves most of these tests. The demo plays meanwhile, so they wait for it last.
+    # Those of the promotion have an emulator of their own, and run beside them.
     for item in items:
         if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("e2e"))
+            group = "promotion" if item.path == HERE / "test_promotion.py" else "e2e"
+            item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.path == HERE / "test_story.py")
 
 

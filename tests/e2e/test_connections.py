@@ -187,10 +187,9 @@ def test_a_message_named_like_a_life_cycle_event_changes_nothing(
     business: Business, action: str
 ) -> None:
     with business.socket() as device:
-        minute_ago = int(time.time()) - 60
-        business.write_connection(
-            device.connection_id, connected_at=minute_ago, last_seen_at=minute_ago
-        )
+        now = int(time.time())
+        # Older than it is, so that a new item would show; not silent, or a cleanup would close it.
+        business.write_connection(device.connection_id, connected_at=now - 60, last_seen_at=now - 5)
         before = business.items()
         answer = device.ask({"action": action, "id": "11"})
         assert (answer["code"], answer["id"]) == ("unknown_action", "11")
