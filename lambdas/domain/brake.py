@@ -50,7 +50,8 @@ class Brake:
         """Count the real connections of one more business."""
         with self._changed:
             self._seen += real
-            self._changed.notify_all()
+            if self._under_way:  # somebody may be waiting
+                self._changed.notify_all()
 
     @contextmanager
     def place(self) -> Iterator[Place | None]:
