@@ -2,8 +2,17 @@
 
 from typing import Any
 
+from lambdas.domain.cleanup import Cleanup
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
-from lambdas.domain.model import Business, Instant, RealConnection, Settings, VirtualConnection
+from lambdas.domain.model import (
+    Business,
+    Clock,
+    Instant,
+    RealConnection,
+    Settings,
+    VirtualConnection,
+)
+from lambdas.domain.ports import Sockets, Store
 from lambdas.domain.rules import Rules
 
 NOW: Instant = 1_800_000_000
@@ -91,6 +100,12 @@ def business(
 def in_time() -> bool:
     """The answer to "out of time?" of a call that may take as long as it likes."""
     return False
+
+
+def make_cleanup(store: Store, sockets: Sockets, clock: Clock, **parts: Any) -> Cleanup:
+    """A cleanup that waits for nobody and tells nobody, unless a test says otherwise."""
+    quiet = {"tell": lambda trouble: None, "pace": lambda: None, "pace_marks": lambda: None}
+    return Cleanup(store, sockets, RULES, clock, **{**quiet, **parts})
 
 
 class FakeClock:

@@ -6,10 +6,22 @@ import pytest
 
 from lambdas.adapters.table import Table
 from lambdas.domain.availability import Availability
-from lambdas.domain.cleanup import Cleanup, CleanupRun
+from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Attention
-from tests.builders import B1, NOW, RULES, U1, FakeClock, business, in_time, real, settings, virtual
+from tests.builders import (
+    B1,
+    NOW,
+    RULES,
+    U1,
+    FakeClock,
+    business,
+    in_time,
+    make_cleanup,
+    real,
+    settings,
+    virtual,
+)
 from tests.dynamodb import create_table
 from tests.fakes import FakeSockets
 from tests.integration.test_store_contract import ENGINES
@@ -64,15 +76,9 @@ class Stored:
         )
 
     def clean_up(self) -> CleanupRun:
-        return Cleanup(
-            self.table,
-            self.sockets,
-            RULES,
-            FakeClock(),
-            tell=lambda trouble: None,
-            pace=lambda: None,
-            pace_marks=lambda: None,
-        ).cleanup_all_connections(out_of_time=in_time)
+        return make_cleanup(self.table, self.sockets, FakeClock()).cleanup_all_connections(
+            out_of_time=in_time
+        )
 
     def sort_keys(self) -> set[str]:
         items = self.client.scan(TableName=self.name, ConsistentRead=True)["Items"]

@@ -13,9 +13,13 @@ from botocore.config import Config
 from lambdas.adapters.sockets import ManagementApi
 from lambdas.adapters.table import Table
 from lambdas.domain.brake import BRAKE_FLOOR
-from lambdas.domain.cleanup import Cleanup, CleanupRun
+from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.identifiers import BusinessId
-from tests.builders import NOW, RULES, real
+from tests.builders import (
+    NOW,
+    make_cleanup,
+    real,
+)
 from tests.dynamodb import create_table
 
 if TYPE_CHECKING:
@@ -71,15 +75,7 @@ def run(table: Table, management: _Answering) -> Run:
         endpoint_url=f"http://127.0.0.1:{management.server_port}",
         config=Config(retries={"total_max_attempts": 1}, max_pool_connections=32),
     )
-    cleanup = Cleanup(
-        table,
-        ManagementApi(client),
-        RULES,
-        clock=lambda: NOW,
-        tell=lambda trouble: None,
-        pace=lambda: None,
-        pace_marks=lambda: None,
-    )
+    cleanup = make_cleanup(table, ManagementApi(client), lambda: NOW)
 
     def run(*, force: bool = False) -> CleanupRun:
         return cleanup.cleanup_all_connections(out_of_time=lambda: False, force=force)

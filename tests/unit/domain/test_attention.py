@@ -7,7 +7,7 @@ import pytest
 
 from lambdas.domain.attention import Looked, Trouble, Watch
 from lambdas.domain.availability import Availability
-from lambdas.domain.cleanup import Cleanup, CleanupRun
+from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention, Business, Settings
@@ -20,6 +20,7 @@ from tests.builders import (
     FakeClock,
     business,
     in_time,
+    make_cleanup,
     real,
     settings,
     virtual,
@@ -37,20 +38,10 @@ def told() -> Told:
     return []
 
 
-def _cleanup(store: MemoryStore, clock: FakeClock, told: Told) -> Cleanup:
-    return Cleanup(
-        store,
-        FakeSockets(),
-        RULES,
-        clock,
-        tell=told.append,
-        pace=lambda: None,
-        pace_marks=lambda: None,
-    )
-
-
 def _run(store: MemoryStore, clock: FakeClock, told: Told) -> CleanupRun:
-    return _cleanup(store, clock, told).cleanup_all_connections(out_of_time=in_time)
+    return make_cleanup(store, FakeSockets(), clock, tell=told.append).cleanup_all_connections(
+        out_of_time=in_time
+    )
 
 
 def _look(store: MemoryStore, clock: Callable[[], int], told: Told) -> Looked:
@@ -185,7 +176,7 @@ class TestTelling:
         self, store: MemoryStore, clock: FakeClock, told: Told, due: Business
     ) -> None:
         store.seed(due)
-        cleanup = _cleanup(store, clock, told)
+        cleanup = make_cleanup(store, FakeSockets(), clock, tell=told.append)
         cleanup.cleanup_business_connections(B1, out_of_time=in_time, dry_run=True)
         assert not told
         report = cleanup.cleanup_business_connections(B1, out_of_time=in_time).report

@@ -8,29 +8,25 @@ from typing import Any
 import pytest
 
 from lambdas.domain.brake import BRAKE_FLOOR, Brake
-from lambdas.domain.cleanup import CENSUS_HOLDS, Cleanup, CleanupRun, Share, known_real
+from lambdas.domain.cleanup import CENSUS_HOLDS, CleanupRun, Share, known_real
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Business, Census, Instant, RealConnection
 from lambdas.domain.ports import SocketAnswer
-from tests.builders import B1, NOW, RULES, FakeClock, business, in_time, real
+from tests.builders import (
+    B1,
+    NOW,
+    FakeClock,
+    business,
+    in_time,
+    make_cleanup,
+    real,
+)
 from tests.fakes import FakeSockets, MemoryStore
 
 
-def _cleanup(store: MemoryStore, sockets: FakeSockets, clock: FakeClock) -> Cleanup:
-    return Cleanup(
-        store,
-        sockets,
-        RULES,
-        clock,
-        tell=lambda trouble: None,
-        pace=lambda: None,
-        pace_marks=lambda: None,
-    )
-
-
 def _run(store: MemoryStore, sockets: FakeSockets, clock: FakeClock, **options: Any) -> CleanupRun:
-    cleanup = _cleanup(store, sockets, clock)
+    cleanup = make_cleanup(store, sockets, clock)
     return cleanup.cleanup_all_connections(out_of_time=in_time, **options)
 
 
@@ -96,7 +92,7 @@ class TestMeasure:
         self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
     ) -> None:
         store.seed(*_devices(range(30), seen=0))
-        cleanup = _cleanup(store, sockets, clock)
+        cleanup = make_cleanup(store, sockets, clock)
         assert not cleanup.cleanup_all_connections(out_of_time=lambda: True).complete
         assert not store.censuses
 
@@ -134,7 +130,7 @@ class TestMeasure:
     ) -> None:
         store.seed(business(*(real(f"c{n}", seen=400) for n in range(45))))
         store.record_census(_census(1000))
-        cleanup = _cleanup(store, sockets, clock)
+        cleanup = make_cleanup(store, sockets, clock)
         report = cleanup.cleanup_business_connections(B1, out_of_time=in_time).report
         assert (report.gone, report.refused) == (45, 0)
 
@@ -206,7 +202,7 @@ class TestOnlyRemovalsCount:
                 return super().probe(connection_id)
 
         store.seed(business(*(real(f"c{n}", seen=400) for n in range(10))))
-        cleanup = _cleanup(store, Together(), clock)
+        cleanup = make_cleanup(store, Together(), clock)
         with ThreadPoolExecutor(max_workers=2) as pool:
             runs = [
                 pool.submit(cleanup.cleanup_business_connections, B1, out_of_time=in_time)

@@ -2,35 +2,35 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
 from lambdas.domain.attention import Trouble
 from lambdas.domain.brake import OUTAGE_AFTER
-from lambdas.domain.cleanup import SEGMENTS_PER_WORKER, Cleanup, CleanupRun, Report, Share
+from lambdas.domain.cleanup import SEGMENTS_PER_WORKER, CleanupRun, Report, Share
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Attention, Business, Instant, RealConnection
-from lambdas.domain.ports import SocketAnswer, Sockets, Store
-from tests.builders import B1, NOW, RULES, FakeClock, business, real, settings, virtual
+from lambdas.domain.ports import SocketAnswer
+from tests.builders import (
+    B1,
+    NOW,
+    RULES,
+    FakeClock,
+    business,
+    make_cleanup,
+    real,
+    settings,
+    virtual,
+)
 from tests.fakes import FakeSockets, MemoryStore
 
 Run = Callable[..., CleanupRun]
 
 
-def _no_wait() -> None:
-    """Nothing is paced here."""
-
-
-def _cleanup(store: Store, sockets: Sockets, clock: FakeClock, **parts: Any) -> Cleanup:
-    waits_for_nobody = {"tell": lambda trouble: None, "pace": _no_wait, "pace_marks": _no_wait}
-    return Cleanup(store, sockets, RULES, clock, **{**waits_for_nobody, **parts})
-
-
 @pytest.fixture
 def run(store: MemoryStore, sockets: FakeSockets, clock: FakeClock) -> Run:
-    cleanup = _cleanup(store, sockets, clock)
+    cleanup = make_cleanup(store, sockets, clock)
 
     def run(*, dry_run: bool = False, force: bool = False) -> CleanupRun:
         return cleanup.cleanup_all_connections(
@@ -96,7 +96,7 @@ def test_a_ping_that_comes_in_before_the_claim_wins(
     store = PingedMeanwhile()
     store.seed(business(real("c1", seen=700), declared=settings()))
     sockets.open.add("c1")
-    cleanup = _cleanup(store, sockets, clock)
+    cleanup = make_cleanup(store, sockets, clock)
     run = cleanup.cleanup_all_connections(out_of_time=lambda: False)
     assert run.report.silent == 0
     assert "c1" in sockets.open
@@ -108,7 +108,7 @@ def test_an_expired_virtual_connection_is_removed_unless_it_was_renewed_meanwhil
 ) -> None:
     stale_view = business(virtual("renewed", left=-1), virtual("expired", left=-1))
     store.seed(stale_view, business(virtual("renewed", left=100)))
-    cleanup = _cleanup(store, sockets, clock)
+    cleanup = make_cleanup(store, sockets, clock)
     store_scan = iter([stale_view])
     store.scan = lambda segment, segments, meter: store_scan if segment == 0 else iter(())  # type: ignore[method-assign] # a late view
     report = cleanup.cleanup_all_connections(out_of_time=lambda: False).report
@@ -264,7 +264,7 @@ class TestAttention:
         late_view = business(virtual(), declared=settings())
         store.seed(late_view, business(real("c1")))
         store.scan = lambda segment, segments, meter: iter([late_view] if segment == 0 else [])  # type: ignore[method-assign] # late
-        cleanup = _cleanup(store, sockets, clock)
+        cleanup = make_cleanup(store, sockets, clock)
         report = cleanup.cleanup_all_connections(out_of_time=lambda: False).report
         assert store.settings[B1].attention is None
         assert report.active_real == 1
@@ -281,7 +281,7 @@ def test_a_run_out_of_time_stops_and_is_no_census(
         seen += 1
         return seen > 4
 
-    cleanup = _cleanup(store, sockets, clock)
+    cleanup = make_cleanup(store, sockets, clock)
     run = cleanup.cleanup_all_connections(out_of_time=out_of_time)
     assert not run.complete
     assert run.report.businesses == 4
@@ -298,7 +298,7 @@ def test_a_connection_that_cannot_be_removed_stops_nothing_and_spoils_no_census(
 
     store = Failing()
     store.seed(*(_one_device(i, seen=400) for i in range(3)))
-    cleanup = _cleanup(store, sockets, clock)
+    cleanup = make_cleanup(store, sockets, clock)
     run = cleanup.cleanup_all_connections(out_of_time=lambda: False)
     assert run.complete
     assert (run.report.failed, run.report.gone, run.report.refused) == (1, 2, 0)
@@ -312,7 +312,7 @@ def test_one_business_can_be_cleaned_up_by_itself(
         business(real("c1", seen=400), virtual(left=-1), declared=settings()),
         _one_device(2, seen=400),
     )
-    cleanup = _cleanup(store, sockets, clock)
+    cleanup = make_cleanup(store, sockets, clock)
     run = cleanup.cleanup_business_connections(B1, out_of_time=lambda: False)
     assert (run.report.businesses, run.report.gone, run.report.expired) == (1, 1, 1)
     assert _stored(store) == {"c2"}
@@ -331,7 +331,7 @@ def test_every_call_to_the_management_api_is_paced(store: MemoryStore, clock: Fa
             return super().close(connection_id)
 
     store.seed(business(real("c1", seen=400), real("c2", seen=700)))
-    cleanup = _cleanup(store, Recorded(), clock, pace=lambda: calls.append("pace"))
+    cleanup = make_cleanup(store, Recorded(), clock, pace=lambda: calls.append("pace"))
     cleanup.cleanup_all_connections(out_of_time=lambda: False)
     assert calls == ["pace", "probe", "pace", "close"]
 
@@ -373,7 +373,7 @@ def test_workers_share_the_table_without_gap_or_overlap(
     store: MemoryStore, sockets: FakeSockets, clock: FakeClock
 ) -> None:
     store.seed(*(_one_device(i, seen=0) for i in range(100)))
-    cleanup = _cleanup(store, sockets, clock)
+    cleanup = make_cleanup(store, sockets, clock)
     reports = [
         cleanup.cleanup_all_connections(out_of_time=lambda: False, share=Share(w, 3)).report
         for w in range(3)
@@ -390,7 +390,7 @@ def test_two_runs_at_once_do_no_harm_and_count_each_removal_once(
         *(business(virtual(business_id=b, left=-1), business_id=b) for b in _ids(100, 120)),
     )
     sockets.open |= _stored(store)
-    cleanup = _cleanup(store, sockets, clock)
+    cleanup = make_cleanup(store, sockets, clock)
     with ThreadPoolExecutor(max_workers=2) as pool:
         runs = [
             pool.submit(cleanup.cleanup_all_connections, out_of_time=lambda: False)
@@ -420,7 +420,7 @@ def test_memory_does_not_grow_with_the_table(sockets: FakeSockets, clock: FakeCl
             held.discard(int(connection_id.removeprefix("c")))
             return SocketAnswer.OK
 
-    cleanup = _cleanup(Streaming(), Answering(), clock)
+    cleanup = make_cleanup(Streaming(), Answering(), clock)
     report = cleanup.cleanup_all_connections(out_of_time=lambda: False).report
     assert report.probed == 4000
     assert most <= 100

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from lambdas.domain.availability import Availability
-from lambdas.domain.cleanup import Cleanup
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.messages import SocketMessage
@@ -16,7 +15,18 @@ from lambdas.domain.operators import Operators
 from lambdas.domain.parallel import read_in_parallel
 from lambdas.domain.ports import SocketAnswer
 from lambdas.domain.status import StatusReader
-from tests.builders import B1, NOW, RULES, U1, FakeClock, business, in_time, real, settings
+from tests.builders import (
+    B1,
+    NOW,
+    RULES,
+    U1,
+    FakeClock,
+    business,
+    in_time,
+    make_cleanup,
+    real,
+    settings,
+)
 from tests.fakes import FakeSockets, MemoryStore
 
 DEADLINE = 18
@@ -71,15 +81,7 @@ def test_a_cleanup_of_one_business_says_that_it_is_not_complete(
 ) -> None:
     store.seed(business(*(real(f"c{n}", seen=400) for n in range(10)), declared=settings()))
     sockets = HangingSockets(clock)
-    cleanup = Cleanup(
-        store,
-        sockets,
-        RULES,
-        clock,
-        tell=lambda trouble: None,
-        pace=lambda: None,
-        pace_marks=lambda: None,
-    )
+    cleanup = make_cleanup(store, sockets, clock)
     run = cleanup.cleanup_business_connections(B1, out_of_time=_until(clock))
     assert not run.complete
     assert sockets.calls == DEADLINE // CALL + 1
