@@ -1,7 +1,7 @@
 """Calls that ask many sockets or businesses stop beginning anything new when their time is up."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from lambdas.domain.availability import Availability
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.messages import SocketMessage
-from lambdas.domain.model import Attention, Business
+from lambdas.domain.model import Attention, Business, Census
 from lambdas.domain.operators import Operators
 from lambdas.domain.parallel import read_in_parallel
 from lambdas.domain.ports import SocketAnswer
@@ -102,6 +102,28 @@ def test_a_table_that_fails_while_sockets_are_closed_is_asked_no_more(clock: Fak
     outcome = calls.set_business_availability(B1, U1, False, out_of_time=in_time)
     assert outcome.sockets_remaining == 40
     assert store.asked <= 10
+
+
+def test_a_table_that_hangs_costs_a_cleanup_of_one_business_one_time_out(
+    clock: FakeClock,
+) -> None:
+    class Hanging(MemoryStore):
+        asked = 0
+
+        def load(self, business_id: BusinessId, *, consistent: bool = True) -> Business:
+            self.asked += 1
+            raise Unavailable("no answer")
+
+        def last_censuses(self) -> Sequence[Census]:
+            self.asked += 1
+            raise Unavailable("no answer")
+
+    store = Hanging()
+    with pytest.raises(Unavailable):
+        make_cleanup(store, FakeSockets(), clock).cleanup_business_connections(
+            B1, out_of_time=in_time
+        )
+    assert store.asked == 1
 
 
 class TestReads:
