@@ -91,6 +91,7 @@ smoke: .venv/.done ## Play the story in short on a deployed environment: make sm
 
 diff: setup ## Say what the build would change in an environment: make diff ENVIRONMENT=prod
 	@test -n "$(ENVIRONMENT)" || { echo "make diff needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
+	@test -d build/release/assembly || { echo "there is no build in build/release: run \`make build\`" >&2; exit 2; }
 	@node_modules/.bin/cdk diff '$(ENVIRONMENT)/*' --app build/release/assembly --method template --ignore-errors
 
 lock: .venv/.done ## Pin anew what the *.in files ask for

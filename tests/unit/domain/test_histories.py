@@ -1,0 +1,194 @@
+"""Attention in random histories: calls, runs and faults in any order, and one rule that must hold.
+
+A fault strikes one write of one step: it fails before it is done, or its answer is lost after it
+was done, or it is done and the SDK's repetition meets its own effect.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lambdas.domain.attention import Trouble
+from lambdas.domain.availability import Availability
+from lambdas.domain.cleanup import CleanupRun
+from lambdas.domain.errors import Conflict, NotDeclared, Unavailable
+from lambdas.domain.identifiers import ConnectionId, UserId
+from lambdas.domain.model import Instant
+from lambdas.domain.presence import Presence
+from lambdas.domain.settings import SettingsWriter
+from lambdas.domain.status import judge
+from tests.builders import B1, RULES, U1, FakeClock, in_time, make_cleanup
+from tests.fakes import FakeSockets, MemoryStore
+
+STEP = 60
+"""Seconds between two steps."""
+
+
+class Fault(Enum):
+    NONE = auto()
+    BEFORE = auto()
+    AFTER = auto()
+    REPEATED = auto()
+    CRASH = auto()
+
+
+class FaultyStore(MemoryStore):
+    """Strikes the next write, once, when it is told to."""
+
+    fault = Fault.NONE
+    meanwhile: Callable[[], None] | None = None
+    """Happens just before the next write of a mark."""
+
+    def _strike(self, write: Callable[[], Any], repeated: Any) -> Any:
+        fault, self.fault = self.fault, Fault.NONE
+        if fault is Fault.BEFORE:
+            raise Unavailable("it did not answer, and did nothing")
+        if fault is Fault.CRASH:
+            raise RuntimeError("the process died")
+        answer = write()
+        if fault is Fault.AFTER:
+            raise Unavailable("it did it, and the answer was lost")
+        if fault is Fault.REPEATED:
+            if repeated is Conflict:
+                raise Conflict("the repetition met its own effect")
+            return repeated
+        return answer
+
+    def write_settings(self, *arguments: Any, **more: Any) -> None:
+        self._strike(lambda: super(FaultyStore, self).write_settings(*arguments, **more), Conflict)
+
+    def write_attention(self, *arguments: Any, **more: Any) -> bool:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        done: bool = self._strike(
+            lambda: super(FaultyStore, self).write_attention(*arguments, **more), False
+        )
+        return done
+
+    def remove_real(self, *arguments: Any) -> bool:
+        done: bool = self._strike(lambda: super(FaultyStore, self).remove_real(*arguments), False)
+        return done
+
+
+@dataclass
+class World:
+    """One business, those who act for it, and what somebody was told."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    store: FaultyStore = field(default_factory=FaultyStore)
+    sockets: FakeSockets = field(default_factory=FakeSockets)
+    told: list[Trouble] = field(default_factory=list)
+    devices: int = 0
+
+    def act(self, name: str) -> CleanupRun | None:
+        """Let one thing happen; some things fail, and their callers are told so."""
+        try:
+            result: CleanupRun | None = getattr(self, name)()
+        except (Unavailable, NotDeclared, RuntimeError):
+            return None
+        return result
+
+    def renew(self) -> None:
+        self._availability(True)
+
+    def end(self) -> None:
+        self._availability(False)
+
+    def _availability(self, available: bool) -> None:
+        calls = Availability(self.store, self.sockets, RULES, self.clock, lambda attempt: None)
+        calls.set_business_availability(B1, U1, available, out_of_time=in_time)
+
+    @property
+    def _writer(self) -> SettingsWriter:
+        return SettingsWriter(self.store, RULES, self.clock, lambda attempt: None)
+
+    def pause(self) -> None:
+        self._writer.pause_business(B1, U1, self.clock() + 5 * STEP, None)
+
+    def resume(self) -> None:
+        self._writer.resume_business(B1, U1)
+
+    def expect(self) -> None:
+        self._writer.expect_socket(B1, U1, True)
+
+    def expect_none(self) -> None:
+        self._writer.expect_socket(B1, U1, False)
+
+    def connect(self) -> None:
+        self.devices += 1
+        socket = ConnectionId(f"c{self.devices}")
+        self.sockets.open.add(socket)
+        Presence(self.store, RULES, self.clock).connect(B1, UserId("device"), socket)
+
+    def lose_sockets(self) -> None:
+        """Without a word: their items stay."""
+        self.sockets.open.clear()
+
+    def run(self) -> CleanupRun:
+        cleanup = make_cleanup(self.store, self.sockets, self.clock, tell=self.told.append)
+        return cleanup.cleanup_all_connections(out_of_time=in_time)
+
+    def clean_one(self) -> None:
+        cleanup = make_cleanup(self.store, self.sockets, self.clock, tell=self.told.append)
+        cleanup.cleanup_business_connections(B1, out_of_time=in_time)
+
+    def needs_attention(self) -> bool:
+        return judge(self.store.load(B1), self.clock(), RULES).attention is not None
+
+
+ACTS = [
+    *("renew", "end", "pause", "resume", "expect", "expect_none"),
+    *("connect", "lose_sockets", "run", "clean_one"),
+]
+QUIET = ["renew", "resume", "expect", "run", "clean_one"]
+"""Acts that do not change whether a business without a device needs attention."""
+
+steps = st.lists(
+    st.tuples(
+        st.one_of(st.sampled_from(ACTS), st.sampled_from(QUIET), st.just("run")),
+        st.sampled_from([Fault.NONE, Fault.NONE, *Fault]),
+        st.one_of(st.none(), st.sampled_from(QUIET)),
+    ),
+    min_size=5,
+    max_size=60,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps)
+def test_who_needs_attention_for_longer_than_the_grace_is_counted_and_was_told_of(
+    history: list[tuple[str, Fault, str | None]],
+) -> None:
+    world = World()
+    world.act("renew")
+    first_seen: Instant | None = None
+    """When a complete run first saw this need, which has not been interrupted since."""
+    told_before = 0
+    for name, fault, meanwhile in history:
+        world.clock.advance(STEP)
+        if not world.needs_attention():
+            first_seen, told_before = None, len(world.told)
+        world.store.fault = fault
+        if meanwhile is not None:
+            world.store.meanwhile = lambda act=meanwhile: void(world.act(act))
+        run = world.act(name)
+        world.store.fault, world.store.meanwhile = Fault.NONE, None
+        if not world.needs_attention():
+            first_seen, told_before = None, len(world.told)
+            continue
+        if run is None or not run.complete or run.report.failed:
+            continue
+        if first_seen is None:
+            first_seen = world.clock()
+        if world.clock() - first_seen >= RULES.attention_grace:
+            assert run.report.virtual_only + run.report.unreachable == 1
+            assert len(world.told) > told_before
+
+
+def void(_: object) -> None:
+    """Drop a result."""
