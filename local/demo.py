@@ -90,25 +90,26 @@ class Story:
         )
         self._say("Customers can still order, and nobody can hear it.")
 
+        self._say("Its back end knows nothing of this, and renews the lease every few seconds.")
+
         self._say(
             "The cleanup runs every minute; to keep this short, it is called by hand as well."
         )
+        since = self._wait_with_cleanup(
+            "a cleanup finds that it needs attention",
+            self._renewing(lambda: self._status()["attentionSince"]),
+            seconds=60,
+        )
+        self._say(f"A cleanup found that it needs attention, since {since}.")
         self._wait(
             "the cleanup closes and removes the frozen connection (once it is 60 s old)",
-            lambda: self._cleaned_up(connection),
+            self._renewing(lambda: self._cleaned_up(connection)),
             seconds=90,
         )
         age = time.monotonic() - connected_at
         self._say(
             f"The cleanup closed the socket and removed its item, {age:.0f} s after it connected."
         )
-        since = self._wait_with_cleanup(
-            "a cleanup finds that it needs attention",
-            lambda: self._status()["attentionSince"],
-            seconds=60,
-        )
-        self._say(f"It needs attention since {since}.")
-        self._say("Its back end knows nothing of this, and renews the lease every few seconds.")
         self._wait_with_cleanup(
             "the alarm goes to ALARM", self._renewing(self._alarm_is("ALARM")), seconds=120
         )
@@ -192,8 +193,8 @@ class Story:
         if answer.status != 200:
             raise DidNotHappen(f"PUT availability answered {answer.status}: {answer.body}")
 
-    def _renewing(self, condition: Callable[[], bool]) -> Callable[[], bool]:
-        def look() -> bool:
+    def _renewing(self, condition: Callable[[], T | None]) -> Callable[[], T | None]:
+        def look() -> T | None:
             self._set_availability(True)
             return condition()
 
