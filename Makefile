@@ -16,7 +16,8 @@ setup: .venv/.done node_modules/.done ## Install what all other verbs need (they
 
 .venv/.done: requirements-dev.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	$(BIN)/pip install --quiet $$(grep '^uv==' $<)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement $<
 	@touch $@
 
 node_modules/.done: package-lock.json
