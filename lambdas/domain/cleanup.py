@@ -27,7 +27,7 @@ from lambdas.domain.model import (
 )
 from lambdas.domain.ports import SocketAnswer, Sockets, Store
 from lambdas.domain.removal import Removal, close_and_remove, remove_gone
-from lambdas.domain.rules import Rules
+from lambdas.domain.rules import Rules, Verdict
 from lambdas.domain.status import BusinessStatus, judge
 
 SEGMENTS_PER_WORKER: Final = 4
@@ -323,30 +323,30 @@ class Cleanup:
         )
 
     def _clean(self, business: Business, run: _Run, report: Report) -> None:
-        kept = tuple(c for c in business.real if not self._removes_real(c, run, report))
-        for virtual in business.virtual:
-            self._clean_virtual(virtual, run, report)
+        kept = business.real
         try:
+            kept = tuple(c for c in business.real if not self._removes_real(c, run, report))
+            for virtual in business.virtual:
+                self._clean_virtual(virtual, run, report)
+        finally:
+            # Whatever became of its connections, somebody may have to be told of the business.
             self._watch(replace(business, real=kept), run, report)
-        except Unavailable as error:
-            report.failed += 1
-            run.failed(error)
 
     def _removes_real(self, connection: RealConnection, run: _Run, report: Report) -> bool:
-        if self.rules.is_young(connection, run.now):
+        verdict = self.rules.verdict(connection, run.now)
+        if verdict is Verdict.TOO_YOUNG:
             report.too_young += 1
+        if verdict not in (Verdict.CLOSE, Verdict.PROBE):
             return False
         if run.out_of_time():
             run.complete = False
             return False
+        act = self._closes_silent if verdict is Verdict.CLOSE else self._removes_gone
         try:
-            if self.rules.is_silent(connection, run.now):
-                return self._closes_silent(connection, run, report)
-            if self.rules.is_quiet(connection, run.now):
-                return self._removes_gone(connection, run, report)
+            return act(connection, run, report)
         except Unavailable:
             report.failed += 1
-        return False
+            return False
 
     def _closes_silent(self, connection: RealConnection, run: _Run, report: Report) -> bool:
         if run.sockets.out:
@@ -411,7 +411,12 @@ class Cleanup:
             _count(report, status)
             return
         watch = Watch(self.store, self.rules, self.clock, self.tell, self.pace_marks)
-        looked = watch.look_at(business.business_id, dry_run=run.dry_run)
+        try:
+            looked = watch.look_at(business.business_id, dry_run=run.dry_run)
+        except Unavailable as error:
+            report.failed += 1
+            run.failed(error)
+            return
         _count(report, looked.status)
         report.attention_entered += looked.told
         report.failed += not looked.written

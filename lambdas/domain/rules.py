@@ -2,6 +2,7 @@
 
 import zlib
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
 from lambdas.domain.model import Business, Instant, RealConnection, VirtualConnection
@@ -46,6 +47,18 @@ def reconnect_at(connection: RealConnection) -> Instant:
     return connection.connected_at + MAX_CONNECTION_AGE - RECONNECT_BEFORE - spread
 
 
+class Verdict(Enum):
+    """What the cleanup does about a real connection."""
+
+    KEEP = auto()
+    TOO_YOUNG = auto()
+    """Keep it: nothing that is said of it can be trusted yet."""
+    PROBE = auto()
+    """Ask whether its socket is still there, and remove it if not: it missed a ping."""
+    CLOSE = auto()
+    """Claim it, close its socket and remove it: it was silent for too long."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The timings of one environment, and what follows from them."""
@@ -82,9 +95,15 @@ class Rules:
         """Whether this client missed a ping: worth asking whether its socket is still there."""
         return now - connection.last_seen_at > self.ping_interval
 
-    def is_silent(self, connection: RealConnection, now: Instant) -> bool:
-        """Whether this connection must be closed: two pings missed, or older than a socket gets."""
-        return not self.is_active(connection, now)
+    def verdict(self, connection: RealConnection, now: Instant) -> Verdict:
+        """What to do about a connection at this moment."""
+        if self.is_young(connection, now):
+            return Verdict.TOO_YOUNG
+        if not self.is_active(connection, now):
+            return Verdict.CLOSE
+        if self.is_quiet(connection, now):
+            return Verdict.PROBE
+        return Verdict.KEEP
 
     def active_real(self, business: Business, now: Instant) -> tuple[RealConnection, ...]:
         """The real connections that count at this moment."""

@@ -244,6 +244,19 @@ class TestTelling:
         assert (run.report.attention_entered, run.report.failed) == (1, 1)
         assert len(told) == 1
 
+    def test_by_a_run_that_dies_on_a_connection_of_the_same_business(
+        self, clock: FakeClock, told: Told, due: Business
+    ) -> None:
+        class Poisoned(MemoryStore):
+            def claim_real(self, *_: object) -> bool:
+                raise RuntimeError("poison")
+
+        store = Poisoned()
+        store.seed(due, business(real("c1", now=clock(), seen=700)))
+        run = _run(store, clock, told)
+        assert isinstance(run.error, RuntimeError)
+        assert len(told) == 1
+
     def test_again_if_telling_itself_failed(
         self, store: MemoryStore, clock: FakeClock, told: Told, due: Business
     ) -> None:
