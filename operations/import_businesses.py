@@ -129,26 +129,13 @@ class Importer:
         return Outcome.UPDATED
 
     def _write(self, before: Business, declared: Declaration) -> None:
-        now = self.clock()
-        if before.settings is None:
-            settings = Settings(
-                accepting_orders=declared.accepting,
-                version=1,
-                updated_at=now,
-                updated_by=IMPORT,
-                expects_socket=declared.expects_socket,
-            )
-        else:
-            # A pause ends with a new declaration, as it does with an availability call.
-            is_declared_anew = before.settings.accepting_orders != declared.accepting
-            settings = before.settings.changed(
-                at=now,
-                by=IMPORT,
-                accepting_orders=declared.accepting,
-                expects_socket=declared.expects_socket,
-                paused_until=None if is_declared_anew else before.settings.paused_until,
-                pause_reason=None if is_declared_anew else before.settings.pause_reason,
-            )
+        accepting, expects_socket = declared.accepting, declared.expects_socket
+        at = self.clock()
+        settings = (
+            before.settings.imported(accepting, expects_socket, at=at, by=IMPORT)
+            if before.settings
+            else Settings.first(accepting, at=at, by=IMPORT, expects_socket=expects_socket)
+        )
         # No virtual connection survives a business that does not accept orders. Its sockets do:
         # who connects while a business is closed is connected, and hears no orders.
         remove = () if declared.accepting else before.virtual

@@ -150,9 +150,6 @@ class Availability:
 
 
 def _declared(before: Settings | None, accepting: bool, user: UserId, now: Instant) -> Settings:
-    """The settings after an availability call. It ends a pause."""
     if before is None:
-        return Settings(accepting_orders=accepting, version=1, updated_at=now, updated_by=user)
-    return before.changed(
-        at=now, by=user, accepting_orders=accepting, paused_until=None, pause_reason=None
-    )
+        return Settings.first(accepting, at=now, by=user)
+    return before.declared(accepting, at=now, by=user)

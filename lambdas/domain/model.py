@@ -6,7 +6,7 @@ Times are `Instant`: whole seconds since the epoch (UTC), the unit of DynamoDB's
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 
@@ -25,6 +25,9 @@ class Attention(StrEnum):
 
     VIRTUAL_ONLY = "virtual-only"
     UNREACHABLE = "unreachable"
+
+
+_NO_PAUSE: Final[dict[str, Any]] = {"paused_until": None, "pause_reason": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,43 @@ class Settings:
         """Whether writing these settings ends an episode, because they need no device."""
         return not self.needs_device(self.updated_at)
 
-    def changed(self, *, at: Instant, by: UserId, **changes: Any) -> Self:
+    @classmethod
+    def first(
+        cls, accepting: bool, *, at: Instant, by: UserId, expects_socket: bool = True
+    ) -> Self:
+        """The settings of a business that nobody declared before."""
+        return cls(
+            accepting_orders=accepting,
+            version=1,
+            updated_at=at,
+            updated_by=by,
+            expects_socket=expects_socket,
+        )
+
+    def declared(self, accepting: bool, *, at: Instant, by: UserId) -> Self:
+        """After a declaration of availability. It ends a pause."""
+        return self._changed(at, by, accepting_orders=accepting, **_NO_PAUSE)
+
+    def paused(self, until: Instant, reason: str | None, *, at: Instant, by: UserId) -> Self:
+        """After a pause was set, in place of any other."""
+        return self._changed(at, by, paused_until=until, pause_reason=reason)
+
+    def resumed(self, *, at: Instant, by: UserId) -> Self:
+        """After a pause was ended."""
+        return self._changed(at, by, **_NO_PAUSE)
+
+    def expecting_socket(self, expects_socket: bool, *, at: Instant, by: UserId) -> Self:
+        """After it was arranged whether a device is expected."""
+        return self._changed(at, by, expects_socket=expects_socket)
+
+    def imported(self, accepting: bool, expects_socket: bool, *, at: Instant, by: UserId) -> Self:
+        """After an import. It ends a pause if it changes whether orders are accepted."""
+        pause = {} if accepting == self.accepting_orders else _NO_PAUSE
+        return self._changed(
+            at, by, accepting_orders=accepting, expects_socket=expects_socket, **pause
+        )
+
+    def _changed(self, at: Instant, by: UserId, **changes: Any) -> Self:
         """The next version of these settings.
 
         The marks of an episode stay, unless the change itself ends the need for a device: attention

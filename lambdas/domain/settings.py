@@ -1,11 +1,12 @@
 """Changing the settings of a business without changing its connections: pauses, arrangements."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from lambdas.domain.errors import InvalidValue, NotDeclared
 from lambdas.domain.identifiers import BusinessId, UserId
-from lambdas.domain.model import Clock, Instant
+from lambdas.domain.model import Clock, Instant, Settings
 from lambdas.domain.ports import Store
 from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import Rules
@@ -40,14 +41,12 @@ class SettingsWriter:
             raise InvalidValue("until", f"must be at most {MAX_PAUSE // 86400} days ahead")
         return self._change(
             business_id,
-            user_id,
-            paused_until=until,
-            pause_reason=reason,
+            lambda settings, at: settings.paused(until, reason, at=at, by=user_id),
         )
 
     def resume_business(self, business_id: BusinessId, user_id: UserId) -> BusinessStatus:
         """End a pause now. Fine if there is none. Raises `NotDeclared`."""
-        return self._change(business_id, user_id, paused_until=None, pause_reason=None)
+        return self._change(business_id, lambda settings, at: settings.resumed(at=at, by=user_id))
 
     def expect_socket(
         self, business_id: BusinessId, user_id: UserId, expects_socket: bool
@@ -55,15 +54,20 @@ class SettingsWriter:
         """Arrange whether a device is expected. A business that works by API alone needs no
         attention when none is connected. Raises `NotDeclared`.
         """
-        return self._change(business_id, user_id, expects_socket=expects_socket)
+        return self._change(
+            business_id,
+            lambda settings, at: settings.expecting_socket(expects_socket, at=at, by=user_id),
+        )
 
-    def _change(self, business_id: BusinessId, user_id: UserId, **changes: Any) -> BusinessStatus:
+    def _change(
+        self, business_id: BusinessId, change: Callable[[Settings, Instant], Settings]
+    ) -> BusinessStatus:
         def attempt() -> BusinessStatus:
             before = self.store.load(business_id)
             if before.settings is None:
                 raise NotDeclared("nobody ever declared this business available or not")
             now = self.clock()
-            settings = before.settings.changed(at=now, by=user_id, **changes)
+            settings = change(before.settings, now)
             self.store.write_settings(before, settings)
             return judge(replace(before, settings=settings), now, self.rules)
 
