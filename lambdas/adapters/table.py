@@ -5,6 +5,7 @@ are read and written in DynamoDB's own JSON with the low-level client: the resou
 the import time and converts every attribute through `Decimal`.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby, islice
@@ -33,7 +34,12 @@ from lambdas.domain.model import (
 )
 from lambdas.domain.ports import AttentionEntry
 from lambdas.domain.retrying import Backoff
-from lambdas.domain.rules import CLAIM_HOLDS
+from lambdas.domain.rules import (
+    CLAIM_HOLDS,
+    CLOCK_SKEW,
+    CONNECTION_AGE_MARGIN,
+    MAX_CONNECTION_AGE,
+)
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -51,13 +57,12 @@ _CENSUS: Final = "CENSUS"
 _SETTINGS: Final = "BUSINESS"
 _CONNECTION: Final = "CONNECTION#"
 _VIRTUAL: Final = "CONNECTION#VIRTUAL#"
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._:@-]+")
+"""User ids that are their own encoding: almost all."""
 
 
 _ATTEMPTS: Final = 6
 """How often a single write is tried that meets transactions on its item."""
-
-_NUMBER: Final = {":number": {"S": "N"}}
-"""The name of DynamoDB's type, for conditions."""
 
 _Answer = TypeVar("_Answer")
 
@@ -127,23 +132,39 @@ class Table:
     ) -> RealConnection | None:
         counter, start = _counter(now)
         others = ", ".join(name for name in _COUNTERS if name != counter)
-        item = self._update(
-            Key=_real_item_key(business_id, connection_id),
-            UpdateExpression=(
-                f"SET lastSeenAt = :now, {counter} = if_not_exists({counter}, :start) + :one"
-                f" REMOVE closingAt, {others}"
+        request: dict[str, Any] = {
+            "Key": _real_item_key(business_id, connection_id),
+            # A claim that is no moment of these days was written by hand, and holds nothing.
+            "ConditionExpression": (
+                "attribute_exists(pk) AND NOT closingAt BETWEEN :claimed AND :latest"
             ),
-            ConditionExpression=(
-                "attribute_exists(pk) AND (attribute_not_exists(closingAt) OR closingAt <= :over)"
-            ),
-            ExpressionAttributeValues={
-                ":now": _n(now),
-                ":over": _n(now - CLAIM_HOLDS),
-                ":start": _n(start),
-                ":one": _n(1),
-            },
-            return_values="ALL_NEW",
-        )
+            "return_values": "ALL_NEW",
+        }
+        values = {
+            ":now": _n(now),
+            ":claimed": _n(now - CLAIM_HOLDS + 1),
+            ":latest": _n(now + CLOCK_SKEW),
+        }
+        try:
+            item = self._update(
+                **request,
+                UpdateExpression=(
+                    f"SET lastSeenAt = :now, {counter} = if_not_exists({counter}, :start) + :one"
+                    f" REMOVE closingAt, {others}"
+                ),
+                ExpressionAttributeValues={**values, ":start": _n(start), ":one": _n(1)},
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ValidationException":
+                raise
+            # Something else than a number was written by hand where the counter should be.
+            item = self._update(
+                **request,
+                UpdateExpression=(
+                    f"SET lastSeenAt = :now, {counter} = :first REMOVE closingAt, {others}"
+                ),
+                ExpressionAttributeValues={**values, ":first": _n(start + 1)},
+            )
         if item is None:
             return None
         try:
@@ -152,19 +173,12 @@ class Table:
             return _real(business_id, _readable(item))
 
     def claim_real(self, connection: RealConnection, now: Instant) -> bool:
+        unheard, values = _still("lastSeenAt", connection.last_seen_at)
         item = self._update(
             Key=_real_item_key(connection.business_id, connection.connection_id),
             UpdateExpression="SET closingAt = :now",
-            # An item without a number there was written by hand: it was never heard from.
-            ConditionExpression=(
-                "attribute_exists(pk)"
-                " AND (lastSeenAt = :seen OR NOT attribute_type(lastSeenAt, :number))"
-            ),
-            ExpressionAttributeValues={
-                ":now": _n(now),
-                ":seen": _n(connection.last_seen_at),
-                **_NUMBER,
-            },
+            ConditionExpression=f"attribute_exists(pk) AND {unheard}",
+            ExpressionAttributeValues={":now": _n(now), **values},
         )
         return item is not None
 
@@ -208,12 +222,10 @@ class Table:
     def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
         removed = self._delete(
             Key=_virtual_item_key(connection),
-            # A lease without an end was written by hand, and counts as over.
-            ConditionExpression=(
-                "attribute_exists(pk) AND (#ttl <= :now OR NOT attribute_type(#ttl, :number))"
-            ),
+            # A lease without a readable end was written by hand, and counts as over.
+            ConditionExpression="attribute_exists(pk) AND NOT #ttl BETWEEN :ahead AND :end",
             ExpressionAttributeNames={"#ttl": "ttl"},
-            ExpressionAttributeValues={":now": _n(now), **_NUMBER},
+            ExpressionAttributeValues={":ahead": _n(now + 1), ":end": _n(_END_OF_TIME - 1)},
         )
         return removed is not None
 
@@ -230,13 +242,9 @@ class Table:
             values[":virtualOnly"] = _s(Attention.VIRTUAL_ONLY)
             values[":unreachable"] = _s(Attention.UNREACHABLE)
         else:
-            guard += " AND attention = :old"
-            values[":old"] = _s(before.settings.attention)
-            if before.settings.attention_since is None:
-                guard += " AND attribute_not_exists(attentionSince)"
-            else:
-                guard += " AND attentionSince = :oldSince"
-                values[":oldSince"] = _n(before.settings.attention_since)
+            same, since_values = _still("attentionSince", before.settings.attention_since or 0)
+            guard += f" AND attention = :old AND {same}"
+            values |= {":old": _s(before.settings.attention), **since_values}
         if attention is None:
             change = "REMOVE " + ", ".join(_MARK)
         else:
@@ -267,11 +275,15 @@ class Table:
             request["ExclusiveStartKey"] = {
                 **_settings_item_key(after.business_id),
                 "attention": _s(attention),
-                "attentionSince": _n(after.since),
+                "attentionSince": {"N": after.position or str(after.since)},
             }
         return [
-            AttentionEntry(_business_id(item), _number(item, "attentionSince") or 0)
-            for item in map(_readable, islice(self._query(**request), limit))
+            AttentionEntry(
+                _business_id(item),
+                _number(_readable(item), "attentionSince") or 0,
+                position=item["attentionSince"]["N"],
+            )
+            for item in islice(self._query(**request), limit)
         ]
 
     def last_censuses(self) -> Sequence[Census]:
@@ -442,10 +454,23 @@ _TRANSIENT: Final = {
 def _version_guard(settings: Settings | None) -> tuple[str, dict[str, Any]]:
     if settings is None:
         return "attribute_not_exists(version)", {}
-    if settings.version == 0:
-        # Written by hand: without a version, or without a number there.
-        return "NOT version > :zero", {":zero": _n(0)}
-    return "version = :read", {":read": _n(settings.version)}
+    return _still("version", settings.version)
+
+
+def _still(name: str, read: int) -> tuple[str, dict[str, Any]]:
+    """A condition that a number is still what was read; 0 was read from what is no usable number.
+
+    A fraction that was written by hand was read without its decimals.
+    """
+    if read == 0:
+        low, high = "1", str(_END_OF_TIME - 1)
+    else:
+        low, high = str(read), f"{read}.999999"
+    condition = f"{name} BETWEEN :{name}Low AND :{name}High"
+    return (
+        f"NOT {condition}" if read == 0 else condition,
+        {f":{name}Low": {"N": low}, f":{name}High": {"N": high}},
+    )
 
 
 def _s(text: str) -> dict[str, str]:
@@ -469,7 +494,7 @@ def _ticket_item_key(digest: str) -> dict[str, Any]:
 
 
 def _virtual_item_key(connection: VirtualConnection) -> dict[str, Any]:
-    key = virtual_key(connection.business_id, connection.user_id)
+    key = connection.odd_key or virtual_key(connection.business_id, connection.user_id)
     return {"pk": _s(business_key(connection.business_id)), "sk": _s(key)}
 
 
@@ -569,7 +594,7 @@ def _real(business_id: BusinessId, item: Item) -> RealConnection:
         user_id=UserId(_text(item, "userId") or ""),
         connected_at=_number(item, "connectedAt") or 0,
         last_seen_at=_number(item, "lastSeenAt") or 0,
-        ttl=_number(item, "ttl") or 0,
+        ttl=_number(item, "ttl") or _last_resort(item),
         closing_at=_number(item, "closingAt"),
         messages=_messages(item),
     )
@@ -583,29 +608,44 @@ def _real(business_id: BusinessId, item: Item) -> RealConnection:
 # Gateway does not end its socket as idle. So a counter starts at a number that grows with the
 # minute. One that was left over is below that, and reads as if this were the first message.
 _COUNTERS: Final = tuple(f"sent{minute}" for minute in range(10))
+_COUNTED_IN_A_MINUTE: Final = 1_000_000
+"""More than anybody can send in a minute."""
 
 
 def _counter(now: Instant) -> tuple[str, int]:
     """The counter of the minute of `now`, and the number at which it starts."""
     minute = now // 60
-    return _COUNTERS[minute % len(_COUNTERS)], minute * 1_000_000
+    return _COUNTERS[minute % len(_COUNTERS)], minute * _COUNTED_IN_A_MINUTE
 
 
 def _messages(item: Item) -> int:
     """How many messages came in the minute of the last one; 0 if none came yet."""
     counter, start = _counter(_number(item, "lastSeenAt") or 0)
-    return max(1, int(item[counter]["N"]) - start) if counter in item else 0
+    if counter not in item:
+        return 0
+    counted = int(item[counter]["N"]) - start
+    return counted if 0 < counted < _COUNTED_IN_A_MINUTE else 1
 
 
 def _virtual(business_id: BusinessId, item: Item) -> VirtualConnection:
     key: str = item["sk"]["S"]
+    encoded = key.rpartition("#")[2]
+    user_id = decode_user_id(encoded)
+    is_ours = _PLAIN.fullmatch(encoded) or key == virtual_key(business_id, user_id)
     return VirtualConnection(
         business_id=business_id,
-        user_id=decode_user_id(key.rpartition("#")[2]),
+        user_id=user_id,
+        odd_key=None if is_ours else key,
         created_at=_number(item, "createdAt") or 0,
         renewed_at=_number(item, "renewedAt") or 0,
         ttl=_number(item, "ttl") or 0,
     )
+
+
+def _last_resort(item: Item) -> Instant:
+    """When a connection whose item does not say it is older than a socket gets."""
+    known = _number(item, "connectedAt") or _number(item, "lastSeenAt")
+    return known + MAX_CONNECTION_AGE + CONNECTION_AGE_MARGIN if known else 0
 
 
 def _text(item: Item, name: str) -> str | None:
@@ -615,7 +655,8 @@ def _text(item: Item, name: str) -> str | None:
 def _number(item: Item, name: str) -> int | None:
     if name not in item:
         return None
-    number = int(item[name]["N"])
+    text = item[name]["N"]
+    number = int(text) if text.isdecimal() else int(float(text))
     if not 0 <= number < _END_OF_TIME:
         raise ValueError(name)
     return number

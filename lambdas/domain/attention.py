@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
-from lambdas.domain.model import Attention, Business, Clock, Instant, Settings
+from lambdas.domain.model import Attention, Business, Clock, Instant, OutOfTime, Settings
 from lambdas.domain.ports import Store
-from lambdas.domain.rules import Rules
+from lambdas.domain.rules import CLOCK_SKEW, Rules
 from lambdas.domain.status import BusinessStatus, judge
 
 _ATTEMPTS: Final = 6
@@ -56,10 +57,13 @@ def marked(settings: Settings | None) -> Mark | None:
 def next_mark(status: BusinessStatus, before: Mark | None, rules: Rules) -> Mark | None:
     """The mark that a business should have after it was judged.
 
-    A mark that is younger than this judgement was set by somebody who looked later: it stays.
+    A mark that is younger than this judgement was set by somebody who looked later: it stays. One
+    that is younger than clocks can differ is wrong, and begins now.
     """
     now = status.as_of
     since = now if before is None or before.since is None else before.since
+    if since > now + CLOCK_SKEW:
+        since = now
     if since > now:
         return before
     if status.attention is None:
@@ -84,10 +88,15 @@ class Watch:
     pace_marks: Callable[[], None]
     """Waits until the marks of one more business may be written."""
 
-    def look_at(self, business_id: BusinessId, *, dry_run: bool) -> Looked:
-        """Read a business, and write its mark if that must change. Raises `Unavailable`."""
+    def look_at(self, business_id: BusinessId, *, out_of_time: OutOfTime, dry_run: bool) -> Looked:
+        """Read a business, and write its mark if that must change.
+
+        Raises `Unavailable` if the table does not answer, or time ran out first.
+        """
         told = False
         for attempts_left in reversed(range(_ATTEMPTS)):
+            if out_of_time():
+                raise Unavailable("there was no time left to look at the business")
             business = self.store.load(business_id)
             # After the read: a pause that it shows, or a mark that another run has just set, must
             # not be judged at a moment before.

@@ -24,8 +24,8 @@ OUTAGE_AFTER: Final = 50
 class Place:
     """Room below the brake for the removal of one real connection."""
 
-    removed: bool = False
-    """Set when the connection really was removed. Else the place is given back."""
+    used: bool = False
+    """Set once the socket was closed or the item is gone. Otherwise the place is free again."""
 
 
 class Brake:
@@ -37,14 +37,18 @@ class Brake:
     ones are read makes no difference. Only removals that happened count.
     """
 
-    def __init__(self, *, known: int, forced: bool) -> None:
-        self._known = known
+    def __init__(self, *, forced: bool) -> None:
+        self._known = 0
         self._forced = forced
         self._seen = 0
         self._removed = 0
         self._under_way = 0
         self._pulled_because: str | None = None
         self._changed = threading.Condition()
+
+    def knows(self, real: int) -> None:
+        """Say how many real connections the last census counted."""
+        self._known = real
 
     def saw(self, real: int) -> None:
         """Count the real connections of one more business."""
@@ -69,7 +73,7 @@ class Brake:
         finally:
             with self._changed:
                 self._under_way -= 1
-                self._removed += place.removed
+                self._removed += place.used
                 self._changed.notify_all()
 
     @property

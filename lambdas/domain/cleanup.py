@@ -5,9 +5,9 @@ condition of the table; what marks a business is one consistent Query. Whatever 
 business, the others are still handled.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Final, Self
 
@@ -26,8 +26,8 @@ from lambdas.domain.model import (
     VirtualConnection,
 )
 from lambdas.domain.ports import SocketAnswer, Sockets, Store
-from lambdas.domain.removal import Removal, close_and_remove, remove_gone
-from lambdas.domain.rules import Rules, Verdict
+from lambdas.domain.removal import Removal, remove_closed, remove_gone
+from lambdas.domain.rules import CLOCK_SKEW, Rules, Verdict
 from lambdas.domain.status import BusinessStatus, judge
 
 SEGMENTS_PER_WORKER: Final = 4
@@ -181,6 +181,16 @@ class _Run:
         if not isinstance(error, Unavailable):
             self._error = self._error or error
 
+    @contextmanager
+    def noting_errors(self) -> Iterator[None]:
+        """Go on without what fails in here. A defect is raised at the end of the run."""
+        try:
+            yield
+        except Unavailable:
+            pass
+        except Exception as error:
+            self._error = self._error or error
+
     def outcome(self, report: Report) -> CleanupRun:
         """What this run did, once it is over."""
         return CleanupRun(
@@ -253,24 +263,23 @@ class Cleanup:
             if error := walk.exception():
                 run.failed(error)
         if run.complete and not dry_run:
-            with suppress(Unavailable):  # the next run then knows what it sees itself
+            with run.noting_errors():  # the next run then knows what it sees itself
                 self.store.record_census(Census(share.worker, share.workers, whole.real, run.now))
         return run.outcome(whole)
 
     def _begin(
         self, share: Share | None, *, dry_run: bool, force: bool, out_of_time: OutOfTime
     ) -> _Run:
-        now = self.clock()
-        censuses: Sequence[Census] = ()
-        with suppress(Unavailable):
-            censuses = self.store.last_censuses()
-        return _Run(
-            now=now,
+        run = _Run(
+            now=self.clock(),
             dry_run=dry_run,
-            brake=Brake(known=known_real(censuses, share, now), forced=force),
+            brake=Brake(forced=force),
             sockets=CarefulSockets(self.sockets, self.pace),
             out_of_time=out_of_time,
         )
+        with run.noting_errors():
+            run.brake.knows(known_real(self.store.last_censuses(), share, run.now))
+        return run
 
     def _walk(
         self,
@@ -323,14 +332,27 @@ class Cleanup:
         )
 
     def _clean(self, business: Business, run: _Run, report: Report) -> None:
-        kept = business.real
-        try:
-            kept = tuple(c for c in business.real if not self._removes_real(c, run, report))
-            for virtual in business.virtual:
-                self._clean_virtual(virtual, run, report)
-        finally:
-            # Whatever became of its connections, somebody may have to be told of the business.
-            self._watch(replace(business, real=kept), run, report)
+        kept = list(business.real)
+        connections: tuple[RealConnection | VirtualConnection, ...] = (
+            *business.real,
+            *business.virtual,
+        )
+        table_failed = False
+        for connection in connections:
+            if table_failed:
+                break  # it would cost a time-out each time
+            try:
+                if isinstance(connection, VirtualConnection):
+                    self._clean_virtual(connection, run, report)
+                elif self._removes_real(connection, run, report):
+                    kept.remove(connection)
+            except Unavailable:
+                report.failed += 1
+                table_failed = True
+            except Exception as error:  # what it hits is skipped, and the run says so at its end
+                report.failed += 1
+                run.failed(error)
+        self._watch(replace(business, real=tuple(kept)), run, report)
 
     def _removes_real(self, connection: RealConnection, run: _Run, report: Report) -> bool:
         verdict = self.rules.verdict(connection, run.now)
@@ -342,11 +364,7 @@ class Cleanup:
             run.complete = False
             return False
         act = self._closes_silent if verdict is Verdict.CLOSE else self._removes_gone
-        try:
-            return act(connection, run, report)
-        except Unavailable:
-            report.failed += 1
-            return False
+        return act(connection, run, report)
 
     def _closes_silent(self, connection: RealConnection, run: _Run, report: Report) -> bool:
         if run.sockets.out:
@@ -358,16 +376,19 @@ class Cleanup:
                 report.refused += 1
                 return False
             if run.dry_run:
-                place.removed = True
+                place.used = True
                 report.silent += 1
                 return False
             # The claim must hold from now on, however long ago this run began.
             if not self.store.claim_real(connection, self.clock()):
                 return False  # a ping came in between, and wins; or the connection is gone
-            removal = close_and_remove(
-                connection, store=self.store, sockets=run.sockets, rules=self.rules, now=run.now
+            answer = run.sockets.close(connection.connection_id)
+            # A socket that was closed counts, whatever becomes of its item.
+            place.used = answer is SocketAnswer.OK
+            removal = remove_closed(
+                connection, answer, store=self.store, rules=self.rules, now=run.now
             )
-            place.removed = removal is Removal.REMOVED
+            place.used = removal is not Removal.KEPT
         if removal is Removal.KEPT:
             report.unknown += 1
             return False
@@ -390,18 +411,17 @@ class Cleanup:
                 if run.dry_run
                 else remove_gone(connection, store=self.store, rules=self.rules, now=run.now)
             )
-            place.removed = removal is Removal.REMOVED
+            place.used = removal is not Removal.KEPT
         report.gone += removal is Removal.REMOVED
         return not run.dry_run and removal is not Removal.KEPT
 
     def _clean_virtual(self, connection: VirtualConnection, run: _Run, report: Report) -> None:
         if self.rules.is_active(connection, run.now):
             return
-        try:
-            if run.dry_run or self.store.remove_expired_virtual(connection, run.now):
-                report.expired += 1
-        except Unavailable:
-            report.failed += 1
+        if run.out_of_time():
+            run.complete = False
+        elif run.dry_run or self.store.remove_expired_virtual(connection, run.now):
+            report.expired += 1
 
     def _watch(self, business: Business, run: _Run, report: Report) -> None:
         """Count the business as it is now, and keep its mark true."""
@@ -412,7 +432,9 @@ class Cleanup:
             return
         watch = Watch(self.store, self.rules, self.clock, self.tell, self.pace_marks)
         try:
-            looked = watch.look_at(business.business_id, dry_run=run.dry_run)
+            looked = watch.look_at(
+                business.business_id, out_of_time=run.out_of_time, dry_run=run.dry_run
+            )
         except Unavailable as error:
             report.failed += 1
             run.failed(error)
@@ -435,7 +457,7 @@ def known_real(censuses: Sequence[Census], share: Share | None, now: Instant) ->
     If the number of workers was changed, only the censuses since then say how many there are in
     all. A census that is too old says nothing.
     """
-    recent = [c for c in censuses if now - c.taken_at < CENSUS_HOLDS]
+    recent = [c for c in censuses if -CLOCK_SKEW <= now - c.taken_at < CENSUS_HOLDS]
     if share is not None:
         mine = (share.worker, share.workers)
         return sum(c.real for c in recent if (c.worker, c.workers) == mine)

@@ -153,6 +153,8 @@ class VirtualConnection:
     created_at: Instant
     renewed_at: Instant
     ttl: Instant
+    odd_key: str | None = None
+    """The key of an item that was written by hand, if it is not spelled as above."""
 
 
 @dataclass(frozen=True, slots=True)

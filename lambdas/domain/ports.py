@@ -3,7 +3,7 @@ one contract suite runs on both.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
@@ -27,6 +27,8 @@ class AttentionEntry:
 
     business_id: BusinessId
     since: Instant
+    position: str = field(default="", compare=False)
+    """What the store needs, beside these two, to go on after this entry."""
 
 
 class Store(Protocol):

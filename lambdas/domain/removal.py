@@ -26,6 +26,13 @@ def close_and_remove(
 ) -> Removal:
     """Close one socket and remove its item."""
     answer = sockets.close(connection.connection_id)
+    return remove_closed(connection, answer, store=store, rules=rules, now=now)
+
+
+def remove_closed(
+    connection: RealConnection, answer: SocketAnswer, *, store: Store, rules: Rules, now: Instant
+) -> Removal:
+    """Remove the item of a socket, if the answer to closing it says that it is closed or gone."""
     if answer is SocketAnswer.GONE:
         return remove_gone(connection, store=store, rules=rules, now=now)
     if answer is SocketAnswer.OK:

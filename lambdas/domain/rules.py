@@ -25,6 +25,9 @@ YOUNG_CONNECTION: Final = 60
 CLAIM_HOLDS: Final = 60
 """How long a claimed connection refuses to be refreshed: long enough to close and remove it."""
 
+CLOCK_SKEW: Final = 60
+"""How far the clocks of two machines may differ, at most."""
+
 MAX_MESSAGES_PER_MINUTE: Final = 60
 """What one client may send. API Gateway throttles a whole stage: one client could use it up."""
 

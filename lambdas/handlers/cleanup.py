@@ -25,7 +25,7 @@ from lambdas.handlers.telemetry import (
 )
 from lambdas.metrics import MetricName
 
-_RESERVED_MILLISECONDS: Final = 10_000
+_RESERVED_MILLISECONDS: Final = 15_000
 """A run stops this long before its function would be ended, so that it can say what it did."""
 
 

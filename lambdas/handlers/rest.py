@@ -45,9 +45,9 @@ from lambdas.metrics import MetricName
 MAX_BODY: Final = 128 * 1024
 """Bytes that a request may carry, and a message to a socket: API Gateway takes no more there."""
 
-_RESERVED_MILLISECONDS: Final = 10_000
+_RESERVED_MILLISECONDS: Final = 15_000
 """Nothing new is begun this long before the function would be ended, so that it can still answer.
-It covers the slowest single call of the management API, and a write to the table."""
+The slowest single call is one of the table: three attempts of 4 seconds, and the waits between."""
 
 
 def _cors(origins: str) -> CORSConfig | None:
@@ -303,6 +303,8 @@ def post_cleanup(
     )
     document = protocol.cleanup_document(run)
     logger.info("cleanup of one business", extra={"report": document})
+    if run.error is not None:
+        raise run.error
     return document
 
 

@@ -4,6 +4,7 @@ Events are never logged as a whole: they carry tokens.
 """
 
 import functools
+import threading
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -57,6 +58,12 @@ def publish_census(values: Mapping[MetricName, float], *, worker: int | None) ->
     metrics.flush_metrics()
 
 
+_one_line_at_a_time: Final = threading.Lock()
+"""Powertools prints a line and its end separately: two threads could mix theirs, and neither would
+be a metric.
+"""
+
+
 def tell_attention(trouble: "Trouble") -> None:
     """Count one business that newly needs attention, now: whatever fails later, it was told.
 
@@ -67,7 +74,8 @@ def tell_attention(trouble: "Trouble") -> None:
     metrics.add_metadata("businessId", trouble.business_id)
     metrics.add_metadata("attention", trouble.attention)
     metrics.add_metadata("seconds", trouble.seconds)
-    metrics.flush_metrics()
+    with _one_line_at_a_time:
+        metrics.flush_metrics()
 
 
 def _metrics_of_their_own() -> EphemeralMetrics:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lambdas.adapters.table import Table
+from lambdas.domain.attention import Trouble
 from lambdas.domain.availability import Availability
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.identifiers import BusinessId, ConnectionId
@@ -95,7 +96,7 @@ def stored(request: pytest.FixtureRequest) -> Stored:
     [
         (SETTINGS, {"acceptingOrders": S1}),
         (SETTINGS, {"version": S1}),
-        (SETTINGS, {"updatedAt": {"N": "1.5"}}),
+        (SETTINGS, {"updatedAt": {"N": "-1.5"}}),
         (SETTINGS, {"updatedBy": {"N": "1"}}),
         (SETTINGS, {"pausedUntil": {"BOOL": True}}),
         (SETTINGS, {"pausedUntil": {"N": "99999999999999999999"}}),
@@ -199,3 +200,124 @@ def test_settings_without_a_version_can_be_declared_anew(
     assert found.unreadable == ()
     assert found.settings is not None
     assert (found.settings.version, found.settings.updated_by) == (1, U1)
+
+
+# Numbers that are numbers for DynamoDB, and none for us.
+
+NUMBERS = [{"N": "1.5"}, {"N": "-1"}, {"N": str(NOW * 1000)}, {"N": "1E+30"}]
+"""A fraction, before the epoch, milliseconds, and nonsense."""
+
+
+@pytest.mark.parametrize("since", NUMBERS)
+def test_a_business_whose_mark_has_a_wrong_beginning_is_told(stored: Stored, since: Any) -> None:
+    stored.put(
+        SETTINGS, expectsSocket={"BOOL": True}, attention={"S": "unreachable"}, attentionSince=since
+    )
+    clock = FakeClock()
+    told: list[Trouble] = []
+    cleanup = make_cleanup(stored.table, stored.sockets, clock, tell=told.append)
+    for _ in range(3):
+        cleanup.cleanup_all_connections(out_of_time=in_time)
+        clock.advance(300)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("since", NUMBERS)
+def test_a_mark_with_a_wrong_beginning_is_cleared_when_the_need_is_over(
+    stored: Stored,
+    since: Any,
+) -> None:
+    stored.put(SETTINGS, attention={"S": "unreachable"}, attentionSince=since)
+    stored.clean_up()
+    found = stored.table.load(B1).settings
+    assert found is not None
+    assert found.attention is None
+
+
+@pytest.mark.parametrize("since", [{"N": str(NOW * 1000)}, {"N": "1.5"}])
+def test_the_list_comes_to_an_end(stored: Stored, since: Any) -> None:
+    stored.put(SETTINGS, attention={"S": "unreachable"}, attentionSince=since)
+    after, pages = None, 0
+    while pages < 5:
+        entries = stored.table.list_attention(Attention.UNREACHABLE, limit=1, after=after)
+        if not entries:
+            break
+        after, pages = entries[-1], pages + 1
+    assert pages == 1
+
+
+@pytest.mark.parametrize("version", [*NUMBERS, {"SS": ["1"]}, {"BOOL": True}, {"NULL": True}])
+@pytest.mark.parametrize("available", [True, False])
+def test_settings_with_a_wrong_version_can_be_declared_anew(
+    stored: Stored,
+    version: Any,
+    available: bool,
+) -> None:
+    stored.put(SETTINGS, version=version)
+    calls = Availability(stored.table, stored.sockets, RULES, FakeClock(), lambda attempt: None)
+    calls.set_business_availability(B1, U1, available, out_of_time=in_time)
+
+
+@pytest.mark.parametrize("version", [{"N": "1.5"}, {"N": str(NOW * 1000)}])
+def test_settings_with_a_wrong_version_are_marked(stored: Stored, version: Any) -> None:
+    stored.put(SETTINGS, version=version, expectsSocket={"BOOL": True})
+    stored.clean_up()
+    found = stored.table.load(B1).settings
+    assert found is not None
+    assert found.attention is Attention.UNREACHABLE
+
+
+@pytest.mark.parametrize("seen", NUMBERS)
+def test_a_connection_with_a_wrong_last_seen_at_is_closed(stored: Stored, seen: Any) -> None:
+    stored.put(REAL, lastSeenAt=seen)
+    stored.clean_up()
+    assert stored.sort_keys() == set()
+
+
+@pytest.mark.parametrize("ttl", NUMBERS)
+def test_a_lease_with_a_wrong_end_is_removed(stored: Stored, ttl: Any) -> None:
+    stored.put(VIRTUAL, ttl=ttl)
+    stored.clean_up()
+    assert stored.sort_keys() == set()
+
+
+@pytest.mark.parametrize("closing", [{"S": "text"}, {"BOOL": True}, {"NULL": True}, *NUMBERS])
+def test_a_ping_of_a_connection_with_a_wrong_claim_is_taken(stored: Stored, closing: Any) -> None:
+    stored.put(REAL, closingAt=closing)
+    assert stored.table.refresh_real(B1, ConnectionId("c1"), NOW) is not None
+
+
+@pytest.mark.parametrize("counter", [{"S": "text"}, {"NULL": True}, {"N": "1.5"}, {"N": "1E+30"}])
+def test_a_ping_of_a_connection_with_a_wrong_counter_is_taken(
+    stored: Stored,
+    counter: Any,
+) -> None:
+    stored.put(REAL, **{f"sent{NOW // 60 % 10}": counter})
+    heard = stored.table.refresh_real(B1, ConnectionId("c1"), NOW)
+    assert heard is not None
+    assert heard.messages <= 1
+
+
+@pytest.mark.parametrize("keys", [("u%31",), ("u1", "u%31"), ("u%FF",), ("u%FF", "u%FE")])
+@pytest.mark.parametrize("how", ["declare", "clean up"])
+def test_virtual_connections_below_odd_keys_are_removed(
+    stored: Stored,
+    keys: tuple[str, ...],
+    how: str,
+) -> None:
+    stored.put(SETTINGS)
+    for key in keys:
+        stored.put(VIRTUAL, sk={"S": f"CONNECTION#VIRTUAL#{B1}#{key}"}, ttl={"N": "1"})
+    if how == "clean up":
+        stored.clean_up()
+    else:
+        calls = Availability(stored.table, stored.sockets, RULES, FakeClock(), lambda attempt: None)
+        calls.set_business_availability(B1, U1, False, out_of_time=in_time)
+    assert stored.sort_keys() == {"BUSINESS"}
+
+
+@pytest.mark.parametrize("ttl", [None, {"NULL": True}, *NUMBERS[1:]])
+def test_a_live_connection_whose_ttl_cannot_be_read_is_not_closed(stored: Stored, ttl: Any) -> None:
+    stored.put(REAL, ttl=ttl)  # heard from at this very moment
+    stored.clean_up()
+    assert stored.sockets.open == {"c1"}

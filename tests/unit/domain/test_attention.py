@@ -10,7 +10,7 @@ from lambdas.domain.availability import Availability
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
-from lambdas.domain.model import Attention, Business, Settings
+from lambdas.domain.model import Attention, Business, Instant, RealConnection, Settings
 from lambdas.domain.settings import SettingsWriter
 from tests.builders import (
     B1,
@@ -46,7 +46,7 @@ def _run(store: MemoryStore, clock: FakeClock, told: Told) -> CleanupRun:
 
 def _look(store: MemoryStore, clock: Callable[[], int], told: Told) -> Looked:
     watch = Watch(store, RULES, clock, told.append, pace_marks=lambda: None)
-    return watch.look_at(B1, dry_run=False)
+    return watch.look_at(B1, out_of_time=in_time, dry_run=False)
 
 
 Act = Callable[[MemoryStore, FakeClock], object]
@@ -265,7 +265,9 @@ class TestTelling:
 
         store.seed(due)
         with pytest.raises(OSError, match="no output"):
-            Watch(store, RULES, clock, fail, lambda: None).look_at(B1, dry_run=False)
+            Watch(store, RULES, clock, fail, lambda: None).look_at(
+                B1, out_of_time=in_time, dry_run=False
+            )
         _run(store, clock, told)
         assert len(told) == 1
 
@@ -302,3 +304,33 @@ class TestTelling:
         run = _run(store, clock, told)
         assert run.complete
         assert (run.report.virtual_only, run.report.failed, len(told)) == (1, 1, 1)
+
+
+class TestWhatMustNotKeepABusinessQuiet:
+    def test_a_connection_that_nobody_can_remove_does_not_keep_its_business_quiet(
+        self, clock: FakeClock
+    ) -> None:
+        class Poisoned(MemoryStore):
+            def claim_real(self, connection: RealConnection, now: Instant) -> bool:
+                raise ValueError("a defect that only this connection meets")
+
+        store = Poisoned()
+        told: Told = []
+        store.seed(business(real("c1", seen=700), virtual(left=-1), declared=settings()))
+        cleanup = make_cleanup(store, FakeSockets(), clock, tell=told.append)
+        for _ in range(4):
+            cleanup.cleanup_all_connections(out_of_time=in_time)
+            clock.advance(300)
+        assert len(told) == 1
+        assert not store.virtual
+
+    def test_a_mark_from_the_future_does_not_keep_its_business_quiet(
+        self, store: MemoryStore, clock: FakeClock
+    ) -> None:
+        ahead = {"attention": Attention.UNREACHABLE, "attention_since": NOW + 10**7}
+        store.seed(business(declared=settings(**ahead)))
+        told: Told = []
+        for _ in range(4):
+            _run(store, clock, told)
+            clock.advance(300)
+        assert len(told) == 1

@@ -214,12 +214,13 @@ class TestOnlyRemovalsCount:
 
 class TestPlaces:
     def test_says_why_in_numbers(self) -> None:
-        brake = Brake(known=150, forced=False)
+        brake = Brake(forced=False)
+        brake.knows(150)
         brake.saw(300)
         for _ in range(30):
             with brake.place() as place:
                 assert place is not None
-                place.removed = True
+                place.used = True
         assert brake.pulled_because is None
         with brake.place() as place:
             assert place is None
@@ -231,7 +232,8 @@ class TestPlaces:
     def test_a_removal_waits_for_those_under_way_and_takes_the_place_of_one_that_failed(
         self,
     ) -> None:
-        brake = Brake(known=0, forced=False)
+        brake = Brake(forced=False)
+        brake.knows(0)
         under_way = [brake.place() for _ in range(BRAKE_FLOOR)]
         places = [each.__enter__() for each in under_way]
 
@@ -243,21 +245,72 @@ class TestPlaces:
             waiting = pool.submit(one_more)
             for place in places[1:]:
                 assert place is not None
-                place.removed = True
+                place.used = True
             for each in under_way:
                 each.__exit__(None, None, None)
             assert waiting.result(timeout=10)
         assert brake.pulled_because is None
 
     def test_never_lets_more_through_than_it_may_however_many_try_at_once(self) -> None:
-        brake = Brake(known=300, forced=False)
+        brake = Brake(forced=False)
+        brake.knows(300)
 
         def remove(_: int) -> bool:
             with brake.place() as place:
                 if place is None:
                     return False
-                place.removed = True
+                place.used = True
                 return True
 
         with ThreadPoolExecutor(max_workers=16) as pool:
             assert sum(pool.map(remove, range(500))) == 30
+
+
+class Closing(FakeSockets):
+    """Counts the open sockets that were closed."""
+
+    def __init__(self, store: MemoryStore, *, disconnects: bool) -> None:
+        super().__init__(open={f"c{n}" for n in range(100)})
+        self.store, self.disconnects = store, disconnects
+
+    def close(self, connection_id: ConnectionId) -> SocketAnswer:
+        answer = super().close(connection_id)
+        if self.disconnects:  # API Gateway calls `$disconnect`, which is quicker than this run
+            self.store.remove_real(BusinessId(f"b{int(connection_id[1:]):05}"), connection_id)
+        return answer
+
+
+class TestSocketsThatWereClosed:
+    def test_counts_a_socket_it_closed_whose_item_the_disconnect_removed(
+        self, store: MemoryStore, clock: FakeClock
+    ) -> None:
+        store.seed(*_devices(range(100), seen=700))
+        sockets = Closing(store, disconnects=True)
+        make_cleanup(store, sockets, clock).cleanup_all_connections(out_of_time=in_time)
+        assert 100 - len(sockets.open) <= BRAKE_FLOOR
+
+    @pytest.mark.parametrize("error", [Unavailable("no answer"), PermissionError("DeleteItem")])
+    def test_counts_a_socket_it_closed_whose_item_could_not_be_removed(
+        self, clock: FakeClock, error: Exception
+    ) -> None:
+        class Undeletable(MemoryStore):
+            def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+                raise error
+
+        store = Undeletable()
+        store.seed(*_devices(range(100), seen=700))
+        sockets = Closing(store, disconnects=False)
+        make_cleanup(store, sockets, clock).cleanup_all_connections(out_of_time=in_time)
+        assert 100 - len(sockets.open) <= BRAKE_FLOOR
+
+    def test_counts_a_removal_whose_answer_was_lost(self, clock: FakeClock) -> None:
+        class LostAnswers(MemoryStore):
+            def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+                super().remove_real(business_id, connection_id)
+                # The SDK repeats the delete, which finds nothing.
+                return super().remove_real(business_id, connection_id)
+
+        store = LostAnswers()
+        store.seed(*_devices(range(100), seen=700))
+        make_cleanup(store, FakeSockets(), clock).cleanup_all_connections(out_of_time=in_time)
+        assert 100 - len(store.real) <= BRAKE_FLOOR

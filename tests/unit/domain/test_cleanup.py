@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from lambdas.domain.attention import Trouble
 from lambdas.domain.brake import OUTAGE_AFTER
 from lambdas.domain.cleanup import SEGMENTS_PER_WORKER, CleanupRun, Report, Share
-from lambdas.domain.errors import Unavailable
+from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
-from lambdas.domain.model import Attention, Business, Instant, RealConnection
+from lambdas.domain.model import Attention, Business, Census, Instant, RealConnection
 from lambdas.domain.ports import SocketAnswer
 from tests.builders import (
     B1,
@@ -18,6 +19,7 @@ from tests.builders import (
     RULES,
     FakeClock,
     business,
+    in_time,
     make_cleanup,
     real,
     settings,
@@ -428,3 +430,33 @@ def test_memory_does_not_grow_with_the_table(sockets: FakeSockets, clock: FakeCl
 
 def _ids(first: int, last: int) -> list[BusinessId]:
     return [BusinessId(f"b{number}") for number in range(first, last)]
+
+
+class TestUnexpectedErrors:
+    @pytest.mark.parametrize("error", [Conflict("in progress"), PermissionError("PutItem")])
+    def test_a_census_that_cannot_be_kept_loses_no_report(
+        self, clock: FakeClock, error: Exception
+    ) -> None:
+        class Full(MemoryStore):
+            def record_census(self, census: Census) -> None:
+                raise error
+
+        store = Full()
+        store.seed(business(virtual(left=-1), declared=settings()))
+        run = make_cleanup(store, FakeSockets(), clock).cleanup_all_connections(out_of_time=in_time)
+        assert run.report.expired == 1
+
+    def test_a_census_that_cannot_be_read_stops_no_run(self, clock: FakeClock) -> None:
+        class Unread(MemoryStore):
+            def last_censuses(self) -> Any:
+                raise PermissionError("Query on CENSUS")
+
+        store = Unread()
+        told: list[Trouble] = []
+        mark = {"attention": Attention.UNREACHABLE, "attention_since": NOW - 400}
+        store.seed(business(declared=settings(**mark)))
+        run = make_cleanup(store, FakeSockets(), clock, tell=told.append).cleanup_all_connections(
+            out_of_time=in_time
+        )
+        assert run.error is not None
+        assert len(told) == 1

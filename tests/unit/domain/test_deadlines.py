@@ -1,7 +1,8 @@
 """Calls that ask many sockets or businesses stop beginning anything new when their time is up."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from lambdas.domain.availability import Availability
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.messages import SocketMessage
-from lambdas.domain.model import Attention, Business, Census
+from lambdas.domain.model import Attention, Business, Census, Instant, VirtualConnection
 from lambdas.domain.operators import Operators
 from lambdas.domain.parallel import read_in_parallel
 from lambdas.domain.ports import SocketAnswer
@@ -26,12 +27,16 @@ from tests.builders import (
     make_cleanup,
     real,
     settings,
+    virtual,
 )
 from tests.fakes import FakeSockets, MemoryStore
 
-DEADLINE = 18
+DEADLINE = 13
+"""Seconds of the 28 that a request has: then nothing new is begun."""
 CALL = 4
 """Seconds that one call takes when the management API hangs."""
+TABLE_CALL = 12
+"""The same of the table: three attempts of up to four seconds."""
 
 
 class HangingSockets(FakeSockets):
@@ -154,3 +159,78 @@ class TestReads:
 
     def test_all_are_read_in_their_order(self) -> None:
         assert read_in_parallel(str.upper, ["a", "b"], threads=2, out_of_time=in_time) == ["A", "B"]
+
+
+class TestTheTable:
+    @staticmethod
+    def _seconds(store: MemoryStore, clock: FakeClock, act: Callable[[], object]) -> int:
+        before = clock()
+        with suppress(Unavailable):
+            act()
+        return clock() - before
+
+    def test_a_cleanup_of_one_business_stops_while_virtual_connections_hang(
+        self, clock: FakeClock
+    ) -> None:
+        class Hanging(MemoryStore):
+            def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
+                clock.advance(TABLE_CALL)
+                raise Unavailable("no answer")
+
+        store = Hanging()
+        store.seed(business(*(virtual(f"u{n}", left=-1) for n in range(40)), declared=settings()))
+        cleanup = make_cleanup(store, FakeSockets(), clock)
+        took = self._seconds(
+            store,
+            clock,
+            lambda: cleanup.cleanup_business_connections(
+                B1, out_of_time=lambda: clock() - NOW >= DEADLINE
+            ),
+        )
+        assert took <= DEADLINE + TABLE_CALL
+
+    def test_a_run_stops_while_the_table_hangs(self, clock: FakeClock) -> None:
+        begun = []
+
+        class Hanging(MemoryStore):
+            def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
+                begun.append(connection)
+                raise Unavailable("no answer")
+
+        store = Hanging()
+        leases = (virtual(f"u{n}", left=-1) for n in range(40))
+        store.seed(business(*leases, declared=settings(expects_socket=False)))
+        seen: Iterator[bool] = iter([False])  # time is up once the business was read
+        cleanup = make_cleanup(store, FakeSockets(), clock)
+        cleanup.cleanup_all_connections(out_of_time=lambda: next(seen, True))
+        assert len(begun) <= 1
+
+    def test_a_cleanup_of_one_business_stops_while_the_table_is_slow(
+        self, clock: FakeClock
+    ) -> None:
+        class Slow(MemoryStore):
+            """Everything succeeds at its second or third try."""
+
+            def last_censuses(self) -> Any:
+                clock.advance(9)
+                return super().last_censuses()
+
+            def load(self, business_id: BusinessId, *, consistent: bool = True) -> Business:
+                clock.advance(8)
+                return super().load(business_id)
+
+            def write_attention(self, before: Business, attention: Any, **mark: Any) -> bool:
+                clock.advance(8)
+                return super().write_attention(before, attention, **mark)
+
+        store = Slow()
+        store.seed(business(declared=settings()))
+        cleanup = make_cleanup(store, FakeSockets(), clock)
+        took = self._seconds(
+            store,
+            clock,
+            lambda: cleanup.cleanup_business_connections(
+                B1, out_of_time=lambda: clock() - NOW >= DEADLINE
+            ),
+        )
+        assert took <= 28

@@ -13,6 +13,8 @@ from tests.builders import B1, NOW
 def test_a_cursor_comes_back_as_it_went() -> None:
     entry = AttentionEntry(B1, NOW)
     assert cursors.decode(cursors.encode(entry)) == entry
+    odd = AttentionEntry(B1, 1, position="1.5")
+    assert cursors.decode(cursors.encode(odd)).position == "1.5"
 
 
 def _packed(text: str) -> str:
@@ -29,7 +31,9 @@ def _packed(text: str) -> str:
         _packed("no json"),
         _packed("{}"),
         _packed("[1]"),
-        _packed('["1", "b1"]'),
+        _packed('["one", "b1"]'),
+        _packed('["1E+400", "b1"]'),
+        _packed(f'["{"9" * 41}", "b1"]'),
         _packed("[1, 2]"),
         _packed('[true, "b1"]'),
         _packed('[-1, "b1"]'),
