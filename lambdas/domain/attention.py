@@ -76,15 +76,15 @@ def next_mark(status: BusinessStatus, before: Mark | None, rules: Rules) -> Mark
 class Watch:
     """Keeps the marks of businesses true, and tells of each episode that outlives the grace period.
 
-    Somebody is told before the mark says so. Whatever fails in between, the episode is told again,
-    and never kept quiet.
+    Somebody is told before the mark says so. If anything fails in between, the episode is reported
+    again; it is never dropped.
     """
 
     store: Store
     rules: Rules
     clock: Clock
     tell: Callable[[Trouble], None]
-    """Tells somebody that a business newly needs attention. Returns once that is out of hand."""
+    """Tells somebody that a business newly needs attention. Returns once it was handed over."""
     pace_marks: Callable[[], None]
     """Waits until the marks of one more business may be written."""
 

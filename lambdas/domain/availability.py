@@ -113,8 +113,8 @@ class Availability:
         return AvailabilityOutcome(status, None, len(remaining))
 
     def _not_closed(self, business: Business, out_of_time: OutOfTime) -> Iterator[RealConnection]:
-        """Tell and close all sockets, best effort; give those that stayed. The declaration itself
-        is written.
+        """Tell and close all sockets, best effort. Yields the connections that could not be
+        closed.
         """
         table_failed = threading.Event()
 

@@ -101,7 +101,7 @@ class Brake:
 
 
 class CarefulSockets:
-    """`Sockets` that ask no faster than `pace` permits, and no more once there is an outage.
+    """`Sockets` that ask no faster than `pace` permits, and stop asking once there is an outage.
 
     In an outage each call costs its whole timeout: a run that insisted would neither remove
     anything nor finish its census.

@@ -69,7 +69,7 @@ class Rules:
     ping_interval: int
     """Clients send a ping at least this often."""
     ping_grace: int
-    """Network delay and clock skew that two missed pings are forgiven."""
+    """Extra seconds allowed after two missed pings, for network delay and clock skew."""
     virtual_lease: int
     """How long a virtual connection lives after the last availability call of its user."""
     attention_grace: int
