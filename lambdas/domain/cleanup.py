@@ -337,10 +337,7 @@ class Cleanup:
             *business.real,
             *business.virtual,
         )
-        table_failed = False
         for connection in connections:
-            if table_failed:
-                break  # it would cost a time-out each time
             try:
                 if isinstance(connection, VirtualConnection):
                     self._clean_virtual(connection, run, report)
@@ -348,7 +345,7 @@ class Cleanup:
                     kept.remove(connection)
             except Unavailable:
                 report.failed += 1
-                table_failed = True
+                break  # each further one would cost a time-out too
             except Exception as error:  # what it hits is skipped, and the run says so at its end
                 report.failed += 1
                 run.failed(error)
