@@ -40,10 +40,10 @@ needs two of each worker."""
 class Oidc:
     """The issuer whose access tokens are accepted, and the claims that say who somebody is.
 
-    `issuer` is compared with the claim `iss` as it is: a slash at its end counts.
-    `business_prefix` is what precedes a business id in the businesses claim. Issuers that put
-    businesses and roles into one list of groups need one, or nobody could tell them apart.
-    How many businesses one token can name is limited: see docs/protocol.md.
+    `issuer` is compared with the claim `iss` as it is: a slash at its end counts. `business_prefix`
+    is what precedes a business id in the businesses claim. Issuers that put businesses and roles
+    into one list of groups need one to tell them apart. How many businesses one token can name is
+    limited: see docs/protocol.md.
     """
 
     issuer: str
@@ -108,19 +108,19 @@ ROUTE_THROTTLES: Final = (
     RouteThrottle(route="GET /health", rate=10, burst=20),
     # One request reads up to 100 businesses, and anybody with a valid token may send it.
     RouteThrottle(route="POST /businesses/online", rate=100, burst=200),
-    # An account opens 500 sockets per second by default, for all its environments.
+    # An account opens 500 sockets per second by default, shared by all its environments.
     RouteThrottle(route="$connect", rate=400, burst=400),
 )
-"""These hold in every environment that names no throttle of its own for the route."""
+"""Applied in every environment that sets no throttle of its own for the route."""
 
 
 @dataclass(frozen=True)
 class Concurrency:
-    """How many calls of a function run at once, at most: so many are also set aside for it.
+    """How many calls of a function can run at once; that much capacity is also reserved for it.
 
-    Each of them serves at most 10 requests per second, however short they are. Without a number a
-    function shares what the account has left, which must stay 100 at least. The cleanup always has
-    one more than it has workers: a person may start one in between.
+    Each unit serves at most 10 requests per second, however short they are. A function without a
+    number shares what the account has left, which must be at least 100. The cleanup always has one
+    more than it has workers, so that a person can start one in between.
     https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
     """
 
@@ -135,9 +135,9 @@ class Concurrency:
 
 @dataclass(frozen=True)
 class TableThroughput:
-    """The most that the table serves, in request units per second; each of its indexes as much.
+    """The most that the table, and each of its indexes, serves, in request units per second.
 
-    DynamoDB throttles what is above it, on a best-effort basis: short bursts may pass.
+    DynamoDB throttles what exceeds it, on a best-effort basis: short bursts may pass.
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode-max-throughput.html
     """
 
@@ -182,18 +182,18 @@ class Environment:
     concurrency: Concurrency | None = None
     """Without one, no function is bounded: a new account has too little to set any aside."""
     web_acl_rate: int | None = None
-    """Where set, the REST API has a web ACL, which is paid for: AWS's managed rules, and at most so
-    many requests of one address in 5 minutes. A back end, or a shop behind NAT, is one address.
+    """Give the REST API a web ACL (costs extra): AWS's managed rules, and at most this many
+    requests from one address in 5 minutes. A back end, or a shop behind NAT, is one address.
     """
     table_throughput: TableThroughput | None = None
-    """Bounds what the table can cost. Without it, only the account's quota does (40,000 units)."""
+    """Limits what the table can cost. Without it, only the account's quota does (40,000 units)."""
     domains: Domains | None = None
     """Without one, the APIs are reached at the addresses that API Gateway gives them."""
 
     oidc: Oidc | None = None
     """Without one, the data stack brings a Cognito user pool."""
     signing_keys_generation: int = 1
-    """Raise this and deploy to make the authorizer forget the signing keys that it remembers.
+    """Raise this and deploy to make the authorizer forget the signing keys that it has cached.
     Otherwise a key is trusted for up to 15 minutes after the issuer withdrew it.
     """
 
@@ -269,7 +269,7 @@ class Environment:
     rest_throttle: Throttle = Throttle(rate=1_000, burst=2_000)
     websocket_throttle: Throttle = Throttle(rate=4_000, burst=4_000)
     route_throttles: tuple[RouteThrottle, ...] = ()
-    """Routes that are to let through less than their API, beside `ROUTE_THROTTLES`."""
+    """Routes with lower limits than their API, in addition to `ROUTE_THROTTLES`."""
 
     endpoints: Endpoints = field(default_factory=Endpoints)
     route_responses: bool = True
@@ -400,13 +400,15 @@ class Environment:
             )
 
     def _require_businesses_that_are_no_roles(self, oidc: Oidc) -> None:
-        """In one list, a member of a business called "operator" would be taken for an operator."""
+        """If both are in one list, a member of a business called "operator" would become an
+        operator.
+        """
         prefix = oidc.business_prefix
         if oidc.businesses_claim == oidc.roles_claim and any(r.startswith(prefix) for r in Role):
             raise ValueError(
                 f"environment {self.name!r}: oidc.business_prefix must be a text that no role"
-                f" ({', '.join(Role)}) begins with, for example 'business:', because businesses and"
-                f" roles are in one claim ({oidc.roles_claim}), is {prefix!r}"
+                f" ({', '.join(Role)}) begins with, for example 'business:', is {prefix!r}:"
+                f" one claim ({oidc.roles_claim}) holds both businesses and roles"
             )
 
     def _require_match(self, field_name: str, value: str | None, pattern: str) -> None:
@@ -469,7 +471,7 @@ def local(endpoint: str, *, name: str = "local") -> Environment:
 DEV: Final = Environment(
     name="dev",
     log_retention=RetentionDays.ONE_WEEK,
-    # Leaves prod most of what an account opens.
+    # Leaves most of the account's new sockets to prod.
     route_throttles=(RouteThrottle(route="$connect", rate=50, burst=50),),
 )
 
@@ -483,11 +485,11 @@ STAGING: Final = Environment(
 PROD: Final = Environment(
     name="prod",
     log_retention=RetentionDays.SIX_MONTHS,
-    # 822 with the cleanup, of the 900 that an account of 1,000 can set aside. No function can take
-    # the capacity of another one. Each has enough for what the throttles let through, so a flood
-    # is answered with 429: pings 2,000 a second, status 400, $default 200, $connect 400, REST
-    # 1,000. The authorizer serves both APIs. Rest has twice its need, for slow answers. Nothing
-    # throttles $disconnect: the cleanup removes what Disconnect could not.
+    # 822 with the cleanup, of the 900 that an account with a quota of 1,000 can reserve. No
+    # function can take another one's capacity. Each has enough for what the throttles let through
+    # (pings 2,000 a second, status 400, $default 200, $connect 400, REST 1,000), so a flood is
+    # answered with 429. The authorizer serves both APIs. Rest has twice what it needs, to allow for
+    # slow answers. Nothing throttles $disconnect: the cleanup removes what Disconnect could not.
     concurrency=Concurrency(
         authorizer=200,
         connect=60,
@@ -497,10 +499,10 @@ PROD: Final = Environment(
         default_route=20,
         rest=200,
     ),
-    # 100 requests per second of one address: enough for a back end that pushes orders.
+    # 100 requests per second from one address: enough for a back end that pushes orders.
     web_acl_rate=30_000,
     table_throughput=TableThroughput(read=20_000, write=12_000),
-    # Pings of 600,000 devices.
+    # Enough for the pings of 600,000 devices.
     websocket_throttle=Throttle(rate=2_000, burst=2_000),
     route_throttles=(
         RouteThrottle(route="status", rate=400, burst=400),

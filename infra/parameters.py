@@ -1,13 +1,13 @@
-"""The parameters of the stacks: what a deployment decides, and not the build."""
+"""Stack parameters: values that each deployment sets, as opposed to the build."""
 
 from typing import Final
 
 GUARD: Final = "GuardDeployment"
-"""Of the service stack, where deployments are gradual: `true`, or `false` past the alarms."""
+"""Parameter of the service stack with gradual deployments: `false` deploys past the alarms."""
 
 DEPLOYMENT: Final = "Deployment"
-"""Of the monitoring stack: which build this is, and when it was deployed.
+"""Parameter of the monitoring stack: which build this is, and when it was deployed.
 
-Each deployment gives another value, so CloudFormation updates the stack and resolves its references
-to the other stacks (`Fn::GetStackOutput`) again, also where the template is as it was.
+Each deployment sets a new value. CloudFormation then always updates the stack and resolves its
+references to the other stacks (`Fn::GetStackOutput`) again, even if the template has not changed.
 """

@@ -16,7 +16,7 @@ AWS_OWNED_KEY: Final = (
     "AWS encrypts it with a key of its own; this environment has not asked for another one"
     " (customer_managed_key), which is paid for."
 )
-"""Why something is encrypted with no key of the account's."""
+"""The reason why something is not encrypted with a key of this account."""
 
 
 class UnacknowledgedFindings(Exception):
@@ -47,9 +47,9 @@ def synthesize_checked(app: cdk.App) -> None:
 def acknowledge(construct: IConstruct, rule: str, reason: str) -> None:
     """Let one finding of a rule pass at this construct, and at nothing outside of it.
 
-    The rule is one of cdk-nag, or of checkov (`CKV_AWS_117`): that one reads the reason in the
-    template, at the construct's resource. A rule of cdk-nag that finds several things in one
-    resource names the one meant: `AwsSolutions-IAM5[...]`.
+    The rule is one of cdk-nag's or, with a name like `CKV_AWS_117`, one of checkov's, which reads
+    the reason from the resource's metadata in the template. If a rule of cdk-nag finds several
+    things in one resource, name the one that is meant: `AwsSolutions-IAM5[...]`.
     Raises ValueError for a whole stack, or more: what is added there later has not been judged.
     """
     if cdk.Stack.is_stack(construct) or cdk.Stage.is_stage(construct):

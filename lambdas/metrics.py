@@ -15,8 +15,9 @@ WORKER_DIMENSION: Final = "worker"
 table: each publishes what it counted, and alarms add the workers up."""
 
 VERSION_DIMENSION: Final = "version"
-"""The further dimension of `InternalErrors`: the version of the function that failed. It tells a
-new version's failures from those of the version that still answers most of the calls."""
+"""The additional dimension of `InternalErrors`: the version of the function that failed. It
+separates a new version's failures from those of the version that still answers most of the calls.
+"""
 
 
 class MetricName(StrEnum):

@@ -2,8 +2,8 @@
 
     make bootstrap [ENVIRONMENT=dev | TARGET=aws://111111111111/eu-central-1] [ARGS=…]
 
-Without either it is the account and the region of the shell's credentials. ARGS go to
-`cdk bootstrap` as they are.
+Without either, it uses the account and region of the shell's credentials. ARGS are passed on to
+`cdk bootstrap`.
 Exit codes: that of `cdk bootstrap`, or 2 if it could not begin.
 """
 
@@ -28,14 +28,14 @@ def target(environment: str | None, profile: str | None) -> str:
         account = account or opened.client("sts").get_caller_identity()["Account"]
     except (BotoCoreError, ClientError) as error:
         raise NoDeployment(
-            f"AWS cannot be asked for the account ({error}): check the credentials of this shell,"
+            f"the AWS account cannot be determined ({error}): check the credentials of this shell,"
             " or give TARGET"
         ) from error
     return f"aws://{account}/{opened.region_name}"
 
 
 def _configured(environment: str) -> tuple[str | None, str | None]:
-    # Here, because it starts the CDK's own engine.
+    # Imported here, because it starts the CDK's own engine.
     from infra.environments import all_environments
 
     known = {each.name: each for each in all_environments(local_endpoint="")}
@@ -50,8 +50,8 @@ def main() -> int:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--environment")
     where.add_argument("--target", metavar="aws://ACCOUNT/REGION")
-    parser.add_argument("--profile", help="of the AWS credentials; the shell's by default")
-    parser.add_argument("more", nargs="*", metavar="-- …", help="for `cdk bootstrap`, as it is")
+    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
+    parser.add_argument("more", nargs="*", metavar="-- …", help="passed on to `cdk bootstrap`")
     wanted = parser.parse_args()
     try:
         to = wanted.target or target(wanted.environment, wanted.profile)

@@ -78,7 +78,7 @@ def _commit() -> tuple[str, bool, str]:
 
 
 def git(*arguments: str) -> str:
-    """Run Git in this repository, and return what it says. Raises subprocess.CalledProcessError."""
+    """Run Git in this repository, and return its output. Raises subprocess.CalledProcessError."""
     git = subprocess.run(
         ["git", *arguments],  # noqa: S607 - the developer's own
         cwd=ROOT,

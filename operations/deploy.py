@@ -3,10 +3,10 @@
     make deploy ENVIRONMENT=dev
 
 It deploys what `make build` made with the ordinary CDK CLI, plays the smoke test, and keeps a
-record with the deployment. --force deploys to any environment without asking whether the build was
-tried before. --unguarded deploys past the alarms that would stop a gradual deployment.
+record with the deployment. --force deploys to any environment, even if earlier environments never
+ran this build. --unguarded ignores the alarms that would stop a gradual deployment.
 Exit codes: 0 done, 1 refused, 2 could not begin and nothing changed (no build, no credentials, a
-quota that is too small), 3 deployed, or tried to, and it does not work.
+quota that is too small), 3 deployed, or tried to, but it does not work.
 """
 
 import argparse
@@ -70,8 +70,8 @@ def deploy(
 ) -> Record:
     """Deploy to an environment, play the smoke test on it, and keep the record of both.
 
-    Raises `NoDeployment` if nothing was changed, for a quota that is too small too, and else
-    `DeploymentFailed`; where the smoke test failed, the record says so.
+    Raises `NoDeployment` if nothing was changed, for example because a quota is too small, and
+    `DeploymentFailed` otherwise. If the smoke test failed, the record says so.
     """
     say(f"deploying {build.manifest.title} to {environment}")
     with _interruptible(environment):
@@ -114,8 +114,8 @@ def _interruptible(environment: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise DeploymentFailed(
-            f"interrupted: what CloudFormation began in {environment} goes on; deploy or roll back"
-            " when it has ended"
+            f"interrupted: CloudFormation goes on with what it began in {environment}; deploy or"
+            " roll back once it has finished"
         ) from None
 
 
@@ -124,7 +124,7 @@ def _now() -> str:
 
 
 def _told(before: Mapping[str, StackState], after: Mapping[str, StackState]) -> str:
-    """Say what a deployment that failed did to each stack."""
+    """Say in what state a failed deployment left each stack."""
     return ", ".join(
         f"{name} {'as it was' if state == before.get(name) else state.status}"
         for name, state in after.items()
@@ -183,7 +183,7 @@ def _cdk_deploy(
 def parameters(build: Build, environment: str, *, unguarded: bool, at: str) -> list[str]:
     """Return the options of `cdk deploy` for the parameters of the stacks.
 
-    All are given each time: CloudFormation keeps what the last deployment said of the others.
+    All are passed every time: CloudFormation keeps the last deployment's values of any others.
     """
     values = {
         GUARD: "false" if unguarded else "true",
@@ -196,7 +196,7 @@ def parameters(build: Build, environment: str, *, unguarded: bool, at: str) -> l
         if name in stack.template.get("Parameters", {})
     ]
     if unguarded and GUARD not in dict(given):
-        say(f"this build has no {GUARD} for {environment}: UNGUARDED changes nothing")
+        say(f"this build has no {GUARD} for {environment}: UNGUARDED has no effect")
     return [word for _, option in given for word in ("--parameters", option)]
 
 
@@ -204,10 +204,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make deploy", description=__doc__)
     parser.add_argument("--environment", required=True)
     parser.add_argument(
-        "--force", action="store_true", help="whether or not it was tried in earlier environments"
+        "--force",
+        action="store_true",
+        help="deploy even if earlier environments never ran this build",
     )
-    parser.add_argument("--unguarded", action="store_true", help="past the alarms that guard it")
-    parser.add_argument("--profile", help="of the AWS credentials; the shell's by default")
+    parser.add_argument("--unguarded", action="store_true", help="ignore the alarms that guard it")
+    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     parser.add_argument("--build", type=Path, default=BUILD)
     wanted = parser.parse_args()
     environment: str = wanted.environment

@@ -33,7 +33,7 @@ def session(*, profile: str | None = None, region: str | None = None) -> boto3.S
     Raises `NoDeployment`.
     """
     try:
-        # As the CDK CLI does; boto3 itself knows AWS_DEFAULT_REGION alone.
+        # As the CDK CLI does; boto3 itself only knows AWS_DEFAULT_REGION.
         opened = boto3.Session(profile_name=profile, region_name=region)
         shell = os.environ.get("AWS_REGION")
         if region is None and shell and (profile is None or opened.region_name is None):

@@ -4,11 +4,12 @@
 
 It refuses, and gives all reasons at once, unless: the build is of a clean commit, and as it was
 built; the two environments follow each other; FROM runs exactly this build; the alarms of FROM that
-page are OK, and all its alarms watch what exists; the smoke test passes on FROM; and the account of
-TO can hold what the build reserves. Then it deploys the same assembly to TO with the ordinary CDK
-CLI, plays the smoke test there, and keeps a record with the deployment.
+page are OK, and none of its alarms watches something that no longer exists; the smoke test passes
+on FROM; and the account of TO has room for what the build reserves. Then it deploys the same
+assembly to TO with the ordinary CDK CLI, plays the smoke test there, and keeps a record with the
+deployment.
 Exit codes: 0 promoted, 1 refused, 2 could not begin (neither changes anything), 3 deployed, or
-tried to, and it does not work.
+tried to, but it does not work.
 """
 
 import argparse
@@ -50,7 +51,7 @@ class Seen:
     alarms: Mapping[str, str] = field(default_factory=dict)
     """The state of each alarm that pages."""
     blind: Mapping[str, str] = field(default_factory=dict)
-    """What an alarm watches that does not exist any more, by the alarm's name."""
+    """The missing resources that an alarm watches, by the alarm's name."""
     smoke_failure: str | None = None
 
 
@@ -115,8 +116,8 @@ def refused_by_source(build: Build, source: str, seen: Seen) -> Iterator[str]:
         yield f"alarms of {source} that page are not OK but {state}: {names}"
     for alarm, missing in seen.blind.items():
         yield (
-            f"alarm {alarm} of {source} watches what does not exist: {missing}; deploy to {source}"
-            " again"
+            f"alarm {alarm} of {source} watches something that does not exist: {missing}; deploy to"
+            f" {source} again"
         )
     if not seen.alarms:
         yield f"no alarm of {source} pages anybody: nobody would know that something is wrong"

@@ -1,4 +1,4 @@
-"""Whether the account can hold what an environment asks for, before anything is deployed to it."""
+"""Checks that the account has room for what an environment reserves, before deploying to it."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ _FUNCTION: Final = "AWS::Lambda::Function"
 
 
 class QuotaTooSmall(NoDeployment):
-    """The account cannot hold what the environment reserves. The text says how to get it."""
+    """The account has no room for what the environment reserves. The text says what to do."""
 
 
 def require(deployment: Deployment, stacks: Sequence[StackArtifact]) -> None:
-    """Raise `QuotaTooSmall` if the account cannot hold these stacks; warn of what is too tight.
+    """Raise `QuotaTooSmall` if the account has no room for these stacks; warn if a quota is tight.
 
-    Raises `NoDeployment` if the account cannot be asked.
+    Raises `NoDeployment` if the account's quotas cannot be read.
     """
     for reason in refused_by_account(deployment, stacks):
         raise QuotaTooSmall(reason)
@@ -33,10 +33,10 @@ def require(deployment: Deployment, stacks: Sequence[StackArtifact]) -> None:
 
 
 def refused_by_account(deployment: Deployment, stacks: Sequence[StackArtifact]) -> list[str]:
-    """Give the reason, if any, why the functions cannot reserve the concurrency that they ask for.
+    """Return the reason, if any, why the functions cannot reserve the concurrency that they need.
 
-    CloudFormation may raise one function before it lowers another, so what is given back does not
-    count. Raises `NoDeployment` if the account cannot be asked.
+    CloudFormation may raise one function before it lowers another, so capacity that is freed does
+    not count. Raises `NoDeployment` if the account's quotas cannot be read.
     """
     wanted = {
         (stack.name, logical_id): int(properties["ReservedConcurrentExecutions"])
@@ -56,19 +56,19 @@ def refused_by_account(deployment: Deployment, stacks: Sequence[StackArtifact]) 
         return []
     name = deployment.environment
     return [
-        f"{name} reserves {sum(wanted.values())} concurrent executions, {more} more than now, and"
-        f" this account has {max(0, unreserved - MUST_STAY_UNRESERVED)} to give: {unreserved} of"
-        f" its {limit} are unreserved, and {MUST_STAY_UNRESERVED} must stay so. Raise the quota to"
-        f" {limit + missing} (Service Quotas: lambda, L-B99A9384), or lower `concurrency` of {name}"
-        " in infra/environments.py"
+        f"{name} reserves {sum(wanted.values())} concurrent executions, {more} more than now, but"
+        f" this account has only {max(0, unreserved - MUST_STAY_UNRESERVED)} left: {unreserved} of"
+        f" its {limit} are unreserved, and {MUST_STAY_UNRESERVED} must stay unreserved. Raise the"
+        f" quota to {limit + missing} (Service Quotas: lambda, L-B99A9384), or lower `concurrency`"
+        f" of {name} in infra/environments.py"
     ]
 
 
 def throttled_by_account(deployment: Deployment, stacks: Sequence[StackArtifact]) -> list[str]:
     """Warn if the two APIs together let through more than the account does.
 
-    Nothing fails because of that, but a flood of one API takes what the other one needs.
-    Raises `NoDeployment` if the account cannot be asked.
+    Nothing fails because of that, but a flood of one API can starve the other.
+    Raises `NoDeployment` if the account's quotas cannot be read.
     """
     rate = sum(settings["ThrottlingRateLimit"] for stack in stacks for settings in _stages(stack))
     if not rate:
@@ -79,15 +79,15 @@ def throttled_by_account(deployment: Deployment, stacks: Sequence[StackArtifact]
     if rate <= limit:
         return []
     return [
-        f"the APIs of {deployment.environment} let through {rate:.0f} requests a second, and this"
-        f" account {limit:.0f}: a flood of one API can starve the other. Raise the quota (Service"
-        " Quotas: apigateway, L-8A5B8E43), or lower `rest_throttle` and `websocket_throttle` in"
-        " infra/environments.py"
+        f"the APIs of {deployment.environment} let through {rate:.0f} requests a second, but this"
+        f" account only {limit:.0f}: a flood of one API can starve the other. Raise the quota"
+        " (Service Quotas: apigateway, L-8A5B8E43), or lower `rest_throttle` and"
+        " `websocket_throttle` in infra/environments.py"
     ]
 
 
 def _stages(stack: StackArtifact) -> Iterator[Mapping[str, Any]]:
-    """The settings of its APIs that hold for all methods and routes without any of their own."""
+    """The settings of its APIs for all methods and routes that have none of their own."""
     for rest in stack.properties("AWS::ApiGateway::Stage").values():
         yield from (each for each in rest["MethodSettings"] if each["ResourcePath"] == "/*")
     for websocket in stack.properties("AWS::ApiGatewayV2::Stage").values():
@@ -125,6 +125,6 @@ def _asking(deployment: Deployment) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         raise NoDeployment(
-            f"the account of {deployment.environment} cannot be asked for its quotas: {error}."
+            f"the quotas of the account of {deployment.environment} cannot be read: {error}."
             " docs/deploying.md lists the permissions"
         ) from error

@@ -15,15 +15,15 @@ from operations.deployment import Deployment
 class Record:
     """One deployment of one build to one environment. The names are the parameter's interface.
 
-    It is written when the deployment begins, and again when it is done: one that did not finish
-    stays in the history, too.
+    It is written when the deployment begins, and again when it is done, so that a deployment that
+    did not finish is in the history too.
     """
 
     commit: str
     clean: bool
     assetHash: str  # noqa: N815
     codeSha256: str | None  # noqa: N815
-    """What Lambda says of the code that the deployment left running; none while it is pending."""
+    """Lambda's hash of the code that runs after the deployment; none while it is pending."""
     source: str | None
     """The environment that the build was promoted from; none for the first one."""
     target: str
@@ -67,7 +67,7 @@ def history(deployment: Deployment) -> list[Record]:
 
 
 def _parse(value: str) -> Record | None:
-    """Read one version; `None` for what was written by hand. Fields of newer tools are ignored."""
+    """Read one version; `None` if it is no record. Fields that newer tools wrote are ignored."""
     try:
         found = json.loads(value)
         return Record(

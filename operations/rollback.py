@@ -1,13 +1,13 @@
-"""Rolls an environment back to what it ran before, or to the commit that is named.
+"""Rolls an environment back to what it ran before, or to a given commit.
 
     make rollback ENVIRONMENT=prod [COMMIT=<commit>]
 
-It goes through the record of the environment's deployments, the newest first, and takes the first
-commit that was clean, passed its smoke test, and was not rolled back from since. It builds that
-commit in a temporary folder, makes sure that the bundle is the recorded one, and deploys it as
+It goes through the history of the environment's deployments, newest first, and picks the first
+commit that was built clean, passed its smoke test, and has not been rolled back since. It builds
+that commit in a temporary folder, checks that the bundle is the recorded one, and deploys it as
 `make deploy` does. A second rollback goes back further.
 Exit codes: 0 done, 1 refused, 2 could not begin (neither changes anything), 3 deployed, or tried
-to, and it does not work.
+to, but it does not work.
 """
 
 import argparse
@@ -50,12 +50,12 @@ class Refused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Rollback:
-    """From which commit an environment goes back, and to which deployment."""
+    """Which commit an environment leaves, and which deployment it goes back to."""
 
     leaves: str
     to: Record
     passed_over: Sequence[str]
-    """Why newer deployments were not taken, in words."""
+    """Why newer deployments were skipped, one text for each."""
 
 
 def choose(history: Sequence[Record], commit: str | None = None) -> Rollback:
@@ -64,7 +64,7 @@ def choose(history: Sequence[Record], commit: str | None = None) -> Rollback:
     Raises `Refused`.
     """
     newest = history[0]
-    # A rollback that did not finish is taken up again.
+    # A rollback that did not finish is resumed.
     unfinished = newest.rolledBackFrom if newest.smoke == "pending" else None
     leaves = unfinished or newest.commit
     if commit is not None:
@@ -97,7 +97,7 @@ def _named(history: Sequence[Record], commit: str) -> Record:
         raise Refused(
             f"commit {newest.commit[:12]} is what runs now: `make deploy` deploys it again"
         )
-    # Who names a commit may know better than the smoke test of that day.
+    # Somebody who names a commit may know better than its smoke test at the time.
     fit = [record for record in found if record.clean and record.smoke != "pending"]
     if not fit:
         raise Refused(f"commit {commit} cannot be rolled back to: {_unfit(found[0])}")
@@ -106,7 +106,7 @@ def _named(history: Sequence[Record], commit: str) -> Record:
 
 def _unfit(record: Record) -> str | None:
     if not record.clean:
-        return "its build held more than the commit"
+        return "it was not built from a clean commit"
     if record.smoke == "pending":
         return "its deployment did not finish"
     if record.smoke == "failed":
@@ -120,13 +120,13 @@ def require_commit(commit: str) -> None:
         git("cat-file", "-e", f"{commit}^{{commit}}")
     except (OSError, subprocess.CalledProcessError):
         raise NoBuild(
-            f"commit {commit} is not in this clone: `git fetch origin {commit}`, then again"
+            f"commit {commit} is not in this clone: run `git fetch origin {commit}` and try again"
         ) from None
 
 
 @contextmanager
 def built(commit: str) -> Iterator[Build]:
-    """Build a commit in a temporary worktree, which is gone afterwards. Raises `BuildFailed`."""
+    """Build a commit in a temporary worktree, which is removed afterwards. Raises `BuildFailed`."""
     with tempfile.TemporaryDirectory(prefix="rollback-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve()
         tree = folder / "tree"
@@ -152,14 +152,14 @@ def _make_build(tree: Path, ignored: Path) -> None:
     ]
     for installed in shared:
         (tree / installed).symlink_to((ROOT / installed).resolve())
-    # .gitignore names folders, and these are links: they must not make the build unclean.
+    # .gitignore names folders, but these are links: ignore them too, or the build is not clean.
     ignored.write_text("\n".join(shared))
     made = subprocess.run(
-        # The locks of a new checkout are younger than what was installed from them.
+        # The lock files of a new checkout are newer than what was installed from them.
         ["make", "build", *(f"--old-file={each}/.done" for each in shared)],  # noqa: S607
         cwd=tree,
         env={
-            # Without what the outer `make` tells an inner one: this is another Makefile.
+            # Without what an outer `make` passes to an inner one: this is another Makefile.
             **{k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MAKELEVEL"}},
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": "core.excludesFile",
@@ -185,8 +185,8 @@ def roll_back(
         bundle = build.manifest.environments[environment]
         if bundle != to.assetHash:
             raise Refused(
-                f"commit {to.commit[:12]} builds bundle {bundle[:12]} here, and {environment} ran"
-                f" {to.assetHash[:12]}: take the build that was kept of that commit's release, and"
+                f"commit {to.commit[:12]} builds bundle {bundle[:12]} here, but {environment} ran"
+                f" {to.assetHash[:12]}: use the build kept from that commit's release, with"
                 f" `make deploy ENVIRONMENT={environment} FORCE=1`"
             )
         deploy(
@@ -222,12 +222,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make rollback", description=__doc__)
     parser.add_argument("--environment", required=True)
     parser.add_argument("--commit", help="to roll back to; by default, what ran before")
-    parser.add_argument("--unguarded", action="store_true", help="past the alarms that guard it")
+    parser.add_argument("--unguarded", action="store_true", help="ignore the alarms that guard it")
     parser.add_argument("--dry-run", action="store_true", help="only say what it would do")
-    parser.add_argument("--profile", help="of the AWS credentials; the shell's by default")
+    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     wanted = parser.parse_args()
     environment: str = wanted.environment
-    # So that the worktree is removed, too, when a pipeline is cancelled.
+    # So that the worktree is also removed when a pipeline is cancelled.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         history = _history(Deployment(environment, profile=wanted.profile))

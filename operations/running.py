@@ -106,10 +106,10 @@ def paging_alarms(deployment: Deployment) -> Mapping[str, str]:
 
 
 def blind_alarms(deployment: Deployment) -> Mapping[str, str]:
-    """Name what alarms watch that is not in the stacks now, by the name of the alarm.
+    """Find the resources that alarms watch but the stacks do not have, by the name of the alarm.
 
     CloudFormation resolved the names of functions, APIs and the queue when it last updated the
-    monitoring stack; what was replaced since then never publishes a metric again.
+    monitoring stack; a resource that was replaced since then never publishes a metric again.
     """
     cloudformation = deployment.client("cloudformation")
     resources = [
@@ -183,14 +183,14 @@ def _alarms(deployment: Deployment, names: Sequence[str]) -> Iterator[Mapping[st
 
 @dataclass(frozen=True)
 class StackState:
-    """What CloudFormation says of a stack."""
+    """What CloudFormation says about a stack."""
 
     status: str
     changed_at: datetime
 
 
 def stack_states(deployment: Deployment) -> Mapping[str, StackState]:
-    """The state of each stack of an environment that there is, by name."""
+    """The state of each existing stack of an environment, by name."""
     cloudformation = deployment.client("cloudformation")
     states = {}
     for part in PARTS:
@@ -201,7 +201,7 @@ def stack_states(deployment: Deployment) -> Mapping[str, StackState]:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
             continue
-        # A change set for a stack that is not there yet makes an empty one.
+        # A change set for a stack that does not exist yet creates an empty one.
         if stack["StackStatus"] != "REVIEW_IN_PROGRESS":
             changed_at = stack.get("LastUpdatedTime", stack["CreationTime"])
             states[name] = StackState(stack["StackStatus"], changed_at)

@@ -248,7 +248,7 @@ def _required(outputs: Mapping[str, str], name: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make smoke", description=__doc__)
     parser.add_argument("--environment", required=True)
-    parser.add_argument("--profile", help="of the AWS credentials; the shell's by default")
+    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     wanted = parser.parse_args()
     try:
         deployment = Deployment(wanted.environment, profile=wanted.profile)

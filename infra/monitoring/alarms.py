@@ -484,7 +484,7 @@ class Alarms(Construct):
         impaired = cloudwatch.CompositeAlarm(
             self,
             "ServiceImpaired",
-            # As CloudFormation names the other alarms, so that one prefix lists all of them.
+            # Named as CloudFormation names the other alarms, so that one prefix lists them all.
             composite_alarm_name=f"{cdk.Stack.of(self).stack_name}-ServiceImpaired",
             alarm_description=self._description(
                 "Service impaired",

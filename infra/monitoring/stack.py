@@ -59,7 +59,7 @@ class MonitoringStack(cdk.Stack):
             "DeploymentParameter",
             description="Which build this is, and when it was deployed",
             default="by hand",
-            # It becomes a part of the dashboard, which is JSON.
+            # It is inserted into the dashboard's JSON.
             allowed_pattern="[A-Za-z0-9 :.+-]*",
         )
         deployment.override_logical_id(DEPLOYMENT)

@@ -74,8 +74,9 @@ class AccessLogs(Construct):
 def access_log_format(fields: Mapping[str, str]) -> apigateway.AccessLogFormat:
     """Make a format of one JSON object per request, from names and context variables.
 
-    API Gateway does not promise to escape a value. So log none that a client writes: the resource
-    instead of the path, and the authorizer's principal (percent-encoded) instead of the user id.
+    API Gateway does not promise to escape values, so log nothing that a client writes: use the
+    resource instead of the path, and the authorizer's principal (percent-encoded) instead of the
+    user id.
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-variables-for-access-logging.html
     """
     return apigateway.AccessLogFormat.custom(json.dumps(dict(fields)))

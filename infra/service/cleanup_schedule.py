@@ -44,7 +44,7 @@ class CleanupSchedule(Construct):
                 self.dead_letters, rule, "It is the dead-letter queue itself; nobody reads it."
             )
         if key is None:
-            # The check looks for a KMS key alone, and not at SqsManagedSseEnabled.
+            # The check only looks for a KMS key, and ignores SqsManagedSseEnabled.
             acknowledge(self.dead_letters, "CKV_AWS_27", AWS_OWNED_KEY)
         # The schedule hands each run to Lambda's own queue, which would retry it twice.
         cleanup.configure_async_invoke(retry_attempts=0, max_event_age=every)

@@ -46,8 +46,8 @@ class Functions(Construct):
             {
                 **variables,
                 **_oidc_variables(oidc),
-                # Nothing reads it. Another value publishes another version, which starts without
-                # the keys that the environments of the old one remember.
+                # No code reads it. A new value publishes a new version, which starts without cached
+                # keys.
                 "SIGNING_KEYS_GENERATION": str(environment.signing_keys_generation),
             },
         )
@@ -94,7 +94,7 @@ class Functions(Construct):
             timeout=_cleanup_timeout(environment),
         )
         self._allow_table(cleanup, "Scan", "Query", "UpdateItem", "DeleteItem")
-        # It keeps what it counted, and can make no other item.
+        # It stores its census, and can create no other items.
         cleanup.allow(
             "dynamodb:PutItem",
             on=[table.table_arn],
@@ -117,7 +117,8 @@ class Functions(Construct):
         self.preflight: ServiceFunction | None = None
         """Asked before a gradual deployment takes any traffic."""
         if environment.gradual_deployments:
-            # It must outlast a table that does not answer: CodeDeploy waits an hour for an answer.
+            # It must not time out while the table does not answer: CodeDeploy would wait an hour
+            # for its result.
             self.preflight = self._add(
                 "Preflight",
                 "preflight.handler",

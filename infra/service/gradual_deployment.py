@@ -29,8 +29,8 @@ class GradualDeployment(Construct):
     The cleanup answers nobody, so there is no share of it: it changes last, at once, when all the
     others have.
 
-    With the parameter `GuardDeployment` set to `false`, all traffic moves at once and no alarm is
-    looked at. That is for an incident, in which 5 minutes are long and alarms may mislead.
+    With the parameter `GuardDeployment` set to `false`, all traffic moves at once and alarms are
+    ignored. That is for an incident, in which 5 minutes are too long and alarms may mislead.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class GradualDeployment(Construct):
             resource.add_property_override(
                 "AlarmConfiguration.Enabled", cdk.Fn.condition_if(guarded.logical_id, True, False)
             )
-            # Nothing shifts before the group knows the new alarms, CodeDeploy is allowed to, and
-            # the check, which is of the same build, is there to be asked.
+            # Traffic must not shift before the group has the new alarms, CodeDeploy has its
+            # permissions, and the check from the same build is deployed.
             function.live.node.add_dependency(group, policy, preflight.function)
             cleanup.live.node.add_dependency(function.live)
 
@@ -99,7 +99,7 @@ class GradualDeployment(Construct):
         )
 
     def _errors_of_new_version(self, function: ServiceFunction) -> cloudwatch.Alarm:
-        """Watch the new version alone, through the alias: what the old one does is no news."""
+        """Watch only the new version, through the alias: failures of the old one do not count."""
         name = function.node.id
         return self._alarm(
             function,
@@ -120,7 +120,7 @@ class GradualDeployment(Construct):
         )
 
     def _internal_errors_of_new_version(self, function: ServiceFunction) -> cloudwatch.Alarm:
-        """Watch the answers with 500: REST turns its errors into answers, so Lambda sees none."""
+        """Watch for answers with 500: Rest turns its errors into answers, so Lambda sees none."""
         return self._alarm(
             function,
             "InternalErrors",
@@ -154,8 +154,8 @@ class GradualDeployment(Construct):
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         # An alarm keeps its state when its metric changes, and CodeDeploy stops at an alarm that is
-        # in ALARM: the state of the version before would block the next one. So each version gets
-        # alarms of its own, whose logical ids end with that of the version, hash included.
+        # in ALARM: the previous version's state would block the next one. So each version gets its
+        # own alarms, whose logical ids end with the version's, hash included.
         resource, version = (
             each.node.default_child for each in (alarm, function.function.current_version)
         )
@@ -188,7 +188,7 @@ class GradualDeployment(Construct):
                     ],
                 ),
                 iam.PolicyStatement(
-                    # Asked of versions, whose numbers nobody knows beforehand.
+                    # Called on versions, whose numbers are not known in advance.
                     actions=["lambda:GetProvisionedConcurrencyConfig"],
                     resources=[f"{function.function.function_arn}:*" for function in functions],
                 ),
@@ -209,5 +209,5 @@ class GradualDeployment(Construct):
                 f"AwsSolutions-IAM5[Resource::<{logical_id(function.function)}.Arn>:*]",
                 "The versions of one function of this service, and only to read.",
             )
-        # A deployment group attaches the managed policy to its role where it can.
+        # Otherwise a deployment group would attach the managed policy to its role.
         return role.without_policy_updates(), policy

@@ -69,11 +69,11 @@ _GATEWAY_PROBLEMS: Final = (
     _Problem(_Type.ACCESS_DENIED, 401, "unauthorized", "A valid access token is needed"),
     # API Gateway's word for a path that it does not know.
     _Problem(_Type.MISSING_AUTHENTICATION_TOKEN, *_NOWHERE),
-    # Only the methods for unknown paths mind the type of a body.
+    # Only the methods for unknown paths check the type of a body.
     _Problem(_Type.UNSUPPORTED_MEDIA_TYPE, *_NOWHERE),
     _Problem(_Type.REQUEST_TOO_LARGE, 413, "payload-too-large", "The body is too large"),
     _Problem(_Type.THROTTLED, *_TOO_MANY),
-    # The web ACL bounds the rate of an address. With 403 its clients would give up.
+    # The web ACL limits the rate of an address. Clients would give up on a 403.
     _Problem(_Type.WAF_FILTERED, *_TOO_MANY),
     _Problem(_Type.INTEGRATION_TIMEOUT, 504, "timeout", "No answer in time, try again in a moment"),
     # The two that stand for all others have no status of their own.
@@ -124,7 +124,7 @@ class RestApi(Construct):
                 access_log_format=access_log_format(
                     {
                         "requestId": "$context.requestId",
-                        # A client may choose the request id, as long as it is a UUID, but not this.
+                        # A client may choose the request id, if it is a UUID, but not this one.
                         "extendedRequestId": "$context.extendedRequestId",
                         "time": "$context.requestTime",
                         "ip": "$context.identity.sourceIp",
@@ -223,10 +223,10 @@ class RestApi(Construct):
             acknowledge(preflight, rule, "A preflight request carries no token.")
 
     def _answer_unknown_paths(self) -> None:
-        """Answer 404 for any other path, by API Gateway alone.
+        """Answer 404 for any other path, without a function.
 
-        Without a method for them, API Gateway tries to read a bearer token as a signature of its
-        own there, and answers 403.
+        On a path without a method, API Gateway tries to read a bearer token as an AWS signature,
+        and answers 403.
         """
         nowhere = _Problem(_Type.MISSING_AUTHENTICATION_TOKEN, *_NOWHERE)
         headers = {
@@ -235,7 +235,7 @@ class RestApi(Construct):
         }
         integration = apigateway.MockIntegration(
             request_templates={"application/json": json.dumps({"statusCode": 404})},
-            # What has no template would be passed through, in the place of what a template makes.
+            # Without this, a content type that has no template is passed through as it is.
             passthrough_behavior=apigateway.PassthroughBehavior.NEVER,
             integration_responses=[
                 apigateway.IntegrationResponse(

@@ -9,8 +9,9 @@ from constructs import Construct
 MANAGED_RULES: Final = {
     "AWSManagedRulesAmazonIpReputationList": (),
     "AWSManagedRulesKnownBadInputsRuleSet": (),
-    # Messages may be larger than 8 KB, and not every system says what it is. An order may hold any
-    # text, a link or a piece of HTML too: it is passed on as JSON, never opened or shown here.
+    # Messages may be larger than 8 KB, and not every system sends a User-Agent. An order may
+    # contain any text, including links and HTML: it is passed on as JSON, and never opened or
+    # displayed here.
     "AWSManagedRulesCommonRuleSet": (
         "SizeRestrictions_BODY",
         "NoUserAgent_HEADER",

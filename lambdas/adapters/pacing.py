@@ -1,4 +1,4 @@
-"""Waiting: between attempts, and for a free place below a rate."""
+"""Waiting between attempts, and keeping calls below a rate."""
 
 import random
 import threading
@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 
 def wait_with_jitter(attempt: int) -> None:
-    """Wait before attempt 1, 2, …: at most 40, 80, … milliseconds, so that racing calls part."""
+    """Wait after attempt 1, 2, … for a random time of up to 40, 80, … ms, so that racing calls
+    spread out.
+    """
     time.sleep(random.uniform(0, 0.02 * 2**attempt))  # noqa: S311 - jitter, no secret
 
 

@@ -62,7 +62,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9._:@-]+")
 
 
 _ATTEMPTS: Final = 6
-"""How often a single write is tried that meets transactions on its item."""
+"""How often a single write is tried if transactions hold its item."""
 
 _Answer = TypeVar("_Answer")
 
@@ -85,7 +85,7 @@ def virtual_key(business_id: BusinessId, user_id: UserId) -> str:
 class Table:
     """`lambdas.domain.ports.Store` on DynamoDB.
 
-    `backoff` waits before a single write is tried again that met a transaction on the same item.
+    `backoff` waits before it retries a single write that met a transaction on the same item.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Table:
         others = ", ".join(name for name in _COUNTERS if name != counter)
         request: dict[str, Any] = {
             "Key": _real_item_key(business_id, connection_id),
-            # A claim that is no moment of these days was written by hand, and holds nothing.
+            # A claim that is not a current time was written by hand, and does not hold.
             "ConditionExpression": (
                 "attribute_exists(pk) AND NOT closingAt BETWEEN :claimed AND :latest"
             ),
@@ -157,7 +157,7 @@ class Table:
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationException":
                 raise
-            # Something else than a number was written by hand where the counter should be.
+            # The counter was overwritten by hand with something that is not a number.
             item = self._update(
                 **request,
                 UpdateExpression=(
@@ -236,7 +236,7 @@ class Table:
             return False
         guard, values = _version_guard(before.settings)
         guard += " AND attribute_exists(pk)"
-        # A run that comes late must not touch the mark of another episode.
+        # A late run must not touch the mark of another episode.
         if before.settings.attention is None:
             guard += " AND NOT attention IN (:virtualOnly, :unreachable)"
             values[":virtualOnly"] = _s(Attention.VIRTUAL_ONLY)
@@ -383,7 +383,7 @@ class Table:
         return answer.get("Attributes", {})
 
     def _delete(self, **request: Any) -> Item | None:
-        """Delete one item. What it was, or None if it was not there or the condition failed."""
+        """Delete one item; returns it, or None if it was not there or the condition failed."""
         try:
             answer = self._single_write(
                 lambda: self._client.delete_item(
@@ -398,9 +398,9 @@ class Table:
         self._single_write(lambda: self._client.put_item(TableName=self._name, Item=item))
 
     def _single_write(self, write: Callable[[], _Answer]) -> _Answer:
-        """Write one item, again if a transaction holds it at this moment: the SDK does not do that.
+        """Write one item; retry while a transaction holds it, which the SDK does not do.
 
-        Raises `Conflict` if its condition does not hold, `Unavailable` as all others.
+        Raises `Conflict` if its condition does not hold, and `Unavailable` like all other methods.
         """
         for attempt in range(1, _ATTEMPTS):
             try:
@@ -458,9 +458,9 @@ def _version_guard(settings: Settings | None) -> tuple[str, dict[str, Any]]:
 
 
 def _still(name: str, read: int) -> tuple[str, dict[str, Any]]:
-    """A condition that a number is still what was read; 0 was read from what is no usable number.
+    """A condition that a number is still what was read; 0 stands for one that was not readable.
 
-    A fraction that was written by hand was read without its decimals.
+    The decimals of a number that was written by hand are ignored, as they are when it is read.
     """
     if read == 0:
         low, high = "1", str(_END_OF_TIME - 1)
@@ -565,9 +565,9 @@ def _business(business_id: BusinessId, items: Iterator[Item]) -> Business:
     return Business(business_id, settings, tuple(real), tuple(virtual), tuple(unreadable))
 
 
-# Attributes that a hand-written item lacks read as "never", and so do those of a wrong type: one
-# bad item must not stop the cleanup of a whole table, and an item that was never heard from is one
-# that the cleanup ends.
+# Attributes that a hand-written item lacks, or that have a wrong type, are read as "never": one bad
+# item must not stop the cleanup of a whole table, and the cleanup removes a connection that was
+# never heard from.
 
 
 def _settings(item: Item) -> Settings:
@@ -604,9 +604,9 @@ def _real(business_id: BusinessId, item: Item) -> RealConnection:
 # update expression cannot reset a counter on a condition, so each of ten minutes has a counter of
 # its own, and a write removes the counters of the nine others.
 #
-# A client can stay silent for so long that it meets its old counter again: while we push to it, API
-# Gateway does not end its socket as idle. So a counter starts at a number that grows with the
-# minute. One that was left over is below that, and reads as if this were the first message.
+# A client can stay silent until the turn of its old counter comes again: while we push to it, API
+# Gateway does not close its socket as idle. So a counter starts at a number that grows with the
+# minute. A leftover counter is below that, and counts as one message.
 _COUNTERS: Final = tuple(f"sent{minute}" for minute in range(10))
 _COUNTED_IN_A_MINUTE: Final = 1_000_000
 """More than anybody can send in a minute."""
@@ -643,7 +643,7 @@ def _virtual(business_id: BusinessId, item: Item) -> VirtualConnection:
 
 
 def _last_resort(item: Item) -> Instant:
-    """When a connection whose item does not say it is older than a socket gets."""
+    """When a connection without a `ttl` is older than a socket can be."""
     known = _number(item, "connectedAt") or _number(item, "lastSeenAt")
     return known + MAX_CONNECTION_AGE + CONNECTION_AGE_MARGIN if known else 0
 
@@ -667,7 +667,7 @@ def _flag(item: Item, name: str, *, default: bool) -> bool:
 
 
 _END_OF_TIME: Final = 253_402_300_800
-"""The year 10000: no instant from here on can be written down."""
+"""The year 10000: later instants cannot be written as a date."""
 
 _READERS: Final[Mapping[str, Callable[[Item, str], object]]] = {
     **dict.fromkeys(("updatedBy", "pauseReason", "userId"), _text),

@@ -113,8 +113,8 @@ class TokenVerifier:
         return Caller(user_id, frozenset(businesses), frozenset(roles))
 
     def _names_a_business(self, role: str) -> bool:
-        # An environment that has both in one list, and cannot tell them apart, is not synthesized.
-        # Should one run anyway, it allows less rather than more.
+        # Synthesis refuses an environment that has both in one list and cannot tell them apart. If
+        # one runs anyway, it allows less rather than more.
         one_list = self._issuer.businesses_claim == self._issuer.roles_claim
         return one_list and self._business(role) is not None
 

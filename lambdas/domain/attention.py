@@ -1,4 +1,4 @@
-"""Who needs attention, since when, and that somebody is told of it."""
+"""Tracks who needs attention and since when, and reports each episode."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from lambdas.domain.rules import CLOCK_SKEW, Rules
 from lambdas.domain.status import BusinessStatus, judge
 
 _ATTEMPTS: Final = 6
-"""How often a business is read again because it changed before its mark could be written."""
+"""How often a business is read if it keeps changing before its mark can be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,13 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the settings of a business say of its episode."""
+    """What the settings of a business say about its episode."""
 
     attention: Attention
     since: Instant | None
-    """When a consistent read first found the need. None in a mark that does not say."""
+    """When a consistent read first found the need. None if the mark has no readable time."""
     counted: bool
-    """Whether somebody was told."""
+    """Whether the episode was reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class Looked:
     status: BusinessStatus
     trouble: Trouble | None
     told: bool
-    """Whether somebody was told of this episode just now."""
+    """Whether this look reported the episode."""
     written: bool = True
-    """False if the business changed again each time, before its mark could be written."""
+    """False if the business changed every time before its mark could be written."""
 
 
 def marked(settings: Settings | None) -> Mark | None:
@@ -57,8 +57,8 @@ def marked(settings: Settings | None) -> Mark | None:
 def next_mark(status: BusinessStatus, before: Mark | None, rules: Rules) -> Mark | None:
     """The mark that a business should have after it was judged.
 
-    A mark that is younger than this judgement was set by somebody who looked later: it stays. One
-    that is younger than clocks can differ is wrong, and begins now.
+    A mark that is newer than this judgement was set by a later look, and stays. If it is newer by
+    more than clocks can differ, it is wrong, and the episode begins now.
     """
     now = status.as_of
     since = now if before is None or before.since is None else before.since
@@ -74,9 +74,10 @@ def next_mark(status: BusinessStatus, before: Mark | None, rules: Rules) -> Mark
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Keeps the marks of businesses true, and tells of each episode that outlives the grace period.
+    """Keeps the marks of businesses up to date, and reports each episode that outlasts the grace
+    period.
 
-    Somebody is told before the mark says so. If anything fails in between, the episode is reported
+    An episode is reported before its mark says so. If anything fails in between, it is reported
     again; it is never dropped.
     """
 
@@ -84,7 +85,7 @@ class Watch:
     rules: Rules
     clock: Clock
     tell: Callable[[Trouble], None]
-    """Tells somebody that a business newly needs attention. Returns once it was handed over."""
+    """Reports a business that newly needs attention. Returns once the report is handed over."""
     pace_marks: Callable[[], None]
     """Waits until the marks of one more business may be written."""
 
@@ -98,8 +99,8 @@ class Watch:
             if out_of_time():
                 raise Unavailable("there was no time left to look at the business")
             business = self.store.load(business_id)
-            # After the read: a pause that it shows, or a mark that another run has just set, must
-            # not be judged at a moment before.
+            # The clock is read after the business: a pause or a mark that was just set must not be
+            # judged as of an earlier time.
             status = judge(business, self.clock(), self.rules)
             before = marked(business.settings)
             after = next_mark(status, before, self.rules)
@@ -117,7 +118,7 @@ class Watch:
 
     def _write(self, business: Business, mark: Mark | None) -> bool:
         if business.settings is None:
-            return True  # nothing is ever created here
+            return True  # no item is ever created here
         self.pace_marks()
         if mark is None:
             return self.store.write_attention(business, None, since=0, counted=False)
@@ -127,7 +128,7 @@ class Watch:
 
 
 def _trouble(status: BusinessStatus, mark: Mark | None) -> Trouble | None:
-    """The business as somebody is told of it, once it is past its grace period."""
+    """The report on a business, once it is past its grace period."""
     if status.attention is None or mark is None or mark.since is None or not mark.counted:
         return None
     return Trouble(status.business_id, status.attention, max(0, status.as_of - mark.since))

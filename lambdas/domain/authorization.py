@@ -17,7 +17,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Says that a token named too many businesses, so that none of them was handed on."""
+    """A token named too many businesses, so none of them were handed on."""
 
     named: int
     """How many the token named."""
@@ -84,7 +84,7 @@ def authorize(caller: Caller, operation: Operation, business_id: BusinessId | No
     if not kinds & ALLOWED[operation]:
         if caller.left_out and _MEMBER in ALLOWED[operation]:
             raise Forbidden(
-                f"this token names {caller.left_out.named} businesses, and with ids as long as"
-                f" these it may name at most {caller.left_out.fit}: get one that names fewer"
+                f"this token names {caller.left_out.named} businesses, but with ids of this"
+                f" length it may name at most {caller.left_out.fit}: get one that names fewer"
             )
         raise Forbidden(f"this token does not allow {operation} for {business_id or 'all'}")

@@ -60,8 +60,8 @@ class Availability:
 
         `True` writes the settings and the user's virtual connection (a new lease) in one
         transaction. `False` writes the settings and removes every virtual connection in one
-        transaction, then tells and closes the sockets, as far as they let themselves be closed and
-        until `out_of_time` says to stop.
+        transaction, then notifies and closes as many sockets as it can, until `out_of_time` says to
+        stop.
 
         Raises `TooManyConnections` when the business has all the virtual connections it may have,
         `Unavailable` when too many calls for the same business race.
@@ -113,7 +113,7 @@ class Availability:
         return AvailabilityOutcome(status, None, len(remaining))
 
     def _not_closed(self, business: Business, out_of_time: OutOfTime) -> Iterator[RealConnection]:
-        """Tell and close all sockets, best effort. Yields the connections that could not be
+        """Notify and close all sockets, best effort. Yields the connections that could not be
         closed.
         """
         table_failed = threading.Event()

@@ -22,19 +22,19 @@ OUTAGE_AFTER: Final = 50
 
 @dataclass(slots=True)
 class Place:
-    """Room below the brake for the removal of one real connection."""
+    """A place within the limit, for the removal of one real connection."""
 
     used: bool = False
     """Set once the socket was closed or the item is gone. Otherwise the place is free again."""
 
 
 class Brake:
-    """Bounds how many real connections one run removes.
+    """Limits how many real connections one run removes.
 
     A wrong endpoint that answers 410 for everything, or clients that all stopped pinging, must not
-    be able to close the marketplace. The bound is a share of the real connections that the last
-    census knew, or of those that the run has seen, if they are more: how early in a run the dead
-    ones are read makes no difference. Only removals that happened count.
+    be able to close the marketplace. The limit is a share of the real connections that the last
+    census counted, or of those that the run has seen, if they are more. So it does not matter how
+    early in a run the dead ones are read. Only removals that happened count.
     """
 
     def __init__(self, *, forced: bool) -> None:
@@ -59,10 +59,11 @@ class Brake:
 
     @contextmanager
     def place(self) -> Iterator[Place | None]:
-        """Hold a place while one connection is being removed; None if the run may remove no more.
+        """Hold a place while one connection is being removed; None if the run may not remove any
+        more.
 
-        Waits for removals that are under way when they may take the last places: one that fails
-        gives its place back, so an outage is never taken for a mass removal.
+        If removals under way hold the last places, it waits for them: one that fails frees its
+        place, so an outage is never mistaken for a mass removal.
         """
         if not self._enter():
             yield None
@@ -86,9 +87,10 @@ class Brake:
             while not self._forced and self._removed + self._under_way >= self._most:
                 if not self._under_way:
                     self._pulled_because = self._pulled_because or (
-                        f"{self._removed} real connections were removed, and a run removes at most"
-                        f" {self._most}: {BRAKE_FLOOR}, or one in {BRAKE_SHARE} of the"
-                        f" {self._known} that the last census knew or the {self._seen} seen so far"
+                        f"{self._removed} real connections were removed, and a run may remove at"
+                        f" most {self._most}: {BRAKE_FLOOR}, or one in {BRAKE_SHARE} of the"
+                        f" {self._known} that the last census counted or the {self._seen} seen so"
+                        " far"
                     )
                     return False
                 self._changed.wait()

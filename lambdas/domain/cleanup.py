@@ -1,8 +1,8 @@
 """The cleanup: removes what is no longer a connection, marks who needs attention, takes the census.
 
-The Scan only nominates. What removes a connection is an answer of the management API or a
-condition of the table; what marks a business is one consistent Query. Whatever fails in one
-business, the others are still handled.
+The Scan only nominates. What removes a connection is an answer of the management API or a condition
+of the table; what marks a business is one consistent Query. A failure in one business does not keep
+the others from being handled.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +37,7 @@ MAX_NAMED: Final = 500
 """Businesses in trouble, or unreadable items, that a run names; it counts them all."""
 
 CENSUS_HOLDS: Final = 24 * 60 * 60
-"""Seconds after which a census says nothing any more about how many connections there are."""
+"""Seconds after which a census is too old to tell how many connections there are."""
 
 _WAITING: Final = 16
 """Businesses of one segment that may wait to be handled: bounds the memory, whatever the table."""
@@ -66,9 +66,9 @@ class Report:
     refused: int = 0
     """Real connections left alone because the run had already removed too many."""
     failed: int = 0
-    """Connections and businesses that could not be handled: the table did not answer, or worse."""
+    """Connections and businesses that could not be handled: an outage of the table, or a defect."""
     unreadable: int = 0
-    """Items of which something could not be read."""
+    """Items that could not be read completely."""
     read_units: float = 0
     """What walking the table consumed, in read request units."""
 
@@ -81,7 +81,7 @@ class Report:
     unreachable: int = 0
     """Businesses that nothing reaches, for longer than the grace period."""
     attention_entered: int = 0
-    """Businesses that somebody was told of in this run, since they outlived the grace period."""
+    """Businesses that were reported in this run, because they outlasted the grace period."""
 
     def saw(self, business: Business) -> None:
         """Count what is stored of one more business."""
@@ -108,9 +108,9 @@ class CleanupRun:
     unreadable: Sequence[tuple[BusinessId, str]] = ()
     """Business and sort key of items that could not be read, up to `MAX_NAMED` of them."""
     refused_because: str | None = None
-    """Why the brake was pulled, if it was."""
+    """Why removals were refused, if any were."""
     error: BaseException | None = None
-    """The first error that nobody expected. The run went on without what it hit."""
+    """The first unexpected error. The run skipped what it hit, and went on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,14 +176,14 @@ class _Run:
             self._in_trouble.append(trouble)
 
     def failed(self, error: BaseException) -> None:
-        """Note that something was not handled: the run is no census."""
+        """Note that something was not handled, so that the run publishes no census."""
         self.complete = False
         if not isinstance(error, Unavailable):
             self._error = self._error or error
 
     @contextmanager
     def noting_errors(self) -> Iterator[None]:
-        """Go on without what fails in here. A defect is raised at the end of the run."""
+        """Go on if something fails in here. A defect is raised at the end of the run."""
         try:
             yield
         except Unavailable:
@@ -208,9 +208,9 @@ class _Run:
 class Cleanup:
     """Removes stale and expired connections, of one business or of all.
 
-    `tell` tells somebody that a business newly needs attention. `pace` waits until the management
-    API may be called once more, `pace_marks` until the marks of one more business may be written:
-    all of them share two keys of an index, and one key of an index takes 1,000 writes a second.
+    `tell` reports a business that newly needs attention. `pace` waits until the management API may
+    be called once more, `pace_marks` until the marks of one more business may be written: all marks
+    share two keys of an index, and one key of an index takes 1,000 writes a second.
     """
 
     store: Store
@@ -226,7 +226,7 @@ class Cleanup:
         self, business_id: BusinessId, *, out_of_time: OutOfTime, dry_run: bool = False
     ) -> CleanupRun:
         """Clean up the connections of one business now, as far as there is time."""
-        # First: a table that does not answer then costs the caller one time-out, and not two.
+        # Read first: if the table does not answer, the caller waits for one time-out and not two.
         business = self.store.load(business_id)
         run = self._begin(None, dry_run=dry_run, force=False, out_of_time=out_of_time)
         report = Report()
@@ -263,7 +263,7 @@ class Cleanup:
             if error := walk.exception():
                 run.failed(error)
         if run.complete and not dry_run:
-            with run.noting_errors():  # the next run then knows what it sees itself
+            with run.noting_errors():  # else the next run relies on its own count
                 self.store.record_census(Census(share.worker, share.workers, whole.real, run.now))
         return run.outcome(whole)
 
@@ -345,8 +345,8 @@ class Cleanup:
                     kept.remove(connection)
             except Unavailable:
                 report.failed += 1
-                break  # each further one would cost a time-out too
-            except Exception as error:  # what it hits is skipped, and the run says so at its end
+                break  # every further one would time out too
+            except Exception as error:  # skip it; the run raises it at the end
                 report.failed += 1
                 run.failed(error)
         self._watch(replace(business, real=tuple(kept)), run, report)
@@ -421,7 +421,7 @@ class Cleanup:
             report.expired += 1
 
     def _watch(self, business: Business, run: _Run, report: Report) -> None:
-        """Count the business as it is now, and keep its mark true."""
+        """Count the business as it is now, and keep its mark up to date."""
         status = judge(business, run.now, self.rules)
         is_marked = business.settings is not None and business.settings.attention is not None
         if status.attention is None and not is_marked:
@@ -449,10 +449,10 @@ class Cleanup:
 
 
 def known_real(censuses: Sequence[Census], share: Share | None, now: Instant) -> int:
-    """How many real connections the last census knew: in one worker's share, or (None) in all.
+    """How many real connections the last census counted: in one worker's share, or (None) in all.
 
-    If the number of workers was changed, only the censuses since then say how many there are in
-    all. A census that is too old says nothing.
+    If the number of workers was changed, only the censuses since then add up to the total. A census
+    that is too old is ignored.
     """
     recent = [c for c in censuses if -CLOCK_SKEW <= now - c.taken_at < CENSUS_HOLDS]
     if share is not None:

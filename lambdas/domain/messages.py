@@ -30,7 +30,7 @@ class NotRegistered:
 
 @dataclass(frozen=True, slots=True)
 class TooManyMessages:
-    """The client sent more than it may within a minute; the socket is about to be closed."""
+    """The client sent more messages than it may in a minute; its socket is about to be closed."""
 
     reply_to: str | None
     """The id of the message that this answers, if it had one."""
@@ -46,8 +46,8 @@ class PushedMessage:
 
 
 def repeatable_message_id(business_id: BusinessId, user_id: UserId, key: str) -> str:
-    """The id of the message of one idempotency key: the same whenever the call is repeated, so that
-    a device can tell that it has the message already.
+    """The id of a message with an idempotency key: the same each time the call is repeated, so that
+    a device can recognize a message that it already has.
     """
     # As JSON, since a plain separator could be part of a key or a user id.
     text = json.dumps([business_id, user_id, key])

@@ -17,7 +17,7 @@ Clock = Callable[[], Instant]
 """Tells the time. The domain never reads a clock of its own."""
 
 OutOfTime = Callable[[], bool]
-"""Says whether a call must stop beginning new work, so that its caller still hears an answer."""
+"""Says whether a call must not start any new work, so that its caller still gets an answer."""
 
 
 class Attention(StrEnum):
@@ -34,9 +34,9 @@ _NO_PAUSE: Final[dict[str, Any]] = {"paused_until": None, "pause_reason": None}
 class Settings:
     """What a business declared. The primary source of truth for customer apps.
 
-    `version` grows by one with every settings write, and guards them against each other.
+    `version` grows by one with every settings write, so that concurrent writes are noticed.
     `attention` and `attention_since` mark an episode and are set by the cleanup;
-    `attention_counted` is true once somebody was told of it.
+    `attention_counted` is true once it was reported.
     """
 
     accepting_orders: bool
@@ -71,7 +71,7 @@ class Settings:
     def first(
         cls, accepting: bool, *, at: Instant, by: UserId, expects_socket: bool = True
     ) -> Self:
-        """The settings of a business that nobody declared before."""
+        """The settings of a business after its first declaration."""
         return cls(
             accepting_orders=accepting,
             version=1,
@@ -81,23 +81,25 @@ class Settings:
         )
 
     def declared(self, accepting: bool, *, at: Instant, by: UserId) -> Self:
-        """After a declaration of availability. It ends a pause."""
+        """The settings after a declaration of availability, which ends a pause."""
         return self._changed(at, by, accepting_orders=accepting, **_NO_PAUSE)
 
     def paused(self, until: Instant, reason: str | None, *, at: Instant, by: UserId) -> Self:
-        """After a pause was set, in place of any other."""
+        """The settings after a pause was set, which replaces any other."""
         return self._changed(at, by, paused_until=until, pause_reason=reason)
 
     def resumed(self, *, at: Instant, by: UserId) -> Self:
-        """After a pause was ended."""
+        """The settings after a pause was ended."""
         return self._changed(at, by, **_NO_PAUSE)
 
     def expecting_socket(self, expects_socket: bool, *, at: Instant, by: UserId) -> Self:
-        """After it was arranged whether a device is expected."""
+        """The settings after a change of whether a device is expected."""
         return self._changed(at, by, expects_socket=expects_socket)
 
     def imported(self, accepting: bool, expects_socket: bool, *, at: Instant, by: UserId) -> Self:
-        """After an import. It ends a pause if it changes whether orders are accepted."""
+        """The settings after an import, which ends a pause if it changes whether orders are
+        accepted.
+        """
         pause = {} if accepting == self.accepting_orders else _NO_PAUSE
         return self._changed(
             at, by, accepting_orders=accepting, expects_socket=expects_socket, **pause
@@ -154,7 +156,7 @@ class VirtualConnection:
     renewed_at: Instant
     ttl: Instant
     odd_key: str | None = None
-    """The key of an item that was written by hand, if it is not spelled as above."""
+    """The sort key of an item that was written by hand, if it is not the key of this user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +183,9 @@ class Business:
     real: tuple[RealConnection, ...]
     virtual: tuple[VirtualConnection, ...]
     unreadable: tuple[str, ...] = ()
-    """Sort keys of items of which something could not be read: a wrong type, an unknown kind.
+    """Sort keys of items that could not be read completely: a wrong type, an unknown kind.
 
-    What is wrong in them is read as if it were missing.
+    Attributes that cannot be read are treated as missing.
     """
 
 

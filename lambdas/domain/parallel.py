@@ -1,4 +1,4 @@
-"""Reading many businesses at once, and giving up in time."""
+"""Reads many businesses at once, within a deadline."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -15,9 +15,11 @@ _Read = TypeVar("_Read")
 def read_in_parallel(
     read: Callable[[_Key], _Read], keys: Sequence[_Key], *, threads: int, out_of_time: OutOfTime
 ) -> list[_Read]:
-    """Read all keys, in their order. Raises `Unavailable` if one cannot be read, or not in time.
+    """Read all keys; the results are in the same order. Raises `Unavailable` if one cannot be read,
+    or not in time.
 
-    After the first failure nothing new is begun: what does not answer costs its time-out once.
+    After the first failure no new read is started, so a table that does not answer costs one
+    time-out.
     """
     failed = threading.Event()
 

@@ -28,7 +28,7 @@ class AttentionEntry:
     business_id: BusinessId
     since: Instant
     position: str = field(default="", compare=False)
-    """What the store needs, beside these two, to go on after this entry."""
+    """What the store needs, besides these two, to continue after this entry."""
 
 
 class Store(Protocol):
@@ -51,7 +51,7 @@ class Store(Protocol):
     ) -> RealConnection | None:
         """Set `last_seen_at` of an existing connection and lift a claim that no longer holds.
 
-        Counts the message in `messages`, and never more than came in the minute of `now`.
+        Adds the message to `messages`, which never counts more than came in the minute of `now`.
         None, and nothing written, if the connection is not there or a claim on it holds.
         """
 
@@ -68,9 +68,9 @@ class Store(Protocol):
     ) -> None:
         """Write the settings, and the virtual connections that follow from them, in one go.
 
-        Leaves the attention marks alone, so that those that a cleanup sets meanwhile stay, unless
-        `settings.ends_attention`: then it clears them. Raises `Conflict`, and writes nothing, if
-        the version of the settings is no longer that of `before`.
+        Clears the attention marks if `settings.ends_attention`. Otherwise it leaves them alone, so
+        that marks that a cleanup sets in the meantime stay. Raises `Conflict`, and writes nothing,
+        if the version of the settings is no longer that of `before`.
         """
 
     def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
@@ -91,10 +91,10 @@ class Store(Protocol):
         """Up to `limit` businesses that were marked, the longest first. May lag behind."""
 
     def last_censuses(self) -> Sequence[Census]:
-        """What `record_census` kept of each worker."""
+        """The last census of each worker, as `record_census` stored it."""
 
     def record_census(self, census: Census) -> None:
-        """Keep what a complete run of one worker counted, in place of what it counted before."""
+        """Store the census of one worker's complete run, in place of its last one."""
 
     def add_ticket(self, digest: str, ticket: Ticket) -> None:
         """Keep a ticket under its digest."""

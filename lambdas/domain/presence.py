@@ -22,9 +22,9 @@ class Presence:
     ) -> RealConnection:
         """Register a new socket: one read (the cap), one write.
 
-        The cap counts active connections. A ghost counts as long as it is active: until it has been
-        silent for two pings and a grace. The cap is soft: two sockets that connect at the same
-        moment may both get in.
+        The cap counts active connections. A ghost counts until it has missed two pings and the
+        grace period is over. The cap is soft: two sockets that connect at the same moment may both
+        get in.
         """
         now = self.clock()
         business = self.store.load(business_id, consistent=False)

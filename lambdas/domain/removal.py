@@ -18,7 +18,7 @@ class Removal(Enum):
     ALREADY_REMOVED = auto()
     """Its socket is gone, and somebody else removed the item first."""
     KEPT = auto()
-    """The socket could not be closed, or is too young for its 410 to be believed."""
+    """The socket could not be closed, or is too young for its 410 to be trusted."""
 
 
 def close_and_remove(
@@ -41,7 +41,7 @@ def remove_closed(
 
 
 def remove_gone(connection: RealConnection, *, store: Store, rules: Rules, now: Instant) -> Removal:
-    """Remove the item of a socket that answered 410, unless it is too young to believe that."""
+    """Remove the item of a socket that answered 410, unless it is too young to be sure."""
     if rules.is_young(connection, now):
         return Removal.KEPT
     return _remove(connection, store)

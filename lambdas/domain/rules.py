@@ -26,17 +26,17 @@ CLAIM_HOLDS: Final = 60
 """How long a claimed connection refuses to be refreshed: long enough to close and remove it."""
 
 CLOCK_SKEW: Final = 60
-"""How far the clocks of two machines may differ, at most."""
+"""How many seconds the clocks of two machines may differ, at most."""
 
 MAX_MESSAGES_PER_MINUTE: Final = 60
-"""What one client may send. API Gateway throttles a whole stage: one client could use it up."""
+"""What one client may send. API Gateway throttles the whole stage: one client could use it up."""
 
 MAX_VIRTUAL_CONNECTIONS: Final = 90
 """Per business, so that one transaction (100 items) always covers them all and the settings."""
 
 
 def sends_too_much(connection: RealConnection) -> bool:
-    """Whether the client of a connection must be closed so that others can be heard."""
+    """Whether a connection must be closed because its client sends more than it may."""
     return connection.messages > MAX_MESSAGES_PER_MINUTE
 
 
@@ -55,7 +55,7 @@ class Verdict(Enum):
 
     KEEP = auto()
     TOO_YOUNG = auto()
-    """Keep it: nothing that is said of it can be trusted yet."""
+    """Keep it: API Gateway may not know its socket yet, so a 410 cannot be trusted."""
     PROBE = auto()
     """Ask whether its socket is still there, and remove it if not: it missed a ping."""
     CLOSE = auto()

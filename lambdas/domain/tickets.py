@@ -15,7 +15,7 @@ TICKET_LIFETIME: Final = 60
 
 SECRET_BYTES: Final = 32
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}")
-"""So many bytes in base64url, without padding."""
+"""`SECRET_BYTES` bytes in base64url, without padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Tickets:
         business. Of many that redeem the same ticket at once, exactly one gets it.
         """
         if not _SECRET.fullmatch(secret):
-            return None  # costs the table nothing
+            return None  # without asking the table
         return self.store.take_ticket(_digest(secret), self.clock())
 
 

@@ -27,12 +27,12 @@ from lambdas.handlers.telemetry import Event, logger
 Policy = dict[str, Any]
 
 _BEARER: Final = re.compile(r"Bearer ([\w-]+\.[\w-]+\.[\w-]+)", re.ASCII)
-"""The one spelling that is taken. API Gateway remembers an answer by the header as it was sent, and
-would ask about each further spelling of a token anew.
+"""The only spelling that is accepted. API Gateway caches an answer by the header as it was sent,
+and would call the authorizer again for every other spelling of a token.
 """
 
 _MAX_RESULT: Final = 8 * 1024
-"""Bytes of an answer as JSON; API Gateway answers 500 to a caller whose answer is longer."""
+"""Largest answer, in bytes of JSON; if it is longer, API Gateway answers the caller with 500."""
 
 
 class _Refused(Exception):
@@ -90,7 +90,7 @@ def _caller(event: Event) -> Caller:
 
 
 def _authorization(event: Event) -> list[str]:
-    """The values of the header, in whatever spellings of its name they came."""
+    """The values of the header, however its name is capitalized."""
     return [
         value
         for name, values in event["multiValueHeaders"].items()
@@ -108,7 +108,7 @@ def _once(name: str, values: list[str]) -> str:
 
 def _policy(effect: str, resource: str, user_id: UserId, context: Mapping[str, str]) -> Policy:
     return {
-        # Logged by API Gateway, whose formats escape nothing.
+        # API Gateway logs this, and its log formats escape nothing.
         "principalId": identifiers.encode_user_id(user_id),
         "policyDocument": {
             "Version": "2012-10-17",

@@ -1,4 +1,4 @@
-"""Hands a caller on from the authorizer to the REST function, in the authorizer's context.
+"""Passes the caller from the authorizer to the REST function, in the authorizer's context.
 
 A value there can only be text, a number or a flag.
 """
@@ -10,12 +10,12 @@ from lambdas.domain.identifiers import BusinessId, UserId
 
 
 def context_of(caller: Caller) -> dict[str, str]:
-    """All of a caller but the businesses."""
+    """Everything about a caller except the businesses."""
     return {"userId": caller.user_id, "roles": " ".join(sorted(caller.roles)), "businesses": ""}
 
 
 def context_of_businesses(caller: Caller, *, room: int) -> dict[str, str]:
-    """The businesses in at most `room` bytes; if they need more, how many would have fitted."""
+    """The businesses if they fit into `room` bytes, else how many there are and how many fit."""
     businesses = " ".join(sorted(caller.businesses))
     if len(businesses) <= room:
         return {"businesses": businesses}
@@ -24,7 +24,7 @@ def context_of_businesses(caller: Caller, *, room: int) -> dict[str, str]:
 
 
 def caller_of(context: Mapping[str, str]) -> Caller:
-    """The inverse of the two."""
+    """Read back what the two functions above wrote."""
     left_out = context.get("businessesLeftOut")
     return Caller(
         user_id=UserId(context["userId"]),

@@ -33,7 +33,7 @@ _RESERVED_MILLISECONDS: Final = 15_000
 def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     """Walk a share of the table; publish the census if all of it was seen. Returns the report.
 
-    Raises the first error that nobody expected, once everything else is handled and published.
+    Raises the first unexpected error, once everything else is handled and published.
     """
     options = _Options.from_event(event)
 
@@ -101,11 +101,11 @@ def _publish(run: CleanupRun, milliseconds: int, share: Share) -> None:
     count(MetricName.EXPIRED_VIRTUAL_REMOVED, report.expired)
     count(MetricName.PROBES_UNKNOWN, report.unknown)
     count(MetricName.CLEANUP_REFUSED, report.refused)
-    # Each business was counted when it was found. This says that there was a run.
+    # Each business was counted when it was found. This zero shows that there was a run.
     count(MetricName.ATTENTION_ENTERED, 0)
     count(MetricName.CLEANUP_DURATION, milliseconds, MetricUnit.Milliseconds)
     if not run.complete:
-        return  # a census of a part would look as if the rest were gone
+        return  # a partial census would look as if the rest were gone
     publish_census(
         {
             MetricName.REAL_CONNECTIONS: report.active_real,

@@ -13,9 +13,9 @@ them after about 1,000 calls.
 
 
 def parse(text: str) -> Any:
-    """Parse JSON as RFC 8259 has it: no NaN, and no number beyond a float.
+    """Parse JSON as defined by RFC 8259: no NaN, and no number too large for a float.
 
-    Raises `InvalidValue` for anything else, and for what is nested deeper than `MAX_DEPTH`.
+    Raises `InvalidValue` for anything else, and for nesting deeper than `MAX_DEPTH`.
     """
     try:
         value = json.loads(text, parse_float=_finite, parse_constant=_finite)
@@ -30,7 +30,7 @@ def parse(text: str) -> Any:
 
 
 def _is_too_deep(value: Any) -> bool:
-    # Goes down one level at a time: to recurse would fail where it must not.
+    # One level at a time, because recursion could itself exceed Python's limit.
     level: list[Any] = [[value]]
     for _ in range(MAX_DEPTH + 1):
         level = [

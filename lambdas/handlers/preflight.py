@@ -2,8 +2,8 @@
 
 It is made of the bundle and the configuration that are about to take over. What fails a new version
 for every caller shows here: a handler that cannot be imported, a variable that is missing, a table
-that is not there or may not be read. A table that only does not answer now says nothing about the
-version, which may be the one that ends the incident.
+that is not there or may not be read. A table that is there but does not answer right now says
+nothing about the version, which may be the one that ends the incident.
 """
 
 from importlib import import_module

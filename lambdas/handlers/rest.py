@@ -46,8 +46,9 @@ MAX_BODY: Final = 128 * 1024
 """Bytes that a request may carry, and a message to a socket: API Gateway takes no more there."""
 
 _RESERVED_MILLISECONDS: Final = 15_000
-"""Nothing new is begun this long before the function would be ended, so that it can still answer.
-The slowest single call is one of the table: three attempts of 4 seconds, and the waits between."""
+"""No new work starts this long before the function times out, so that it can still answer. The
+slowest single call is one to the table: three attempts of 4 seconds, and the waits in between.
+"""
 
 
 def _cors(origins: str) -> CORSConfig | None:
@@ -66,7 +67,7 @@ def _cors(origins: str) -> CORSConfig | None:
 def _parse(body: str) -> Any:
     value = json_bodies.parse(body)
     if value is None:
-        # Powertools would take it for a body that was left out.
+        # Powertools would treat it as a missing body.
         raise InvalidValue("body", "must not be null")
     # Of a list, Powertools would take the first element (`_normalize_field_value`).
     return tuple(value) if isinstance(value, list) else value
@@ -128,7 +129,7 @@ app.use([_refuse_what_would_be_ignored])
 
 
 def _whole_number(text: object) -> object:
-    """A number as it is usually written: Pydantic alone would take ``+5``, `` 5`` and ``5.0``."""
+    """A number in plain digits: Pydantic alone would accept ``+5``, `` 5`` and ``5.0``."""
     if not (isinstance(text, str) and re.fullmatch(r"0|[1-9][0-9]*", text)):
         raise PydanticCustomError("whole_number", "must be a whole number")
     return text

@@ -59,15 +59,15 @@ def publish_census(values: Mapping[MetricName, float], *, worker: int | None) ->
 
 
 _one_line_at_a_time: Final = threading.Lock()
-"""Powertools prints a line and its end separately: two threads could mix theirs, and neither would
-be a metric.
+"""Powertools prints a line and its line break separately: two threads could mix up their lines, and
+neither would be a metric.
 """
 
 
 def tell_attention(trouble: "Trouble") -> None:
-    """Count one business that newly needs attention, now: whatever fails later, it was told.
+    """Report one business that newly needs attention, at once: a later failure cannot lose it.
 
-    Its id is a field of the log line that carries the metric, and no dimension.
+    The id is a field of the metric's log line, not a dimension.
     """
     metrics = _metrics_of_their_own()
     metrics.add_metric(name=MetricName.ATTENTION_ENTERED, unit=MetricUnit.Count, value=1)

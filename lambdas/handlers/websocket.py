@@ -7,9 +7,10 @@ A failure of the table is not caught here: API Gateway then answers in its own w
 function's error metric tells whoever is on call.
 
 A client can send a message whose action is ``$connect`` or ``$disconnect``. AWS does not document
-which route takes it, so the two functions behind those routes act on their own event type alone.
-They may not refresh or close a connection, so such a message is not noted as a sign of life there.
-Those routes have no route response either: if AWS takes that way, the client receives no answer.
+which route receives it, so the two functions behind those routes act only on their own event type.
+They have no permission to refresh or close a connection, so such a message does not count as a sign
+of life there. Those routes have no route response either: if AWS uses them, the client receives no
+answer.
 """
 
 from collections.abc import Set
@@ -160,7 +161,7 @@ def _message(event: Event) -> _Message:
 
 
 def _some_of(names: Set[str]) -> str:
-    """Name a few fields. Escaped, all of them can be longer than what a socket may receive."""
+    """Name a few fields: all of them, once escaped, could be longer than a socket may receive."""
     named = ", ".join(
         name if len(name) <= _FIELD_NAME_MAX else f"{name[:_FIELD_NAME_MAX]}…"
         for name in sorted(names)[:_FIELDS_NAMED]
@@ -170,7 +171,7 @@ def _some_of(names: Set[str]) -> str:
 
 
 def _heard_from(socket: _Socket, message: _Message) -> RealConnection | None:
-    """Note the sign of life. None if the socket was told why it must end, and closed."""
+    """Record the sign of life. None if the socket was closed, after a message that says why."""
     connection = bootstrap.presence().heard_from(socket.business_id, socket.connection_id)
     if connection is None:
         logger.warning("message from a connection that is not registered")
@@ -190,7 +191,7 @@ def _end(socket: _Socket, reason: SocketMessage) -> None:
 
 
 def _refuse(message: _Message) -> Reply:
-    """Answer a message that no route takes."""
+    """Answer a message that no route handles."""
     if message.action is None:
         problem = message.problem or 'must be a JSON object with a string "action"'
         return _reply(protocol.error_message(message.id, "bad_request", problem))

@@ -277,7 +277,9 @@ def test_all_reasons_against_a_promotion_are_given_at_once(promoted: Laptop) -> 
     assert code == 1, output
     assert "somebody changed the code of FunctionsAuthorizer" in output
     assert f"alarms of local that page are not OK but ALARM: {alarm}" in output
-    assert f"{blind} of local watches what does not exist: FunctionName replaced" in output
+    assert (
+        f"{blind} of local watches something that does not exist: FunctionName replaced" in output
+    )
     assert "the smoke test fails on local: a device connects" in output
     assert promoted.items("local") == [], "a smoke test that fails leaves nothing behind either"
     assert promoted.record("local-next") == before

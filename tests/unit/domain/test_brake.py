@@ -225,8 +225,8 @@ class TestPlaces:
         with brake.place() as place:
             assert place is None
         assert brake.pulled_because == (
-            "30 real connections were removed, and a run removes at most 30: 20, or one in 10 of"
-            " the 150 that the last census knew or the 300 seen so far"
+            "30 real connections were removed, and a run may remove at most 30: 20, or one in 10"
+            " of the 150 that the last census counted or the 300 seen so far"
         )
 
     def test_a_removal_waits_for_those_under_way_and_takes_the_place_of_one_that_failed(

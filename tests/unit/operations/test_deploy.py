@@ -166,7 +166,7 @@ def test_nothing_is_said_to_a_stack_without_guards(
     assert options(build, "dev", unguarded=False) == []
     assert capsys.readouterr().out == ""
     assert options(build, "dev", unguarded=True) == []
-    assert "UNGUARDED changes nothing" in capsys.readouterr().out
+    assert "UNGUARDED has no effect" in capsys.readouterr().out
 
 
 def test_the_cdk_cli_gets_the_guards(aws: Aws, build: Build) -> None:

@@ -143,7 +143,10 @@ def test_what_a_deployment_leaves_in_an_assembly_does_not_count_as_touching_it(
             {"record": record(smoke="pending", codeSha256=None)},
             "to staging, of commit 0123456789ab",
         ),
-        ({"blind": {"Errors": "FunctionName f1"}}, "Errors of staging watches what does not exist"),
+        (
+            {"blind": {"Errors": "FunctionName f1"}},
+            "Errors of staging watches something that does not exist",
+        ),
         ({"record": record(assetHash="d" * 64)}, "staging does not run this bundle: it runs dddd"),
         ({"code": {"Ping": "other=", "Rest": CODE}}, "somebody changed the code of Ping"),
         ({"code": {"Ping": f"{CODE}+other="}}, "somebody changed the code of Ping"),

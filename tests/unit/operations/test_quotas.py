@@ -122,14 +122,14 @@ def test_what_an_account_can_hold_to_the_last_call_is_not_refused() -> None:
 def test_a_new_account_is_told_what_is_there_what_is_needed_and_how_to_get_it() -> None:
     (reason,) = refused(Account(limit=10, unreserved=10), service(Ping=200, Rest=2))
     assert reason.startswith("prod reserves 202 concurrent executions, 202 more than now")
-    assert "has 0 to give: 10 of its 10 are unreserved, and 100 must stay so" in reason
+    assert "has only 0 left: 10 of its 10 are unreserved, and 100 must stay unreserved" in reason
     assert "Raise the quota to 302 (Service Quotas: lambda, L-B99A9384)" in reason
     assert "or lower `concurrency` of prod in infra/environments.py" in reason
 
 
 def test_what_other_applications_reserve_is_not_there_to_give() -> None:
     (reason,) = refused(Account(unreserved=250), service(Ping=200))
-    assert "has 150 to give" in reason
+    assert "has only 150 left" in reason
     assert "Raise the quota to 1050" in reason
 
 
@@ -160,7 +160,9 @@ def test_where_nothing_is_reserved_nothing_is_asked() -> None:
 def test_apis_that_let_through_more_than_the_account_are_named_and_deployed() -> None:
     assert warned(Account(rate=3_000.0), service(rest=1_000, websocket=2_000)) == []
     (warning,) = warned(Account(rate=2_500.0), service(rest=1_000, websocket=2_000))
-    assert "the APIs of prod let through 3000 requests a second, and this account 2500" in warning
+    assert (
+        "the APIs of prod let through 3000 requests a second, but this account only 2500" in warning
+    )
     assert "L-8A5B8E43" in warning
 
 
@@ -189,5 +191,5 @@ def test_a_deployment_that_the_account_cannot_hold_is_not_begun(
     build: Any = Build()
     monkeypatch.setattr(deploy, "find", lambda *_: Account())
     monkeypatch.setattr(deploy, "_cdk_deploy", lambda *_, **__: pytest.fail("it deployed"))
-    with pytest.raises(quotas.QuotaTooSmall, match="has 900 to give"):
+    with pytest.raises(quotas.QuotaTooSmall, match="has only 900 left"):
         deploy.deploy(build, "prod")

@@ -121,7 +121,7 @@ def test_a_commit_that_is_named_is_taken_whatever_its_smoke_test_said(
     [
         ("f", "no deployment of commit f is recorded, only of dddddddddddd, cccccccccccc, b"),
         ("d", "commit dddddddddddd is what runs now"),
-        ("b", "its build held more than the commit"),
+        ("b", "it was not built from a clean commit"),
         ("c", "its deployment did not finish"),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_bundle_that_is_not_the_recorded_one_is_not_deployed(
     monkeypatch.setattr(rollback, "built", lambda _: nullcontext(build))
     monkeypatch.setattr(rollback, "deploy", lambda *_, **__: pytest.fail("it deployed"))
     way = choose([C, record(assetHash="d" * 64)])
-    with pytest.raises(Refused, match="builds bundle bbbbbbbbbbbb here, and prod ran dddddddddddd"):
+    with pytest.raises(Refused, match="builds bundle bbbbbbbbbbbb here, but prod ran dddddddddddd"):
         roll_back(way, "prod", unguarded=False, profile=None)
 
 
