@@ -54,7 +54,7 @@ def test_devices_that_all_come_back_meet_the_throttle_below_the_accounts_quota()
 
 
 def test_the_table_serves_all_that_the_throttles_let_through_at_once() -> None:
-    """Units of docs/costs.md. Every REST call is the dearest one; a batch reads 100 businesses."""
+    """Units of docs/costs.md: each REST call is the most expensive one, a batch is 100 reads."""
     assert PROD.table_throughput is not None
     connect, rest = THROTTLES["$connect"], PROD.rest_throttle.rate
     marks = 2 * 300 * PROD.cleanup_workers
@@ -80,7 +80,7 @@ def test_the_document_says_what_a_flood_of_prod_costs() -> None:
         "handshakes with tickets that do not exist": THROTTLES["$connect"],
         "messages over sockets": MESSAGES,
         "`POST /businesses/online`": THROTTLES["POST /businesses/online"],
-        "`PUT …/availability` false, the dearest call": PROD.rest_throttle.rate,
+        "`PUT …/availability` false, the most expensive call": PROD.rest_throttle.rate,
         "as the one before": CAPACITY["rest"] * CALLS_PER_SECOND,
     }
     for what, (rate, dollars, hour, day) in rows.items():

@@ -102,6 +102,7 @@ class TestMeasure:
             pytest.param([], Share(), 0, id="never"),
             pytest.param([_census(7)], Share(), 7, id="one worker"),
             pytest.param([_census(7, age=CENSUS_HOLDS)], Share(), 0, id="too old"),
+            pytest.param([_census(7, age=-3600)], Share(), 0, id="of the future"),
             pytest.param(
                 [_census(7, worker=0, workers=2), _census(8, worker=1, workers=2)],
                 Share(1, 2),
