@@ -6,6 +6,10 @@ CDK := PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/cdk
 PYTEST_ARGS ?=
 BUILD_ARGS ?=
 
+# A flag that is misspelled must not be taken for one that is not set.
+$(foreach flag,DRY_RUN FORCE OVERWRITE UNGUARDED,$(if $(filter-out 0 1,$($(flag))),\
+	$(error $(flag) must be 1 or 0, is '$($(flag))')))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run token demo test import contracts check bench format synth build bootstrap deploy promote rollback smoke diff lock clean
 

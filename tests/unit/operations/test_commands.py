@@ -165,3 +165,17 @@ def test_a_tool_without_a_verb_takes_its_arguments(
     words: list[str], build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken(words[2], words[3:], build, monkeypatch)
+
+
+@pytest.mark.parametrize("flag", ["DRY_RUN", "FORCE", "OVERWRITE", "UNGUARDED"])
+def test_a_flag_that_is_neither_1_nor_0_is_refused(flag: str) -> None:
+    """Else `DRY_RUN=true` would do the real thing."""
+    made = subprocess.run(
+        ["make", "-n", "rollback", "ENVIRONMENT=prod", f"{flag}=true"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 2
+    assert f"{flag} must be 1 or 0, is 'true'" in made.stderr
