@@ -1,6 +1,7 @@
 """The REST API: what people and systems ask and declare about businesses."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +10,8 @@ from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.environments import Environment
+from infra.addresses import Addresses
+from infra.configuration import Limits
 from infra.security import acknowledge
 from infra.service.access_logs import AccessLogs, access_log_format
 from infra.service.request_models import REQUEST_MODELS, REQUIRED_QUERY
@@ -99,8 +101,12 @@ class RestApi(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        environment: Environment,
+        name: str,
+        domain_name: str | None,
+        addresses: Addresses,
         access_logs: AccessLogs,
+        limits: Limits,
+        cors_origins: Sequence[str],
         handler: lambda_.IFunction,
         authorizer: lambda_.IFunction,
     ) -> None:
@@ -109,15 +115,15 @@ class RestApi(Construct):
             self,
             "Api",
             # The metrics of a REST API are kept by this name.
-            rest_api_name=f"business-connections-{environment.name}",
+            rest_api_name=name,
             endpoint_types=[apigateway.EndpointType.REGIONAL],
             cloud_watch_role=False,
             deploy_options=apigateway.StageOptions(
                 stage_name=STAGE,
                 tracing_enabled=True,
-                throttling_rate_limit=environment.rest_throttle.rate,
-                throttling_burst_limit=environment.rest_throttle.burst,
-                method_options=_method_options(environment),
+                throttling_rate_limit=limits.rest.rate,
+                throttling_burst_limit=limits.rest.burst,
+                method_options=_method_options(limits),
                 access_log_destination=apigateway.LogGroupLogDestination(
                     access_logs.add_log_group(self)
                 ),
@@ -152,8 +158,8 @@ class RestApi(Construct):
             "CKV_AWS_120",
             "Answers are about this moment: a cache would tell what was.",
         )
-        if environment.web_acl_rate is not None:
-            WebAcl(self, "WebAcl", stage=self.api.deployment_stage, rate=environment.web_acl_rate)
+        if limits.web_acl_rate is not None:
+            WebAcl(self, "WebAcl", stage=self.api.deployment_stage, rate=limits.web_acl_rate)
         else:
             acknowledge(
                 self.api.deployment_stage,
@@ -178,7 +184,7 @@ class RestApi(Construct):
         self._validator = self.api.add_request_validator(
             "Validator", validate_request_body=True, validate_request_parameters=True
         )
-        self._cors_origins = environment.cors_origins
+        self._cors_origins = cors_origins
         for path, methods in ROUTES.items():
             self._add_resource(path, methods, authorizer=self._authorizer)
         for path, methods in OPEN_ROUTES.items():
@@ -188,11 +194,9 @@ class RestApi(Construct):
             self._add_problem(problem)
 
         self.url = (
-            f"https://{environment.domains.rest.name}"
-            if environment.domains
-            else environment.endpoints.rest.format(
-                api_id=self.api.rest_api_id, region=cdk.Stack.of(self).region, stage=STAGE
-            )
+            f"https://{domain_name}"
+            if domain_name
+            else addresses.https(self.api.rest_api_id, STAGE)
         )
 
     def _add_resource(
@@ -320,20 +324,15 @@ def _template(problem: _Problem) -> str:
     return json.dumps(document)
 
 
-def _method_options(
-    environment: Environment,
-) -> dict[str, apigateway.MethodDeploymentOptions]:
+def _method_options(limits: Limits) -> dict[str, apigateway.MethodDeploymentOptions]:
     """The methods that let through less than the stage does."""
     options = {}
-    for throttle in environment.effective_route_throttles:
-        method, _, path = throttle.route.partition(" ")
+    for route, throttle in limits.all_routes.items():
+        method, _, path = route.partition(" ")
         if not path:
             continue  # a route of the WebSocket API
         if method not in (ROUTES | OPEN_ROUTES).get(path, ()):
-            raise ValueError(
-                f"environment {environment.name!r}: route_throttles names {throttle.route!r},"
-                " which is no route of the REST API"
-            )
+            raise ValueError(f"limits.routes names {route!r}, which is no route of the REST API")
         options[f"{path}/{method}"] = apigateway.MethodDeploymentOptions(
             throttling_rate_limit=throttle.rate, throttling_burst_limit=throttle.burst
         )
