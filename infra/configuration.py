@@ -327,6 +327,8 @@ def _wrong_values(part: Any, path: str) -> Iterator[str]:
                 yield from _wrong_values(throttle, f"{name}[{key}].")
         elif bounds := each.metadata.get("between"):
             yield from _out_of_bounds(name, value, *bounds)
+        elif isinstance(each.default, tuple) and not isinstance(value, tuple):
+            yield f"{name} must be a tuple of texts, is {value!r}"
         elif pattern := each.metadata.get("matching"):
             for text in (value,) if isinstance(value, str) else value or ():
                 if not re.fullmatch(pattern, text):

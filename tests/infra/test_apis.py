@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from infra.environments import Environment
+from infra.configuration import Environment
 from lambdas.handlers import problems, rest
 from lambdas.handlers.problems import ProblemType
 from tests.infra.template import Template, flat
@@ -189,7 +189,7 @@ def test_answers_to_messages_are_declared_where_api_gateway_needs_it(
     }
     responses = service.resources("AWS::ApiGatewayV2::RouteResponse")
     answering = {"ping", "status", "$default"}
-    assert declared == (answering if environment.route_responses else set())
+    assert declared == (answering if environment.emulator is None else set())
     assert len(responses) == len(declared)
 
 
@@ -211,8 +211,8 @@ def test_both_stages_are_throttled(service: Template, environment: Environment) 
     _, websocket = service.only("AWS::ApiGatewayV2::Stage")
     websocket_settings = websocket["Properties"]["DefaultRouteSettings"]
     for settings, throttle in (
-        (rest_settings, environment.rest_throttle),
-        (websocket_settings, environment.websocket_throttle),
+        (rest_settings, environment.limits.rest),
+        (websocket_settings, environment.limits.websocket),
     ):
         assert settings["ThrottlingRateLimit"] == throttle.rate
         assert settings["ThrottlingBurstLimit"] == throttle.burst

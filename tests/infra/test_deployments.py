@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from infra.environments import STAGING, Environment
+from infra.configuration import Environment
+from infra.environments import STAGING
 from lambdas import bootstrap
+from lambdas.domain.rules import Rules
 from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
 from tests.infra.synthesis import synthesize
 from tests.infra.template import Properties, Template, as_list, flat
@@ -168,7 +170,10 @@ def test_the_alarms_of_a_shift_are_new_with_the_version_that_they_watch(
     before = _alarms_by_function(templates[STAGING.name]["Service"])
     assert set().union(*before.values())
     assert alarms("same", source) == before
-    for made in (alarms("code", bundle), alarms("configuration", source, ping_grace=61)):
+    for made in (
+        alarms("code", bundle),
+        alarms("configuration", source, rules=Rules(ping_grace=61)),
+    ):
         assert made.keys() == before.keys()
         for function, names in made.items():
             assert len(names) == len(before[function])

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from infra.environments import Environment
+from infra.configuration import Environment
 from lambdas.handlers import cleanup, rest, websocket
 from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
 from local import emf
@@ -159,6 +159,6 @@ def test_a_worker_more_is_a_metric_more(
     environment: Environment, service: Template, published: dict[Metric, str]
 ) -> None:
     workers = len(schedules_in(service))
-    assert workers == environment.cleanup_workers
+    assert workers == environment.cleanup.workers
     censuses = [metric for metric in published if metric.name == MetricName.REAL_CONNECTIONS]
     assert len(censuses) == workers
