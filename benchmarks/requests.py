@@ -242,7 +242,7 @@ def _table_engine() -> Iterator[bool]:
 def table(measured: list[Measured], *, capacity: bool) -> str:
     """Write the measurements as the table of docs/costs.md."""
     lines = [
-        "| operation | DynamoDB calls | read units | write units | calls of sockets |",
+        "| operation | DynamoDB calls | read units | write units | socket calls |",
         "|---|---|---:|---:|---|",
     ]
     for each in measured:
