@@ -44,7 +44,22 @@ def test_brackets_in_strings_and_side_by_side_do_not_count() -> None:
     assert json_bodies.parse(json.dumps(value)) == value
 
 
-@pytest.mark.parametrize("text", ["", " ", "no json", "[", "{'a': 1}", "NaN", "-Infinity", "1e999"])
+@pytest.mark.parametrize("text", ["", " ", "no json", "[", "{'a': 1}", "NaN", "-Infinity"])
 def test_what_is_no_json_is_refused(text: str) -> None:
     with pytest.raises(InvalidValue, match=r"^body: must be JSON$"):
         json_bodies.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[{"a": 1, "b": 2, "a": 3}]', "has the name 'a' twice in one object"),
+        ("1e999", "has the number '1e999', which is too large"),
+        ("9" * 5_000, "has a number of more than 1000 digits"),
+    ],
+    ids=["name", "decimal number", "whole number"],
+)
+def test_what_would_be_lost_on_the_way_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        json_bodies.parse(text)
+    assert (refused.value.field, refused.value.problem) == ("body", problem)
