@@ -17,7 +17,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from lambdas import bootstrap, protocol
+from lambdas import protocol
+from lambdas.bootstrap import Service
 from lambdas.domain import identifiers
 from lambdas.domain.authorization import Caller, Operation, authorize
 from lambdas.domain.errors import DomainError, InvalidValue, MessageTooLarge
@@ -25,20 +26,13 @@ from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.messages import PushedMessage, repeatable_message_id
 from lambdas.domain.model import Attention
 from lambdas.handlers import callers, cursors, json_bodies, problems
+from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.handlers.requests import (
     AvailabilityRequest,
     CleanupRequest,
     OnlineRequest,
     PauseRequest,
     SettingsRequest,
-)
-from lambdas.handlers.telemetry import (
-    Event,
-    count,
-    instrumented,
-    logger,
-    publish_of_version,
-    tell_attention,
 )
 from lambdas.metrics import MetricName
 
@@ -142,22 +136,22 @@ ConnectionIdPath = Annotated[str, Path(description="The socket, as API Gateway n
 @_route("GET", "/health")
 def health() -> dict[str, str]:
     """Liveness of the deployment: it answers, and its configuration is whole."""
-    return {"status": "ok", "environment": bootstrap.configuration().environment}
+    return {"status": "ok", "environment": _service().configuration.environment}
 
 
 @_route("GET", "/businesses/{businessId}/status")
 def get_status(business_id: BusinessIdPath) -> protocol.StatusDocument:
     """The comprehensive status of a business, and the evidence for it."""
     _, business = _authorized(Operation.READ_STATUS, business_id)
-    reader = bootstrap.status_reader()
-    return protocol.status_document(reader.comprehensive_business_status(business))
+    status = _service().status_reader.comprehensive_business_status(business)
+    return protocol.status_document(status)
 
 
 @_route("GET", "/businesses/{businessId}/online")
 def get_online(business_id: BusinessIdPath) -> Response[protocol.OnlineDocument]:
     """Whether customers can order at this moment. Eventually consistent."""
     _, business = _authorized(Operation.READ_ONLINE, business_id)
-    status = bootstrap.status_reader().is_business_online(business)
+    status = _service().status_reader.is_business_online(business)
     return Response(
         status_code=200,
         content_type="application/json",
@@ -172,7 +166,7 @@ def put_availability(
 ) -> protocol.AvailabilityDocument:
     """Declare a business available (a new lease for the caller) or not (everything ends)."""
     caller, business = _authorized(Operation.SET_AVAILABILITY, business_id)
-    outcome = bootstrap.availability().set_business_availability(
+    outcome = _service().availability.set_business_availability(
         business, caller.user_id, body.available, out_of_time=_out_of_time
     )
     logger.info(
@@ -190,15 +184,16 @@ def post_online(body: OnlineRequest) -> protocol.BatchDocument:
         identifiers.business_id(business_id, field=f"businessIds.{position}")
         for position, business_id in enumerate(body.businessIds)
     ]
-    answers = bootstrap.status_reader().are_businesses_online(asked, out_of_time=_out_of_time)
-    return protocol.batch_document(asked, answers, bootstrap.now())
+    service = _service()
+    answers = service.status_reader.are_businesses_online(asked, out_of_time=_out_of_time)
+    return protocol.batch_document(asked, answers, service.clock())
 
 
 @_route("PUT", "/businesses/{businessId}/pause")
 def put_pause(business_id: BusinessIdPath, body: PauseRequest) -> protocol.StatusDocument:
     """Stop accepting orders for a while. Nothing is dropped, and it ends by itself."""
     caller, business = _authorized(Operation.PAUSE, business_id)
-    status = bootstrap.settings_writer().pause_business(
+    status = _service().settings_writer.pause_business(
         business, caller.user_id, body.until_instant(), body.reason
     )
     return protocol.status_document(status)
@@ -208,7 +203,7 @@ def put_pause(business_id: BusinessIdPath, body: PauseRequest) -> protocol.Statu
 def delete_pause(business_id: BusinessIdPath) -> protocol.StatusDocument:
     """End a pause now. Fine if there is none."""
     caller, business = _authorized(Operation.PAUSE, business_id)
-    status = bootstrap.settings_writer().resume_business(business, caller.user_id)
+    status = _service().settings_writer.resume_business(business, caller.user_id)
     return protocol.status_document(status)
 
 
@@ -216,7 +211,7 @@ def delete_pause(business_id: BusinessIdPath) -> protocol.StatusDocument:
 def put_settings(business_id: BusinessIdPath, body: SettingsRequest) -> protocol.StatusDocument:
     """Arrange whether a device is expected, and so whether its absence needs attention."""
     caller, business = _authorized(Operation.SET_ARRANGEMENTS, business_id)
-    status = bootstrap.settings_writer().expect_socket(business, caller.user_id, body.expectsSocket)
+    status = _service().settings_writer.expect_socket(business, caller.user_id, body.expectsSocket)
     return protocol.status_document(status)
 
 
@@ -224,8 +219,9 @@ def put_settings(business_id: BusinessIdPath, body: SettingsRequest) -> protocol
 def get_connections(business_id: BusinessIdPath) -> protocol.ConnectionsDocument:
     """All stored connections of a business, each type for itself."""
     _, business = _authorized(Operation.LIST_CONNECTIONS, business_id)
-    stored = bootstrap.status_reader().connections(business)
-    return protocol.connections_document(stored, bootstrap.configuration().rules, bootstrap.now())
+    service = _service()
+    stored = service.status_reader.connections(business)
+    return protocol.connections_document(stored, service.configuration.rules, service.clock())
 
 
 @_route("DELETE", "/businesses/{businessId}/connections/{connectionId}")
@@ -236,7 +232,7 @@ def delete_connection(
     _, business = _authorized(Operation.CLOSE_CONNECTION, business_id)
     connection = identifiers.connection_id(unquote(connection_id))
     logger.append_keys(connectionId=connection)
-    bootstrap.operators().close_connection(business, connection)
+    _service().operators.close_connection(business, connection)
     logger.info("connection closed by an operator")
     return Response(status_code=HTTPStatus.NO_CONTENT, body="")
 
@@ -249,7 +245,7 @@ def post_ticket(business_id: BusinessIdPath) -> Response[protocol.TicketDocument
         status_code=200,
         content_type="application/json",
         headers={"Cache-Control": "no-store"},
-        body=protocol.ticket_document(*bootstrap.tickets().issue(business, caller.user_id)),
+        body=protocol.ticket_document(*_service().tickets.issue(business, caller.user_id)),
     )
 
 
@@ -279,17 +275,19 @@ def post_message(
             f"the message has {size} bytes with its envelope, and may have {MAX_BODY}"
         )
 
+    service = _service()
+
     def push() -> protocol.DeliveryDocument:
-        delivery = bootstrap.messaging().push(business, message, _out_of_time)
-        count(MetricName.MESSAGES_SENT, delivery.sent)
-        count(MetricName.MESSAGES_GONE, delivery.gone)
+        delivery = service.messaging.push(business, message, _out_of_time)
+        service.metrics.count(MetricName.MESSAGES_SENT, delivery.sent)
+        service.metrics.count(MetricName.MESSAGES_GONE, delivery.gone)
         document = protocol.delivery_document(delivery)
         logger.info("message pushed", extra={"delivery": document})
         return document
 
     if idempotency_key is None:
         return push()
-    calls = bootstrap.idempotent_calls()
+    calls = service.idempotent_calls
     return calls.once(business, caller.user_id, idempotency_key, body, push, app.lambda_context)
 
 
@@ -299,7 +297,7 @@ def post_cleanup(
 ) -> protocol.CleanupDocument:
     """Clean up the connections of one business now, or say what that would do."""
     _, business = _authorized(Operation.CLEAN_UP, business_id)
-    run = bootstrap.cleanup(tell_attention).cleanup_business_connections(
+    run = _service().cleanup.cleanup_business_connections(
         business, out_of_time=_out_of_time, dry_run=body is not None and body.dryRun
     )
     document = protocol.cleanup_document(run)
@@ -318,15 +316,15 @@ def get_businesses(
     """Who needs attention right now, the longest first."""
     authorize(_caller(), Operation.LIST_ATTENTION)
     after = None if cursor is None else cursors.decode(cursor)
-    page = bootstrap.operators().list_attention(
+    page = _service().operators.list_attention(
         attention, limit=limit, out_of_time=_out_of_time, after=after
     )
     following = None if page.after is None else cursors.encode(page.after)
-    return protocol.attention_document(page, following, bootstrap.now())
+    return protocol.attention_document(page, following, _service().clock())
 
 
-@instrumented
-def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
+@entry_point
+def handler(service: Service, event: Event, context: LambdaContext) -> dict[str, Any]:
     """Answer one request of API Gateway's proxy integration."""
     logger.append_keys(requestId=event["requestContext"].get("requestId"))
     size = len((event.get("body") or "").encode())
@@ -341,10 +339,17 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     # A body is JSON whatever its header says: `curl -d` calls everything a form.
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     headers["content-type"] = "application/json"
+    app.append_context(service=service)  # type: ignore[no-untyped-call] # no types over there
     answer = app.resolve({**event, "path": path, "headers": headers}, context)
     if answer["statusCode"] == HTTPStatus.INTERNAL_SERVER_ERROR:
-        publish_of_version(MetricName.INTERNAL_ERRORS, context.function_version)
+        service.metrics.publish_of_version(MetricName.INTERNAL_ERRORS, context.function_version)
     return answer
+
+
+def _service() -> Service:
+    """The parts of this function. Powertools holds them while it answers a request."""
+    service: Service = app.context["service"]
+    return service
 
 
 def _caller() -> Caller:
