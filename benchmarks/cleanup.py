@@ -74,7 +74,7 @@ def model(plain: dict[str, Any]) -> Settings | RealConnection | VirtualConnectio
     business_id = BusinessId(plain["pk"].removeprefix("BUSINESS#"))
     if plain["sk"] == "BUSINESS":
         return Settings(
-            accepting_orders=plain["acceptingOrders"],
+            available=plain["acceptingOrders"],
             version=int(plain["version"]),
             updated_at=int(plain["updatedAt"]),
             updated_by=UserId(plain["updatedBy"]),
@@ -86,7 +86,7 @@ def model(plain: dict[str, Any]) -> Settings | RealConnection | VirtualConnectio
             user_id=UserId(plain["userId"]),
             created_at=int(plain["createdAt"]),
             renewed_at=int(plain["renewedAt"]),
-            ttl=int(plain["ttl"]),
+            expires_at=int(plain["ttl"]),
         )
     return RealConnection(
         business_id=business_id,
@@ -94,7 +94,7 @@ def model(plain: dict[str, Any]) -> Settings | RealConnection | VirtualConnectio
         user_id=UserId(plain["userId"]),
         connected_at=int(plain["connectedAt"]),
         last_seen_at=int(plain["lastSeenAt"]),
-        ttl=int(plain["ttl"]),
+        expires_at=int(plain["ttl"]),
     )
 
 
@@ -145,8 +145,8 @@ def run_cleanup(businesses: int) -> None:
         NoSockets(),
         RULES,
         clock=lambda: NOW,
-        tell=lambda trouble: None,
-        pace=lambda: None,
+        report_attention=lambda report: None,
+        pace_calls=lambda: None,
         pace_marks=lambda: None,
     )
     run = cleanup.cleanup_all_connections(out_of_time=lambda: False)
@@ -181,7 +181,7 @@ def main() -> None:
     deserializer = TypeDeserializer()
 
     def read_ours() -> None:
-        for _ in table.scan(0, 1, lambda units: None):
+        for _ in table.walk(0, 1):
             pass
 
     def make_pages() -> None:

@@ -119,7 +119,7 @@ class Importer:
     def _decide(self, settings: Settings | None, declared: Declaration) -> Outcome:
         if settings is None:
             return Outcome.CREATED
-        if (settings.accepting_orders, settings.expects_socket) == (
+        if (settings.available, settings.expects_socket) == (
             declared.accepting,
             declared.expects_socket,
         ):

@@ -1,11 +1,11 @@
-"""The authorizer of both APIs. It verifies the token, and says whom it speaks for.
+"""The authorizer of both APIs. It verifies the token and finds out who is calling.
 
-* WebSocket: decides on ``$connect`` whether this caller may hold a socket of this business.
-* REST: answers for the whole API, since API Gateway caches the answer by token for all methods;
-  what the caller may do is decided by the handler, with `lambdas.domain.authorization`.
+* WebSocket: it decides on ``$connect`` whether this caller may hold a socket of this business.
+* REST: it answers for the whole API, because API Gateway caches the answer by token for all
+  methods. `lambdas.handlers.rest` decides what the caller may do.
 
-An issuer whose keys cannot be had raises: API Gateway answers 500 and caches nothing. It is never
-an open door, and never a denial that would be remembered.
+If the keys of the issuer cannot be loaded, it raises: API Gateway answers 500 and caches nothing.
+So an outage of the issuer never lets anybody in, and is never cached as a denial.
 """
 
 import json
@@ -27,16 +27,16 @@ from lambdas.handlers.entry_point import Event, entry_point, logger
 Policy = dict[str, Any]
 
 _BEARER: Final = re.compile(r"Bearer ([\w-]+\.[\w-]+\.[\w-]+)", re.ASCII)
-"""The only spelling that is accepted. API Gateway caches an answer by the header as it was sent,
-and would call the authorizer again for every other spelling of a token.
+"""The only spelling that is accepted. API Gateway caches an answer by the header as it was sent, so
+every other spelling of a token would call the authorizer again.
 """
 
 _MAX_RESULT: Final = 8 * 1024
-"""Largest answer, in bytes of JSON; if it is longer, API Gateway answers the caller with 500."""
+"""Largest answer, in bytes of JSON. If it is larger, API Gateway answers the caller with 500."""
 
 
 class _Refused(Exception):
-    """Why a request is refused; for the log."""
+    """Why a request is refused, for the log."""
 
 
 @entry_point
@@ -61,7 +61,7 @@ def _allow_handshake(service: Service, event: Event) -> Policy:
             user_id = caller.user_id
         case ["ticket"]:
             if _authorization(event):
-                raise _Refused("a ticket and the header Authorization came at once")
+                raise _Refused("a ticket and the header Authorization came together")
             ticket = service.tickets.redeem(_once("ticket", query["ticket"]))
             if ticket is None:
                 raise _Refused("the ticket is unknown, used or expired")
@@ -74,7 +74,7 @@ def _allow_handshake(service: Service, event: Event) -> Policy:
 
 def _allow_requests(service: Service, event: Event) -> Policy:
     caller = _caller(service, event)
-    # arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>: all of the stage.
+    # arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>: allow the whole stage.
     api, stage, *_ = event["methodArn"].split("/")
     policy = _policy("Allow", f"{api}/{stage}/*", caller.user_id, callers.context_of(caller))
     room = _MAX_RESULT - len(json.dumps(policy))
@@ -100,15 +100,15 @@ def _authorization(event: Event) -> list[str]:
 
 
 def _once(name: str, values: list[str]) -> str:
-    """The one value. What came twice may be read differently elsewhere: refused."""
+    """The only value. A value that came twice is refused: others may read it differently."""
     if len(values) != 1:
-        raise _Refused(f"{name} must come exactly once, and came {len(values)} times")
+        raise _Refused(f"{name} must come exactly once, but came {len(values)} times")
     return values[0]
 
 
 def _policy(effect: str, resource: str, user_id: UserId, context: Mapping[str, str]) -> Policy:
     return {
-        # API Gateway logs this, and its log formats escape nothing.
+        # API Gateway logs this without escaping it.
         "principalId": identifiers.encode_user_id(user_id),
         "policyDocument": {
             "Version": "2012-10-17",

@@ -1,8 +1,8 @@
 """The scheduled cleanup.
 
-The schedule says which of how many workers this is: ``{"worker": 0, "workers": 1}``. Operators call
-it by hand as well: ``{"dryRun": true}`` reports and removes nothing, ``{"force": true}`` releases
-the brake.
+The schedule says which of how many workers this is: ``{"worker": 0, "workers": 1}``. Operators also
+call it by hand: ``{"dryRun": true}`` reports and removes nothing, ``{"force": true}`` releases the
+brake.
 """
 
 import time
@@ -21,14 +21,14 @@ from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.metrics import MetricName
 
 _RESERVED_MILLISECONDS: Final = 15_000
-"""A run stops this long before its function would be ended, so that it can say what it did."""
+"""A run stops this long before its function times out, so that it can still report."""
 
 
 @entry_point
 def handler(service: Service, event: Event, context: LambdaContext) -> dict[str, Any]:
-    """Walk a share of the table; publish the census if all of it was seen. Returns the report.
+    """Walk a share of the table, publish the census if all of it was seen, and return the report.
 
-    Raises the first unexpected error, once everything else is handled and published.
+    Raises the first unexpected error, after everything else was handled and published.
     """
     options = _Options.from_event(event)
 
@@ -44,17 +44,18 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
         "worker": options.share.worker,
         "workers": options.share.workers,
         **protocol.cleanup_document(run),
+        "readUnits": service.store.pop_read_units(),
         "milliseconds": milliseconds,
-        "failures": service.sockets.take_failures(),
+        "failures": service.sockets.pop_failures(),
     }
     logger.info("cleanup", extra={"report": report})
-    for trouble in run.in_trouble:
+    for needed in run.attention_reports:
         logger.warning(
             "needs attention",
             extra={
-                "businessId": trouble.business_id,
-                "attention": trouble.attention,
-                "seconds": trouble.seconds,
+                "businessId": needed.business_id,
+                "attention": needed.attention,
+                "seconds": needed.seconds,
             },
         )
     for business_id, key in run.unreadable:
@@ -77,9 +78,13 @@ class _Options:
         for name, value in event.items():
             kind = _OPTIONS.get(name)
             if kind is None:
-                raise InvalidValue(name, f"is no option; the options are: {', '.join(_OPTIONS)}")
+                raise InvalidValue(
+                    name, f"is not an option; the options are: {', '.join(_OPTIONS)}"
+                )
             if type(value) is not kind:
-                raise InvalidValue(name, f"must be a {'flag' if kind is bool else 'whole number'}")
+                raise InvalidValue(
+                    name, f"must be {'true or false' if kind is bool else 'a whole number'}"
+                )
         return cls(
             dry_run=event.get("dryRun", False),
             force=event.get("force", False),
@@ -96,11 +101,11 @@ def _publish(metrics: Metrics, run: CleanupRun, milliseconds: int, share: Share)
     metrics.count(MetricName.EXPIRED_VIRTUAL_REMOVED, report.expired)
     metrics.count(MetricName.PROBES_UNKNOWN, report.unknown)
     metrics.count(MetricName.CLEANUP_REFUSED, report.refused)
-    # Each business was counted when it was found. This zero shows that there was a run.
+    # Each business was counted when it was found. This zero gives the metric a value in each run.
     metrics.count(MetricName.ATTENTION_ENTERED, 0)
     metrics.count(MetricName.CLEANUP_DURATION, milliseconds, MetricUnit.Milliseconds)
     if not run.complete:
-        return  # a partial census would look as if the rest were gone
+        return  # the part that was not seen would look as if it were gone
     metrics.publish_census(
         {
             MetricName.REAL_CONNECTIONS: report.active_real,

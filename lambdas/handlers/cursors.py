@@ -1,4 +1,4 @@
-"""Cursors of paged answers: opaque to clients, and nothing that a client can do harm with."""
+"""Cursors of paged answers. Clients do not look inside, and cannot do harm by changing one."""
 
 import base64
 import binascii
@@ -16,13 +16,13 @@ _POSITION_MAX: Final = 40
 
 
 def encode(entry: AttentionEntry) -> str:
-    """Where the next page begins, as text."""
+    """The cursor of the page that begins after this entry."""
     text = json.dumps([entry.position or str(entry.since), entry.business_id])
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 def decode(cursor: str) -> AttentionEntry:
-    """The inverse. Raises `InvalidValue` for what this service never handed out."""
+    """The entry of a cursor. Raises `InvalidValue` for anything that `encode` cannot have made."""
     try:
         position, business_id = json.loads(base64.urlsafe_b64decode(cursor))
         if len(position) <= _POSITION_MAX and _POSITION.fullmatch(position):
@@ -30,4 +30,4 @@ def decode(cursor: str) -> AttentionEntry:
             return AttentionEntry(identifiers.business_id(business_id), since, position)
     except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError, InvalidValue):
         pass
-    raise InvalidValue("cursor", "must be the `next` of an earlier answer, as it was")
+    raise InvalidValue("cursor", "must be the `next` of an earlier answer, unchanged")

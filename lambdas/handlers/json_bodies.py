@@ -1,4 +1,4 @@
-"""JSON from clients, for both APIs."""
+"""Parses JSON from clients, for both APIs."""
 
 import json
 import math
@@ -9,7 +9,7 @@ from lambdas.domain.errors import InvalidValue
 
 MAX_DEPTH: Final = 100
 """How deep arrays and objects may be nested. Libraries walk a body recursively, and Python stops
-them after about 1,000 calls.
+that after about 1,000 calls.
 """
 
 MAX_DIGITS: Final = 1_000
@@ -22,8 +22,8 @@ _SHOWN: Final = 40
 def parse(text: str) -> Any:
     """Parse JSON as defined by RFC 8259.
 
-    Raises `InvalidValue` for anything else, for nesting deeper than `MAX_DEPTH`, for numbers that
-    are too large, and for an object with the same name twice: one of the values would be lost.
+    Raises `InvalidValue` if the text is not JSON, if it is nested deeper than `MAX_DEPTH`, if a
+    number is too large, and if an object has the same name twice: one of its values would be lost.
     """
     try:
         value = json.loads(
@@ -80,7 +80,7 @@ def _decimal_number(digits: str) -> float:
 
 
 def _no_number(name: str) -> float:
-    raise ValueError(name)  # NaN and Infinity are no JSON
+    raise ValueError(name)  # NaN and Infinity are not JSON
 
 
 def _short(text: str) -> str:

@@ -1,39 +1,39 @@
-"""The check before a deployment takes any traffic: CodeDeploy asks it, and goes back on a no.
+"""The check that CodeDeploy runs before a new version gets traffic. If it fails, the old version
+stays.
 
-It is made of the bundle and the configuration that are about to take over. What fails a new version
-for every caller shows here: a handler that cannot be imported, a variable that is missing, a table
-that is not there or may not be read. A table that is there but does not answer right now says
-nothing about the version, which may be the one that ends the incident.
+It runs with the bundle and the configuration of the new version, and finds what would fail for
+every caller: a handler that cannot be imported, a missing variable, a table that does not exist or
+may not be read. A table that does not answer at the moment does not fail the check, because the new
+version may be the one that ends the incident.
 """
 
+import pkgutil
 from importlib import import_module
 from typing import Any, Final
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from lambdas import handlers
 from lambdas.bootstrap import Service
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.handlers.entry_point import Event, entry_point, logger
 
-HANDLERS: Final = ("authorizer", "cleanup", "rest", "websocket")
-"""The modules that hold the handlers of all other functions."""
-
 _NOBODY: Final = BusinessId("preflight")
-"""A business that is asked for, and need not exist."""
+"""The business that the check reads. It need not exist."""
 
 
 @entry_point
 def handler(service: Service, event: Event, context: LambdaContext) -> dict[str, Any]:
-    """Look at the new version, and tell CodeDeploy.
+    """Check the new version, and tell CodeDeploy.
 
     https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-hooks.html
     """
     try:
-        _look(service)
+        _check(service)
         status = "Succeeded"
     except Exception:
-        # Whatever it is: the one wrong answer would be none, which keeps the deployment waiting.
+        # Answer whatever went wrong: without an answer, the deployment would wait for its timeout.
         logger.exception("the new version is not fit to take over")
         status = "Failed"
     service.session.client("codedeploy").put_lifecycle_event_hook_execution_status(
@@ -44,9 +44,9 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
     return {"status": status}
 
 
-def _look(service: Service) -> None:
-    for name in HANDLERS:
-        import_module(f"lambdas.handlers.{name}")
+def _check(service: Service) -> None:
+    for module in pkgutil.iter_modules(handlers.__path__):
+        import_module(f"lambdas.handlers.{module.name}")
     try:
         service.store.load(_NOBODY, consistent=False)
     except Unavailable:

@@ -1,4 +1,4 @@
-"""The bodies that the REST API takes. Unknown fields are refused."""
+"""The request bodies of the REST API. Unknown fields are refused."""
 
 import re
 from datetime import datetime
@@ -37,7 +37,7 @@ class PauseRequest(_Request):
     reason: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
 
     def until_instant(self) -> Instant:
-        """The moment, or `InvalidValue` if it is none."""
+        """The moment. Raises `InvalidValue` if the text is not one."""
         wrong = InvalidValue(
             "until", "must be a moment in RFC 3339, for example 2026-01-31T12:00:00Z"
         )
@@ -50,7 +50,7 @@ class PauseRequest(_Request):
 
 
 class SettingsRequest(_Request):
-    """What an operator arranges with a business."""
+    """Whether a business is expected to have a device connected."""
 
     expectsSocket: StrictBool  # noqa: N815
 

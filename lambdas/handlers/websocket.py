@@ -1,16 +1,16 @@
-"""The WebSocket API: one function for each route, each with a role of its own.
+"""The WebSocket API: one function for each route, each with its own role.
 
-Business and user come from the authorizer's context alone. It is expected on every route, but
-documented only for ``$connect``; where it is missing, the table's index knows the business.
+Business and user come from the authorizer's context, and from nowhere else. AWS documents the
+context only for ``$connect``; where it is missing, the business is looked up in the table's index.
 
-A failure of the table is not caught here: API Gateway then answers in its own words, and the
-function's error metric tells whoever is on call.
+A failure of the table is not caught here: API Gateway answers with its own error, and the
+function's error metric alerts on-call.
 
 A client can send a message whose action is ``$connect`` or ``$disconnect``. AWS does not document
 which route receives it, so the two functions behind those routes act only on their own event type.
-They have no permission to refresh or close a connection, so such a message does not count as a sign
-of life there. Those routes have no route response either: if AWS uses them, the client receives no
-answer.
+They have no permission to refresh or close a connection, so such a message does not keep its
+connection active. Those routes have no route response either: if AWS uses them, the client receives
+no answer.
 """
 
 from collections.abc import Set
@@ -32,11 +32,11 @@ from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.metrics import MetricName
 
 Reply = dict[str, Any]
-"""A status code, which matters on ``$connect`` alone, and the message to send back, if any."""
+"""A status code, which matters only on ``$connect``, and the message to send back, if any."""
 
 ACTIONS: Final = ("ping", "status")
 MESSAGE_ID_MAX: Final = 128
-"""Characters that the id of a client's message may have."""
+"""How many characters the id of a client's message may have."""
 
 _FIELDS_NAMED: Final = 5
 _FIELD_NAME_MAX: Final = 40
@@ -44,10 +44,10 @@ _FIELD_NAME_MAX: Final = 40
 
 @entry_point
 def on_connect(service: Service, event: Event, context: LambdaContext) -> Reply:
-    """Register a socket. It does not exist until this has answered 200: never post to it here."""
+    """Register a socket. It does not exist before this has answered 200: never post to it here."""
     socket = _socket(event)
     if event["requestContext"]["eventType"] != "CONNECT":
-        return _refuse(_message(event))
+        return _error_reply(_message(event))
     authorizer = event["requestContext"]["authorizer"]
     business_id = identifiers.business_id(authorizer["businessId"])
     user_id = UserId(authorizer["userId"])
@@ -63,10 +63,12 @@ def on_connect(service: Service, event: Event, context: LambdaContext) -> Reply:
 
 @entry_point
 def on_disconnect(service: Service, event: Event, context: LambdaContext) -> Reply:
-    """Forget a socket. API Gateway tries to tell us, and promises nothing: see the cleanup."""
+    """Remove the connection of a closed socket. API Gateway does not promise to call this: what it
+    misses, the cleanup removes.
+    """
     socket = _socket(event)
     if event["requestContext"]["eventType"] != "DISCONNECT":
-        return _refuse(_message(event))
+        return _error_reply(_message(event))
     removed = service.presence.disconnect(socket.business_id, socket.connection_id)
     service.metrics.count(MetricName.DISCONNECTED)
     code = event["requestContext"].get("disconnectStatusCode")
@@ -76,11 +78,11 @@ def on_disconnect(service: Service, event: Event, context: LambdaContext) -> Rep
 
 @entry_point
 def on_ping(service: Service, event: Event, context: LambdaContext) -> Reply:
-    """Answer a client's heartbeat. It is what keeps a real connection active."""
+    """Answer a client's ping, which keeps its connection active."""
     socket, message = _socket(event), _message(event)
     connection = _heard_from(service, socket, message)
     if connection is None:
-        return _nothing()
+        return _no_reply()
     if message.problem:
         return _reply(protocol.error_message(message.id, "bad_request", message.problem))
     return _reply(protocol.pong(message.id, connection, service.clock()))
@@ -88,11 +90,11 @@ def on_ping(service: Service, event: Event, context: LambdaContext) -> Reply:
 
 @entry_point
 def on_status(service: Service, event: Event, context: LambdaContext) -> Reply:
-    """Tell a device how its business stands."""
+    """Answer with the status of the business."""
     socket, message = _socket(event), _message(event)
     connection = _heard_from(service, socket, message)
     if connection is None:
-        return _nothing()
+        return _no_reply()
     if message.problem:
         return _reply(protocol.error_message(message.id, "bad_request", message.problem))
     status = service.status_reader.comprehensive_business_status(connection.business_id)
@@ -101,11 +103,11 @@ def on_status(service: Service, event: Event, context: LambdaContext) -> Reply:
 
 @entry_point
 def on_default(service: Service, event: Event, context: LambdaContext) -> Reply:
-    """Answer what no other route takes. The socket stays open."""
+    """Answer a message that no other route handles. The socket stays open."""
     socket, message = _socket(event), _message(event)
     if _heard_from(service, socket, message) is None:
-        return _nothing()
-    return _refuse(message)
+        return _no_reply()
+    return _error_reply(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +133,12 @@ def _socket(event: Event) -> _Socket:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """A client's message, as far as it could be understood."""
+    """A client's message, as far as it can be understood."""
 
     id: str | None
     action: str | None
     problem: str | None
-    """What is wrong with it, in words for the client."""
+    """What is wrong with it, for the client; None if nothing is."""
 
 
 def _message(event: Event) -> _Message:
@@ -157,13 +159,13 @@ def _message(event: Event) -> _Message:
         problem = f"id: must be a string of at most {MESSAGE_ID_MAX} characters"
         return _Message(None, action, problem)
     if unknown := body.keys() - {"action", "id"}:
-        problem = f"only the fields action and id are taken, not: {_some_of(unknown)}"
+        problem = f"only the fields action and id are allowed, not: {_some_of(unknown)}"
         return _Message(message_id, action, problem)
     return _Message(message_id, action, None)
 
 
 def _some_of(names: Set[str]) -> str:
-    """Name a few fields: all of them, once escaped, could be longer than a socket may receive."""
+    """Name a few of the fields: all of them could be more than a socket may receive."""
     named = ", ".join(
         name if len(name) <= _FIELD_NAME_MAX else f"{name[:_FIELD_NAME_MAX]}…"
         for name in sorted(names)[:_FIELDS_NAMED]
@@ -173,26 +175,30 @@ def _some_of(names: Set[str]) -> str:
 
 
 def _heard_from(service: Service, socket: _Socket, message: _Message) -> RealConnection | None:
-    """Record the sign of life. None if the socket was closed, after a message that says why."""
+    """Record that the client sent something.
+
+    Returns None if the connection is not registered, or if its client sends too much. Then the
+    client was told why, and its socket is closed.
+    """
     connection = service.presence.heard_from(socket.business_id, socket.connection_id)
     if connection is None:
         logger.warning("message from a connection that is not registered")
-        _end(service, socket, NotRegistered(message.id))
+        _close_socket(service, socket, NotRegistered(message.id))
         return None
     if sends_too_much(connection):
         logger.warning("too many messages", extra={"messages": connection.messages})
-        _end(service, socket, TooManyMessages(message.id))
+        _close_socket(service, socket, TooManyMessages(message.id))
         return None
     return connection
 
 
-def _end(service: Service, socket: _Socket, reason: SocketMessage) -> None:
+def _close_socket(service: Service, socket: _Socket, reason: SocketMessage) -> None:
     service.sockets.post(socket.connection_id, reason)
     service.sockets.close(socket.connection_id)
 
 
-def _refuse(message: _Message) -> Reply:
-    """Answer a message that no route handles."""
+def _error_reply(message: _Message) -> Reply:
+    """Say what is wrong with a message that no route handles."""
     if message.action is None:
         problem = message.problem or 'must be a JSON object with a string "action"'
         return _reply(protocol.error_message(message.id, "bad_request", problem))
@@ -205,5 +211,5 @@ def _reply(document: Any) -> Reply:
     return {"statusCode": 200, "body": protocol.encode(document).decode()}
 
 
-def _nothing() -> Reply:
+def _no_reply() -> Reply:
     return {"statusCode": 200}

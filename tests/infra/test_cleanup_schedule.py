@@ -49,8 +49,8 @@ def test_the_workers_share_the_whole_table(service: Template, environment: Envir
         for schedule in _schedules(service)
     ]
     assert len(shares) == environment.cleanup.workers
-    (total,) = {share.total_segments for share in shares}
-    assert sorted(segment for share in shares for segment in share.segments) == list(range(total))
+    (total,) = {share.total_parts for share in shares}
+    assert sorted(segment for share in shares for segment in share.parts) == list(range(total))
 
 
 def test_the_first_workers_schedule_is_never_made_anew(service: Template) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lambdas.adapters.table import Table
-from lambdas.domain.attention import Trouble
+from lambdas.domain.attention import AttentionReport
 from lambdas.domain.availability import Availability
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.identifiers import BusinessId, ConnectionId
@@ -214,8 +214,8 @@ def test_a_business_whose_mark_has_a_wrong_beginning_is_told(stored: Stored, sin
         SETTINGS, expectsSocket={"BOOL": True}, attention={"S": "unreachable"}, attentionSince=since
     )
     clock = FakeClock()
-    told: list[Trouble] = []
-    cleanup = make_cleanup(stored.table, stored.sockets, clock, tell=told.append)
+    told: list[AttentionReport] = []
+    cleanup = make_cleanup(stored.table, stored.sockets, clock, report_attention=told.append)
     for _ in range(3):
         cleanup.cleanup_all_connections(out_of_time=in_time)
         clock.advance(300)

@@ -90,7 +90,7 @@ def _fill(table: Table, *, seen: int) -> None:
 
 
 def _left(table: Table) -> int:
-    return sum(len(business.real) for business in table.scan(0, 1, lambda units: None))
+    return sum(len(business.real) for business in table.walk(0, 1))
 
 
 def test_a_wrong_endpoint_that_says_gone_to_everything_cannot_close_the_marketplace(

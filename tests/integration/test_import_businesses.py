@@ -88,7 +88,7 @@ def many(count: int, *, accepting: bool = True) -> list[Declaration | BadLine]:
 
 
 def stored(store: Table) -> dict[str, Business]:
-    return {business.business_id: business for business in store.scan(0, 1, lambda units: None)}
+    return {business.business_id: business for business in store.walk(0, 1)}
 
 
 class Shell:
@@ -130,8 +130,8 @@ def test_from_the_file_of_an_environment_to_its_table_and_again(
     b1, b2 = written["b1"].settings, written["b2"].settings
     assert b1 is not None
     assert b2 is not None
-    assert (b1.accepting_orders, b1.expects_socket) == (True, False)
-    assert (b2.accepting_orders, b2.expects_socket) == (False, True)
+    assert (b1.available, b1.expects_socket) == (True, False)
+    assert (b2.available, b2.expects_socket) == (False, True)
     assert (b1.updated_by, b1.version) == (IMPORT, 1)
 
     code, counts, told = shell.run(environment, content.replace(b"b3,perhaps,\r\n", b""))
@@ -216,7 +216,7 @@ def test_racing_with_its_users_an_import_loses_nothing_and_mixes_nothing(
         assert business.settings is not None
         by_user = business.settings.updated_by == user
         # The whole of the one or of the other: whose word it is, and what follows from it.
-        assert business.settings.accepting_orders == by_user
+        assert business.settings.available == by_user
         assert [c.user_id for c in business.virtual] == ([user] if by_user else [])
         assert by_user or overwrite  # every call was answered, so only an overwrite undoes one
 

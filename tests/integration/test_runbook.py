@@ -29,7 +29,9 @@ def test_what_is_missing_or_damaged_comes_back_and_nothing_else_changes(
     for business in (LOST, KEPT, DAMAGED):
         _declare(before, business, accepting=True, lease=NOW + 3600)
         _connect(before, business)
-    before.write_attention(before.load(LOST), Attention.VIRTUAL_ONLY, since=NOW - 999, counted=True)
+    before.write_attention(
+        before.load(LOST), Attention.VIRTUAL_ONLY, since=NOW - 999, reported=True
+    )
     _declare(before, BusinessId("ended"), accepting=True, lease=NOW - 1)
     _declare(now, KEPT, accepting=False)
     _declare(now, DAMAGED, accepting=False)
@@ -43,20 +45,20 @@ def test_what_is_missing_or_damaged_comes_back_and_nothing_else_changes(
     for business in (LOST, DAMAGED):
         back = now.load(business)
         assert back.settings is not None
-        assert back.settings.accepting_orders
+        assert back.settings.available
         assert back.settings.version >= NOW
-        assert [lease.ttl for lease in back.virtual] == [NOW + 3600]
+        assert [lease.expires_at for lease in back.virtual] == [NOW + 3600]
         assert back.real == ()
     assert now.load(LOST).settings == _without_attention(before.load(LOST), now.load(LOST))
     assert now.load(BusinessId("ended")).virtual == ()
     assert kept.settings is not None
-    assert not kept.settings.accepting_orders
+    assert not kept.settings.available
     assert now.load(KEPT) == kept
 
 
 def _declare(table: Table, business: BusinessId, *, accepting: bool, lease: int = 0) -> None:
-    settings = Settings(accepting_orders=accepting, version=1, updated_at=NOW, updated_by=USER)
-    connection = VirtualConnection(business, USER, created_at=NOW, renewed_at=NOW, ttl=lease)
+    settings = Settings(available=accepting, version=1, updated_at=NOW, updated_by=USER)
+    connection = VirtualConnection(business, USER, created_at=NOW, renewed_at=NOW, expires_at=lease)
     table.write_settings(table.load(business), settings, put=[connection] if accepting else [])
 
 
@@ -68,7 +70,7 @@ def _connect(table: Table, business: BusinessId) -> None:
             user_id=USER,
             connected_at=NOW,
             last_seen_at=NOW,
-            ttl=NOW + 3600,
+            expires_at=NOW + 3600,
         )
     )
 
@@ -77,7 +79,7 @@ def _without_attention(before: Business, after: Business) -> Settings:
     assert before.settings is not None
     assert after.settings is not None
     return Settings(
-        accepting_orders=before.settings.accepting_orders,
+        available=before.settings.available,
         version=after.settings.version,
         updated_at=before.settings.updated_at,
         updated_by=before.settings.updated_by,

@@ -74,7 +74,7 @@ class TestRefresh:
         store.add_real(real("c1", seen=100))
         heard = store.refresh_real(B1, C1, NOW)
         assert heard == real(
-            "c1", seen=0, connected_at=NOW - 1800, ttl=NOW - 1800 + 7800, messages=1
+            "c1", seen=0, connected_at=NOW - 1800, expires_at=NOW - 1800 + 7800, messages=1
         )
         assert store.load(B1).real == (heard,)
 
@@ -168,19 +168,19 @@ class TestAvailability:
     ) -> None:
         store.write_settings(business(), settings())
         before = store.load(B1)
-        store.write_attention(before, Attention.UNREACHABLE, since=NOW, counted=True)
+        store.write_attention(before, Attention.UNREACHABLE, since=NOW, reported=True)
         store.write_settings(before, settings(version=2), put=[virtual()])
         assert store.load(B1).settings == settings(
             version=2,
             attention=Attention.UNREACHABLE,
             attention_since=NOW,
-            attention_counted=True,
+            attention_reported=True,
         )
 
     @pytest.mark.parametrize(
         "ending",
         [
-            {"accepting_orders": False},
+            {"available": False},
             {"expects_socket": False},
             {"paused_until": NOW + 60, "updated_at": NOW},
         ],
@@ -190,7 +190,7 @@ class TestAvailability:
     ) -> None:
         store.write_settings(business(), settings())
         before = store.load(B1)
-        store.write_attention(before, Attention.UNREACHABLE, since=NOW, counted=True)
+        store.write_attention(before, Attention.UNREACHABLE, since=NOW, reported=True)
         store.write_settings(before, settings(version=2, **ending))
         assert store.load(B1).settings == settings(version=2, **ending)
 
@@ -235,56 +235,58 @@ class TestAttention:
     def test_is_set_changed_and_cleared_without_a_new_version(self, store: Store) -> None:
         store.write_settings(business(), settings())
         assert store.write_attention(
-            store.load(B1), Attention.VIRTUAL_ONLY, since=NOW, counted=False
+            store.load(B1), Attention.VIRTUAL_ONLY, since=NOW, reported=False
         )
         assert store.load(B1).settings == settings(
             attention=Attention.VIRTUAL_ONLY, attention_since=NOW
         )
-        assert store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, counted=True)
-        assert store.load(B1).settings == settings(
-            attention=Attention.UNREACHABLE, attention_since=NOW, attention_counted=True
+        assert store.write_attention(
+            store.load(B1), Attention.UNREACHABLE, since=NOW, reported=True
         )
-        assert store.write_attention(store.load(B1), None, since=NOW, counted=False)
+        assert store.load(B1).settings == settings(
+            attention=Attention.UNREACHABLE, attention_since=NOW, attention_reported=True
+        )
+        assert store.write_attention(store.load(B1), None, since=NOW, reported=False)
         assert store.load(B1).settings == settings()
 
     def test_gives_way_to_what_was_written_since(self, store: Store) -> None:
         store.write_settings(business(), settings())
         before = store.load(B1)
         store.write_settings(before, settings(version=2))
-        assert not store.write_attention(before, Attention.UNREACHABLE, since=NOW, counted=False)
+        assert not store.write_attention(before, Attention.UNREACHABLE, since=NOW, reported=False)
         assert store.load(B1).settings == settings(version=2)
 
     def test_begins_once(self, store: Store) -> None:
         store.write_settings(business(), settings())
         read = store.load(B1)
-        assert store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=False)
-        assert not store.write_attention(read, Attention.UNREACHABLE, since=NOW + 1, counted=False)
+        assert store.write_attention(read, Attention.UNREACHABLE, since=NOW, reported=False)
+        assert not store.write_attention(read, Attention.UNREACHABLE, since=NOW + 1, reported=False)
 
     @pytest.mark.parametrize("mark", [None, Attention.UNREACHABLE])
     def test_a_late_run_does_not_touch_the_mark_of_another_episode(
         self, store: Store, mark: Attention | None
     ) -> None:
         store.write_settings(business(), settings())
-        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, counted=True)
+        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, reported=True)
         late = store.load(B1)
-        store.write_attention(late, None, since=0, counted=False)
-        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW + 60, counted=False)
-        assert not store.write_attention(late, mark, since=NOW, counted=True)
+        store.write_attention(late, None, since=0, reported=False)
+        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW + 60, reported=False)
+        assert not store.write_attention(late, mark, since=NOW, reported=True)
         assert store.load(B1).settings == settings(
             attention=Attention.UNREACHABLE, attention_since=NOW + 60
         )
 
     def test_creates_no_settings(self, store: Store) -> None:
         assert not store.write_attention(
-            business(), Attention.UNREACHABLE, since=NOW, counted=False
+            business(), Attention.UNREACHABLE, since=NOW, reported=False
         )
         gone = business(declared=settings())
-        assert not store.write_attention(gone, Attention.UNREACHABLE, since=NOW, counted=False)
+        assert not store.write_attention(gone, Attention.UNREACHABLE, since=NOW, reported=False)
         assert store.load(B1) == business()
 
 
-@pytest.mark.parametrize("segments", [1, 4])
-def test_a_scan_sees_every_business_once_and_whole(store: Store, segments: int) -> None:
+@pytest.mark.parametrize("parts", [1, 4])
+def test_walking_all_parts_yields_every_business_once_and_whole(store: Store, parts: int) -> None:
     expected = {}
     for number in range(20):
         business_id = BusinessId(f"b{number:02}")
@@ -298,11 +300,7 @@ def test_a_scan_sees_every_business_once_and_whole(store: Store, segments: int) 
         expected[business_id] = business(
             *devices, lease, declared=settings(version=number + 1), business_id=business_id
         )
-    seen = [
-        found
-        for segment in range(segments)
-        for found in store.scan(segment, segments, lambda units: None)
-    ]
+    seen = [found for part in range(parts) for found in store.walk(part, parts)]
     assert len(seen) == 20
     assert {found.business_id: found for found in seen} == expected
 
@@ -332,18 +330,18 @@ class TestCensus:
         store.record_census(Census(worker=1, workers=2, real=8, taken_at=NOW))
         store.record_census(Census(worker=0, workers=2, real=9, taken_at=NOW + 300))
         assert sorted(census.real for census in store.last_censuses()) == [8, 9]
-        assert list(store.scan(0, 1, lambda units: None)) == []
+        assert list(store.walk(0, 1)) == []
 
 
 class TestTickets:
     def test_one_is_taken_once(self, store: Store) -> None:
-        ticket = Ticket(B1, UserId("auth0|7"), ttl=NOW + 60)
+        ticket = Ticket(B1, UserId("auth0|7"), expires_at=NOW + 60)
         store.add_ticket("digest", ticket)
         assert store.take_ticket("digest", NOW) == ticket
         assert store.take_ticket("digest", NOW) is None
 
     def test_an_expired_one_is_not_taken_though_it_is_still_stored(self, store: Store) -> None:
-        store.add_ticket("digest", Ticket(B1, U1, ttl=NOW))
+        store.add_ticket("digest", Ticket(B1, U1, expires_at=NOW))
         assert store.take_ticket("digest", NOW) is None
 
     def test_an_unknown_one_is_none(self, store: Store) -> None:
@@ -352,14 +350,14 @@ class TestTickets:
     def test_of_many_that_try_at_once_exactly_one_gets_it(self, store: Store) -> None:
         for number in range(5):
             digest = f"digest-{number}"
-            store.add_ticket(digest, Ticket(B1, U1, ttl=NOW + 60))
+            store.add_ticket(digest, Ticket(B1, U1, expires_at=NOW + 60))
             with ThreadPoolExecutor(max_workers=8) as pool:
                 taken = list(pool.map(lambda _, d=digest: store.take_ticket(d, NOW), range(8)))
             assert len([ticket for ticket in taken if ticket]) == 1
 
     def test_no_scan_sees_one(self, store: Store) -> None:
-        store.add_ticket("digest", Ticket(B1, U1, ttl=NOW + 60))
-        assert list(store.scan(0, 1, lambda units: None)) == []
+        store.add_ticket("digest", Ticket(B1, U1, expires_at=NOW + 60))
+        assert list(store.walk(0, 1)) == []
 
 
 class TestAttentionList:
@@ -368,7 +366,7 @@ class TestAttentionList:
             business_id = BusinessId(f"b{number}")
             store.write_settings(business(business_id=business_id), settings())
             store.write_attention(
-                store.load(business_id), Attention.VIRTUAL_ONLY, since=NOW - number, counted=False
+                store.load(business_id), Attention.VIRTUAL_ONLY, since=NOW - number, reported=False
             )
         first = store.list_attention(Attention.VIRTUAL_ONLY, limit=3)
         assert [entry.business_id for entry in first] == ["b4", "b3", "b2"]
@@ -378,6 +376,6 @@ class TestAttentionList:
 
     def test_leaves_out_who_is_well_again(self, store: Store) -> None:
         store.write_settings(business(), settings())
-        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, counted=True)
-        store.write_settings(store.load(B1), settings(version=2, accepting_orders=False))
+        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, reported=True)
+        store.write_settings(store.load(B1), settings(version=2, available=False))
         assert not store.list_attention(Attention.UNREACHABLE, limit=3)

@@ -14,7 +14,7 @@ from botocore.model import OperationModel, Shape
 from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]  # as above
 
 from lambdas import metrics, protocol
-from lambdas.domain.cleanup import CleanupRun, Report
+from lambdas.domain.cleanup import CleanupReport, CleanupRun
 from lambdas.domain.model import Attention
 from lambdas.routes import methods_by_path
 from tests.monitoring.catalogue import DOCUMENTED
@@ -339,8 +339,10 @@ def _access_log_fields(group: str) -> set[str]:
 
 
 _REPORT = set(
-    protocol.cleanup_document(CleanupRun(Report(), complete=True, dry_run=False, in_trouble=()))
-) | {"worker", "workers", "milliseconds"}
+    protocol.cleanup_document(
+        CleanupRun(CleanupReport(), complete=True, dry_run=False, attention_reports=())
+    )
+) | {"worker", "workers", "milliseconds", "readUnits"}
 
 _LOGGED_MESSAGES, _LOGGED_FIELDS = _logged()
 

@@ -19,7 +19,7 @@ TRIES = 6
 WRITES = {
     "put_item": [
         lambda table: table.add_real(real()),
-        lambda table: table.add_ticket("digest", Ticket(B1, U1, ttl=NOW)),
+        lambda table: table.add_ticket("digest", Ticket(B1, U1, expires_at=NOW)),
         lambda table: table.record_census(Census(worker=0, workers=1, real=1, taken_at=NOW)),
     ],
     "update_item": [
@@ -27,7 +27,7 @@ WRITES = {
         lambda table: table.claim_real(real(), NOW),
         lambda table: table.write_settings(business(declared=settings()), settings(version=2)),
         lambda table: table.write_attention(
-            business(declared=settings()), Attention.UNREACHABLE, since=NOW, counted=False
+            business(declared=settings()), Attention.UNREACHABLE, since=NOW, reported=False
         ),
     ],
     "delete_item": [

@@ -114,8 +114,8 @@ def test_only_410_means_that_a_socket_is_gone(
         assert sockets.post(C1, AvailabilityChanged(B1, available=False, at=NOW)) is expected
         assert sockets.close(C1) is expected
     told = {} if expected is SocketAnswer.GONE else {code: 3}
-    assert sockets.take_failures() == told
-    assert sockets.take_failures() == {}
+    assert sockets.pop_failures() == told
+    assert sockets.pop_failures() == {}
 
 
 def test_a_management_api_that_cannot_be_reached_tells_nothing(
@@ -127,4 +127,4 @@ def test_a_management_api_that_cannot_be_reached_tells_nothing(
     monkeypatch.setattr(management, "get_connection", fail)
     sockets = ManagementApi(management)
     assert sockets.probe(C1) is SocketAnswer.UNKNOWN
-    assert sockets.take_failures() == {"EndpointConnectionError": 1}
+    assert sockets.pop_failures() == {"EndpointConnectionError": 1}

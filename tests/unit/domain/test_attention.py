@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lambdas.domain.attention import Looked, Trouble, Watch
+from lambdas.domain.attention import AttentionReport, AttentionTracker, AttentionUpdate
 from lambdas.domain.availability import Availability
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.errors import Unavailable
@@ -30,7 +30,7 @@ from tests.fakes import FakeSockets, MemoryStore
 CLEANUP_INTERVAL = 300
 LEASED = virtual(left=10**6)
 
-Told = list[Trouble]
+Told = list[AttentionReport]
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def told() -> Told:
 
 
 def _run(store: MemoryStore, clock: FakeClock, told: Told) -> CleanupRun:
-    return make_cleanup(store, FakeSockets(), clock, tell=told.append).cleanup_all_connections(
-        out_of_time=in_time
-    )
+    return make_cleanup(
+        store, FakeSockets(), clock, report_attention=told.append
+    ).cleanup_all_connections(out_of_time=in_time)
 
 
-def _look(store: MemoryStore, clock: Callable[[], int], told: Told) -> Looked:
-    watch = Watch(store, RULES, clock, told.append, pace_marks=lambda: None)
-    return watch.look_at(B1, out_of_time=in_time, dry_run=False)
+def _look(store: MemoryStore, clock: Callable[[], int], told: Told) -> AttentionUpdate:
+    watch = AttentionTracker(store, RULES, clock, told.append, pace_marks=lambda: None)
+    return watch.update(B1, out_of_time=in_time, dry_run=False)
 
 
 Act = Callable[[MemoryStore, FakeClock], object]
@@ -123,8 +123,8 @@ class TestTheMoment:
 
         store = Slow()
         store.seed(business(LEASED, declared=settings()))
-        store.scan = lambda segment, segments, meter: iter(  # type: ignore[method-assign] # quick
-            [business(LEASED, declared=settings())] if segment == 0 else []
+        store.walk = lambda part, parts: iter(  # type: ignore[method-assign] # quick
+            [business(LEASED, declared=settings())] if part == 0 else []
         )
         _run(store, clock, told)
         assert store.settings[B1].attention_since == NOW + 249
@@ -170,13 +170,13 @@ class TestTelling:
         for _ in range(3):
             _run(store, clock, told)
             clock.advance(CLEANUP_INTERVAL)
-        assert told == [Trouble(B1, Attention.VIRTUAL_ONLY, RULES.attention_grace)]
+        assert told == [AttentionReport(B1, Attention.VIRTUAL_ONLY, RULES.attention_grace)]
 
     def test_by_a_cleanup_of_one_business_too(
         self, store: MemoryStore, clock: FakeClock, told: Told, due: Business
     ) -> None:
         store.seed(due)
-        cleanup = make_cleanup(store, FakeSockets(), clock, tell=told.append)
+        cleanup = make_cleanup(store, FakeSockets(), clock, report_attention=told.append)
         cleanup.cleanup_business_connections(B1, out_of_time=in_time, dry_run=True)
         assert not told
         report = cleanup.cleanup_business_connections(B1, out_of_time=in_time).report
@@ -206,7 +206,7 @@ class TestTelling:
         assert first.error is (failure if isinstance(failure, RuntimeError) else None)
         _run(store, clock, told)
         assert len(told) == (1 if written else 2)
-        assert store.settings[B1].attention_counted
+        assert store.settings[B1].attention_reported
 
     def test_by_a_run_whose_answer_was_lost_and_that_the_sdk_repeated(
         self, clock: FakeClock, told: Told, due: Business
@@ -233,10 +233,8 @@ class TestTelling:
 
         store = Poisoned()
         store.seed(due, business(declared=settings(), business_id=BusinessId("b0")))
-        store.scan = lambda segment, segments, meter: iter(  # type: ignore[method-assign] # as a Scan
-            [business(declared=settings(), business_id=BusinessId("b0")), due]
-            if segment == 0
-            else []
+        store.walk = lambda part, parts: iter(  # type: ignore[method-assign] # as a Scan
+            [business(declared=settings(), business_id=BusinessId("b0")), due] if part == 0 else []
         )
         run = _run(store, clock, told)
         assert isinstance(run.error, RuntimeError)
@@ -260,12 +258,12 @@ class TestTelling:
     def test_again_if_telling_itself_failed(
         self, store: MemoryStore, clock: FakeClock, told: Told, due: Business
     ) -> None:
-        def fail(trouble: Trouble) -> None:
+        def fail(trouble: AttentionReport) -> None:
             raise OSError("no output")
 
         store.seed(due)
         with pytest.raises(OSError, match="no output"):
-            Watch(store, RULES, clock, fail, lambda: None).look_at(
+            AttentionTracker(store, RULES, clock, fail, lambda: None).update(
                 B1, out_of_time=in_time, dry_run=False
             )
         _run(store, clock, told)
@@ -287,7 +285,7 @@ class TestTelling:
         store.seed(due)
         _look(store, clock, told)
         assert 1 <= len(told) <= 2
-        assert store.settings[B1].attention_counted
+        assert store.settings[B1].attention_reported
         _look(store, clock, told)
         assert len(told) <= 2
 
@@ -317,7 +315,7 @@ class TestWhatMustNotKeepABusinessQuiet:
         store = Poisoned()
         told: Told = []
         store.seed(business(real("c1", seen=700), virtual(left=-1), declared=settings()))
-        cleanup = make_cleanup(store, FakeSockets(), clock, tell=told.append)
+        cleanup = make_cleanup(store, FakeSockets(), clock, report_attention=told.append)
         for _ in range(4):
             cleanup.cleanup_all_connections(out_of_time=in_time)
             clock.advance(300)

@@ -30,7 +30,7 @@ def test_available_opens_an_unknown_business_with_a_lease(
     assert outcome.lease_until == NOW + RULES.virtual_lease
     stored = store.load(B1)
     assert stored.settings == settings(updated_at=NOW)
-    assert [c.ttl for c in stored.virtual] == [NOW + RULES.virtual_lease]
+    assert [c.expires_at for c in stored.virtual] == [NOW + RULES.virtual_lease]
 
 
 def test_a_second_call_renews_the_lease_of_that_user_alone(
@@ -56,9 +56,7 @@ def test_unavailable_removes_every_virtual_connection_and_closes_every_socket(
     assert outcome.status.overall_status is OverallStatus.OFFLINE
     assert outcome.sockets_remaining == 0
     assert outcome.lease_until is None
-    assert store.load(B1) == business(
-        declared=settings(accepting_orders=False, version=2, updated_at=NOW)
-    )
+    assert store.load(B1) == business(declared=settings(available=False, version=2, updated_at=NOW))
     assert not sockets.open
     told = AvailabilityChanged(B1, available=False, at=NOW)
     assert sorted(sockets.sent, key=str) == [("c1", told), ("c2", told)]
@@ -97,14 +95,14 @@ def test_an_availability_call_ends_pause_and_attention(
                 expects_socket=False,
                 attention=Attention.UNREACHABLE,
                 attention_since=NOW - 10,
-                attention_counted=True,
+                attention_reported=True,
             )
         )
     )
     outcome = availability.set_business_availability(B1, U1, available, out_of_time=in_time)
     assert outcome.status.accepting_orders is available
     assert store.settings[B1] == settings(
-        accepting_orders=available, version=2, updated_at=NOW, expects_socket=False
+        available=available, version=2, updated_at=NOW, expects_socket=False
     )
 
 
@@ -172,13 +170,13 @@ def test_racing_calls_end_in_one_of_the_serial_outcomes(
             thread.join()
         after = store.load(B1)
         assert after.settings is not None
-        assert bool(after.virtual) is after.settings.accepting_orders
+        assert bool(after.virtual) is after.settings.available
 
 
 def test_the_answer_is_the_status_of_what_was_written(
     availability: Availability, store: MemoryStore
 ) -> None:
-    store.seed(business(real("c1"), virtual("u2"), declared=settings(accepting_orders=False)))
+    store.seed(business(real("c1"), virtual("u2"), declared=settings(available=False)))
     status = availability.set_business_availability(B1, U1, True, out_of_time=in_time).status
     assert (status.real, status.virtual) == (1, 2)
     assert status.overall_status is OverallStatus.ONLINE

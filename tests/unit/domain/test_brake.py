@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lambdas.domain.brake import BRAKE_FLOOR, Brake
-from lambdas.domain.cleanup import CENSUS_HOLDS, CleanupRun, Share, known_real
+from lambdas.domain.cleanup import CENSUS_HOLDS, CleanupRun, Share, real_in_last_census
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Business, Census, Instant, RealConnection
@@ -124,7 +124,7 @@ class TestMeasure:
     def test_what_the_last_census_knew(
         self, censuses: list[Census], share: Share | None, known: int
     ) -> None:
-        assert known_real(censuses, share, NOW) == known
+        assert real_in_last_census(censuses, share, NOW) == known
 
     def test_one_business_is_measured_against_the_whole_marketplace(
         self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
@@ -216,16 +216,16 @@ class TestOnlyRemovalsCount:
 class TestPlaces:
     def test_says_why_in_numbers(self) -> None:
         brake = Brake(forced=False)
-        brake.knows(150)
-        brake.saw(300)
+        brake.last_census = 150
+        brake.add_seen(300)
         for _ in range(30):
-            with brake.place() as place:
+            with brake.removal_slot() as place:
                 assert place is not None
                 place.used = True
-        assert brake.pulled_because is None
-        with brake.place() as place:
+        assert brake.refused_because is None
+        with brake.removal_slot() as place:
             assert place is None
-        assert brake.pulled_because == (
+        assert brake.refused_because == (
             "30 real connections were removed, and a run may remove at most 30: 20, or one in 10"
             " of the 150 that the last census counted or the 300 seen so far"
         )
@@ -234,12 +234,12 @@ class TestPlaces:
         self,
     ) -> None:
         brake = Brake(forced=False)
-        brake.knows(0)
-        under_way = [brake.place() for _ in range(BRAKE_FLOOR)]
+        brake.last_census = 0
+        under_way = [brake.removal_slot() for _ in range(BRAKE_FLOOR)]
         places = [each.__enter__() for each in under_way]
 
         def one_more() -> bool:
-            with brake.place() as place:
+            with brake.removal_slot() as place:
                 return place is not None
 
         with ThreadPoolExecutor(max_workers=1) as pool:
@@ -250,14 +250,14 @@ class TestPlaces:
             for each in under_way:
                 each.__exit__(None, None, None)
             assert waiting.result(timeout=10)
-        assert brake.pulled_because is None
+        assert brake.refused_because is None
 
     def test_never_lets_more_through_than_it_may_however_many_try_at_once(self) -> None:
         brake = Brake(forced=False)
-        brake.knows(300)
+        brake.last_census = 300
 
         def remove(_: int) -> bool:
-            with brake.place() as place:
+            with brake.removal_slot() as place:
                 if place is None:
                     return False
                 place.used = True

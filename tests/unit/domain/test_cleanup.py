@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from lambdas.domain.attention import Trouble
+from lambdas.domain.attention import AttentionReport
 from lambdas.domain.brake import OUTAGE_AFTER
-from lambdas.domain.cleanup import SEGMENTS_PER_WORKER, CleanupRun, Report, Share
+from lambdas.domain.cleanup import CleanupReport, CleanupRun, Share
 from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Attention, Business, Census, Instant, RealConnection
@@ -56,7 +56,7 @@ def _stored(store: MemoryStore) -> set[str]:
         pytest.param(real("c1", seen=660), True, True, True, id="at the end of the grace"),
         pytest.param(real("c1", seen=661), True, False, False, id="silent, half open"),
         pytest.param(real("c1", seen=661), False, False, False, id="silent, socket gone"),
-        pytest.param(real("c1", ttl=NOW), True, False, False, id="older than a socket gets"),
+        pytest.param(real("c1", expires_at=NOW), True, False, False, id="older than a socket gets"),
     ],
 )
 def test_what_becomes_of_a_real_connection(
@@ -111,8 +111,8 @@ def test_an_expired_virtual_connection_is_removed_unless_it_was_renewed_meanwhil
     stale_view = business(virtual("renewed", left=-1), virtual("expired", left=-1))
     store.seed(stale_view, business(virtual("renewed", left=100)))
     cleanup = make_cleanup(store, sockets, clock)
-    store_scan = iter([stale_view])
-    store.scan = lambda segment, segments, meter: store_scan if segment == 0 else iter(())  # type: ignore[method-assign] # a late view
+    stale_walk = iter([stale_view])
+    store.walk = lambda part, parts: stale_walk if part == 0 else iter(())  # type: ignore[method-assign] # a late view
     report = cleanup.cleanup_all_connections(out_of_time=lambda: False).report
     assert [user for _, user in store.virtual] == ["renewed"]
     assert report.expired == 1
@@ -127,12 +127,12 @@ def test_the_report_and_the_census(run: Run, store: MemoryStore, sockets: FakeSo
             real("d1", seen=700, business_id=BusinessId("b3")),
             real("d2", age=10, business_id=BusinessId("b3")),
             business_id=BusinessId("b3"),
-            declared=settings(accepting_orders=False),
+            declared=settings(available=False),
         ),
     )
     found = run()
     assert found.complete
-    assert found.report == Report(
+    assert found.report == CleanupReport(
         businesses=3,
         real=4,
         virtual=1,
@@ -142,7 +142,6 @@ def test_the_report_and_the_census(run: Run, store: MemoryStore, sockets: FakeSo
         active_real=3,
         active_virtual=1,
         online=1,
-        read_units=SEGMENTS_PER_WORKER,
     )
 
 
@@ -217,7 +216,9 @@ class TestAttention:
         clock.advance(RULES.attention_grace)
         second = run().report
         assert (second.virtual_only, second.attention_entered) == (1, 1)
-        assert run().in_trouble == (Trouble(B1, Attention.VIRTUAL_ONLY, RULES.attention_grace),)
+        assert run().attention_reports == (
+            AttentionReport(B1, Attention.VIRTUAL_ONLY, RULES.attention_grace),
+        )
         clock.advance(60)
         third = run().report
         assert (third.virtual_only, third.attention_entered) == (1, 0)
@@ -265,7 +266,7 @@ class TestAttention:
     ) -> None:
         late_view = business(virtual(), declared=settings())
         store.seed(late_view, business(real("c1")))
-        store.scan = lambda segment, segments, meter: iter([late_view] if segment == 0 else [])  # type: ignore[method-assign] # late
+        store.walk = lambda part, parts: iter([late_view] if part == 0 else [])  # type: ignore[method-assign] # late
         cleanup = make_cleanup(store, sockets, clock)
         report = cleanup.cleanup_all_connections(out_of_time=lambda: False).report
         assert store.settings[B1].attention is None
@@ -333,7 +334,7 @@ def test_every_call_to_the_management_api_is_paced(store: MemoryStore, clock: Fa
             return super().close(connection_id)
 
     store.seed(business(real("c1", seen=400), real("c2", seen=700)))
-    cleanup = make_cleanup(store, Recorded(), clock, pace=lambda: calls.append("pace"))
+    cleanup = make_cleanup(store, Recorded(), clock, pace_calls=lambda: calls.append("pace"))
     cleanup.cleanup_all_connections(out_of_time=lambda: False)
     assert calls == ["pace", "probe", "pace", "close"]
 
@@ -408,11 +409,9 @@ def test_memory_does_not_grow_with_the_table(sockets: FakeSockets, clock: FakeCl
     most = 0
 
     class Streaming(MemoryStore):
-        def scan(
-            self, segment: int, segments: int, meter: Callable[[float], None]
-        ) -> Iterator[Business]:
+        def walk(self, part: int, parts: int) -> Iterator[Business]:
             nonlocal most
-            for number in range(segment, 4000, segments):
+            for number in range(part, 4000, parts):
                 held.add(number)
                 most = max(most, len(held))
                 yield _one_device(number, seen=400)
@@ -452,11 +451,11 @@ class TestUnexpectedErrors:
                 raise PermissionError("Query on CENSUS")
 
         store = Unread()
-        told: list[Trouble] = []
+        told: list[AttentionReport] = []
         mark = {"attention": Attention.UNREACHABLE, "attention_since": NOW - 400}
         store.seed(business(declared=settings(**mark)))
-        run = make_cleanup(store, FakeSockets(), clock, tell=told.append).cleanup_all_connections(
-            out_of_time=in_time
-        )
+        run = make_cleanup(
+            store, FakeSockets(), clock, report_attention=told.append
+        ).cleanup_all_connections(out_of_time=in_time)
         assert run.error is not None
         assert len(told) == 1

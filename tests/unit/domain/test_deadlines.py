@@ -76,7 +76,7 @@ def test_unavailable_is_written_and_the_sockets_that_are_left_are_counted(
     calls = Availability(store, sockets, RULES, clock, lambda attempt: None)
     outcome = calls.set_business_availability(B1, U1, False, out_of_time=_until(clock))
     assert outcome.sockets_remaining == 40
-    assert not store.settings[B1].accepting_orders
+    assert not store.settings[B1].available
     # What was under way when the time was up comes to its end, in ten threads.
     assert sockets.calls <= DEADLINE // CALL + 1 + 10
 

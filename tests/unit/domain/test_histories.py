@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambdas.domain.attention import Trouble
+from lambdas.domain.attention import AttentionReport
 from lambdas.domain.availability import Availability
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.errors import Conflict, NotDeclared, Unavailable
@@ -82,7 +82,7 @@ class World:
     clock: FakeClock = field(default_factory=FakeClock)
     store: FaultyStore = field(default_factory=FaultyStore)
     sockets: FakeSockets = field(default_factory=FakeSockets)
-    told: list[Trouble] = field(default_factory=list)
+    told: list[AttentionReport] = field(default_factory=list)
     devices: int = 0
 
     def act(self, name: str) -> CleanupRun | None:
@@ -130,11 +130,15 @@ class World:
         self.sockets.open.clear()
 
     def run(self) -> CleanupRun:
-        cleanup = make_cleanup(self.store, self.sockets, self.clock, tell=self.told.append)
+        cleanup = make_cleanup(
+            self.store, self.sockets, self.clock, report_attention=self.told.append
+        )
         return cleanup.cleanup_all_connections(out_of_time=in_time)
 
     def clean_one(self) -> None:
-        cleanup = make_cleanup(self.store, self.sockets, self.clock, tell=self.told.append)
+        cleanup = make_cleanup(
+            self.store, self.sockets, self.clock, report_attention=self.told.append
+        )
         cleanup.cleanup_business_connections(B1, out_of_time=in_time)
 
     def needs_attention(self) -> bool:

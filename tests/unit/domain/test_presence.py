@@ -23,7 +23,7 @@ def test_a_connection_outlives_the_two_hours_of_its_socket(
     presence: Presence, store: MemoryStore
 ) -> None:
     presence.connect(B1, U1, C1)
-    assert store.real[B1, C1].ttl > NOW + 2 * 3600
+    assert store.real[B1, C1].expires_at > NOW + 2 * 3600
 
 
 def test_one_more_than_the_cap_is_refused(presence: Presence, store: MemoryStore) -> None:

@@ -76,7 +76,7 @@ def test_what_nobody_declared_cannot_be_changed(writer: SettingsWriter, store: M
 def test_a_pause_or_an_arrangement_takes_a_business_out_of_attention_at_once(
     writer: SettingsWriter, store: MemoryStore, act: str
 ) -> None:
-    marks = {"attention": Attention.VIRTUAL_ONLY, "attention_since": 1, "attention_counted": True}
+    marks = {"attention": Attention.VIRTUAL_ONLY, "attention_since": 1, "attention_reported": True}
     store.seed(business(virtual(), declared=settings(**marks)))
     if act == "pause":
         status = writer.pause_business(B1, U2, NOW + 60, None)
@@ -96,7 +96,7 @@ def test_an_availability_call_in_between_is_not_lost(clock: FakeClock) -> None:
                 self.raced = True
                 declared = self.settings[B1]
                 self.settings[B1] = Settings(
-                    accepting_orders=False, version=declared.version + 1,
+                    available=False, version=declared.version + 1,
                     updated_at=NOW, updated_by=U2,
                 )  # fmt: skip
             super().write_settings(before, settings, **changes)  # type: ignore[arg-type] # as given
@@ -106,5 +106,5 @@ def test_an_availability_call_in_between_is_not_lost(clock: FakeClock) -> None:
     writer = SettingsWriter(store, RULES, clock, backoff=lambda attempt: None)
     writer.expect_socket(B1, U2, False)
     assert store.settings[B1] == settings(
-        accepting_orders=False, version=3, updated_at=NOW, updated_by=U2, expects_socket=False
+        available=False, version=3, updated_at=NOW, updated_by=U2, expects_socket=False
     )

@@ -33,7 +33,7 @@ def test_the_table_of_overall_statuses(
         *(real(f"c{i}") for i in range(reals)),
         *(virtual(f"u{i}") for i in range(virtuals)),
     ]
-    declared = None if accepting is None else settings(accepting_orders=accepting)
+    declared = None if accepting is None else settings(available=accepting)
     status = judge(business(*connections, declared=declared), NOW, RULES)
     assert (status.overall_status, status.online) == (expected, online)
     assert (status.real, status.virtual) == (reals, virtuals)
@@ -45,8 +45,8 @@ def test_the_table_of_overall_statuses(
         (real(seen=0), True),
         (real(seen=2 * 300 + 60), True),
         (real(seen=2 * 300 + 61), False),
-        (real(ttl=NOW), False),
-        (real(ttl=NOW + 1), True),
+        (real(expires_at=NOW), False),
+        (real(expires_at=NOW + 1), True),
         (virtual(left=1), True),
         (virtual(left=0), False),
         (virtual(left=-86400), False),
@@ -79,7 +79,7 @@ def test_a_pause_stops_accepting_and_ends_by_itself() -> None:
         ([], {}, Attention.UNREACHABLE),
         ([real(seen=700)], {}, Attention.UNREACHABLE),
         ([virtual()], {"expects_socket": False}, None),
-        ([virtual()], {"accepting_orders": False}, None),
+        ([virtual()], {"available": False}, None),
         ([virtual()], {"paused_until": NOW + 1}, None),
     ],
 )
@@ -117,7 +117,7 @@ _connections = st.lists(
 )
 _settings = st.none() | st.builds(
     settings,
-    accepting_orders=st.booleans(),
+    available=st.booleans(),
     expects_socket=st.booleans(),
     paused_until=st.none() | st.integers(NOW - 100, NOW + 100),
 )

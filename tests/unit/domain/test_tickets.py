@@ -18,7 +18,7 @@ def tickets(store: MemoryStore, clock: FakeClock) -> Tickets:
 
 def test_a_ticket_is_good_once(tickets: Tickets) -> None:
     secret, ticket = tickets.issue(B1, U1)
-    assert ticket == Ticket(B1, U1, ttl=NOW + TICKET_LIFETIME)
+    assert ticket == Ticket(B1, U1, expires_at=NOW + TICKET_LIFETIME)
     assert tickets.redeem(secret) == ticket
     assert tickets.redeem(secret) is None
 

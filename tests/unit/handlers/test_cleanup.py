@@ -82,7 +82,7 @@ def _needs_attention(deployed: Deployed, *, since: int) -> None:
     """Let b1 need attention since then, past the grace period, and nobody know of it."""
     deployed.seed(business(virtual(), declared=settings()))
     read = deployed.store.load(B1)
-    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=since, counted=False)
+    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=since, reported=False)
 
 
 def test_a_business_that_newly_needs_attention_is_counted_at_once_and_named(
@@ -136,7 +136,7 @@ def test_an_item_that_cannot_be_read_is_logged_with_its_key(deployed: Deployed) 
 def test_who_is_in_trouble_is_named_in_the_log(deployed: Deployed) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     read = deployed.store.load(B1)
-    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=NOW - 900, counted=True)
+    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=NOW - 900, reported=True)
     deployed.invoke(handler, {})
     (line,) = [line for line in deployed.log_lines if line["message"] == "needs attention"]
     assert (line["businessId"], line["attention"]) == ("b1", "virtual-only")

@@ -455,9 +455,7 @@ class TestIdempotency:
         _call(deployed, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
         (record,) = [i for i in deployed.items() if i["pk"]["S"].startswith("IDEMPOTENCY#")]
         assert int(record["ttl"]["N"]) > time.time() + 80_000
-        assert [found.business_id for found in deployed.store.scan(0, 1, lambda units: None)] == [
-            "b1"
-        ]
+        assert [found.business_id for found in deployed.store.walk(0, 1)] == ["b1"]
 
     @pytest.mark.parametrize("other", ["Idempotency-Key", "idempotency-key"])
     def test_two_keys_at_once_are_refused(self, deployed: Deployed, other: str) -> None:
@@ -518,7 +516,7 @@ def test_a_cleanup_of_one_business_tells_of_it_too(
         deployed.store.load(BusinessId("b1")),
         Attention.UNREACHABLE,
         since=NOW - 900,
-        counted=False,
+        reported=False,
     )
     _, report = _call(deployed, "POST", CLEANUP, **AS_OPERATOR)
     assert report["attentionEntered"] == 1
@@ -537,7 +535,7 @@ def test_a_cleanup_of_one_business_that_hits_a_defect_is_a_500_and_has_told(
     deployed.seed(business(declared=settings()))
     read = deployed.store.load(BusinessId("b1"))
     since = NOW - 900
-    deployed.store.write_attention(read, Attention.UNREACHABLE, since=since, counted=False)
+    deployed.store.write_attention(read, Attention.UNREACHABLE, since=since, reported=False)
     monkeypatch.setattr(Table, "write_attention", fail)
     assert _call(deployed, "POST", CLEANUP, **AS_OPERATOR)[0] == 500
     assert '"AttentionEntered"' in capsys.readouterr().out
@@ -567,7 +565,7 @@ def test_who_needs_attention_is_listed_page_by_page(deployed: Deployed) -> None:
             deployed.store.load(business_id),
             Attention.UNREACHABLE,
             since=NOW - number,
-            counted=False,
+            reported=False,
         )
     query = {"attention": "unreachable", "limit": "2"}
     status, page = _call(deployed, "GET", BUSINESSES, query=query, **AS_OPERATOR)

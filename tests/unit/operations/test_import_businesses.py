@@ -58,7 +58,7 @@ class TestOneBusiness:
         store = MemoryStore()
         store.seed(business(real()))
         importer(store).take(CLOSED)
-        assert store.load(B1) == business(real(), declared=imported(accepting_orders=False))
+        assert store.load(B1) == business(real(), declared=imported(available=False))
 
     def test_that_is_as_the_file_says_is_not_written_whoever_wrote_it(self) -> None:
         for stored in (settings(version=7), imported(version=7, updated_at=NOW - 5)):
@@ -78,7 +78,7 @@ class TestOneBusiness:
         assert importer(store).take(declared) is Outcome.UPDATED
         assert store.load(B1).settings == imported(
             version=4,
-            accepting_orders=declared.accepting,
+            available=declared.accepting,
             expects_socket=declared.expects_socket,
         )
 
@@ -95,7 +95,7 @@ class TestOneBusiness:
         store.seed(business(real(), virtual("u1"), virtual("u2"), declared=settings(version=3)))
         assert importer(store, overwrite=True).take(CLOSED) is Outcome.UPDATED
         # No virtual connection survives; a socket does.
-        closed = imported(version=4, accepting_orders=False)
+        closed = imported(version=4, available=False)
         assert store.load(B1) == business(real(), declared=closed)
 
     def test_keeps_its_virtual_connections_when_it_stays_open(self) -> None:
@@ -166,14 +166,12 @@ class TestRacing:
         store = self.store_with_a_call(before=before, available=False)
         taken = importer(store).take(replace(ACCEPTING, expects_socket=False))
         assert taken is Outcome.SKIPPED_NEWER
-        assert store.load(B1).settings == settings(
-            version=2, accepting_orders=False, updated_at=NOW
-        )
+        assert store.load(B1).settings == settings(version=2, available=False, updated_at=NOW)
 
     def test_an_overwrite_leaves_no_virtual_connection_of_the_call_behind(self) -> None:
         store = self.store_with_a_call(before=business(), available=True)
         assert importer(store, overwrite=True).take(CLOSED) is Outcome.UPDATED
-        closed = imported(version=2, accepting_orders=False)
+        closed = imported(version=2, available=False)
         assert store.load(B1) == business(declared=closed)
 
 
