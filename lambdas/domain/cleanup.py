@@ -1,9 +1,9 @@
 """The cleanup: removes dead connections, marks businesses that need attention, takes the census.
 
-Walking the store only finds candidates. A connection is removed only if the gateway says that its
-socket is gone or closed, or if its lease is still over when it is deleted. A business is marked
-only after it was read again by itself. A failure in one business does not keep the others from
-being handled.
+Walking the store only finds candidates. A real connection is removed only if the gateway says that
+its socket is gone or closed, a virtual one only if its lease is still over in the store. A business
+is marked only after a consistent read of its own. A failure in one business does not keep the
+others from being handled.
 """
 
 from collections.abc import Callable, Iterator, Sequence

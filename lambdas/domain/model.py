@@ -158,7 +158,7 @@ class VirtualConnection:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Lets one browser open one socket, once and soon.
+    """Lets one browser open one socket, once and within a short time.
 
     A browser cannot set the header that carries a token, and a token never appears in a URL.
     """

@@ -9,13 +9,13 @@ Backoff = Callable[[int], None]
 """Waits before attempt 1, 2, …; for a random time, so that racing calls spread out."""
 
 _ATTEMPTS: Final = 6
-"""How often a write is tried before the caller is told that it was in conflict with others."""
+"""How often a write is tried before it fails because of conflicts."""
 
 _Result = TypeVar("_Result")
 
 
 def until_no_conflict(attempt: Callable[[], _Result], backoff: Backoff) -> _Result:
-    """Call an attempt to read, decide and write, again and again until there is no conflict.
+    """Return the result of an attempt to read, decide and write. Repeats it after a `Conflict`.
 
     Raises `Unavailable` after too many conflicts.
     """

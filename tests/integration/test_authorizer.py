@@ -29,7 +29,7 @@ Answer = dict[str, Any]
 
 @dataclass
 class Issuer:
-    """An OpenID provider, as far as its keys go, and an authorizer that trusts it."""
+    """The keys of an OpenID provider, and an authorizer that trusts it."""
 
     url: str
     server: ThreadingHTTPServer
@@ -137,9 +137,7 @@ def _effect(answer: Answer) -> str:
 
 
 @pytest.mark.parametrize(("kid", "algorithm"), [("rsa", "RS256"), ("ec", "ES256")])
-def test_a_good_token_opens_the_whole_rest_api_for_its_caller(
-    issuer: Issuer, kid: str, algorithm: str
-) -> None:
+def test_a_valid_token_allows_the_whole_rest_api(issuer: Issuer, kid: str, algorithm: str) -> None:
     token = issuer.token(
         kid=kid,
         algorithm=algorithm,
@@ -178,15 +176,13 @@ def test_a_handshake_is_for_one_business_of_the_token(issuer: Issuer) -> None:
         pytest.param({"sub": ""}, id="an empty user"),
     ],
 )
-def test_a_token_that_is_not_right_is_refused_by_both_apis(
-    issuer: Issuer, claims: dict[str, Any]
-) -> None:
+def test_an_invalid_token_is_refused_by_both_apis(issuer: Issuer, claims: dict[str, Any]) -> None:
     token = issuer.token(**claims)
     assert _effect(_request(issuer, token)) == "Deny"
     assert _effect(_handshake(issuer, token)) == "Deny"
 
 
-def test_the_client_id_stands_for_the_audience_where_the_issuer_writes_that(
+def test_the_client_id_is_the_audience_if_the_issuer_writes_no_other(
     issuer: Issuer,
 ) -> None:
     token = issuer.token(aud=None, client_id="orders", token_use="access")
@@ -243,7 +239,7 @@ def test_a_token_that_the_issuer_did_not_sign_is_refused(
         ({"businessId": ["b1"]}, {"Authorization": ["Bearer TOKEN", "Bearer TOKEN"]}),
     ],
 )
-def test_a_handshake_that_is_not_clear_is_refused(
+def test_an_ambiguous_handshake_is_refused(
     issuer: Issuer, query: dict[str, list[str]], headers: dict[str, list[str]] | None
 ) -> None:
     token = issuer.token()
@@ -256,7 +252,7 @@ def test_a_handshake_that_is_not_clear_is_refused(
     assert answer["context"] == {}
 
 
-def test_a_header_that_comes_in_two_spellings_came_twice(issuer: Issuer) -> None:
+def test_a_header_in_two_spellings_counts_as_sent_twice(issuer: Issuer) -> None:
     token = issuer.token()
     headers = {"Authorization": [f"Bearer {token}"], "authorization": [f"Bearer {token}"]}
     assert _effect(_request(issuer, token, headers=headers)) == "Deny"
@@ -281,8 +277,8 @@ def test_a_header_that_comes_in_two_spellings_came_twice(issuer: Issuer) -> None
         "",
     ],
 )
-def test_a_token_is_taken_in_one_spelling_alone(issuer: Issuer, spelling: str) -> None:
-    """Each spelling is a key of its own to API Gateway, which remembers answers by header."""
+def test_a_token_is_accepted_in_only_one_spelling(issuer: Issuer, spelling: str) -> None:
+    """API Gateway caches an answer for each spelling of the header separately."""
     token = issuer.token()
     headers = {"Authorization": [spelling.replace("TOKEN", token)]}
     assert _effect(_request(issuer, token, headers=headers)) == "Deny"
@@ -302,7 +298,7 @@ def test_the_keys_are_fetched_once_and_again_for_a_new_key(
     assert issuer.fetches == 2
 
 
-def test_strangers_cannot_make_the_issuer_be_asked_again_and_again(issuer: Issuer) -> None:
+def test_tokens_with_unknown_keys_cannot_cause_a_request_to_the_issuer_each(issuer: Issuer) -> None:
     stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     for number in range(5):
         headers = {"kid": f"unknown-{number}"}
@@ -311,7 +307,7 @@ def test_strangers_cannot_make_the_issuer_be_asked_again_and_again(issuer: Issue
     assert issuer.fetches == 1
 
 
-def test_an_issuer_that_cannot_be_reached_is_an_error_and_neither_yes_nor_no(
+def test_an_issuer_that_cannot_be_reached_is_an_error_and_neither_allows_nor_denies(
     issuer: Issuer,
 ) -> None:
     token = issuer.token()
@@ -352,10 +348,10 @@ def test_a_business_with_the_name_of_a_role_gives_nobody_that_role(
 
 
 RESULT_LIMIT = 8 * 1024
-"""Bytes of an authorizer's result: API Gateway answers 500 beyond."""
+"""Bytes that an authorizer's result may have: if it is larger, API Gateway answers 500."""
 
 HEADER_LIMIT = 10_240
-"""Bytes of all headers: API Gateway takes no more."""
+"""Bytes that all headers together may have: API Gateway refuses more."""
 
 LONGEST_USER = '"' * 255
 
@@ -380,7 +376,7 @@ def test_the_businesses_of_any_token_that_fits_into_a_header_fit_into_the_answer
 
 @pytest.mark.parametrize("user", ["u1", LONGEST_USER])
 @pytest.mark.parametrize("length", [8, 20, 64])
-def test_as_many_businesses_as_fit_are_handed_on_and_otherwise_none(
+def test_businesses_are_passed_on_if_they_all_fit_and_otherwise_none(
     issuer: Issuer, length: int, user: str
 ) -> None:
     """Such a token is too large for a header today, but that limit is not ours."""
@@ -410,7 +406,9 @@ def test_a_handshake_is_judged_by_all_businesses_of_the_token(issuer: Issuer) ->
 
 
 @pytest.mark.parametrize("user", ['u","status":"200', "back\\slash", "auth0|7", "a b~c"])
-def test_the_principal_of_an_answer_can_be_logged_as_it_is(issuer: Issuer, user: str) -> None:
+def test_the_principal_of_an_answer_can_be_logged_without_escaping(
+    issuer: Issuer, user: str
+) -> None:
     """The formats of the access logs escape nothing."""
     token = issuer.token(sub=user)
     for answer in (_request(issuer, token), _handshake(issuer, token)):

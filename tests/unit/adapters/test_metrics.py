@@ -1,4 +1,4 @@
-"""Metrics told from many threads at once: each must be a line of its own for CloudWatch."""
+"""Metrics that many threads write at once: CloudWatch needs each of them on its own line."""
 
 import io
 import json
@@ -15,24 +15,24 @@ from lambdas.domain.model import Attention
 
 
 class Unbuffered(io.StringIO):
-    """Lambda's stdout (awslambdaric.bootstrap.Unbuffered): each write is flushed, a system call."""
+    """Like Lambda's stdout (awslambdaric.bootstrap.Unbuffered): each write is a system call."""
 
     def write(self, text: str) -> int:
         written = super().write(text)
-        os.sched_yield()  # as a system call does, it lets the next thread run
+        os.sched_yield()  # like a system call, it lets the next thread run
         return written
 
 
-def test_each_of_many_businesses_told_at_once_is_a_line_of_its_own(
+def test_reports_from_many_threads_are_each_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = Unbuffered()
     monkeypatch.setattr(sys, "stdout", out)
-    tell = Metrics(lambda: "test").report_attention
+    report = Metrics(lambda: "test").report_attention
     with ThreadPoolExecutor(16) as pool:
         list(
             pool.map(
-                lambda n: tell(
+                lambda n: report(
                     AttentionReport(BusinessId(f"b{n}"), Attention.UNREACHABLE, seconds=300)
                 ),
                 range(500),

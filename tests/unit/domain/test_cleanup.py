@@ -1,4 +1,4 @@
-"""The cleanup: what it removes, what it leaves, and what it counts."""
+"""The cleanup: what it removes, what it keeps, and what it counts."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +77,7 @@ def test_what_becomes_of_a_real_connection(
     assert ("c1" in sockets.open) is (is_open and stays)
 
 
-def test_an_answer_that_says_nothing_removes_nothing(
+def test_nothing_is_removed_if_the_gateway_cannot_tell(
     run: Run, store: MemoryStore, sockets: FakeSockets
 ) -> None:
     store.seed(business(real("quiet", seen=400), real("silent", seen=700), declared=settings()))
@@ -118,7 +118,9 @@ def test_an_expired_virtual_connection_is_removed_unless_it_was_renewed_meanwhil
     assert report.expired == 1
 
 
-def test_the_report_and_the_census(run: Run, store: MemoryStore, sockets: FakeSockets) -> None:
+def test_the_report_counts_what_is_stored_done_and_active(
+    run: Run, store: MemoryStore, sockets: FakeSockets
+) -> None:
     sockets.open |= {"a1", "a2", "d1"}
     store.seed(
         business(real("a1"), real("a2", seen=400), business_id=B1, declared=settings()),
@@ -182,7 +184,7 @@ class TestBrake:
         assert len(sockets.open) == 500 - report.silent
         assert not any(c.closing_at for c in store.real.values())
 
-    def test_what_the_brake_refused_an_operator_can_force(
+    def test_an_operator_can_force_what_the_brake_refused(
         self, run: Run, store: MemoryStore
     ) -> None:
         store.seed(*(_one_device(i, seen=400) for i in range(100)))
@@ -203,9 +205,9 @@ def _one_device(number: int, *, seen: int) -> Business:
 
 
 class TestAttention:
-    """Who needs attention, since when, and when somebody is paged."""
+    """Which businesses need attention, since when, and when they are reported."""
 
-    def test_begins_unpaged_and_is_counted_once_after_the_grace(
+    def test_is_reported_once_after_the_grace_period(
         self, run: Run, store: MemoryStore, clock: FakeClock
     ) -> None:
         store.seed(business(virtual(left=99999), declared=settings()))
@@ -223,7 +225,7 @@ class TestAttention:
         third = run().report
         assert (third.virtual_only, third.attention_entered) == (1, 0)
 
-    def test_runs_on_when_the_lease_ends(
+    def test_of_an_episode_continues_when_the_lease_ends(
         self, run: Run, store: MemoryStore, clock: FakeClock
     ) -> None:
         store.seed(business(virtual(left=400), declared=settings()))
@@ -234,7 +236,7 @@ class TestAttention:
         assert store.settings[B1].attention is Attention.UNREACHABLE
         assert store.settings[B1].attention_since == NOW
 
-    def test_ends_when_a_device_is_back_and_begins_anew(
+    def test_ends_when_a_device_is_back_and_can_begin_again(
         self, run: Run, store: MemoryStore, clock: FakeClock
     ) -> None:
         store.seed(business(virtual(left=99999), declared=settings()))
@@ -261,7 +263,7 @@ class TestAttention:
         assert store.settings[B1].version == 7
         assert list(store.settings) == [B1]
 
-    def test_the_scan_only_nominates(
+    def test_is_marked_only_after_the_business_was_read_again(
         self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
     ) -> None:
         late_view = business(virtual(), declared=settings())
@@ -273,7 +275,7 @@ class TestAttention:
         assert report.active_real == 1
 
 
-def test_a_run_out_of_time_stops_and_is_no_census(
+def test_a_run_that_is_out_of_time_stops_and_is_incomplete(
     store: MemoryStore, sockets: FakeSockets, clock: FakeClock
 ) -> None:
     store.seed(*(_one_device(i, seen=0) for i in range(10)))
@@ -290,7 +292,7 @@ def test_a_run_out_of_time_stops_and_is_no_census(
     assert run.report.businesses == 4
 
 
-def test_a_connection_that_cannot_be_removed_stops_nothing_and_spoils_no_census(
+def test_a_connection_that_cannot_be_removed_stops_nothing_and_the_run_is_complete(
     sockets: FakeSockets, clock: FakeClock
 ) -> None:
     class Failing(MemoryStore):
@@ -308,7 +310,7 @@ def test_a_connection_that_cannot_be_removed_stops_nothing_and_spoils_no_census(
     assert _stored(store) == {"c1"}
 
 
-def test_one_business_can_be_cleaned_up_by_itself(
+def test_a_cleanup_of_one_business_leaves_the_others_alone(
     store: MemoryStore, sockets: FakeSockets, clock: FakeClock
 ) -> None:
     store.seed(
@@ -321,7 +323,7 @@ def test_one_business_can_be_cleaned_up_by_itself(
     assert _stored(store) == {"c2"}
 
 
-def test_every_call_to_the_management_api_is_paced(store: MemoryStore, clock: FakeClock) -> None:
+def test_every_call_of_the_gateway_is_paced(store: MemoryStore, clock: FakeClock) -> None:
     calls: list[str] = []
 
     class Recorded(FakeSockets):
@@ -340,7 +342,7 @@ def test_every_call_to_the_management_api_is_paced(store: MemoryStore, clock: Fa
 
 
 class TestOutage:
-    """A management API that cannot tell anything must not cost anything either."""
+    """A gateway that cannot tell anything: nothing is removed, and little time is lost."""
 
     def test_removes_nothing_counts_everything_and_stops_asking(
         self, run: Run, store: MemoryStore, sockets: FakeSockets
@@ -362,7 +364,7 @@ class TestOutage:
         claimed = [c for c in store.real.values() if c.closing_at is not None]
         assert len(claimed) <= OUTAGE_AFTER + 16
 
-    def test_a_few_failures_among_answers_are_no_outage(
+    def test_a_few_failures_among_answers_are_not_an_outage(
         self, run: Run, store: MemoryStore, sockets: FakeSockets
     ) -> None:
         store.seed(*(_one_device(i, seen=400) for i in range(400)))
@@ -372,7 +374,7 @@ class TestOutage:
         assert len(sockets.probed) == 400
 
 
-def test_workers_share_the_table_without_gap_or_overlap(
+def test_workers_share_the_store_without_gap_or_overlap(
     store: MemoryStore, sockets: FakeSockets, clock: FakeClock
 ) -> None:
     store.seed(*(_one_device(i, seen=0) for i in range(100)))
@@ -404,7 +406,7 @@ def test_two_runs_at_once_do_no_harm_and_count_each_removal_once(
     assert not store.virtual
 
 
-def test_memory_does_not_grow_with_the_table(sockets: FakeSockets, clock: FakeClock) -> None:
+def test_memory_does_not_grow_with_the_store(sockets: FakeSockets, clock: FakeClock) -> None:
     held: set[int] = set()
     most = 0
 
@@ -433,7 +435,7 @@ def _ids(first: int, last: int) -> list[BusinessId]:
 
 class TestUnexpectedErrors:
     @pytest.mark.parametrize("error", [Conflict("in progress"), PermissionError("PutItem")])
-    def test_a_census_that_cannot_be_kept_loses_no_report(
+    def test_a_census_that_cannot_be_recorded_loses_no_report(
         self, clock: FakeClock, error: Exception
     ) -> None:
         class Full(MemoryStore):
@@ -451,11 +453,11 @@ class TestUnexpectedErrors:
                 raise PermissionError("Query on CENSUS")
 
         store = Unread()
-        told: list[AttentionReport] = []
+        reports: list[AttentionReport] = []
         mark = {"attention": Attention.UNREACHABLE, "attention_since": NOW - 400}
         store.seed(business(declared=settings(**mark)))
         run = make_cleanup(
-            store, FakeSockets(), clock, report_attention=told.append
+            store, FakeSockets(), clock, report_attention=reports.append
         ).cleanup_all_connections(out_of_time=in_time)
         assert run.error is not None
-        assert len(told) == 1
+        assert len(reports) == 1

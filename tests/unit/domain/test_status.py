@@ -1,4 +1,4 @@
-"""The judgement of a business."""
+"""Whether a business is online, and why."""
 
 from random import Random
 
@@ -52,7 +52,7 @@ def test_the_table_of_overall_statuses(
         (virtual(left=-86400), False),
     ],
 )
-def test_what_is_no_longer_active_does_not_count_though_it_is_still_stored(
+def test_only_active_connections_count_whatever_is_still_stored(
     connection: RealConnection | VirtualConnection, counts: bool
 ) -> None:
     status = judge(business(connection, declared=settings()), NOW, RULES)
@@ -125,7 +125,9 @@ _businesses = st.builds(lambda c, s: business(*c, declared=s), _connections, _se
 
 
 @given(_businesses)
-def test_online_means_accepting_and_reachable_and_nothing_else(found: Business) -> None:
+def test_online_means_exactly_that_orders_are_accepted_and_a_connection_is_active(
+    found: Business,
+) -> None:
     status = judge(found, NOW, RULES)
     if found.settings is None:
         assert status.online is None
@@ -138,7 +140,7 @@ def test_online_means_accepting_and_reachable_and_nothing_else(found: Business) 
 
 
 @given(_businesses, st.randoms(use_true_random=False))
-def test_the_judgement_does_not_depend_on_the_order_of_the_items(
+def test_the_status_does_not_depend_on_the_order_of_the_connections(
     found: Business, random: Random
 ) -> None:
     shuffled: list[RealConnection | VirtualConnection] = [*found.real, *found.virtual]

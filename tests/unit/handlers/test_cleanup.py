@@ -33,7 +33,7 @@ COUNTS = {
 
 
 def _emitted(output: str, **dimensions: str) -> dict[str, Any]:
-    """The metrics that were written with exactly these dimensions beside the environment."""
+    """The metrics that were written with exactly these dimensions and the environment."""
     found: dict[str, Any] = {}
     for line in map(json.loads, output.splitlines()):
         (directive,) = line["_aws"]["CloudWatchMetrics"]
@@ -69,7 +69,13 @@ def test_a_complete_run_reports_and_publishes_the_census(
     assert left == {"BUSINESS", "CONNECTION#alive", "0/1"}  # the last is the census
 
 
-def test_a_run_near_its_deadline_is_no_census(
+def test_a_report_has_the_read_units_of_its_own_run(deployed: Deployed) -> None:
+    deployed.seed(business(declared=settings()))
+    first, second = (deployed.invoke(handler, {"dryRun": True}) for _ in range(2))
+    assert first["readUnits"] == second["readUnits"] > 0
+
+
+def test_a_run_that_stops_at_its_deadline_publishes_no_census(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed.seed(business(declared=settings()))
@@ -79,7 +85,7 @@ def test_a_run_near_its_deadline_is_no_census(
 
 
 def _needs_attention(deployed: Deployed, *, since: int) -> None:
-    """Let b1 need attention since then, past the grace period, and nobody know of it."""
+    """Let b1 need attention since then, longer than the grace period, without a report."""
     deployed.seed(business(virtual(), declared=settings()))
     read = deployed.store.load(B1)
     deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=since, reported=False)
@@ -93,14 +99,14 @@ def test_a_business_that_newly_needs_attention_is_counted_at_once_and_named(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     values = [line["AttentionEntered"] for line in lines if "AttentionEntered" in line]
     assert values == [[1], [0]]  # the business when it was found, then the run
-    (told,) = [line for line in lines if "businessId" in line]
-    assert (told["businessId"], told["attention"]) == ("b1", "virtual-only")
-    assert told["seconds"] == 900
+    (reported,) = [line for line in lines if "businessId" in line]
+    assert (reported["businessId"], reported["attention"]) == ("b1", "virtual-only")
+    assert reported["seconds"] == 900
     deployed.invoke(handler, {})
     assert _emitted(capsys.readouterr().out)[MetricName.ATTENTION_ENTERED] == [0]
 
 
-def test_a_run_that_fails_publishes_what_it_did_before_it_says_so(
+def test_a_run_that_fails_publishes_what_it_did_before_it_raises(
     deployed: Deployed,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -133,7 +139,7 @@ def test_an_item_that_cannot_be_read_is_logged_with_its_key(deployed: Deployed) 
     assert (line["businessId"], line["sortKey"]) == ("b1", "CONNECTION#c1")
 
 
-def test_who_is_in_trouble_is_named_in_the_log(deployed: Deployed) -> None:
+def test_businesses_that_need_attention_are_named_in_the_log(deployed: Deployed) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     read = deployed.store.load(B1)
     deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=NOW - 900, reported=True)
@@ -154,7 +160,7 @@ def test_a_dry_run_publishes_nothing_and_writes_nothing(
     assert deployed.items() == before
 
 
-def test_of_several_workers_each_has_a_census_of_its_own(
+def test_each_of_several_workers_publishes_its_own_census(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(12):

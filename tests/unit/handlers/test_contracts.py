@@ -1,4 +1,4 @@
-"""What the functions take and answer is what the contracts say."""
+"""The functions accept and answer what the contracts say."""
 
 import json
 from typing import Any
@@ -108,7 +108,7 @@ CLIENT_MESSAGES: list[Any] = [
 
 @pytest.mark.parametrize("message", CLIENT_MESSAGES, ids=lambda message: str(message)[:40])
 @pytest.mark.parametrize("action", websocket.ACTIONS)
-def test_a_client_message_is_taken_exactly_if_the_contract_takes_it(
+def test_a_client_message_is_accepted_exactly_if_the_contract_allows_it(
     deployed: Deployed, action: str, message: dict[str, Any]
 ) -> None:
     _reachable_business(deployed)
@@ -118,13 +118,13 @@ def test_a_client_message_is_taken_exactly_if_the_contract_takes_it(
     expected = {"ping": "pong", "status": "statusAnswer"}[action]
     forbidden = problems(SOCKET, asyncapi.client_message(action), message)
     name = "error" if forbidden else expected
-    told = SOCKET["components"]["messages"][name]
-    assert answer["type"] == told["name"]
-    assert problems(SOCKET, told["payload"], answer) == []
+    expected_message = SOCKET["components"]["messages"][name]
+    assert answer["type"] == expected_message["name"]
+    assert problems(SOCKET, expected_message["payload"], answer) == []
 
 
 @pytest.mark.parametrize("body", ["no json", "[]", "{}", '{"action": "dance"}'])
-def test_what_is_no_message_gets_the_error_of_the_contract(deployed: Deployed, body: str) -> None:
+def test_an_invalid_message_gets_the_error_of_the_contract(deployed: Deployed, body: str) -> None:
     _reachable_business(deployed)
     answer = json.loads(deployed.invoke(websocket.on_default, socket_event(body))["body"])
     payload = SOCKET["components"]["messages"]["error"]["payload"]
@@ -132,7 +132,7 @@ def test_what_is_no_message_gets_the_error_of_the_contract(deployed: Deployed, b
 
 
 @pytest.mark.parametrize("pushed", ["message", "availabilityChanged"])
-def test_what_is_pushed_is_what_the_contract_says(deployed: Deployed, pushed: str) -> None:
+def test_pushed_messages_match_the_contract(deployed: Deployed, pushed: str) -> None:
     _reachable_business(deployed)
     if pushed == "message":
         request = rest_event(
@@ -144,7 +144,7 @@ def test_what_is_pushed_is_what_the_contract_says(deployed: Deployed, pushed: st
         )
     assert deployed.invoke(rest.handler, request)["statusCode"] == 200
     (data,) = [call["Data"] for name, call in deployed.calls if name == "PostToConnection"]
-    told = SOCKET["components"]["messages"][pushed]
+    expected_message = SOCKET["components"]["messages"][pushed]
     document = json.loads(data)
-    assert document["type"] == told["name"]
-    assert problems(SOCKET, told["payload"], document) == []
+    assert document["type"] == expected_message["name"]
+    assert problems(SOCKET, expected_message["payload"], document) == []

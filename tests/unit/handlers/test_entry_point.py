@@ -1,4 +1,4 @@
-"""What Lambda calls: with the `Service` of the process, or with that of a test."""
+"""Entry points: what Lambda calls, with the `Service` of the process."""
 
 from typing import Any
 

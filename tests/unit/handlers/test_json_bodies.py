@@ -1,3 +1,5 @@
+"""JSON from clients."""
+
 import json
 
 import pytest
@@ -20,7 +22,7 @@ DEEPEST = "[" * MAX_DEPTH + "]" * MAX_DEPTH
         pytest.param(DEEPEST, id="deepest"),
     ],
 )
-def test_json_is_taken_as_it_is(text: str) -> None:
+def test_json_is_parsed_as_the_standard_library_does(text: str) -> None:
     assert json_bodies.parse(text) == json.loads(text)
 
 
@@ -34,7 +36,7 @@ def test_deep_nesting_is_refused_and_the_limit_is_named(
         json_bodies.parse(opening * levels + inner + closing * levels)
 
 
-def test_depth_counts_wherever_it_is() -> None:
+def test_the_depth_of_every_branch_counts() -> None:
     with pytest.raises(InvalidValue, match="levels deep"):
         json_bodies.parse(f'[1, {{"a": [], "b": {DEEPEST}}}]')
 
@@ -45,7 +47,7 @@ def test_brackets_in_strings_and_side_by_side_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "no json", "[", "{'a': 1}", "NaN", "-Infinity"])
-def test_what_is_no_json_is_refused(text: str) -> None:
+def test_text_that_is_not_json_is_refused(text: str) -> None:
     with pytest.raises(InvalidValue, match=r"^body: must be JSON$"):
         json_bodies.parse(text)
 
@@ -59,7 +61,7 @@ def test_what_is_no_json_is_refused(text: str) -> None:
     ],
     ids=["name", "decimal number", "whole number"],
 )
-def test_what_would_be_lost_on_the_way_is_refused(text: str, problem: str) -> None:
+def test_json_that_python_cannot_keep_exactly_is_refused(text: str, problem: str) -> None:
     with pytest.raises(InvalidValue) as refused:
         json_bodies.parse(text)
     assert (refused.value.field, refused.value.problem) == ("body", problem)

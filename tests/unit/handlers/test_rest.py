@@ -1,4 +1,4 @@
-"""The REST function: what it asks of AWS, and what it answers to good and to bad requests."""
+"""The REST function: which AWS calls it makes, and how it answers good and bad requests."""
 
 import json
 import re
@@ -101,7 +101,7 @@ def test_status_costs_one_consistent_query(deployed: Deployed) -> None:
     ]
 
 
-def test_online_costs_one_query_of_the_cheap_kind(deployed: Deployed) -> None:
+def test_online_costs_one_eventually_consistent_query(deployed: Deployed) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     status, body = _call(deployed, "GET", ONLINE, businesses=())
     assert deployed.operations == ["Query"]
@@ -109,13 +109,13 @@ def test_online_costs_one_query_of_the_cheap_kind(deployed: Deployed) -> None:
     assert (status, body["online"]) == (200, True)
 
 
-def test_a_business_that_nobody_declared_is_unknown_and_no_error(deployed: Deployed) -> None:
+def test_a_business_that_nobody_declared_is_unknown_and_not_an_error(deployed: Deployed) -> None:
     assert _call(deployed, "GET", ONLINE)[1]["online"] is None
     status, body = _call(deployed, "GET", STATUS)
     assert (status, body["overallStatus"], body["online"]) == (200, "UNKNOWN", None)
 
 
-def test_availability_on_and_off(deployed: Deployed) -> None:
+def test_declaring_a_business_available_and_unavailable(deployed: Deployed) -> None:
     status, body = _call(deployed, "PUT", AVAILABILITY, body='{"available": true}')
     assert (status, body["overallStatus"]) == (200, "VIRTUAL_ONLY")
     assert body["leaseUntil"] > body["asOf"]
@@ -126,7 +126,7 @@ def test_availability_on_and_off(deployed: Deployed) -> None:
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
 
 
-def test_connections_are_listed_each_type_for_itself(deployed: Deployed) -> None:
+def test_connections_are_listed_by_type(deployed: Deployed) -> None:
     deployed.seed(
         business(
             real("c1"), real("c2", seen=700), virtual(),
@@ -153,24 +153,28 @@ def test_a_batch_keeps_order_and_duplicates_and_reads_each_once(deployed: Deploy
 
 
 @pytest.mark.parametrize(
-    ("ids", "names"),
+    ("ids", "field", "problem"),
     [
-        ([], "businessIds"),
-        (["b1"] * 101, "businessIds"),
-        (["b1", "b#2"], "businessIds.1"),
-        (["b1", 2], "businessIds.1"),
-        ("b1", "businessIds"),
-        (None, "businessIds"),
+        ([], "businessIds", "must have 1 or more entries"),
+        (["b1"] * 101, "businessIds", "must have at most 100 entries, but has 101"),
+        (["b1", "b#2"], "businessIds.1", "must be 1 to 64 characters of"),
+        (["b1", 2], "businessIds.1", "must be a string"),
+        ("b1", "businessIds", "must be a list"),
+        (None, "businessIds", "must be a list"),
     ],
 )
-def test_a_bad_batch_is_refused_by_name(deployed: Deployed, ids: object, names: str) -> None:
-    status, problem = _call(deployed, "POST", BATCH, body=json.dumps({"businessIds": ids}))
+def test_a_bad_batch_is_refused_by_name(
+    deployed: Deployed, ids: object, field: str, problem: str
+) -> None:
+    status, answer = _call(deployed, "POST", BATCH, body=json.dumps({"businessIds": ids}))
     assert status == 400
-    assert problem["errors"][0]["field"] == names
+    (error,) = answer["errors"]
+    assert error["field"] == field
+    assert error["problem"].startswith(problem)
     assert deployed.operations == []
 
 
-def test_a_pause_and_its_end(deployed: Deployed) -> None:
+def test_pausing_and_resuming(deployed: Deployed) -> None:
     deployed.seed(business(real("c1"), declared=settings()))
     until = protocol.timestamp(NOW + 1200)
     body = json.dumps({"until": until, "reason": "busy"})
@@ -191,41 +195,50 @@ def test_moments_are_rfc_3339(deployed: Deployed, moment: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "names"),
+    ("fields", "detail"),
     [
-        ({}, "until"),
-        ({"until": None}, "until"),
-        ({"until": 1_900_000_000}, "until"),
-        ({"until": "tomorrow"}, "until"),
-        ({"until": "2026-02-30T00:00:00Z"}, "until"),
-        ({"until": "2026-01-01"}, "until"),
-        ({"until": "2026-01-01T00:00:00"}, "until"),
-        ({"until": "0001-01-01T00:00:00+23:59"}, "until"),
-        ({"until": "2020-01-01T00:00:00Z"}, "until"),
-        ({"until": "2020-01-01T00:00:00Z", "reason": ""}, "reason"),
-        ({"until": "2020-01-01T00:00:00Z", "reason": "x" * 201}, "reason"),
-        ({"until": "2020-01-01T00:00:00Z", "reason": 7}, "reason"),
-        ({"until": "2020-01-01T00:00:00Z", "reason": "\ud800"}, "reason"),
-        ({"until": "2020-01-01T00:00:00Z", "minutes": 20}, "minutes"),
+        ({}, "until: is required"),
+        ({"until": None}, "until: must be a string"),
+        ({"until": 1_900_000_000}, "until: must be a string"),
+        ({"until": "tomorrow"}, "until: must be a moment in RFC 3339"),
+        ({"until": "2026-02-30T00:00:00Z"}, "until: must be a moment in RFC 3339"),
+        ({"until": "2026-01-01"}, "until: must be a moment in RFC 3339"),
+        ({"until": "2026-01-01T00:00:00"}, "until: must be a moment in RFC 3339"),
+        ({"until": "0001-01-01T00:00:00+23:59"}, "until: must be in the future"),
+        ({"until": "2020-01-01T00:00:00Z"}, "until: must be in the future"),
+        ({"until": "2020-01-01T00:00:00Z", "reason": ""}, "reason: must have 1 or more characters"),
+        (
+            {"until": "2020-01-01T00:00:00Z", "reason": "x" * 201},
+            "reason: must have at most 200 characters",
+        ),
+        ({"until": "2020-01-01T00:00:00Z", "reason": 7}, "reason: must be a string"),
+        (
+            {"until": "2020-01-01T00:00:00Z", "reason": "\ud800"},
+            "reason: must be valid Unicode, without lone surrogates such as \\ud800",
+        ),
+        (
+            {"until": "2020-01-01T00:00:00Z", "minutes": 20},
+            "minutes: is not a field of this request",
+        ),
     ],
 )
 def test_a_bad_pause_is_refused_by_name(
-    deployed: Deployed, fields: dict[str, Any], names: str
+    deployed: Deployed, fields: dict[str, Any], detail: str
 ) -> None:
     deployed.seed(business(declared=settings()))
     status, problem = _call(deployed, "PUT", PAUSE, body=json.dumps(fields))
     assert status == 400
-    assert problem["errors"][0]["field"].split(".")[0] == names
+    assert problem["detail"].startswith(detail)
     assert "UpdateItem" not in deployed.operations
 
 
-def test_what_nobody_declared_cannot_be_paused(deployed: Deployed) -> None:
+def test_a_business_that_nobody_declared_cannot_be_paused(deployed: Deployed) -> None:
     until = protocol.timestamp(NOW + 60)
     status, problem = _call(deployed, "PUT", PAUSE, body=json.dumps({"until": until}))
     assert (status, problem["type"].rpartition(":")[2]) == (409, "not-declared")
 
 
-def test_an_operator_arranges_that_no_device_is_expected(deployed: Deployed) -> None:
+def test_a_business_that_is_to_work_without_a_device_needs_no_attention(deployed: Deployed) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     as_operator = {"businesses": (), "roles": ("operator",)}
     before = _call(deployed, "GET", STATUS, **as_operator)[1]
@@ -236,13 +249,13 @@ def test_an_operator_arranges_that_no_device_is_expected(deployed: Deployed) -> 
     )  # fmt: skip
 
 
-def test_nothing_on_the_way_may_keep_a_ticket(deployed: Deployed) -> None:
+def test_the_answer_with_a_ticket_must_not_be_cached(deployed: Deployed) -> None:
     answer = deployed.invoke(rest.handler, event("POST", TICKETS))
     assert answer["multiValueHeaders"]["Cache-Control"] == ["no-store"]
     assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
 
 
-def test_a_ticket_is_stored_as_its_digest_alone(deployed: Deployed) -> None:
+def test_only_the_digest_of_a_ticket_is_stored(deployed: Deployed) -> None:
     status, answer = _call(deployed, "POST", TICKETS)
     assert status == 200
     assert answer["expiresAt"] > protocol.timestamp(NOW)
@@ -273,7 +286,9 @@ def test_a_message_reaches_every_device(
     assert (metrics["MessagesSent"], metrics["MessagesGone"]) == ([2], [0])
 
 
-def test_nobody_there_is_said_clearly(deployed: Deployed) -> None:
+def test_a_message_to_a_business_without_devices_reaches_nobody_and_says_so(
+    deployed: Deployed,
+) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     status, answer = _call(deployed, "POST", MESSAGES, body="{}", **AS_BACKEND)
     assert (status, answer["reached"], answer["sent"]) == (200, False, 0)
@@ -288,7 +303,7 @@ def test_any_json_can_be_a_message(deployed: Deployed, body: str) -> None:
 
 
 @pytest.mark.parametrize("body", [None, "", "no json", "NaN", "1e999", "null", "[" * 100_000])
-def test_no_message_is_refused(deployed: Deployed, body: str | None) -> None:
+def test_a_body_that_is_not_a_message_is_refused(deployed: Deployed, body: str | None) -> None:
     assert _call(deployed, "POST", MESSAGES, body=body, **AS_BACKEND)[0] == 400
     assert deployed.operations == []
 
@@ -319,7 +334,9 @@ def test_a_message_may_be_nested_100_levels_deep(deployed: Deployed, key: str | 
     assert json.loads(post["Data"])["body"] == json.loads(body)
 
 
-def test_a_message_that_no_socket_takes_is_refused_with_the_limit(deployed: Deployed) -> None:
+def test_a_message_that_is_too_large_for_a_socket_is_refused_with_the_limit(
+    deployed: Deployed,
+) -> None:
     body = json.dumps("x" * (rest.MAX_BODY - 10))
     status, problem = _call(deployed, "POST", MESSAGES, body=body, **AS_BACKEND)
     assert status == 413
@@ -334,7 +351,7 @@ def _let_the_first_call_time_out(deployed: Deployed) -> None:
 
 
 class TestIdempotency:
-    """A call that is repeated with its key is answered, and not done again."""
+    """A call that is repeated with its key gets the same answer and is not done again."""
 
     @pytest.fixture(autouse=True)
     def _device(self, deployed: Deployed) -> None:
@@ -385,7 +402,7 @@ class TestIdempotency:
     def test_a_message_that_is_sent_again_has_the_same_id(
         self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The first call sent it, and then could not write its record."""
+        """The first call sent the message, but then could not write its record."""
 
         def fail(*_: object, **__: object) -> None:
             raise TimeoutError
@@ -492,7 +509,7 @@ def test_an_operator_closes_one_connection(deployed: Deployed) -> None:
 
 
 @pytest.mark.parametrize(("connection_id", "expected"), [("nobody", 404), ("b#d", 400)])
-def test_a_connection_that_is_not_there(
+def test_closing_a_connection_that_does_not_exist(
     deployed: Deployed, connection_id: str, expected: int
 ) -> None:
     status, _ = _call(deployed, "DELETE", CONNECTION, connection_id=connection_id, **AS_OPERATOR)
@@ -508,7 +525,7 @@ def test_an_operator_cleans_up_one_business(deployed: Deployed, body: str | None
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
 
 
-def test_a_cleanup_of_one_business_tells_of_it_too(
+def test_a_cleanup_of_one_business_reports_attention_too(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed.seed(business(declared=settings()))
@@ -524,7 +541,7 @@ def test_a_cleanup_of_one_business_tells_of_it_too(
     assert (line["AttentionEntered"], line["businessId"]) == ([1], "b1")
 
 
-def test_a_cleanup_of_one_business_that_hits_a_defect_is_a_500_and_has_told(
+def test_a_cleanup_of_one_business_that_meets_a_defect_answers_500_after_reporting(
     deployed: Deployed,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -557,7 +574,7 @@ def test_a_bad_cleanup_is_refused(deployed: Deployed, body: str) -> None:
     assert deployed.operations == []
 
 
-def test_who_needs_attention_is_listed_page_by_page(deployed: Deployed) -> None:
+def test_businesses_that_need_attention_are_listed_page_by_page(deployed: Deployed) -> None:
     for number in range(3):
         business_id = BusinessId(f"b{number}")
         deployed.seed(business(declared=settings(), business_id=business_id))
@@ -580,12 +597,25 @@ def test_who_needs_attention_is_listed_page_by_page(deployed: Deployed) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ({"attention": "bored"}, "attention: must be 'virtual-only' or 'unreachable'"),
+        ({"attention": "unreachable", "limit": "0"}, "limit: must be at least 1"),
+        ({"attention": "unreachable", "limit": "101"}, "limit: must be at most 100"),
+        ({"attention": "unreachable", "limit": "9" * 5_000}, "limit: must be a smaller number"),
+    ],
+)
+def test_a_query_parameter_that_is_out_of_bounds_is_refused_with_the_bound(
+    deployed: Deployed, query: dict[str, str], problem: str
+) -> None:
+    status, answer = _call(deployed, "GET", BUSINESSES, query=query, **AS_OPERATOR)
+    assert (status, answer["detail"]) == (400, problem)
+
+
+@pytest.mark.parametrize(
     ("query", "names"),
     [
         (None, "attention"),
-        ({"attention": "bored"}, "attention"),
-        ({"attention": "unreachable", "limit": "0"}, "limit"),
-        ({"attention": "unreachable", "limit": "101"}, "limit"),
         ({"attention": "unreachable", "limit": "many"}, "limit"),
         ({"attention": "unreachable", "limit": ""}, "limit"),
         ({"attention": "unreachable", "limit": "+5"}, "limit"),
@@ -642,7 +672,7 @@ def test_a_query_parameter_that_a_route_does_not_have_is_refused_by_name(
     assert deployed.operations == []
 
 
-def test_health_is_open_and_asks_nobody(deployed: Deployed) -> None:
+def test_health_is_open_and_calls_nothing(deployed: Deployed) -> None:
     request = event("GET", "/health")
     del request["requestContext"]["authorizer"]
     answer = deployed.invoke(rest.handler, request)
@@ -664,6 +694,7 @@ def test_health_is_open_and_asks_nobody(deployed: Deployed) -> None:
         ('{"available": 1}', "available"),
         ('{"available": null}', "available"),
         ('{"available": true, "until": 7}', "until"),
+        ('{"\\ud800": true}', "body: must be valid Unicode"),
         ('[{"available": true}]', "body"),
         pytest.param('{"available": ' + "[" * 500 + "]" * 500 + "}", "levels deep", id="deep"),
         pytest.param("[" * 100_000, "levels deep", id="deeper"),
@@ -696,7 +727,7 @@ def test_a_body_is_json_whatever_its_header_says(
 
 @pytest.mark.parametrize("business_id", ["a#b", "a%23b", "-a", "é", "a b", "x" * 65, "a/b"])
 @pytest.mark.parametrize("resource", [STATUS, ONLINE, AVAILABILITY, CONNECTIONS])
-def test_what_no_business_id_is_gets_400_everywhere(
+def test_an_invalid_business_id_gets_400_everywhere(
     deployed: Deployed, business_id: str, resource: str
 ) -> None:
     method, body = ("PUT", '{"available": true}') if resource == AVAILABILITY else ("GET", None)
@@ -721,7 +752,7 @@ def test_a_percent_encoded_business_id_is_that_business(deployed: Deployed) -> N
         ("PATCH", "/health", "GET"),
     ],
 )
-def test_a_wrong_method_gets_405_and_what_would_be_right(
+def test_a_wrong_method_gets_405_and_the_right_ones(
     deployed: Deployed, method: str, resource: str, allow: str
 ) -> None:
     answer = deployed.invoke(rest.handler, event(method, resource))
@@ -730,7 +761,7 @@ def test_a_wrong_method_gets_405_and_what_would_be_right(
     assert json.loads(answer["body"])["type"].endswith(":method-not-allowed")
 
 
-def test_a_resource_that_is_not_there_gets_404(deployed: Deployed) -> None:
+def test_an_unknown_resource_gets_404(deployed: Deployed) -> None:
     assert _call(deployed, "GET", "/businesses/{businessId}/weather")[0] == 404
 
 
@@ -764,7 +795,7 @@ def test_a_body_that_is_too_large_gets_413_with_the_limit(deployed: Deployed) ->
         ("GET", BUSINESSES, ("backend",), 403),
     ],
 )
-def test_who_is_no_member_of_the_business(
+def test_what_a_caller_may_do_who_is_not_a_member_of_the_business(
     deployed: Deployed,
     method: str,
     resource: str,
@@ -782,7 +813,7 @@ def test_who_is_no_member_of_the_business(
         assert deployed.operations == []
 
 
-def test_a_token_with_more_businesses_than_can_be_handed_on_is_told_so(deployed: Deployed) -> None:
+def test_a_token_with_too_many_businesses_is_refused_with_the_limit(deployed: Deployed) -> None:
     def call(method: str, resource: str, *roles: str) -> tuple[int, str]:
         request = event(method, resource, businesses=(), roles=roles)
         request["requestContext"]["authorizer"]["businessesLeftOut"] = "900 731"
@@ -813,10 +844,10 @@ def test_a_table_that_does_not_answer_gets_503_and_when_to_try_again(
     answer = deployed.invoke(rest.handler, event("GET", STATUS))
     assert answer["statusCode"] == 503
     assert answer["multiValueHeaders"]["Retry-After"] == ["1"]
-    assert capsys.readouterr().out == ""  # counted as a defect, it would roll a new version back
+    assert capsys.readouterr().out == ""  # a metric of defects would roll back a new version
 
 
-def test_a_defect_gets_500_and_its_text_goes_to_the_log_alone(
+def test_a_defect_gets_500_and_only_the_log_has_its_text(
     deployed: Deployed,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -831,7 +862,7 @@ def test_a_defect_gets_500_and_its_text_goes_to_the_log_alone(
     assert "the secret inside" in deployed.log_lines[-1]["exception"]
 
 
-@pytest.mark.parametrize("error", [RuntimeError, DomainError])  # the latter without a status
+@pytest.mark.parametrize("error", [RuntimeError, DomainError])  # the latter has no problem type
 def test_a_defect_is_counted_for_the_version_that_has_it(
     deployed: Deployed,
     monkeypatch: pytest.MonkeyPatch,

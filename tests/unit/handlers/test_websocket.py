@@ -1,4 +1,4 @@
-"""The WebSocket functions: what they ask of AWS, and what they answer."""
+"""The WebSocket functions: which AWS calls they make, and what they answer."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ from tests.unit.handlers.conftest import Deployed
 
 MEMBER = {"businessId": "b1", "userId": "u1"}
 CONNECTION = "O9oRTfeAoAMCK6g="
-API_GATEWAY_TAKES = 128 * 1024
+LARGEST_MESSAGE = 128 * 1024
 """Bytes of one WebSocket message.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
@@ -58,7 +58,7 @@ def test_connect_costs_one_read_and_one_write(deployed: Deployed) -> None:
     }  # fmt: skip
 
 
-def test_connect_beyond_the_cap_is_refused_with_429(deployed: Deployed) -> None:
+def test_connect_beyond_the_limit_is_refused_with_429(deployed: Deployed) -> None:
     deployed.seed(business(real("c1"), real("c2")))
     assert deployed.invoke(websocket.on_connect, event(event_type="CONNECT"))["statusCode"] == 429
     assert deployed.operations == ["Query"]
@@ -134,7 +134,7 @@ def test_status_is_the_rest_document(deployed: Deployed) -> None:
         ('{"action":"PING"}', "unknown_action", "ping, status"),
     ],
 )
-def test_what_no_route_takes_is_explained_and_the_socket_stays_open(
+def test_a_message_that_no_route_handles_is_explained_and_the_socket_stays_open(
     deployed: Deployed, body: str | None, code: str, names: str
 ) -> None:
     _alive(deployed)
@@ -180,7 +180,7 @@ def test_an_error_names_a_few_unknown_fields_and_counts_the_others(deployed: Dep
 )
 @example(character="é", fields=1, message_id="", action="ping")
 @examined(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_whatever_is_sent_the_answer_is_one_that_api_gateway_takes(
+def test_no_answer_is_larger_than_api_gateway_sends(
     deployed: Deployed,
     character: str,
     fields: int,
@@ -190,35 +190,43 @@ def test_whatever_is_sent_the_answer_is_one_that_api_gateway_takes(
     names = [character * (32_000 // fields) + str(number) for number in range(fields)]
     message = {"action": action, "id": message_id} | dict.fromkeys(names)
     body = json.dumps(message, ensure_ascii=False)
-    assume(len(body.encode()) <= API_GATEWAY_TAKES)
+    assume(len(body.encode()) <= LARGEST_MESSAGE)
     deployed.seed(business(real(CONNECTION)))
     routes = {"ping": websocket.on_ping, "status": websocket.on_status}
     answer = deployed.invoke(routes.get(action or "", websocket.on_default), event(body))["body"]
-    assert len(answer.encode()) <= API_GATEWAY_TAKES
+    assert len(answer.encode()) <= LARGEST_MESSAGE
     assert json.loads(answer)["id"] == message_id
 
 
-def test_the_longest_status_is_one_that_api_gateway_takes(deployed: Deployed) -> None:
+def test_the_longest_status_is_not_larger_than_api_gateway_sends(deployed: Deployed) -> None:
     paused = settings(updated_by="u" * 255, paused_until=NOW + 9, pause_reason="\U0001f355" * 200)
     deployed.seed(business(real(CONNECTION), declared=paused))
     body = json.dumps({"action": "status", "id": "\U0001f355" * 128})
     answer = deployed.invoke(websocket.on_status, event(body))["body"]
     assert "paused" in answer
-    assert len(answer.encode()) <= API_GATEWAY_TAKES
+    assert len(answer.encode()) <= LARGEST_MESSAGE
 
 
 @pytest.mark.parametrize("route", ["on_ping", "on_status", "on_default"])
-def test_a_socket_without_an_item_is_told_so_and_closed(deployed: Deployed, route: str) -> None:
+def test_a_socket_whose_connection_was_removed_gets_an_error_and_is_closed(
+    deployed: Deployed, route: str
+) -> None:
     body = json.dumps({"action": route.removeprefix("on_"), "id": "7"})
     assert deployed.invoke(getattr(websocket, route), event(body)) == {"statusCode": 200}
     assert deployed.operations == ["UpdateItem", "PostToConnection", "DeleteConnection"]
-    told = json.loads(deployed.calls[1][1]["Data"])
-    assert (told["type"], told["code"], told["id"]) == ("error", "not_registered", "7")
+    message_sent = json.loads(deployed.calls[1][1]["Data"])
+    assert (message_sent["type"], message_sent["code"], message_sent["id"]) == (
+        "error",
+        "not_registered",
+        "7",
+    )
     assert deployed.items() == []
 
 
 @pytest.mark.parametrize("route", ["on_ping", "on_status", "on_default"])
-def test_a_client_that_sends_too_much_is_told_so_and_closed(deployed: Deployed, route: str) -> None:
+def test_a_client_that_sends_too_much_gets_an_error_and_is_closed(
+    deployed: Deployed, route: str
+) -> None:
     _alive(deployed)
     for _ in range(59):
         deployed.store.refresh_real(B1, ConnectionId(CONNECTION), deployed.clock.now)
@@ -228,13 +236,17 @@ def test_a_client_that_sends_too_much_is_told_so_and_closed(deployed: Deployed, 
         deployed.calls.clear()
         assert deployed.invoke(getattr(websocket, route), message) == {"statusCode": 200}
         assert deployed.operations == ["UpdateItem", "PostToConnection", "DeleteConnection"]
-        told = json.loads(deployed.calls[1][1]["Data"])
-        assert (told["type"], told["code"], told["id"]) == ("error", "too_many_messages", "7")
-        assert "60 messages within a minute" in told["detail"]
+        message_sent = json.loads(deployed.calls[1][1]["Data"])
+        assert (message_sent["type"], message_sent["code"], message_sent["id"]) == (
+            "error",
+            "too_many_messages",
+            "7",
+        )
+        assert "60 messages within a minute" in message_sent["detail"]
     assert len(deployed.items()) == 2, "the item is left to $disconnect and the cleanup"
 
 
-def test_a_client_that_could_not_be_closed_is_heard_again_in_the_next_minute(
+def test_a_client_that_could_not_be_closed_is_answered_again_in_the_next_minute(
     deployed: Deployed,
 ) -> None:
     _alive(deployed)
@@ -247,14 +259,16 @@ def test_a_client_that_could_not_be_closed_is_heard_again_in_the_next_minute(
 
 
 @pytest.mark.parametrize("body", ["no json", '{"action":"dance"}'])
-def test_messages_that_are_answered_with_an_error_count(deployed: Deployed, body: str) -> None:
+def test_messages_that_are_answered_with_an_error_count_as_messages(
+    deployed: Deployed, body: str
+) -> None:
     _alive(deployed)
     for _ in range(60):
         assert "body" in deployed.invoke(websocket.on_default, event(body))
     assert "body" not in deployed.invoke(websocket.on_ping, event('{"action":"ping"}'))
 
 
-def test_an_item_holds_one_counter_however_long_its_client_pings(deployed: Deployed) -> None:
+def test_an_item_has_one_message_counter_however_long_its_client_pings(deployed: Deployed) -> None:
     deployed.invoke(websocket.on_connect, event(event_type="CONNECT"))
     (fresh,) = deployed.items()
     for _ in range(25):
@@ -283,7 +297,7 @@ def test_log_lines_say_which_business_connection_and_request(deployed: Deployed)
 @pytest.mark.parametrize(
     ("route", "metric"), [("connect", "Connected"), ("disconnect", "Disconnected")]
 )
-def test_metrics_have_the_environment_as_their_one_dimension(
+def test_metrics_have_the_environment_as_their_only_dimension(
     deployed: Deployed,
     capsys: pytest.CaptureFixture[str],
     route: str,
