@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lambdas.domain.attention import AttentionReport
@@ -152,6 +152,14 @@ ACTS = [
 QUIET = ["renew", "resume", "expect", "run", "clean_one"]
 """Acts that do not change whether a business without a device needs attention."""
 
+RUN = ("run", Fault.NONE, None)
+ANSWER_OF_THE_MARK_IS_LOST = [
+    *[RUN] * (RULES.attention_grace // STEP),
+    ("run", Fault.AFTER, None),
+    RUN,
+]
+"""The run at the end of the grace writes its mark, but fails after that."""
+
 steps = st.lists(
     st.tuples(
         st.one_of(st.sampled_from(ACTS), st.sampled_from(QUIET), st.just("run")),
@@ -165,6 +173,7 @@ steps = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(steps)
+@example(ANSWER_OF_THE_MARK_IS_LOST)
 def test_a_business_that_needs_attention_for_longer_than_the_grace_is_counted_and_reported(
     history: list[tuple[str, Fault, str | None]],
 ) -> None:
