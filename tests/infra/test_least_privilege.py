@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.monitoring.alarms import TABLE_OPERATIONS
+from infra.monitoring.metrics import TABLE_OPERATIONS
 from lambdas import bootstrap
 from lambdas.domain.identifiers import BusinessId
 from lambdas.handlers import authorizer, cleanup, preflight, rest, websocket

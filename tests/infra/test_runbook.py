@@ -7,8 +7,7 @@ import pytest
 
 from infra.configuration import MAX_CLEANUP_WORKERS, Environment
 from infra.environments import DEV, PROD
-from infra.monitoring.alarms import TABLE_OPERATIONS
-from infra.monitoring.metrics import PLANNED_WORK
+from infra.monitoring.metrics import PLANNED_WORK, TABLE_OPERATIONS
 from lambdas.metrics import DIMENSION, NAMESPACE
 from tests.infra.conftest import Templates
 from tests.infra.template import Template, flat
