@@ -103,7 +103,7 @@ class Dashboard(Construct):
                     "Cleanup runs",
                     [
                         metrics.completed_runs(label="Completed"),
-                        waiting_messages(dead_letters, label="Could not be started"),
+                        waiting_messages(dead_letters).with_(label="Could not be started"),
                     ],
                     [metrics.longest_run(label="Longest run, ms")],
                 ),
@@ -132,12 +132,12 @@ class Dashboard(Construct):
                             "IntegrationError",
                         )
                     ],
-                    [websocket_metric(websocket, "IntegrationLatency", statistic="p99")],
+                    [websocket_metric(websocket, "IntegrationLatency").with_(statistic="p99")],
                 ),
                 Graph(
                     "REST API",
                     [rest_metric(rest, name) for name in ("Count", "4XXError", "5XXError")],
-                    [rest_metric(rest, "Latency", statistic="p99")],
+                    [rest_metric(rest, "Latency").with_(statistic="p99")],
                 ),
             ),
             _side_by_side(
@@ -145,7 +145,9 @@ class Dashboard(Construct):
                     Graph(
                         title,
                         [
-                            function_metric(each, name, statistic=statistic, label=each.node.id)
+                            function_metric(each, name).with_(
+                                statistic=statistic, label=each.node.id
+                            )
                             for each in functions
                         ],
                     )
@@ -183,8 +185,8 @@ def _side_by_side(*graphs: Graph) -> list[cloudwatch.IWidget]:
         cloudwatch.GraphWidget(
             title=graph.title,
             width=_WIDTH // len(graphs),
-            left=graph.left,
-            right=graph.right,
+            left=list(graph.left),
+            right=list(graph.right),
             left_y_axis=from_zero,
             right_y_axis=from_zero,
         )

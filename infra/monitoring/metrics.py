@@ -1,4 +1,7 @@
-"""The metrics that alarms and the dashboard show: the service's own, and those of AWS services."""
+"""The metrics that alarms and the dashboard show: the service's own, and those of AWS services.
+
+An expression of metric math sets the period of all metrics in it.
+"""
 
 import re
 from collections.abc import Mapping
@@ -64,30 +67,24 @@ class ServiceMetrics:
 
     def count(self, name: MetricName, *, label: str | None = None) -> cloudwatch.Metric:
         """Return how often something happened in a census period."""
-        return self._metric(name, "Sum", self.census_period, label)
+        return self._metric(name, "Sum", label)
 
     def longest_run(self, *, label: str) -> cloudwatch.Metric:
         """Return how long the longest cleanup run of a period took, in milliseconds."""
-        return self._metric(MetricName.CLEANUP_DURATION, "Maximum", self.census_period, label)
+        return self._metric(MetricName.CLEANUP_DURATION, "Maximum", label)
 
     def planned_work(self) -> cloudwatch.Metric:
         """Return the metric that announces planned work."""
-        return self._metric(PLANNED_WORK, "Maximum", HEALTH_PERIOD)
+        return self._metric(PLANNED_WORK, "Maximum").with_(period=HEALTH_PERIOD)
 
-    def of_each_worker(
-        self, name: MetricName, statistic: str, period: cdk.Duration
-    ) -> Mapping[str, cloudwatch.Metric]:
+    def of_each_worker(self, name: MetricName, statistic: str) -> Mapping[str, cloudwatch.Metric]:
         """Return a metric of the cleanup as each worker publishes it, by its id in metric math."""
         snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
         if self._workers == 1:
-            return {snake: self._metric(name, statistic, period)}
+            return {snake: self._metric(name, statistic)}
         return {
             f"{snake}_{worker}": self._metric(
-                name,
-                statistic,
-                period,
-                f"{name} of worker {worker}",
-                {WORKER_DIMENSION: str(worker)},
+                name, statistic, f"{name} of worker {worker}", {WORKER_DIMENSION: str(worker)}
             )
             for worker in range(self._workers)
         }
@@ -96,8 +93,8 @@ class ServiceMetrics:
         self, name: MetricName, statistic: str, label: str | None, *, if_all_are_there: bool
     ) -> cloudwatch.IMetric:
         if self._workers == 1:
-            return self._metric(name, statistic, self.census_period, label)
-        workers = self.of_each_worker(name, statistic, self.census_period)
+            return self._metric(name, statistic, label)
+        workers = self.of_each_worker(name, statistic)
         total = " + ".join(workers)
         if if_all_are_there:
             condition = " AND ".join(f"FILL({each}, -1) >= 0" for each in workers)
@@ -113,100 +110,64 @@ class ServiceMetrics:
         self,
         name: str,
         statistic: str,
-        period: cdk.Duration,
         label: str | None = None,
         dimensions: Mapping[str, str] | None = None,
     ) -> cloudwatch.Metric:
-        return _metric(
-            NAMESPACE,
-            str(name),
-            {DIMENSION: self._environment_name, **(dimensions or {})},
+        return cloudwatch.Metric(
+            namespace=NAMESPACE,
+            metric_name=str(name),
+            dimensions_map={DIMENSION: self._environment_name, **(dimensions or {})},
             statistic=statistic,
-            period=period,
+            period=self.census_period,
             label=label,
         )
 
 
-def function_metric(
-    function: ServiceFunction,
-    name: str,
-    *,
-    statistic: str = "Sum",
-    period: cdk.Duration = HEALTH_PERIOD,
-    label: str | None = None,
-) -> cloudwatch.Metric:
-    """Return a metric that Lambda publishes of a function."""
-    dimensions = {"FunctionName": function.function.function_name}
-    return _metric("AWS/Lambda", name, dimensions, statistic=statistic, period=period, label=label)
+def function_metric(function: ServiceFunction, name: str) -> cloudwatch.Metric:
+    """Return the sum of a metric that Lambda publishes of a function."""
+    return _aws_metric("AWS/Lambda", name, FunctionName=function.function.function_name)
 
 
-def rest_metric(rest: RestApi, name: str, *, statistic: str = "Sum") -> cloudwatch.Metric:
-    """Return a metric that API Gateway publishes of the REST API."""
-    dimensions = {"ApiName": rest.api.rest_api_name, "Stage": REST_STAGE}
-    return _metric("AWS/ApiGateway", name, dimensions, statistic=statistic)
+def rest_metric(rest: RestApi, name: str) -> cloudwatch.Metric:
+    """Return the sum of a metric that API Gateway publishes of the REST API."""
+    return _aws_metric("AWS/ApiGateway", name, ApiName=rest.api.rest_api_name, Stage=REST_STAGE)
 
 
-def websocket_metric(
-    websocket: WebSocketApi,
-    name: str,
-    *,
-    statistic: str = "Sum",
-    period: cdk.Duration = HEALTH_PERIOD,
-) -> cloudwatch.Metric:
-    """Return a metric that API Gateway publishes of the WebSocket API."""
-    dimensions = {"ApiId": websocket.api.api_id, "Stage": WEBSOCKET_STAGE}
-    return _metric("AWS/ApiGateway", name, dimensions, statistic=statistic, period=period)
+def websocket_metric(websocket: WebSocketApi, name: str) -> cloudwatch.Metric:
+    """Return the sum of a metric that API Gateway publishes of the WebSocket API."""
+    return _aws_metric("AWS/ApiGateway", name, ApiId=websocket.api.api_id, Stage=WEBSOCKET_STAGE)
 
 
-def waiting_messages(queue: sqs.IQueue, *, label: str | None = None) -> cloudwatch.Metric:
+def waiting_messages(queue: sqs.IQueue) -> cloudwatch.Metric:
     """Return how many messages wait in a queue."""
-    return _metric(
-        "AWS/SQS",
-        "ApproximateNumberOfMessagesVisible",
-        {"QueueName": queue.queue_name},
-        statistic="Maximum",
-        label=label,
-    )
+    name = "ApproximateNumberOfMessagesVisible"
+    return _aws_metric("AWS/SQS", name, QueueName=queue.queue_name).with_(statistic="Maximum")
 
 
-def table_metric(
-    table: dynamodb.ITable,
-    name: str,
-    dimensions: Mapping[str, str] | None = None,
-    *,
-    period: cdk.Duration = HEALTH_PERIOD,
-    label: str | None = None,
-) -> cloudwatch.Metric:
-    """Return a metric that DynamoDB publishes of the table, or of what `dimensions` name in it."""
-    all_dimensions = {"TableName": table.table_name, **(dimensions or {})}
-    return _metric("AWS/DynamoDB", name, all_dimensions, period=period, label=label)
+def table_metric(table: dynamodb.ITable, name: str, **dimensions: str) -> cloudwatch.Metric:
+    """Return the sum of a metric that DynamoDB publishes of the table, or of a part of it."""
+    return _aws_metric("AWS/DynamoDB", name, TableName=table.table_name, **dimensions)
 
 
-def table_throttles(
-    table: dynamodb.ITable, *, period: cdk.Duration = HEALTH_PERIOD
-) -> Mapping[str, cloudwatch.Metric]:
+def table_throttles(table: dynamodb.ITable) -> Mapping[str, cloudwatch.Metric]:
     """Return the throttled reads and writes of the table and each index, by their ids in math."""
     return {
         f"{kind.lower()}s_{index.lower() or 'table'}": table_metric(
             table,
             f"{kind}ThrottleEvents",
-            {"GlobalSecondaryIndexName": index} if index else {},
-            period=period,
-            label=f"{kind}s of {index or 'the table'}",
-        )
+            **({"GlobalSecondaryIndexName": index} if index else {}),
+        ).with_(label=f"{kind}s of {index or 'the table'}")
         for kind in ("Read", "Write")
         for index in ("", CONNECTION_INDEX, ATTENTION_INDEX)
     }
 
 
-def table_system_errors(
-    table: dynamodb.ITable, *, period: cdk.Duration = HEALTH_PERIOD
-) -> Mapping[str, cloudwatch.Metric]:
+def table_system_errors(table: dynamodb.ITable) -> Mapping[str, cloudwatch.Metric]:
     """Return DynamoDB's internal errors of each operation, by their ids in math."""
     return {
         operation[0].lower() + operation[1:]: table_metric(
-            table, "SystemErrors", {"Operation": operation}, period=period, label=operation
-        )
+            table, "SystemErrors", Operation=operation
+        ).with_(label=operation)
         for operation in TABLE_OPERATIONS
     }
 
@@ -228,20 +189,11 @@ def percent_failed(
     )
 
 
-def _metric(
-    namespace: str,
-    name: str,
-    dimensions: Mapping[str, str],
-    *,
-    statistic: str = "Sum",
-    period: cdk.Duration = HEALTH_PERIOD,
-    label: str | None = None,
-) -> cloudwatch.Metric:
+def _aws_metric(namespace: str, name: str, **dimensions: str) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace=namespace,
         metric_name=name,
         dimensions_map=dimensions,
-        statistic=statistic,
-        period=period,
-        label=label,
+        statistic="Sum",
+        period=HEALTH_PERIOD,
     )

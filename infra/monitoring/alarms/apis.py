@@ -15,13 +15,11 @@ def api_alarms(
     """Return the alarms on both APIs."""
     return [
         AlarmDefinition(
-            name="RestServerErrors",
-            section="REST server errors",
-            severity=Severity.IMPAIRED,
-            meaning=(
-                "Businesses cannot open or close, and customer apps cannot ask who is online: the"
-                f" REST API answers {thresholds.errors_percent} % or more of its requests with 5xx."
-            ),
+            "RestServerErrors",
+            "REST server errors",
+            Severity.IMPAIRED,
+            "Businesses cannot open or close, and customer apps cannot ask who is online: the"
+            f" REST API answers {thresholds.errors_percent} % or more of its requests with 5xx.",
             metric=percent_failed(
                 {"errors": rest_metric(rest, "5XXError")},
                 {"requests": rest_metric(rest, "Count")},
@@ -32,25 +30,21 @@ def api_alarms(
             sustained=thresholds.service,
         ),
         AlarmDefinition(
-            name="RestLatency",
-            section="REST latency",
-            severity=Severity.TICKET,
-            meaning=(
-                "Customer apps wait: one in a hundred REST requests takes"
-                f" {thresholds.rest_latency_ms} ms or longer."
-            ),
-            metric=rest_metric(rest, "Latency", statistic="p99"),
+            "RestLatency",
+            "REST latency",
+            Severity.TICKET,
+            "Customer apps wait: one in a hundred REST requests takes"
+            f" {thresholds.rest_latency_ms} ms or longer.",
+            metric=rest_metric(rest, "Latency").with_(statistic="p99"),
             threshold=thresholds.rest_latency_ms,
             sustained=thresholds.service,
         ),
         AlarmDefinition(
-            name="WebSocketErrors",
-            section="WebSocket errors",
-            severity=Severity.IMPAIRED,
-            meaning=(
-                "Devices cannot connect, or their pings are lost, so businesses may miss orders:"
-                f" {thresholds.errors_percent} % or more of their connects and messages fail."
-            ),
+            "WebSocketErrors",
+            "WebSocket errors",
+            Severity.IMPAIRED,
+            "Devices cannot connect, or their pings are lost, so businesses may miss orders:"
+            f" {thresholds.errors_percent} % or more of their connects and messages fail.",
             metric=percent_failed(
                 {
                     "integration": websocket_metric(websocket, "IntegrationError"),
@@ -67,15 +61,15 @@ def api_alarms(
             sustained=thresholds.service,
         ),
         AlarmDefinition(
-            name="NewConnections",
-            section="New connections near the quota",
-            severity=Severity.TICKET,
-            meaning=(
-                "Devices may soon be unable to connect:"
-                f" {thresholds.new_connections_per_second} or more connect per second, and API"
-                " Gateway refuses what exceeds the account's quota."
+            "NewConnections",
+            "New connections near the quota",
+            Severity.TICKET,
+            "Devices may soon be unable to connect:"
+            f" {thresholds.new_connections_per_second} or more connect per second, and API"
+            " Gateway refuses what exceeds the account's quota.",
+            metric=websocket_metric(websocket, "ConnectCount").with_(
+                period=cdk.Duration.minutes(1)
             ),
-            metric=websocket_metric(websocket, "ConnectCount", period=cdk.Duration.minutes(1)),
             threshold=thresholds.new_connections_per_second * 60,
             sustained=thresholds.service,
         ),

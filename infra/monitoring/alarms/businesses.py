@@ -11,8 +11,8 @@ from lambdas.metrics import MetricName
 def business_alarms(thresholds: Thresholds, metrics: ServiceMetrics) -> list[AlarmDefinition]:
     """Return the alarms on what the census counts.
 
-    Alarms on its gauges keep their state without a census, because nothing is known then. That the
-    census is missing is what CleanupDidNotComplete says.
+    Without a census nothing is known, so alarms on its gauges keep their state then.
+    CleanupDidNotComplete reports that it is missing.
     """
     virtual_only = metrics.gauge(MetricName.VIRTUAL_ONLY_BUSINESSES)
     real = metrics.gauge(MetricName.REAL_CONNECTIONS)
@@ -24,27 +24,23 @@ def business_alarms(thresholds: Thresholds, metrics: ServiceMetrics) -> list[Ala
     )
     return [
         AlarmDefinition(
-            name="VirtualWithoutReal",
-            section="Virtual without real",
-            severity=Severity.PAGE,
-            meaning=(
-                "Customers see businesses open that have no device connected: nobody there hears"
-                " the orders."
-            ),
+            "VirtualWithoutReal",
+            "Virtual without real",
+            Severity.PAGE,
+            "Customers see businesses open that have no device connected: nobody there hears"
+            " the orders.",
             metric=virtual_only,
             threshold=thresholds.virtual_only,
             sustained=thresholds.businesses,
             missing_data=cloudwatch.TreatMissingData.IGNORE,
         ),
         AlarmDefinition(
-            name="VirtualWithoutRealShare",
-            section="Virtual without real, share",
-            severity=Severity.PAGE,
-            meaning=(
-                "Many businesses cannot hear their orders:"
-                f" {thresholds.virtual_only_percent} % or more of the online ones have no device"
-                " connected. Look for one common cause."
-            ),
+            "VirtualWithoutRealShare",
+            "Virtual without real, share",
+            Severity.PAGE,
+            "Customers order from businesses that cannot hear them:"
+            f" {thresholds.virtual_only_percent} % or more of the online ones have no device"
+            " connected. So many at once probably have one common cause.",
             metric=cloudwatch.MathExpression(
                 expression="IF(online > 0, 100 * virtual_only / online, 0)",
                 using_metrics={
@@ -59,40 +55,33 @@ def business_alarms(thresholds: Thresholds, metrics: ServiceMetrics) -> list[Ala
             missing_data=cloudwatch.TreatMissingData.IGNORE,
         ),
         AlarmDefinition(
-            name="AttentionEntered",
-            section="Attention entered",
-            severity=Severity.PAGE,
-            meaning=(
-                "One more business cannot hear its orders: it has had no device connected for"
-                " longer than the grace period. This fires even while others are in trouble"
-                " already."
-            ),
+            "AttentionEntered",
+            "Attention entered",
+            Severity.PAGE,
+            "One more business cannot hear its orders: it has had no device connected for longer"
+            " than the grace period. This fires even while others are already in trouble.",
             metric=metrics.count(MetricName.ATTENTION_ENTERED),
             threshold=1,
         ),
         AlarmDefinition(
-            name="UnreachableBusinesses",
-            section="Unreachable businesses",
-            severity=Severity.PAGE,
-            meaning=(
-                "Businesses lose orders without knowing it: they accept orders, but have no"
-                " connection at all, so customers see them closed."
-            ),
+            "UnreachableBusinesses",
+            "Unreachable businesses",
+            Severity.PAGE,
+            "Businesses lose orders without knowing it: they accept orders, but have no"
+            " connection at all, so customers see them closed.",
             metric=metrics.gauge(MetricName.UNREACHABLE_BUSINESSES),
             threshold=thresholds.unreachable,
             sustained=thresholds.businesses,
             missing_data=cloudwatch.TreatMissingData.IGNORE,
         ),
         AlarmDefinition(
-            name="MassDisconnect",
-            section="Mass disconnect",
-            severity=Severity.PAGE,
-            meaning=(
-                "Many businesses cannot hear their orders:"
-                f" {thresholds.mass_disconnect_percent} % or more of all devices lost their"
-                " connection between two censuses. The cause may be the WebSocket API, a network,"
-                " or a bad release of the devices' app."
-            ),
+            "MassDisconnect",
+            "Mass disconnect",
+            Severity.PAGE,
+            "Many businesses cannot hear their orders, or soon will not:"
+            f" {thresholds.mass_disconnect_percent} % or more of all connections were lost"
+            " between two censuses. The cause may be the WebSocket API, a network, or a bad"
+            " release of the devices' app.",
             metric=cloudwatch.MathExpression(
                 expression=(
                     f"IF(drop >= {thresholds.mass_disconnect_minimum},"

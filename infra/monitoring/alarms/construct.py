@@ -79,13 +79,11 @@ class Alarms(Construct):
     def _build_planned_work(self, metric: cloudwatch.IMetric) -> cloudwatch.Alarm:
         return self._build(
             AlarmDefinition(
-                name="PlannedWork",
-                section="Planned work",
-                severity=Severity.NO_ACTION,
-                meaning=(
-                    f"Planned work was announced within the last {PLANNED_WORK_MINUTES} minutes, so"
-                    " ServiceImpaired does not page."
-                ),
+                "PlannedWork",
+                "Planned work",
+                Severity.NO_ACTION,
+                f"Planned work was announced within the last {PLANNED_WORK_MINUTES} minutes, so"
+                " ServiceImpaired does not page.",
                 metric=metric,
                 threshold=1,
                 # Several short periods: CloudWatch may look back some periods further than told.

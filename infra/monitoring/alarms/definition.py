@@ -1,6 +1,6 @@
-"""What is said of an alarm, apart from how it is built."""
+"""The definition of an alarm, apart from how it is built."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import Enum
 from typing import Final
 
@@ -25,7 +25,7 @@ class Severity(Enum):
     """Notifies nobody."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class AlarmDefinition:
     """One alarm: when it fires, what that means, and how urgent it is."""
 
@@ -35,6 +35,7 @@ class AlarmDefinition:
     severity: Severity
     meaning: str
     """What on-call reads at night: whole sentences, the effect on customers first."""
+    _: KW_ONLY
     metric: cloudwatch.IMetric
     threshold: float
     comparison: cloudwatch.ComparisonOperator = (

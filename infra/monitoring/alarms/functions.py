@@ -29,13 +29,11 @@ def errors(thresholds: Thresholds, function: ServiceFunction) -> AlarmDefinition
     """Fires when a share of the calls of a function fails."""
     name = function.node.id
     return AlarmDefinition(
-        name=f"{name}Errors",
-        section="Function errors",
-        severity=Severity.IMPAIRED,
-        meaning=(
-            f"Callers of the function {name} get errors: {thresholds.errors_percent} % or more of"
-            " its calls fail. The runbook says whom that affects."
-        ),
+        f"{name}Errors",
+        "Function errors",
+        Severity.IMPAIRED,
+        f"Callers of the function {name} get errors: {thresholds.errors_percent} % or more of"
+        " its calls fail. The runbook says whom that affects.",
         metric=percent_failed(
             {"errors": function_metric(function, "Errors")},
             {"calls": function_metric(function, "Invocations")},
@@ -53,13 +51,11 @@ def throttles(
     """Fires when Lambda rejects calls of a function."""
     name = function.node.id
     return AlarmDefinition(
-        name=f"{name}Throttles",
-        section="Function throttles",
-        severity=Severity.IMPAIRED,
-        meaning=(
-            f"Calls of the function {name} are rejected and fail: Lambda has no concurrency left"
-            " for it."
-        ),
+        f"{name}Throttles",
+        "Function throttles",
+        Severity.IMPAIRED,
+        f"Calls of the function {name} are rejected and fail: Lambda has no concurrency left"
+        " for it.",
         metric=function_metric(function, "Throttles"),
         threshold=threshold,
         sustained=thresholds.service,
@@ -74,14 +70,12 @@ def duration(
     assert timeout is not None  # noqa: S101 - ServiceFunction always sets one
     milliseconds = timeout.to_milliseconds()
     return AlarmDefinition(
-        name=f"{name}Duration",
-        section="Function duration",
-        severity=Severity.TICKET,
-        meaning=(
-            f"Calls of the function {name} are close to failing: they take"
-            f" {thresholds.duration_percent} % or more of its timeout of {milliseconds / 1000:g} s."
-        ),
-        metric=function_metric(function, "Duration", statistic="Maximum", period=period),
+        f"{name}Duration",
+        "Function duration",
+        Severity.TICKET,
+        f"Calls of the function {name} are close to failing: they take"
+        f" {thresholds.duration_percent} % or more of its timeout of {milliseconds / 1000:g} s.",
+        metric=function_metric(function, "Duration").with_(statistic="Maximum", period=period),
         threshold=milliseconds * thresholds.duration_percent / 100,
         sustained=thresholds.service,
     )

@@ -25,39 +25,36 @@ def table_alarms(
     ALARM. The cleanup reads the table in every period, and where one metric of a sum has data,
     metric math takes the others as 0. So each sum includes the read capacity, times 0.
     """
-    period = metrics.period_with_a_run
-    consumed = table_metric(table, "ConsumedReadCapacityUnits", period=period)
 
     def total(label: str, counts: Mapping[str, cloudwatch.IMetric]) -> cloudwatch.MathExpression:
         return cloudwatch.MathExpression(
             expression=" + ".join(("0 * consumed", *counts)),
-            using_metrics={"consumed": consumed, **counts},
+            using_metrics={
+                "consumed": table_metric(table, "ConsumedReadCapacityUnits"),
+                **counts,
+            },
             label=label,
-            period=period,
+            period=metrics.period_with_a_run,
         )
 
     return [
         AlarmDefinition(
-            name="TableThrottles",
-            section="Table throttles",
-            severity=Severity.IMPAIRED,
-            meaning=(
-                "Requests of businesses, devices and customer apps fail or are slow: DynamoDB"
-                " throttles the table or one of its indexes."
-            ),
-            metric=total("Throttled calls", table_throttles(table, period=period)),
+            "TableThrottles",
+            "Table throttles",
+            Severity.IMPAIRED,
+            "Requests of businesses, devices and customer apps fail or are slow: DynamoDB"
+            " throttles the table or one of its indexes.",
+            metric=total("Throttled calls", table_throttles(table)),
             threshold=thresholds.throttles,
             sustained=thresholds.service,
         ),
         AlarmDefinition(
-            name="TableSystemErrors",
-            section="Table system errors",
-            severity=Severity.IMPAIRED,
-            meaning=(
-                "Requests of businesses, devices and customer apps fail: DynamoDB answers with"
-                " internal errors."
-            ),
-            metric=total("System errors", table_system_errors(table, period=period)),
+            "TableSystemErrors",
+            "Table system errors",
+            Severity.IMPAIRED,
+            "Requests of businesses, devices and customer apps fail: DynamoDB answers with"
+            " internal errors.",
+            metric=total("System errors", table_system_errors(table)),
             threshold=thresholds.errors_minimum,
             sustained=thresholds.service,
         ),
