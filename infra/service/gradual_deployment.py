@@ -97,7 +97,7 @@ class GradualDeployment(Construct):
         )
 
     def _errors_of_new_version(self, function: ServiceFunction) -> cloudwatch.Alarm:
-        """Fires when a call of the new version through the alias fails. The old one does not count."""
+        """Fires when the alias calls the new version and it fails. The old one does not count."""
         name = function.node.id
         return self._alarm(
             function,
@@ -118,7 +118,7 @@ class GradualDeployment(Construct):
         )
 
     def _internal_errors_of_new_version(self, function: ServiceFunction) -> cloudwatch.Alarm:
-        """Fires when the new version answers with 500. Rest catches its errors, so Lambda sees none."""
+        """Fires when the new version answers with 500: Rest catches errors, so Lambda sees none."""
         return self._alarm(
             function,
             "InternalErrors",
