@@ -1,7 +1,7 @@
 """Errors of the REST API, as ``application/problem+json`` (RFC 9457).
 
-One table says which error of the domain is which status. No text of an exception that is not the
-domain's own ever reaches a client.
+One table maps the errors of the domain to problem types. Clients never see the text of any other
+exception.
 """
 
 import json
@@ -90,7 +90,7 @@ def problem(
     errors: Sequence[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response[str]:
-    """An error response. `errors` name each field that is wrong, and what would be right."""
+    """An error response. `errors` names each wrong field and says what would be right."""
     document: dict[str, Any] = {
         "type": _TYPE_PREFIX + kind.name,
         "title": kind.title,
@@ -120,7 +120,7 @@ def of_domain(error: DomainError) -> Response[str]:
 
 
 def proxy_answer(response: Response[str]) -> dict[str, Any]:
-    """A response as API Gateway takes it, for what is refused before any route is looked for."""
+    """The response in API Gateway's format, for requests that are refused before routing."""
     return {
         "statusCode": int(response.status_code),
         "multiValueHeaders": {"Content-Type": [response.content_type]},
