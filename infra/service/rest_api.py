@@ -260,7 +260,7 @@ class RestApi(Construct):
         for resource in (root, root.add_resource("{proxy+}")):
             method = resource.add_method("ANY", integration, method_responses=[answer])
             for rule in ("AwsSolutions-APIG4", "AwsSolutions-COG4", "CKV_AWS_59"):
-                acknowledge(method, rule, "It always answers 404.")
+                acknowledge(method, rule, "It answers 404 to everybody, and nothing else.")
             self._add_preflight(resource, ("GET", "PUT", "POST", "DELETE"))
 
     def _add_gateway_answer(self, answer: _GatewayAnswer) -> None:

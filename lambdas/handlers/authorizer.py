@@ -15,14 +15,14 @@ from typing import Any, Final
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas import bootstrap
 from lambdas.adapters.tokens import InvalidToken
+from lambdas.bootstrap import Service
 from lambdas.domain import identifiers
 from lambdas.domain.authorization import Caller, Operation, authorize
 from lambdas.domain.errors import Forbidden, InvalidValue
 from lambdas.domain.identifiers import UserId
 from lambdas.handlers import callers
-from lambdas.handlers.telemetry import Event, logger
+from lambdas.handlers.entry_point import Event, entry_point, logger
 
 Policy = dict[str, Any]
 
@@ -39,30 +39,30 @@ class _Refused(Exception):
     """Why a request is refused; for the log."""
 
 
-@logger.inject_lambda_context(clear_state=True)
-def handler(event: Event, context: LambdaContext) -> Policy:
+@entry_point
+def handler(service: Service, event: Event, context: LambdaContext) -> Policy:
     """Allow or deny one handshake or one caller of the REST API."""
     is_handshake = event["requestContext"].get("eventType") == "CONNECT"
     logger.append_keys(requestId=event["requestContext"].get("requestId"))
     try:
-        return _allow_handshake(event) if is_handshake else _allow_requests(event)
+        return _allow_handshake(service, event) if is_handshake else _allow_requests(service, event)
     except (InvalidToken, InvalidValue, Forbidden, _Refused) as refusal:
         logger.info("refused", extra={"reason": str(refusal)})
         return _policy("Deny", event["methodArn"], UserId("refused"), {})
 
 
-def _allow_handshake(event: Event) -> Policy:
+def _allow_handshake(service: Service, event: Event) -> Policy:
     query = event.get("multiValueQueryStringParameters") or {}
     match sorted(query):
         case ["businessId"]:
             business_id = identifiers.business_id(_once("businessId", query["businessId"]))
-            caller = _caller(event)
+            caller = _caller(service, event)
             authorize(caller, Operation.CONNECT, business_id)
             user_id = caller.user_id
         case ["ticket"]:
             if _authorization(event):
                 raise _Refused("a ticket and the header Authorization came at once")
-            ticket = bootstrap.tickets().redeem(_once("ticket", query["ticket"]))
+            ticket = service.tickets.redeem(_once("ticket", query["ticket"]))
             if ticket is None:
                 raise _Refused("the ticket is unknown, used or expired")
             business_id, user_id = ticket.business_id, ticket.user_id
@@ -72,8 +72,8 @@ def _allow_handshake(event: Event) -> Policy:
     return _policy("Allow", event["methodArn"], user_id, context)
 
 
-def _allow_requests(event: Event) -> Policy:
-    caller = _caller(event)
+def _allow_requests(service: Service, event: Event) -> Policy:
+    caller = _caller(service, event)
     # arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>: all of the stage.
     api, stage, *_ = event["methodArn"].split("/")
     policy = _policy("Allow", f"{api}/{stage}/*", caller.user_id, callers.context_of(caller))
@@ -82,11 +82,11 @@ def _allow_requests(event: Event) -> Policy:
     return policy
 
 
-def _caller(event: Event) -> Caller:
+def _caller(service: Service, event: Event) -> Caller:
     bearer = _BEARER.fullmatch(_once("Authorization", _authorization(event)))
     if bearer is None:
         raise _Refused("the header Authorization must be: Bearer <token>")
-    return bootstrap.token_verifier().verify(bearer[1])
+    return service.token_verifier.verify(bearer[1])
 
 
 def _authorization(event: Event) -> list[str]:

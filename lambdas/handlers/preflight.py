@@ -9,13 +9,12 @@ nothing about the version, which may be the one that ends the incident.
 from importlib import import_module
 from typing import Any, Final
 
-import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas import bootstrap
+from lambdas.bootstrap import Service
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
-from lambdas.handlers.telemetry import Event, logger
+from lambdas.handlers.entry_point import Event, entry_point, logger
 
 HANDLERS: Final = ("authorizer", "cleanup", "rest", "websocket")
 """The modules that hold the handlers of all other functions."""
@@ -24,20 +23,20 @@ _NOBODY: Final = BusinessId("preflight")
 """A business that is asked for, and need not exist."""
 
 
-@logger.inject_lambda_context(clear_state=True)
-def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
+@entry_point
+def handler(service: Service, event: Event, context: LambdaContext) -> dict[str, Any]:
     """Look at the new version, and tell CodeDeploy.
 
     https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-hooks.html
     """
     try:
-        _look()
+        _look(service)
         status = "Succeeded"
     except Exception:
         # Whatever it is: the one wrong answer would be none, which keeps the deployment waiting.
         logger.exception("the new version is not fit to take over")
         status = "Failed"
-    boto3.client("codedeploy").put_lifecycle_event_hook_execution_status(
+    service.session.client("codedeploy").put_lifecycle_event_hook_execution_status(
         deploymentId=event["DeploymentId"],
         lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"],
         status=status,
@@ -45,10 +44,10 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     return {"status": status}
 
 
-def _look() -> None:
+def _look(service: Service) -> None:
     for name in HANDLERS:
         import_module(f"lambdas.handlers.{name}")
     try:
-        bootstrap.store().load(_NOBODY, consistent=False)
+        service.store.load(_NOBODY, consistent=False)
     except Unavailable:
         logger.warning("the table does not answer: the new version is not to blame", exc_info=True)
