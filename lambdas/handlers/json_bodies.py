@@ -1,4 +1,4 @@
-"""JSON from clients, for both APIs."""
+"""Parses JSON from clients of both APIs."""
 
 import json
 import math
@@ -8,8 +8,8 @@ from typing import Any, Final
 from lambdas.domain.errors import InvalidValue
 
 MAX_DEPTH: Final = 100
-"""How deep arrays and objects may be nested. Libraries walk a body recursively, and Python stops
-them after about 1,000 calls.
+"""How deep arrays and objects may be nested. Libraries walk a body recursively, and Python allows
+about 1,000 nested calls.
 """
 
 MAX_DIGITS: Final = 1_000

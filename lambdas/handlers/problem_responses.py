@@ -17,7 +17,7 @@ def problem(
     errors: Sequence[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response[str]:
-    """An error response. `errors` name each field that is wrong, and what would be right."""
+    """An error response. `errors` names each wrong field and says what would be right."""
     document: dict[str, Any] = {**kind.document(), "detail": detail}
     if errors:
         document["errors"] = list(errors)

@@ -1,10 +1,11 @@
-"""The WebSocket API: one function for each route, each with a role of its own.
+"""The WebSocket API: one function for each route, each with its own IAM role.
 
-Business and user come from the authorizer's context alone. It is expected on every route, but
-documented only for ``$connect``; where it is missing, the table's index knows the business.
+Business and user come only from the authorizer's context. AWS documents that context for
+``$connect``. The other routes usually get it too; where it is missing, the table's index finds the
+business.
 
-A failure of the table is not caught here: API Gateway then answers in its own words, and the
-function's error metric tells whoever is on call.
+Failures of the table are not caught here: API Gateway answers with its own error, and the
+function's error metric alerts on-call.
 
 A client can send a message whose action is ``$connect`` or ``$disconnect``. AWS does not document
 which route receives it, so the two functions behind those routes act only on their own event type.
@@ -32,7 +33,7 @@ from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.metrics import MetricName
 
 Reply = dict[str, Any]
-"""A status code, which matters on ``$connect`` alone, and the message to send back, if any."""
+"""A status code, which only ``$connect`` needs, and the message to send back, if any."""
 
 ACTIONS: Final = ("ping", "status")
 MESSAGE_ID_MAX: Final = 128
@@ -44,7 +45,7 @@ _FIELD_NAME_MAX: Final = 40
 
 @entry_point
 def on_connect(service: Service, event: Event, context: LambdaContext) -> Reply:
-    """Register a socket. It does not exist until this has answered 200: never post to it here."""
+    """Register a socket. Nothing can be sent to it until this has answered 200."""
     socket = _socket(event)
     if event["requestContext"]["eventType"] != "CONNECT":
         return _refuse(_message(event))
@@ -63,7 +64,7 @@ def on_connect(service: Service, event: Event, context: LambdaContext) -> Reply:
 
 @entry_point
 def on_disconnect(service: Service, event: Event, context: LambdaContext) -> Reply:
-    """Forget a socket. API Gateway tries to tell us, and promises nothing: see the cleanup."""
+    """Forget a socket. API Gateway does not promise this call: the cleanup finds what it misses."""
     socket = _socket(event)
     if event["requestContext"]["eventType"] != "DISCONNECT":
         return _refuse(_message(event))
@@ -76,7 +77,7 @@ def on_disconnect(service: Service, event: Event, context: LambdaContext) -> Rep
 
 @entry_point
 def on_ping(service: Service, event: Event, context: LambdaContext) -> Reply:
-    """Answer a client's heartbeat. It is what keeps a real connection active."""
+    """Answer a client's heartbeat, which keeps its real connection active."""
     socket, message = _socket(event), _message(event)
     connection = _heard_from(service, socket, message)
     if connection is None:
@@ -101,7 +102,7 @@ def on_status(service: Service, event: Event, context: LambdaContext) -> Reply:
 
 @entry_point
 def on_default(service: Service, event: Event, context: LambdaContext) -> Reply:
-    """Answer what no other route takes. The socket stays open."""
+    """Answer a message that no other route handles. The socket stays open."""
     socket, message = _socket(event), _message(event)
     if _heard_from(service, socket, message) is None:
         return _nothing()
@@ -131,7 +132,7 @@ def _socket(event: Event) -> _Socket:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """A client's message, as far as it could be understood."""
+    """A client's message, as far as it could be parsed."""
 
     id: str | None
     action: str | None
@@ -163,7 +164,7 @@ def _message(event: Event) -> _Message:
 
 
 def _some_of(names: Set[str]) -> str:
-    """Name a few fields: all of them, once escaped, could be longer than a socket may receive."""
+    """Name only a few fields: all of them, escaped, could exceed the limit of a message."""
     named = ", ".join(
         name if len(name) <= _FIELD_NAME_MAX else f"{name[:_FIELD_NAME_MAX]}…"
         for name in sorted(names)[:_FIELDS_NAMED]
@@ -173,7 +174,7 @@ def _some_of(names: Set[str]) -> str:
 
 
 def _heard_from(service: Service, socket: _Socket, message: _Message) -> RealConnection | None:
-    """Record the sign of life. None if the socket was closed, after a message that says why."""
+    """Record a sign of life. None if the socket was told an error and closed instead."""
     connection = service.presence.heard_from(socket.business_id, socket.connection_id)
     if connection is None:
         logger.warning("message from a connection that is not registered")

@@ -154,7 +154,7 @@ def test_a_good_token_opens_the_whole_rest_api_for_its_caller(
     assert answer["context"] == {"userId": "u1", "businesses": "b1 b2", "roles": "operator"}
 
 
-def test_a_handshake_is_for_one_business_of_the_token(issuer: Issuer) -> None:
+def test_a_handshake_needs_a_business_of_the_token(issuer: Issuer) -> None:
     token = issuer.token()
     answer = _handshake(issuer, token)
     assert _effect(answer) == "Allow"
@@ -178,7 +178,7 @@ def test_a_handshake_is_for_one_business_of_the_token(issuer: Issuer) -> None:
         pytest.param({"sub": ""}, id="an empty user"),
     ],
 )
-def test_a_token_that_is_not_right_is_refused_by_both_apis(
+def test_a_token_with_a_wrong_claim_is_refused_by_both_apis(
     issuer: Issuer, claims: dict[str, Any]
 ) -> None:
     token = issuer.token(**claims)
@@ -186,7 +186,7 @@ def test_a_token_that_is_not_right_is_refused_by_both_apis(
     assert _effect(_handshake(issuer, token)) == "Deny"
 
 
-def test_the_client_id_stands_for_the_audience_where_the_issuer_writes_that(
+def test_a_client_id_is_accepted_as_the_audience(
     issuer: Issuer,
 ) -> None:
     token = issuer.token(aud=None, client_id="orders", token_use="access")
@@ -243,7 +243,7 @@ def test_a_token_that_the_issuer_did_not_sign_is_refused(
         ({"businessId": ["b1"]}, {"Authorization": ["Bearer TOKEN", "Bearer TOKEN"]}),
     ],
 )
-def test_a_handshake_that_is_not_clear_is_refused(
+def test_an_ambiguous_handshake_is_refused(
     issuer: Issuer, query: dict[str, list[str]], headers: dict[str, list[str]] | None
 ) -> None:
     token = issuer.token()
@@ -256,7 +256,7 @@ def test_a_handshake_that_is_not_clear_is_refused(
     assert answer["context"] == {}
 
 
-def test_a_header_that_comes_in_two_spellings_came_twice(issuer: Issuer) -> None:
+def test_a_header_in_two_capitalizations_is_refused(issuer: Issuer) -> None:
     token = issuer.token()
     headers = {"Authorization": [f"Bearer {token}"], "authorization": [f"Bearer {token}"]}
     assert _effect(_request(issuer, token, headers=headers)) == "Deny"
@@ -281,8 +281,8 @@ def test_a_header_that_comes_in_two_spellings_came_twice(issuer: Issuer) -> None
         "",
     ],
 )
-def test_a_token_is_taken_in_one_spelling_alone(issuer: Issuer, spelling: str) -> None:
-    """Each spelling is a key of its own to API Gateway, which remembers answers by header."""
+def test_a_token_is_accepted_in_one_spelling_only(issuer: Issuer, spelling: str) -> None:
+    """API Gateway caches answers by the exact text of the header."""
     token = issuer.token()
     headers = {"Authorization": [spelling.replace("TOKEN", token)]}
     assert _effect(_request(issuer, token, headers=headers)) == "Deny"
@@ -290,7 +290,7 @@ def test_a_token_is_taken_in_one_spelling_alone(issuer: Issuer, spelling: str) -
     assert issuer.fetches == 0
 
 
-def test_the_keys_are_fetched_once_and_again_for_a_new_key(
+def test_keys_are_fetched_once_and_again_for_an_unknown_key(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lambdas.adapters.tokens._JWKS_COOLDOWN", 0)
@@ -302,7 +302,7 @@ def test_the_keys_are_fetched_once_and_again_for_a_new_key(
     assert issuer.fetches == 2
 
 
-def test_strangers_cannot_make_the_issuer_be_asked_again_and_again(issuer: Issuer) -> None:
+def test_forged_tokens_do_not_cause_repeated_fetches(issuer: Issuer) -> None:
     stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     for number in range(5):
         headers = {"kid": f"unknown-{number}"}
@@ -311,7 +311,7 @@ def test_strangers_cannot_make_the_issuer_be_asked_again_and_again(issuer: Issue
     assert issuer.fetches == 1
 
 
-def test_an_issuer_that_cannot_be_reached_is_an_error_and_neither_yes_nor_no(
+def test_an_unreachable_issuer_is_an_error_and_not_a_denial(
     issuer: Issuer,
 ) -> None:
     token = issuer.token()
@@ -340,7 +340,7 @@ def test_cognito_groups_name_businesses_and_roles(issuer: Issuer) -> None:
 @pytest.mark.parametrize(
     ("prefix", "group"), [("", "operator"), ("o", "operator"), ("business:", "business:operator")]
 )
-def test_a_business_with_the_name_of_a_role_gives_nobody_that_role(
+def test_a_business_named_like_a_role_does_not_give_that_role(
     issuer: Issuer, prefix: str, group: str
 ) -> None:
     issuer.environ["OIDC_BUSINESSES_CLAIM"] = "groups"
@@ -352,16 +352,16 @@ def test_a_business_with_the_name_of_a_role_gives_nobody_that_role(
 
 
 RESULT_LIMIT = 8 * 1024
-"""Bytes of an authorizer's result: API Gateway answers 500 beyond."""
+"""Bytes of an authorizer's result. API Gateway answers 500 if it is larger."""
 
 HEADER_LIMIT = 10_240
-"""Bytes of all headers: API Gateway takes no more."""
+"""Bytes of all headers that API Gateway accepts."""
 
 LONGEST_USER = '"' * 255
 
 
 @pytest.mark.parametrize("length", [8, 20, 64])
-def test_the_businesses_of_any_token_that_fits_into_a_header_fit_into_the_answer(
+def test_all_businesses_of_a_token_that_fits_into_a_header_are_passed_on(
     issuer: Issuer, length: int
 ) -> None:
     def ids(count: int) -> list[str]:
@@ -380,10 +380,10 @@ def test_the_businesses_of_any_token_that_fits_into_a_header_fit_into_the_answer
 
 @pytest.mark.parametrize("user", ["u1", LONGEST_USER])
 @pytest.mark.parametrize("length", [8, 20, 64])
-def test_as_many_businesses_as_fit_are_handed_on_and_otherwise_none(
+def test_businesses_are_passed_on_only_if_all_of_them_fit(
     issuer: Issuer, length: int, user: str
 ) -> None:
-    """Such a token is too large for a header today, but that limit is not ours."""
+    """Today such a token is too large for a header, but API Gateway may raise that limit."""
     ids = [f"b{number:0{length - 1}}" for number in range(2_000)]
     token = issuer.token(businesses=ids, roles=["operator"], sub=user)
     answer = _request(issuer, token)
@@ -402,7 +402,7 @@ def test_as_many_businesses_as_fit_are_handed_on_and_otherwise_none(
     assert _request(issuer, one_more)["context"]["businessesLeftOut"] == f"{fit + 1} {fit}"
 
 
-def test_a_handshake_is_judged_by_all_businesses_of_the_token(issuer: Issuer) -> None:
+def test_a_handshake_checks_all_businesses_of_the_token(issuer: Issuer) -> None:
     token = issuer.token(businesses=[f"b{number:063}" for number in range(2_000)])
     answer = _handshake(issuer, token, {"businessId": [f"b{1_999:063}"]})
     assert _effect(answer) == "Allow"
@@ -410,8 +410,8 @@ def test_a_handshake_is_judged_by_all_businesses_of_the_token(issuer: Issuer) ->
 
 
 @pytest.mark.parametrize("user", ['u","status":"200', "back\\slash", "auth0|7", "a b~c"])
-def test_the_principal_of_an_answer_can_be_logged_as_it_is(issuer: Issuer, user: str) -> None:
-    """The formats of the access logs escape nothing."""
+def test_the_principal_can_be_logged_without_escaping(issuer: Issuer, user: str) -> None:
+    """The formats of the access logs do not escape values."""
     token = issuer.token(sub=user)
     for answer in (_request(issuer, token), _handshake(issuer, token)):
         assert re.fullmatch(r"[A-Za-z0-9._:@%-]+", answer["principalId"])

@@ -23,7 +23,7 @@ class Unbuffered(io.StringIO):
         return written
 
 
-def test_each_of_many_businesses_told_at_once_is_a_line_of_its_own(
+def test_reports_from_many_threads_are_separate_lines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = Unbuffered()

@@ -33,11 +33,11 @@ HOOK_STATUS = "PutLifecycleEventHookExecutionStatus"
 """The operation that tells CodeDeploy whether a new version may take over."""
 
 Calls = list[tuple[str, dict[str, Any]]]
-"""What was asked of AWS: operations and their parameters."""
+"""Calls to AWS: operations and their parameters."""
 
 
 class Context(LambdaContext):
-    """As much of a Lambda context as the handlers use."""
+    """The part of a Lambda context that the handlers use."""
 
     _function_name = "test"
     _function_version = "7"
@@ -79,12 +79,12 @@ class Deployed:
 
     @property
     def log_lines(self) -> list[dict[str, Any]]:
-        """What was logged, as the JSON documents that it is."""
+        """The log lines, parsed as JSON."""
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
 
     @property
     def operations(self) -> list[str]:
-        """The AWS operations that the handlers asked for, in order."""
+        """The AWS operations that the handlers called, in order."""
         return [operation for operation, _ in self.calls]
 
     def seed(self, *businesses: Business) -> None:
@@ -107,7 +107,7 @@ def _session() -> boto3.Session:
 
 @pytest.fixture(scope="session")
 def recording() -> tuple[boto3.Session, Calls]:
-    """A session whose clients record what they are asked for. One, so that models load once."""
+    """A session whose clients record their calls. One for all tests, so that models load once."""
     calls: Calls = []
 
     def record(*, params: dict[str, Any], model: Any, **_: Any) -> None:
@@ -125,7 +125,7 @@ def recording() -> tuple[boto3.Session, Calls]:
 
 @pytest.fixture(scope="session")
 def unrecorded() -> Any:
-    """A client for the tests' own use, whose calls are not the handlers'."""
+    """A client for the tests' own use. Its calls are not recorded."""
     return _session().client("dynamodb")
 
 

@@ -33,7 +33,7 @@ COUNTS = {
 
 
 def _emitted(output: str, **dimensions: str) -> dict[str, Any]:
-    """The metrics that were written with exactly these dimensions beside the environment."""
+    """The metrics that were written with exactly these dimensions and the environment."""
     found: dict[str, Any] = {}
     for line in map(json.loads, output.splitlines()):
         (directive,) = line["_aws"]["CloudWatchMetrics"]
@@ -69,7 +69,7 @@ def test_a_complete_run_reports_and_publishes_the_census(
     assert left == {"BUSINESS", "CONNECTION#alive", "0/1"}  # the last is the census
 
 
-def test_a_run_near_its_deadline_is_no_census(
+def test_a_run_that_is_out_of_time_publishes_no_census(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed.seed(business(declared=settings()))
@@ -79,13 +79,13 @@ def test_a_run_near_its_deadline_is_no_census(
 
 
 def _needs_attention(deployed: Deployed, *, since: int) -> None:
-    """Let b1 need attention since then, past the grace period, and nobody know of it."""
+    """Mark b1 as needing attention since then, not reported yet."""
     deployed.seed(business(virtual(), declared=settings()))
     read = deployed.store.load(B1)
     deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=since, counted=False)
 
 
-def test_a_business_that_newly_needs_attention_is_counted_at_once_and_named(
+def test_a_business_that_newly_needs_attention_is_counted_at_once_with_its_id(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _needs_attention(deployed, since=NOW - 900)
@@ -100,7 +100,7 @@ def test_a_business_that_newly_needs_attention_is_counted_at_once_and_named(
     assert _emitted(capsys.readouterr().out)[MetricName.ATTENTION_ENTERED] == [0]
 
 
-def test_a_run_that_fails_publishes_what_it_did_before_it_says_so(
+def test_a_run_that_fails_publishes_what_it_did_before_it_raises(
     deployed: Deployed,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -123,7 +123,7 @@ def test_a_run_that_fails_publishes_what_it_did_before_it_says_so(
     assert (line["report"]["complete"], line["report"]["failed"]) == (False, 1)
 
 
-def test_an_item_that_cannot_be_read_is_logged_with_its_key(deployed: Deployed) -> None:
+def test_an_unreadable_item_is_logged_with_its_key(deployed: Deployed) -> None:
     deployed.client.put_item(
         TableName=deployed.table_name,
         Item={"pk": {"S": "BUSINESS#b1"}, "sk": {"S": "CONNECTION#c1"}, "ttl": {"S": "soon"}},
@@ -133,7 +133,7 @@ def test_an_item_that_cannot_be_read_is_logged_with_its_key(deployed: Deployed) 
     assert (line["businessId"], line["sortKey"]) == ("b1", "CONNECTION#c1")
 
 
-def test_who_is_in_trouble_is_named_in_the_log(deployed: Deployed) -> None:
+def test_each_business_that_needs_attention_is_logged(deployed: Deployed) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     read = deployed.store.load(B1)
     deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=NOW - 900, counted=True)
@@ -154,7 +154,7 @@ def test_a_dry_run_publishes_nothing_and_writes_nothing(
     assert deployed.items() == before
 
 
-def test_of_several_workers_each_has_a_census_of_its_own(
+def test_each_of_several_workers_publishes_its_own_census(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(12):
@@ -183,7 +183,7 @@ def test_of_several_workers_each_has_a_census_of_its_own(
         {"workers": 0},
     ],
 )
-def test_a_wrong_option_stops_the_run_before_it_begins(
+def test_a_wrong_option_stops_the_run_before_it_reads_the_table(
     deployed: Deployed, options: dict[str, object]
 ) -> None:
     with pytest.raises(InvalidValue, match=r"worker|dry_run|dryRun|force"):

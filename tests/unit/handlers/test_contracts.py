@@ -1,4 +1,4 @@
-"""What the functions take and answer is what the contracts say."""
+"""The functions accept and answer what the contracts say."""
 
 import json
 from typing import Any
@@ -56,7 +56,7 @@ def _call(
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=_name)
-def test_the_request_of_the_contract_gets_the_answer_of_the_contract(
+def test_the_example_request_of_the_contract_gets_the_response_of_the_contract(
     deployed: Deployed, path: str, method: str, operation: dict[str, Any]
 ) -> None:
     _reachable_business(deployed)
@@ -108,7 +108,7 @@ CLIENT_MESSAGES: list[Any] = [
 
 @pytest.mark.parametrize("message", CLIENT_MESSAGES, ids=lambda message: str(message)[:40])
 @pytest.mark.parametrize("action", websocket.ACTIONS)
-def test_a_client_message_is_taken_exactly_if_the_contract_takes_it(
+def test_a_client_message_is_accepted_only_if_the_contract_accepts_it(
     deployed: Deployed, action: str, message: dict[str, Any]
 ) -> None:
     _reachable_business(deployed)
@@ -124,7 +124,7 @@ def test_a_client_message_is_taken_exactly_if_the_contract_takes_it(
 
 
 @pytest.mark.parametrize("body", ["no json", "[]", "{}", '{"action": "dance"}'])
-def test_what_is_no_message_gets_the_error_of_the_contract(deployed: Deployed, body: str) -> None:
+def test_an_invalid_message_gets_the_error_of_the_contract(deployed: Deployed, body: str) -> None:
     _reachable_business(deployed)
     answer = json.loads(deployed.invoke(websocket.on_default, socket_event(body))["body"])
     payload = SOCKET["components"]["messages"]["error"]["payload"]
@@ -132,7 +132,7 @@ def test_what_is_no_message_gets_the_error_of_the_contract(deployed: Deployed, b
 
 
 @pytest.mark.parametrize("pushed", ["message", "availabilityChanged"])
-def test_what_is_pushed_is_what_the_contract_says(deployed: Deployed, pushed: str) -> None:
+def test_pushed_messages_match_the_contract(deployed: Deployed, pushed: str) -> None:
     _reachable_business(deployed)
     if pushed == "message":
         request = rest_event(

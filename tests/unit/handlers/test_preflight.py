@@ -22,14 +22,14 @@ def _verdict(deployed: Deployed) -> str:
     return status
 
 
-def test_a_version_that_is_fit_may_take_over(deployed: Deployed) -> None:
+def test_a_working_version_may_take_over(deployed: Deployed) -> None:
     assert _verdict(deployed) == "Succeeded"
 
 
-def test_a_table_that_does_not_answer_now_is_no_fault_of_the_version(
+def test_a_table_that_does_not_answer_does_not_fail_the_version(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In an incident of the table, the version that is refused might be the one that mends it."""
+    """During an outage of the table, the new version may be the one that fixes it."""
 
     def fail(*_: object, **__: object) -> None:
         raise Unavailable("the table did not answer")
@@ -53,7 +53,7 @@ def test_a_table_that_may_not_be_read_fails_the_version(
     assert _verdict(deployed) == "Failed"
 
 
-def test_a_table_that_is_not_there_fails_the_version(deployed: Deployed) -> None:
+def test_a_missing_table_fails_the_version(deployed: Deployed) -> None:
     deployed.environ["TABLE_NAME"] = "another-table"
     assert _verdict(deployed) == "Failed"
 
@@ -71,7 +71,7 @@ def test_a_handler_that_cannot_be_imported_fails_the_version(
     assert _verdict(deployed) == "Failed"
 
 
-def test_every_module_with_a_handler_is_looked_at() -> None:
+def test_every_module_with_an_entry_point_is_imported() -> None:
     folder = Path(preflight.__file__).parent
     holding = {path.stem for path in folder.glob("*.py") if "@entry_point" in path.read_text()}
     assert holding == {*preflight.HANDLERS, "preflight"}

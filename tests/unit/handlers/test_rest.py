@@ -1,4 +1,4 @@
-"""The REST function: what it asks of AWS, and what it answers to good and to bad requests."""
+"""The REST function: its calls to AWS and its answers to valid and invalid requests."""
 
 import json
 import re
@@ -101,7 +101,7 @@ def test_status_costs_one_consistent_query(deployed: Deployed) -> None:
     ]
 
 
-def test_online_costs_one_query_of_the_cheap_kind(deployed: Deployed) -> None:
+def test_online_costs_one_eventually_consistent_query(deployed: Deployed) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     status, body = _call(deployed, "GET", ONLINE, businesses=())
     assert deployed.operations == ["Query"]
@@ -109,7 +109,7 @@ def test_online_costs_one_query_of_the_cheap_kind(deployed: Deployed) -> None:
     assert (status, body["online"]) == (200, True)
 
 
-def test_a_business_that_nobody_declared_is_unknown_and_no_error(deployed: Deployed) -> None:
+def test_an_undeclared_business_is_unknown_not_an_error(deployed: Deployed) -> None:
     assert _call(deployed, "GET", ONLINE)[1]["online"] is None
     status, body = _call(deployed, "GET", STATUS)
     assert (status, body["overallStatus"], body["online"]) == (200, "UNKNOWN", None)
@@ -126,7 +126,7 @@ def test_availability_on_and_off(deployed: Deployed) -> None:
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
 
 
-def test_connections_are_listed_each_type_for_itself(deployed: Deployed) -> None:
+def test_real_and_virtual_connections_are_listed_separately(deployed: Deployed) -> None:
     deployed.seed(
         business(
             real("c1"), real("c2", seen=700), virtual(),
@@ -184,7 +184,7 @@ def test_a_pause_and_its_end(deployed: Deployed) -> None:
 
 
 @pytest.mark.parametrize("moment", ["2099-01-01T00:00:00+02:00", "2099-01-01t00:00:00.5z"])
-def test_moments_are_rfc_3339(deployed: Deployed, moment: str) -> None:
+def test_a_pause_takes_any_rfc_3339_moment(deployed: Deployed, moment: str) -> None:
     deployed.seed(business(declared=settings()))
     status, problem = _call(deployed, "PUT", PAUSE, body=json.dumps({"until": moment}))
     assert (status, problem["detail"]) == (400, "until: must be at most 7 days ahead")
@@ -219,13 +219,13 @@ def test_a_bad_pause_is_refused_by_name(
     assert "UpdateItem" not in deployed.operations
 
 
-def test_what_nobody_declared_cannot_be_paused(deployed: Deployed) -> None:
+def test_an_undeclared_business_cannot_be_paused(deployed: Deployed) -> None:
     until = protocol.timestamp(NOW + 60)
     status, problem = _call(deployed, "PUT", PAUSE, body=json.dumps({"until": until}))
     assert (status, problem["type"].rpartition(":")[2]) == (409, "not-declared")
 
 
-def test_an_operator_arranges_that_no_device_is_expected(deployed: Deployed) -> None:
+def test_an_operator_can_stop_expecting_a_socket(deployed: Deployed) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     as_operator = {"businesses": (), "roles": ("operator",)}
     before = _call(deployed, "GET", STATUS, **as_operator)[1]
@@ -236,13 +236,13 @@ def test_an_operator_arranges_that_no_device_is_expected(deployed: Deployed) -> 
     )  # fmt: skip
 
 
-def test_nothing_on_the_way_may_keep_a_ticket(deployed: Deployed) -> None:
+def test_a_ticket_must_not_be_cached(deployed: Deployed) -> None:
     answer = deployed.invoke(rest.handler, event("POST", TICKETS))
     assert answer["multiValueHeaders"]["Cache-Control"] == ["no-store"]
     assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
 
 
-def test_a_ticket_is_stored_as_its_digest_alone(deployed: Deployed) -> None:
+def test_only_the_digest_of_a_ticket_is_stored(deployed: Deployed) -> None:
     status, answer = _call(deployed, "POST", TICKETS)
     assert status == 200
     assert answer["expiresAt"] > protocol.timestamp(NOW)
@@ -273,7 +273,7 @@ def test_a_message_reaches_every_device(
     assert (metrics["MessagesSent"], metrics["MessagesGone"]) == ([2], [0])
 
 
-def test_nobody_there_is_said_clearly(deployed: Deployed) -> None:
+def test_a_message_that_reaches_nobody_says_so(deployed: Deployed) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     status, answer = _call(deployed, "POST", MESSAGES, body="{}", **AS_BACKEND)
     assert (status, answer["reached"], answer["sent"]) == (200, False, 0)
@@ -288,7 +288,7 @@ def test_any_json_can_be_a_message(deployed: Deployed, body: str) -> None:
 
 
 @pytest.mark.parametrize("body", [None, "", "no json", "NaN", "1e999", "null", "[" * 100_000])
-def test_no_message_is_refused(deployed: Deployed, body: str | None) -> None:
+def test_a_missing_or_invalid_message_is_refused(deployed: Deployed, body: str | None) -> None:
     assert _call(deployed, "POST", MESSAGES, body=body, **AS_BACKEND)[0] == 400
     assert deployed.operations == []
 
@@ -299,7 +299,7 @@ def _nested(levels: int) -> str:
 
 @pytest.mark.parametrize("key", [None, "k"])
 @pytest.mark.parametrize("levels", [101, 500, 950])
-def test_a_message_that_is_nested_too_deep_is_refused(
+def test_a_message_that_is_nested_too_deeply_is_refused(
     deployed: Deployed, levels: int, key: str | None
 ) -> None:
     status, problem = _call(
@@ -319,7 +319,9 @@ def test_a_message_may_be_nested_100_levels_deep(deployed: Deployed, key: str | 
     assert json.loads(post["Data"])["body"] == json.loads(body)
 
 
-def test_a_message_that_no_socket_takes_is_refused_with_the_limit(deployed: Deployed) -> None:
+def test_a_message_that_is_too_large_for_a_socket_is_refused_with_the_limit(
+    deployed: Deployed,
+) -> None:
     body = json.dumps("x" * (rest.MAX_BODY - 10))
     status, problem = _call(deployed, "POST", MESSAGES, body=body, **AS_BACKEND)
     assert status == 413
@@ -334,7 +336,7 @@ def _let_the_first_call_time_out(deployed: Deployed) -> None:
 
 
 class TestIdempotency:
-    """A call that is repeated with its key is answered, and not done again."""
+    """A call that is repeated with its key gets the first answer and does nothing."""
 
     @pytest.fixture(autouse=True)
     def _device(self, deployed: Deployed) -> None:
@@ -385,7 +387,7 @@ class TestIdempotency:
     def test_a_message_that_is_sent_again_has_the_same_id(
         self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The first call sent it, and then could not write its record."""
+        """The first call sent the message and then failed to write its record."""
 
         def fail(*_: object, **__: object) -> None:
             raise TimeoutError
@@ -404,7 +406,7 @@ class TestIdempotency:
         assert len(sent) == 2
         assert {json.loads(post["Data"])["id"] for post in sent} == {answer["messageId"]}
 
-    def test_an_id_belongs_to_one_business_caller_and_key(self, deployed: Deployed) -> None:
+    def test_a_message_id_belongs_to_one_business_caller_and_key(self, deployed: Deployed) -> None:
         def push(key: str | None, business_id: str = "b1", user_id: str = "u1") -> str:
             request = event(
                 "POST", MESSAGES, business_id=business_id, body="[1]", idempotency_key=key,
@@ -451,7 +453,7 @@ class TestIdempotency:
         assert status == 503
         assert "PostToConnection" not in deployed.operations
 
-    def test_records_expire_and_no_cleanup_sees_them(self, deployed: Deployed) -> None:
+    def test_records_expire_and_the_cleanup_ignores_them(self, deployed: Deployed) -> None:
         _call(deployed, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
         (record,) = [i for i in deployed.items() if i["pk"]["S"].startswith("IDEMPOTENCY#")]
         assert int(record["ttl"]["N"]) > time.time() + 80_000
@@ -460,7 +462,7 @@ class TestIdempotency:
         ]
 
     @pytest.mark.parametrize("other", ["Idempotency-Key", "idempotency-key"])
-    def test_two_keys_at_once_are_refused(self, deployed: Deployed, other: str) -> None:
+    def test_two_keys_in_one_request_are_refused(self, deployed: Deployed, other: str) -> None:
         request = event("POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
         request["multiValueHeaders"].setdefault(other, []).append("l")
         answer = deployed.invoke(rest.handler, request)
@@ -494,7 +496,7 @@ def test_an_operator_closes_one_connection(deployed: Deployed) -> None:
 
 
 @pytest.mark.parametrize(("connection_id", "expected"), [("nobody", 404), ("b#d", 400)])
-def test_a_connection_that_is_not_there(
+def test_closing_an_unknown_connection_is_refused(
     deployed: Deployed, connection_id: str, expected: int
 ) -> None:
     status, _ = _call(deployed, "DELETE", CONNECTION, connection_id=connection_id, **AS_OPERATOR)
@@ -510,7 +512,7 @@ def test_an_operator_cleans_up_one_business(deployed: Deployed, body: str | None
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
 
 
-def test_a_cleanup_of_one_business_tells_of_it_too(
+def test_a_cleanup_of_one_business_reports_its_need_for_attention(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed.seed(business(declared=settings()))
@@ -526,7 +528,7 @@ def test_a_cleanup_of_one_business_tells_of_it_too(
     assert (line["AttentionEntered"], line["businessId"]) == ([1], "b1")
 
 
-def test_a_cleanup_of_one_business_that_hits_a_defect_is_a_500_and_has_told(
+def test_a_cleanup_of_one_business_reports_attention_before_a_defect_gets_500(
     deployed: Deployed,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -543,7 +545,7 @@ def test_a_cleanup_of_one_business_that_hits_a_defect_is_a_500_and_has_told(
     assert '"AttentionEntered"' in capsys.readouterr().out
 
 
-def test_a_dry_run_of_one_business(deployed: Deployed) -> None:
+def test_a_dry_run_of_one_business_changes_nothing(deployed: Deployed) -> None:
     deployed.seed(business(real("c1", seen=700), declared=settings()))
     before = deployed.items()
     _, report = _call(deployed, "POST", CLEANUP, body='{"dryRun": true}', **AS_OPERATOR)
@@ -559,7 +561,7 @@ def test_a_bad_cleanup_is_refused(deployed: Deployed, body: str) -> None:
     assert deployed.operations == []
 
 
-def test_who_needs_attention_is_listed_page_by_page(deployed: Deployed) -> None:
+def test_businesses_that_need_attention_are_listed_page_by_page(deployed: Deployed) -> None:
     for number in range(3):
         business_id = BusinessId(f"b{number}")
         deployed.seed(business(declared=settings(), business_id=business_id))
@@ -616,7 +618,7 @@ def test_a_bad_list_request_is_refused_by_name(
 @pytest.mark.parametrize(
     ("name", "value"), [("attention", "unreachable"), ("limit", "5"), ("cursor", "x")]
 )
-def test_a_query_parameter_that_comes_twice_is_refused_by_name(
+def test_a_repeated_query_parameter_is_refused_by_name(
     deployed: Deployed, name: str, value: str
 ) -> None:
     query = {"attention": "unreachable", "limit": "5"}
@@ -633,7 +635,7 @@ def test_a_query_parameter_that_comes_twice_is_refused_by_name(
 @pytest.mark.parametrize(
     ("method", "resource"), [("GET", STATUS), ("POST", CLEANUP), ("GET", "/health")]
 )
-def test_a_query_parameter_that_a_route_does_not_have_is_refused_by_name(
+def test_an_unknown_query_parameter_is_refused_by_name(
     deployed: Deployed, method: str, resource: str
 ) -> None:
     status, problem = _call(deployed, method, resource, query={"dryRun": "true"}, **AS_OPERATOR)
@@ -644,7 +646,7 @@ def test_a_query_parameter_that_a_route_does_not_have_is_refused_by_name(
     assert deployed.operations == []
 
 
-def test_health_is_open_and_asks_nobody(deployed: Deployed) -> None:
+def test_health_needs_no_token_and_calls_no_aws_service(deployed: Deployed) -> None:
     request = event("GET", "/health")
     del request["requestContext"]["authorizer"]
     answer = deployed.invoke(rest.handler, request)
@@ -689,7 +691,7 @@ def test_a_bad_body_is_refused_by_name_and_nothing_is_written(
 @pytest.mark.parametrize(
     "headers", [{"Content-Type": "application/x-www-form-urlencoded"}, {}, None]
 )
-def test_a_body_is_json_whatever_its_header_says(
+def test_a_body_is_read_as_json_whatever_its_content_type(
     deployed: Deployed, headers: dict[str, str] | None
 ) -> None:
     request = event("PUT", AVAILABILITY, body='{"available": true}')
@@ -698,7 +700,7 @@ def test_a_body_is_json_whatever_its_header_says(
 
 @pytest.mark.parametrize("business_id", ["a#b", "a%23b", "-a", "é", "a b", "x" * 65, "a/b"])
 @pytest.mark.parametrize("resource", [STATUS, ONLINE, AVAILABILITY, CONNECTIONS])
-def test_what_no_business_id_is_gets_400_everywhere(
+def test_an_invalid_business_id_gets_400(
     deployed: Deployed, business_id: str, resource: str
 ) -> None:
     method, body = ("PUT", '{"available": true}') if resource == AVAILABILITY else ("GET", None)
@@ -708,7 +710,7 @@ def test_what_no_business_id_is_gets_400_everywhere(
     assert deployed.operations == []
 
 
-def test_a_percent_encoded_business_id_is_that_business(deployed: Deployed) -> None:
+def test_a_percent_encoded_business_id_is_decoded(deployed: Deployed) -> None:
     deployed.seed(business(declared=settings(), business_id=BusinessId("a@b")))
     status, body = _call(deployed, "GET", STATUS, business_id="a%40b", businesses=("a@b",))
     assert (status, body["businessId"], body["overallStatus"]) == (200, "a@b", "UNREACHABLE")
@@ -723,7 +725,7 @@ def test_a_percent_encoded_business_id_is_that_business(deployed: Deployed) -> N
         ("PATCH", "/health", "GET"),
     ],
 )
-def test_a_wrong_method_gets_405_and_what_would_be_right(
+def test_a_wrong_method_gets_405_with_the_allowed_methods(
     deployed: Deployed, method: str, resource: str, allow: str
 ) -> None:
     answer = deployed.invoke(rest.handler, event(method, resource))
@@ -732,7 +734,7 @@ def test_a_wrong_method_gets_405_and_what_would_be_right(
     assert json.loads(answer["body"])["type"].endswith(":method-not-allowed")
 
 
-def test_a_resource_that_is_not_there_gets_404(deployed: Deployed) -> None:
+def test_an_unknown_resource_gets_404(deployed: Deployed) -> None:
     assert _call(deployed, "GET", "/businesses/{businessId}/weather")[0] == 404
 
 
@@ -766,7 +768,7 @@ def test_a_body_that_is_too_large_gets_413_with_the_limit(deployed: Deployed) ->
         ("GET", BUSINESSES, ("backend",), 403),
     ],
 )
-def test_who_is_no_member_of_the_business(
+def test_a_caller_who_is_not_a_member_needs_a_role(
     deployed: Deployed,
     method: str,
     resource: str,
@@ -784,7 +786,7 @@ def test_who_is_no_member_of_the_business(
         assert deployed.operations == []
 
 
-def test_a_token_with_more_businesses_than_can_be_handed_on_is_told_so(deployed: Deployed) -> None:
+def test_a_caller_with_too_many_businesses_is_told_the_limit(deployed: Deployed) -> None:
     def call(method: str, resource: str, *roles: str) -> tuple[int, str]:
         request = event(method, resource, businesses=(), roles=roles)
         request["requestContext"]["authorizer"]["businessesLeftOut"] = "900 731"
@@ -803,7 +805,7 @@ def test_a_token_with_more_businesses_than_can_be_handed_on_is_told_so(deployed:
     assert "900" not in detail
 
 
-def test_a_table_that_does_not_answer_gets_503_and_when_to_try_again(
+def test_an_unavailable_table_gets_503_with_retry_after(
     deployed: Deployed,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -818,7 +820,7 @@ def test_a_table_that_does_not_answer_gets_503_and_when_to_try_again(
     assert capsys.readouterr().out == ""  # counted as a defect, it would roll a new version back
 
 
-def test_a_defect_gets_500_and_its_text_goes_to_the_log_alone(
+def test_a_defect_gets_500_and_its_text_is_only_logged(
     deployed: Deployed,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
