@@ -64,7 +64,7 @@ _GATEWAY_ANSWERS: Final = (
         _Type.BAD_REQUEST_PARAMETERS, problems.INVALID_REQUEST, "$context.error.message"
     ),
     _GatewayAnswer(_Type.UNAUTHORIZED, problems.UNAUTHORIZED),
-    # The authorizer denies only callers without a valid token. The function decides who may do what.
+    # The authorizer denies callers without a valid token. The function decides who may do what.
     _GatewayAnswer(_Type.ACCESS_DENIED, problems.UNAUTHORIZED),
     _GatewayAnswer(_Type.REQUEST_TOO_LARGE, problems.PAYLOAD_TOO_LARGE),
     _GatewayAnswer(_Type.THROTTLED, problems.TOO_MANY_REQUESTS),
