@@ -18,7 +18,7 @@ def api_alarms(
             "RestServerErrors",
             "REST server errors",
             Severity.IMPAIRED,
-            "Businesses cannot open or close, and customer apps cannot ask who is online: the"
+            "Businesses may be unable to open or close, and customer apps to ask who is online: the"
             f" REST API answers {thresholds.errors_percent} % or more of its requests with 5xx.",
             metric=percent_failed(
                 {"errors": rest_metric(rest, "5XXError")},
@@ -43,7 +43,7 @@ def api_alarms(
             "WebSocketErrors",
             "WebSocket errors",
             Severity.IMPAIRED,
-            "Devices cannot connect, or their pings are lost, so businesses may miss orders:"
+            "Devices may be unable to connect or ping, so their businesses may miss orders:"
             f" {thresholds.errors_percent} % or more of their connects and messages fail.",
             metric=percent_failed(
                 {

@@ -58,9 +58,9 @@ def cleanup_alarms(
             "CleanupRefused",
             "Cleanup refused",
             Severity.IMPAIRED,
-            "Many devices may be gone, or the cleanup wrongly takes them for gone: it found"
-            " more dead connections than one run may remove, and left the rest. The refusal"
-            " itself harms no customer.",
+            "Many devices may be gone, or the cleanup may wrongly believe so: it found more dead"
+            " connections than one run may remove, and left the rest. The refusal itself harms no"
+            " customer.",
             metric=metrics.count(MetricName.CLEANUP_REFUSED),
             threshold=1,
         ),
