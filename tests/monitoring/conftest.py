@@ -1,16 +1,13 @@
-"""The environments whose monitoring is proved: all that are deployed, and one with many workers."""
+"""The templates that are tested: those of every environment, and of one with three workers."""
 
 from pathlib import Path
 
 import pytest
 
 from infra.environments import PROD, Environment
-from local.alarms import Alarm
-from local.composite_alarms import CompositeAlarm
 from tests.infra.crowd import CROWD, crowd_templates
 from tests.infra.synthesis import ENVIRONMENTS, Templates
 from tests.infra.template import Template
-from tests.monitoring.reading import alarms_in, composites_in
 from tests.unit.handlers.conftest import context, deployed, recording, unrecorded
 
 __all__ = ["context", "deployed", "recording", "unrecorded"]
@@ -42,24 +39,12 @@ def monitoring(all_templates: Templates, environment: Environment) -> Template:
 
 
 @pytest.fixture(scope="session")
-def prod_alarms(all_templates: Templates) -> dict[str, Alarm]:
-    """The metric alarms of prod, by construct id."""
-    return alarms_in(all_templates[PROD.name]["Monitoring"])
+def prod(all_templates: Templates) -> Template:
+    """The monitoring of prod."""
+    return all_templates[PROD.name]["Monitoring"]
 
 
 @pytest.fixture(scope="session")
-def crowd_alarms(all_templates: Templates) -> dict[str, Alarm]:
-    """The metric alarms where three workers share the table, by construct id."""
-    return alarms_in(all_templates[CROWD.name]["Monitoring"])
-
-
-@pytest.fixture(scope="session")
-def impaired(all_templates: Templates) -> CompositeAlarm:
-    """The composite alarm of prod."""
-    return composites_in(all_templates[PROD.name]["Monitoring"])["ServiceImpaired"]
-
-
-@pytest.fixture(scope="session")
-def crowd_impaired(all_templates: Templates) -> CompositeAlarm:
-    """The composite alarm where three workers share the table."""
-    return composites_in(all_templates[CROWD.name]["Monitoring"])["ServiceImpaired"]
+def three_workers(all_templates: Templates) -> Template:
+    """The monitoring of an environment whose table is shared by three workers."""
+    return all_templates[CROWD.name]["Monitoring"]

@@ -8,11 +8,10 @@ from typing import Final
 
 import pytest
 
-from local.alarms import Alarm
-from tests.infra.synthesis import Templates
-from tests.monitoring.conftest import ALL
-from tests.monitoring.reading import alarms_in, composites_in
-from tests.monitoring.tables import Table, play
+from tests.infra.template import Template
+from tests.monitoring.alarm_tables import Table, play
+from tests.monitoring.cloudwatch.metric_alarms import Alarm
+from tests.monitoring.template_reader import alarms_in, composites_in
 
 FUNCTIONS: Final = (
     "Authorizer",
@@ -598,7 +597,7 @@ TABLES: Final[dict[str, list[Table]]] = {
     **{f"{name}Duration": _sustained("Duration") for name in FUNCTIONS},
 }
 
-CROWD_TABLES: Final[dict[str, list[Table]]] = {
+THREE_WORKERS_TABLES: Final[dict[str, list[Table]]] = {
     "CleanupDidNotComplete": [
         Table(
             "each worker completes its runs",
@@ -723,25 +722,33 @@ def _cases(tables: dict[str, list[Table]]) -> list[object]:
     ]
 
 
+@pytest.fixture(scope="module")
+def prod_alarms(prod: Template) -> dict[str, Alarm]:
+    return alarms_in(prod)
+
+
+@pytest.fixture(scope="module")
+def three_workers_alarms(three_workers: Template) -> dict[str, Alarm]:
+    return alarms_in(three_workers)
+
+
 @pytest.mark.parametrize(("name", "table"), _cases(TABLES))
-def test_when_it_goes_off(prod_alarms: dict[str, Alarm], name: str, table: Table) -> None:
+def test_when_an_alarm_goes_off(prod_alarms: dict[str, Alarm], name: str, table: Table) -> None:
     expected, states = play(prod_alarms[name], table)
     assert states == expected
 
 
-@pytest.mark.parametrize(("name", "table"), _cases(CROWD_TABLES))
-def test_when_it_goes_off_with_three_workers(
-    crowd_alarms: dict[str, Alarm], name: str, table: Table
+@pytest.mark.parametrize(("name", "table"), _cases(THREE_WORKERS_TABLES))
+def test_when_an_alarm_goes_off_with_three_workers(
+    three_workers_alarms: dict[str, Alarm], name: str, table: Table
 ) -> None:
-    expected, states = play(crowd_alarms[name], table)
+    expected, states = play(three_workers_alarms[name], table)
     assert states == expected
 
 
-def test_every_alarm_has_a_table(all_templates: Templates) -> None:
-    for name in ALL:
-        monitoring = all_templates[name]["Monitoring"]
-        assert alarms_in(monitoring).keys() <= TABLES.keys(), name
-        assert composites_in(monitoring).keys() <= {"ServiceImpaired"}, name  # test_pages
+def test_every_alarm_of_every_environment_has_a_table(monitoring: Template) -> None:
+    assert alarms_in(monitoring).keys() <= TABLES.keys()
+    assert composites_in(monitoring).keys() <= {"ServiceImpaired"}  # see test_pages
 
 
 def test_prod_has_every_alarm_that_has_a_table(prod_alarms: dict[str, Alarm]) -> None:
@@ -749,7 +756,7 @@ def test_prod_has_every_alarm_that_has_a_table(prod_alarms: dict[str, Alarm]) ->
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_alarm_is_shown_to_go_off_and_to_stay_silent(name: str) -> None:
+def test_every_alarm_has_tables_that_show_it_on_off_and_silent(name: str) -> None:
     states = [
         row.split()[1:]
         for table in TABLES[name]

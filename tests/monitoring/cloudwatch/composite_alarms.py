@@ -4,44 +4,48 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Composite_
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Create_Composite_Alarm_Suppression.html
 """
 
+import ast
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Self
 
-from local.alarms import State, actions_in
+from local.cloudwatch.alarm_rules import State
+from tests.monitoring.cloudwatch.metric_alarms import Actions, actions_in
 
 StateOf = Callable[[str], State]
-"""The state of an alarm by its name or ARN."""
+"""Returns the state of an alarm by its name or ARN."""
+
+_REFERENCE: Final = re.compile(
+    r"""\b(?P<state>ALARM|OK|INSUFFICIENT_DATA)\(\s*(?P<quote>["']?)(?P<alarm>[^"')]+)(?P=quote)\s*\)"""
+)
+_TOKEN: Final = re.compile(r"\b(?:True|False|AND|OR|NOT)\b|[()]")
 
 
-class BadRule(Exception):
-    """A rule that CloudWatch would not accept."""
+class UnsupportedRule(Exception):
+    """The rule is wrong, or uses what this module does not know. Says which part."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompositeAlarm:
-    """An alarm whose state follows from those of others."""
+    """An alarm whose state follows from the states of other alarms."""
 
     name: str
-    description: str = ""
     rule: str
-    actions: Mapping[State, tuple[str, ...]]
-    suppressor: str | None = None
-    """Name or ARN of the alarm that, while in ALARM, keeps this one from telling anybody."""
-    wait_period: int = 0
-    """Seconds that a new state waits for the suppressor to go to ALARM."""
-    extension_period: int = 0
-    """Seconds that silence goes on after the suppressor has left ALARM."""
+    actions: Actions
+    suppressor: str | None
+    """Name or ARN of an alarm. While that one is in ALARM, this one runs no actions."""
+    wait_period: int
+    """Seconds that actions wait for the suppressor to go to ALARM."""
+    extension_period: int
+    """Seconds for which actions stay suppressed after the suppressor has left ALARM."""
 
     @classmethod
     def from_properties(cls, name: str, properties: Mapping[str, Any]) -> Self:
-        """Read an `AWS::CloudWatch::CompositeAlarm`, its references resolved, or a `CompositeAlarm`
-        of DescribeAlarms: their properties have the same names.
-        """
+        """Read an `AWS::CloudWatch::CompositeAlarm` whose references are resolved."""
         return cls(
             name=name,
-            description=properties.get("AlarmDescription", ""),
             rule=properties["AlarmRule"],
             actions=actions_in(properties),
             suppressor=properties.get("ActionsSuppressor"),
@@ -49,92 +53,62 @@ class CompositeAlarm:
             extension_period=properties.get("ActionsSuppressorExtensionPeriod", 0),
         )
 
-    @property
-    def members(self) -> frozenset[str]:
-        """Names or ARNs of the alarms that the rule refers to."""
-        return frozenset(found["alarm"] for found in _REFERENCE.finditer(self.rule))
-
     def judge(self, state_of: StateOf) -> State:
-        """Say which state it should have: ALARM if the rule is true, else OK."""
-        return State.ALARM if _Rule(self.rule, state_of).holds() else State.OK
+        """Return the state that it should have: ALARM if the rule is true, else OK.
+
+        Raises `UnsupportedRule`.
+        """
+        logic = _REFERENCE.sub(
+            lambda found: str(state_of(found["alarm"]) is State(found["state"])), self.rule
+        )
+        return State.ALARM if _is_true(logic) else State.OK
 
 
-_REFERENCE: Final = re.compile(
-    r"""(?P<state>ALARM|OK|INSUFFICIENT_DATA)\s*\(\s*(?P<quote>["']?)(?P<alarm>[^"')]+)(?P=quote)\s*\)"""
-)
-_TOKEN: Final = re.compile(rf"\s*(?:{_REFERENCE.pattern}|(?P<word>AND|OR|NOT|TRUE|FALSE|\(|\)))")
+@cache
+def _is_true(logic: str) -> bool:
+    unknown = _TOKEN.sub("", logic).strip()
+    if unknown:
+        raise UnsupportedRule(f"{unknown!r} in {logic!r}")
+    try:
+        # Written in lower case, the operators are those of Python, and bind in the same order.
+        lowered = re.sub("AND|OR|NOT", lambda word: word[0].lower(), logic)
+        return _holds(ast.parse(lowered.strip(), mode="eval").body)
+    except SyntaxError as error:
+        raise UnsupportedRule(f"{error.msg} in {logic!r}") from error
 
 
-class _Rule:
-    """Reads a rule from left to right. AND binds more than OR, and NOT more than both."""
-
-    def __init__(self, rule: str, state_of: StateOf) -> None:
-        self._text = rule
-        self._state_of = state_of
-        self._position = 0
-
-    def holds(self) -> bool:
-        result = self._either()
-        if self._text[self._position :].strip():
-            raise BadRule(f"{self._text[self._position :]!r} in {self._text}")
-        return result
-
-    def _take(self, *words: str) -> bool:
-        found = _TOKEN.match(self._text, self._position)
-        if found is None or found["word"] not in words:
-            return False
-        self._position = found.end()
-        return True
-
-    def _either(self) -> bool:
-        result = self._both()
-        while self._take("OR"):
-            result = self._both() or result
-        return result
-
-    def _both(self) -> bool:
-        result = self._one()
-        while self._take("AND"):
-            result = self._one() and result
-        return result
-
-    def _one(self) -> bool:
-        if self._take("NOT"):
-            return not self._one()
-        if self._take("("):
-            result = self._either()
-            if not self._take(")"):
-                raise BadRule(f"a parenthesis is not closed: {self._text}")
-            return result
-        if self._take("TRUE"):
-            return True
-        if self._take("FALSE"):
-            return False
-        found = _TOKEN.match(self._text, self._position)
-        if found is None or found["state"] is None:
-            raise BadRule(f"{self._text[self._position :]!r} in {self._text}")
-        self._position = found.end()
-        return self._state_of(found["alarm"]) is State(found["state"])
+def _holds(node: ast.expr) -> bool:
+    match node:
+        case ast.Constant(value=bool() as value):
+            return value
+        case ast.BoolOp(op=ast.And(), values=values):
+            return all(_holds(value) for value in values)
+        case ast.BoolOp(op=ast.Or(), values=values):
+            return any(_holds(value) for value in values)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return not _holds(operand)
+    raise UnsupportedRule(ast.unparse(node))
 
 
 @dataclass
 class Suppression:
-    """Whether a composite alarm tells of its state, as time goes on.
+    """Decides when a composite alarm runs its actions.
 
-    A new state waits for `wait_period`, in which the suppressor may still go to ALARM. While that
-    is in ALARM nothing is told, and when it leaves ALARM nothing for `extension_period`. After
-    either period the alarm acts by the state that it then has; a change of state begins a new wait.
-    Without a change since it last acted it has nothing to tell.
+    - After each change of state, actions wait for `wait_period`: the suppressor may still go to
+      ALARM.
+    - While the suppressor is in ALARM, and for `extension_period` afterwards, nothing is run.
+    - After either period, the actions of the state that the alarm has by then are run, unless its
+      state has not changed since actions were last run.
     """
 
     alarm: CompositeAlarm
     state: State = State.INSUFFICIENT_DATA
     _changed: bool = False
     _suppressed: bool = False
-    _silent_until: float = field(default=float("-inf"))
+    _silent_until: float = float("-inf")
 
     def step(self, now: float, state: State, suppressor: State | None) -> State | None:
-        """Take over the states of `now` (seconds). Returns the state that is told now, if any."""
+        """Take the states at `now` (seconds). Returns the state whose actions are run, if any."""
         was_suppressed, self._suppressed = self._suppressed, suppressor is State.ALARM
         if was_suppressed and not self._suppressed:
             self._silent_until = now + self.alarm.extension_period
