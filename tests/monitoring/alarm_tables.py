@@ -1,9 +1,10 @@
 """Tables that say which states an alarm goes through, given the values of its metrics.
 
+    trouble that lasts and ends
     VirtualOnlyBusinesses  0 1 1 0 -
     state                  . . ! ! !
 
-Each column is a period of time. A cell holds the sample of that period:
+The first line is a title. Each column is a period of time. A cell holds the sample of that period:
 
 - `-`: no sample
 - `99x20+1x9000`: many samples, here 99 times 20 and once 9000
@@ -13,7 +14,8 @@ A metric without a row has no data. A state is `.` for OK, `!` for ALARM and `?`
 INSUFFICIENT_DATA, as it is at the end of its column.
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from local.cloudwatch.alarm_rules import Metric, State
@@ -28,22 +30,35 @@ class Table:
     """The values of metrics over time, and the states that an alarm should go through."""
 
     title: str
-    rows: str
-    step: int | None = None
-    """Seconds of one column; by default the alarm's period."""
+    rows: Mapping[str, Sequence[str]]
+    """The cells of each row, by the name of the row."""
+    step: int | None
+    """Seconds of one column; `None` for the alarm's period."""
+
+
+def tables(text: str, *, step: int | None = None) -> list[Table]:
+    """Read tables that are separated by empty lines."""
+    found = []
+    for paragraph in re.split(r"\n\s*\n", text.strip()):
+        title, *lines = paragraph.splitlines()
+        rows = {name: cells for name, *cells in map(str.split, lines)}
+        assert len(rows) == len(lines), f"{title}: a row is there twice"
+        assert len(set(map(len, rows.values()))) == 1, f"{title}: rows differ in length"
+        found.append(Table(title.strip(), rows, step))
+    return found
 
 
 def play(alarm: Alarm, table: Table) -> tuple[str, str]:
     """Return the states that the table expects, and those that the alarm goes through."""
-    rows = {name: cells for name, *cells in map(str.split, table.rows.strip().splitlines())}
-    expected = rows.pop("state")
+    expected = table.rows["state"]
     named = row_names({stat.metric for stat in alarm.stats.values()})
-    assert rows.keys() <= named.keys(), f"the alarm looks at {sorted(named)}"
-    assert all(len(cells) == len(expected) for cells in rows.values()), "rows differ in length"
+    assert table.rows.keys() <= {"state", *named}, f"the alarm looks at {sorted(named)}"
     nothing = ["-"] * len(expected)
     history = History(
         {
-            metric: [samples_in(cell, alarm.rule.threshold) for cell in rows.get(name, nothing)]
+            metric: [
+                samples_in(cell, alarm.rule.threshold) for cell in table.rows.get(name, nothing)
+            ]
             for name, metric in named.items()
         },
         table.step or alarm.period,
