@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from infra.environments import DEV, MAX_CLEANUP_WORKERS, PROD, Environment
+from infra.configuration import MAX_CLEANUP_WORKERS, Environment
+from infra.environments import DEV, PROD
 from infra.monitoring.alarms import TABLE_OPERATIONS
 from infra.monitoring.metrics import PLANNED_WORK
 from lambdas.metrics import DIMENSION, NAMESPACE

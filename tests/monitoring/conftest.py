@@ -4,22 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from infra.environments import PROD, Environment
-from tests.infra.crowd import CROWD, crowd_templates
+from infra.configuration import Environment
+from infra.environments import PROD
+from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.synthesis import ENVIRONMENTS, Templates
 from tests.infra.template import Template
-from tests.unit.handlers.conftest import context, deployed, recording, unrecorded
+from tests.unit.handlers.conftest import deployed, recording, unrecorded
 
-__all__ = ["context", "deployed", "recording", "unrecorded"]
+__all__ = ["deployed", "recording", "unrecorded"]
 
-ALL = {**ENVIRONMENTS, CROWD.name: CROWD}
+ALL = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 
 
 @pytest.fixture(scope="session")
 def all_templates(
     templates: Templates, tmp_path_factory: pytest.TempPathFactory, source: Path
 ) -> Templates:
-    return {**templates, CROWD.name: crowd_templates(tmp_path_factory, source)}
+    return {**templates, EVERY_OPTION.name: every_option_templates(tmp_path_factory, source)}
 
 
 @pytest.fixture(params=list(ALL))
@@ -47,4 +48,4 @@ def prod(all_templates: Templates) -> Template:
 @pytest.fixture(scope="session")
 def three_workers(all_templates: Templates) -> Template:
     """The monitoring of an environment whose table is shared by three workers."""
-    return all_templates[CROWD.name]["Monitoring"]
+    return all_templates[EVERY_OPTION.name]["Monitoring"]

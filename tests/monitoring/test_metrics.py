@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from infra.environments import Environment
+from infra.configuration import Environment
 from lambdas.handlers import cleanup, rest, websocket
 from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
 from local.cloudwatch.alarm_rules import Metric
@@ -19,7 +19,7 @@ from tests.monitoring.aws_metrics import documented
 from tests.monitoring.cloudwatch.metric_math import IDENTIFIER
 from tests.monitoring.template_reader import alarms_in, graphs_in, metrics_in, options_in
 from tests.unit.handlers import test_rest, test_websocket
-from tests.unit.handlers.conftest import Context, Deployed
+from tests.unit.handlers.conftest import Deployed
 
 PLANNED_WORK: Final = "PlannedWork"
 """Published by operators with a command of the runbook, not by code."""
@@ -41,21 +41,20 @@ def published(
     environment: Environment,
     service: Template,
     deployed: Deployed,
-    context: Context,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> set[Metric]:
     """The metrics that the handlers publish; the cleanup is called as the schedules call it."""
     capsys.readouterr()
-    websocket.on_connect(test_websocket.event(event_type="CONNECT"), context)
+    deployed.invoke(websocket.on_connect, test_websocket.event(event_type="CONNECT"))
     message = test_rest.event("POST", test_rest.MESSAGES, body='{"a":1}', roles=("backend",))
-    assert rest.handler(message, context)["statusCode"] == 200
+    assert deployed.invoke(rest.handler, message)["statusCode"] == 200
     with monkeypatch.context() as broken:
         broken.setattr(rest, "authorize", None)
-        assert rest.handler(message, context)["statusCode"] == 500
-    websocket.on_disconnect(test_websocket.event(event_type="DISCONNECT"), context)
+        assert deployed.invoke(rest.handler, message)["statusCode"] == 500
+    deployed.invoke(websocket.on_disconnect, test_websocket.event(event_type="DISCONNECT"))
     for event in schedules_in(service):
-        assert cleanup.handler(event, context)["complete"]
+        assert deployed.invoke(cleanup.handler, event)["complete"]
     return {
         _with_environment(
             environment.name, Metric.from_properties({"Namespace": namespace} | datum)
@@ -103,7 +102,7 @@ def test_every_metric_that_is_published_is_watched(
 
 
 def test_the_alarms_of_a_gradual_deployment_watch_what_is_published(
-    service: Template, context: Context, published: set[Metric]
+    service: Template, deployed: Deployed, published: set[Metric]
 ) -> None:
     own = [
         stat.metric
@@ -114,7 +113,8 @@ def test_the_alarms_of_a_gradual_deployment_watch_what_is_published(
     gradual = bool(service.resources("AWS::CodeDeploy::DeploymentGroup"))
     assert len(own) == gradual
     for metric in own:
-        dimensions = {**dict(metric.dimensions), VERSION_DIMENSION: context.function_version}
+        version = {VERSION_DIMENSION: deployed.context.function_version}
+        dimensions = {**dict(metric.dimensions), **version}
         assert Metric.of(NAMESPACE, metric.name, dimensions) in published
 
 

@@ -16,7 +16,7 @@ from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]  #
 from lambdas import metrics, protocol
 from lambdas.domain.cleanup import CleanupRun, Report
 from lambdas.domain.model import Attention
-from lambdas.handlers import rest
+from lambdas.routes import methods_by_path
 from tests.monitoring.aws_metrics import DOCUMENTED
 from tests.runbook import (
     OPERATORS,
@@ -185,7 +185,7 @@ def test_a_call_of_the_rest_api_is_one_of_its_routes(words: list[str]) -> None:
         assert value in set(Attention)
     path = path.replace("$BUSINESS", "{businessId}")
     path = re.sub(r"/connections/.+", "/connections/{connectionId}", path)
-    assert method in rest.METHODS[path]
+    assert method in methods_by_path()[path]
     if "-d" in options:
         json.loads(options[options.index("-d") + 1])
 
