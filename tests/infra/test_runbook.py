@@ -11,21 +11,11 @@ from infra.monitoring.metrics import PLANNED_WORK
 from lambdas.metrics import DIMENSION, NAMESPACE
 from tests.infra.conftest import Templates
 from tests.infra.template import Template, flat
-from tests.runbook import PROCEDURES, RUNBOOK, commands, sections
+from tests.runbook import RUNBOOK, SEVERITIES, alarm_sections, commands, sections
 
 ALARM_TYPES = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 
 _DESCRIPTION = re.compile(r'\[(.+?)\] (.+?): .+ See docs/runbook\.md, "(.+)"\.', re.DOTALL)
-
-OPENING = {
-    "PAGE": "**Page.** ",
-    "PAGE (as part of ServiceImpaired)": (
-        "**Pages through [Service impaired](#service-impaired).** "
-    ),
-    "TICKET": "**Ticket.** ",
-    "NO ACTION": "**No action.** ",
-}
-"""How a section begins, by the severity that its alarms' descriptions name."""
 
 
 def _alarms(monitoring: Template) -> dict[str, Any]:
@@ -45,15 +35,15 @@ def test_every_alarm_has_a_section(monitoring: Template, environment: Environmen
         assert section in sections()
 
 
-def test_every_section_but_the_procedures_has_an_alarm(templates: Templates) -> None:
+def test_every_section_that_names_a_severity_has_an_alarm(templates: Templates) -> None:
     described = {_description(alarm)[2] for alarm in _alarms(_deployed(templates)).values()}
-    assert set(sections()) - PROCEDURES == described
+    assert set(alarm_sections()) == described
 
 
 def test_a_section_says_how_urgent_its_alarm_is(templates: Templates) -> None:
     for alarm in _alarms(_deployed(templates)).values():
         _, severity, section = _description(alarm)
-        assert sections()[section].lstrip().startswith(OPENING[severity]), section
+        assert sections()[section].lstrip().startswith(SEVERITIES[severity]), section
 
 
 def test_the_members_of_the_composite_are_those_that_page_through_it(templates: Templates) -> None:
@@ -98,7 +88,7 @@ def test_system_errors_are_looked_for_in_every_operation_that_is_watched() -> No
 
 
 def test_the_number_of_workers_is_one_that_an_environment_takes() -> None:
-    (most,) = re.findall(r"`cleanup_workers` \(to (\d+) at most\)", RUNBOOK.read_text())
+    (most,) = re.findall(r"`cleanup\.workers` \(to (\d+) at most\)", RUNBOOK.read_text())
     assert int(most) == MAX_CLEANUP_WORKERS
     for workers in re.findall(r'"workers": (\d+)', RUNBOOK.read_text()):
         assert int(workers) <= MAX_CLEANUP_WORKERS
@@ -131,7 +121,9 @@ def test_resources_that_commands_ask_for_are_there(templates: Templates) -> None
 
 
 @pytest.mark.parametrize(
-    "words", commands("function_name") + commands("log_group"), ids=lambda words: words[1]
+    "words",
+    commands("function_name") + commands("log_group") + commands("crashes"),
+    ids=lambda words: words[1],
 )
 def test_functions_that_commands_ask_for_are_there(templates: Templates, words: list[str]) -> None:
     name = words[1]
