@@ -4,27 +4,26 @@
 import aws_cdk as cdk
 
 from infra.bundle import build_bundle
-from infra.environments import all_environments, local_environments
+from infra.environments import LOCAL_ENDPOINT, all_environments, local_environments
 from infra.security import CONTEXT, synthesize_checked
 from infra.stage import BusinessConnectionsStage
 
 # Stack traces name temporary folders: the same commit would not give the same assembly.
 app = cdk.App(stack_traces=False)
-endpoint = app.node.get_context("localEndpoint")
+endpoint = app.node.try_get_context("localEndpoint") or LOCAL_ENDPOINT
 environments = (
-    local_environments(endpoint=endpoint)
+    local_environments(local_endpoint=endpoint)
     if app.node.try_get_context("localPromotion")
     else all_environments(local_endpoint=endpoint)
 )
+# The emulator runs the functions on this machine, which has their dependencies installed.
 bundles = {
-    dependencies: build_bundle(dependencies=dependencies)
-    for dependencies in {environment.dependencies_in_bundle for environment in environments}
+    on_aws: build_bundle(dependencies=on_aws)
+    for on_aws in {e.emulator is None for e in environments}
 }
 for environment in environments:
     BusinessConnectionsStage(
-        app,
-        environment=environment,
-        bundle=bundles[environment.dependencies_in_bundle],
+        app, environment=environment, bundle=bundles[environment.emulator is None]
     )
 if app.node.try_get_context(CONTEXT) in (True, "true"):
     synthesize_checked(app)

@@ -5,8 +5,8 @@ from pathlib import Path
 import aws_cdk as cdk
 from constructs import Construct
 
+from infra.configuration import Environment
 from infra.data.stack import DataStack
-from infra.environments import Environment
 from infra.monitoring.stack import MonitoringStack
 from infra.service.stack import ServiceStack
 

@@ -1,10 +1,11 @@
-"""The issuer of access tokens, for environments that bring none of their own."""
+"""The issuer of access tokens, for environments that do not have their own."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_cognito as cognito
 from constructs import Construct
 
-from infra.environments import Endpoints, Oidc
+from infra.addresses import Addresses
+from infra.configuration import Oidc
 from infra.security import acknowledge
 
 
@@ -12,11 +13,11 @@ class IdentityProvider(Construct):
     """A Cognito user pool. Its groups say what somebody may do: `business:<id>`, `operator`, ...
 
     Good to start with: a pool holds 10,000 groups, and so 10,000 businesses. With `keep`, the pool
-    can neither be deleted nor go away with its stack.
+    is protected against deletion and outlives its stack.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, keep: bool, endpoints: Endpoints
+        self, scope: Construct, construct_id: str, *, keep: bool, addresses: Addresses
     ) -> None:
         super().__init__(scope, construct_id)
         self.pool = cognito.UserPool(
@@ -24,7 +25,7 @@ class IdentityProvider(Construct):
             "Pool",
             self_sign_up_enabled=False,
             sign_in_aliases=cognito.SignInAliases(username=True),
-            # Nobody signs up, so there is no verified address to recover an account with.
+            # Users have no verified address with which they could recover an account.
             account_recovery=cognito.AccountRecovery.NONE,
             password_policy=cognito.PasswordPolicy(
                 min_length=12,
@@ -39,18 +40,18 @@ class IdentityProvider(Construct):
         acknowledge(
             self.pool,
             "AwsSolutions-COG2",
-            "Tokens are had through IAM permissions on the pool, by systems that have no second"
-            " factor; people who administer it have theirs in IAM.",
+            "Only systems get tokens, through IAM permissions on the pool, and they have no second"
+            " factor. People who administer the pool have theirs in IAM.",
         )
         acknowledge(
             self.pool,
             "AwsSolutions-COG8",
-            "Nobody signs in from outside, so the plus plan, which is paid per user, would have"
-            " nothing to judge.",
+            "Nobody signs in from outside, so the plus plan, which costs extra per user, would have"
+            " nothing to check.",
         )
         self.client = self.pool.add_client(
             "Client",
-            # Tokens are had through the account's own IAM permissions, never with a password alone.
+            # Getting a token needs IAM permissions of this account, never a password alone.
             auth_flows=cognito.AuthFlow(admin_user_password=True),
             disable_o_auth=True,
             generate_secret=False,
@@ -65,7 +66,7 @@ class IdentityProvider(Construct):
         self.oidc = Oidc(
             issuer=f"https://cognito-idp.{region}.amazonaws.com/{pool_id}",
             audience=self.client.user_pool_client_id,
-            jwks_url=endpoints.jwks.format(region=region, pool_id=pool_id),
+            jwks_url=addresses.signing_keys(pool_id),
             user_claim="username",
             businesses_claim="cognito:groups",
             roles_claim="cognito:groups",

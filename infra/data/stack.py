@@ -1,16 +1,17 @@
-"""What must outlive every deployment."""
+"""The data stack: what must outlive every deployment."""
 
 import aws_cdk as cdk
 from constructs import Construct
 
+from infra.addresses import Addresses
+from infra.configuration import Environment
 from infra.data.encryption_key import EncryptionKey
 from infra.data.identity_provider import IdentityProvider
 from infra.data.table import ConnectionsTable
-from infra.environments import Environment
 
 
 class DataStack(cdk.Stack):
-    """The table, its key, and the user pool where the environment names no issuer of its own."""
+    """The table, its key, and a user pool unless the environment names its own issuer."""
 
     def __init__(
         self, scope: Construct, construct_id: str, *, stack_name: str, environment: Environment
@@ -32,9 +33,9 @@ class DataStack(cdk.Stack):
             "Connections",
             keep=environment.keep_data,
             key=self.key,
-            throughput=environment.table_throughput,
+            throughput=environment.limits.table,
         ).table
-        # Nobody can take the table away from under the service.
+        # CloudFormation refuses to remove the table while the service uses it.
         cdk.CrossStackReferences.of(self.table).produce(cdk.ReferenceStrength.STRONG)
         cdk.CfnOutput(self, "TableName", value=self.table.table_name)
 
@@ -42,7 +43,10 @@ class DataStack(cdk.Stack):
             self.oidc = environment.oidc
             return
         provider = IdentityProvider(
-            self, "Identity", keep=environment.keep_data, endpoints=environment.endpoints
+            self,
+            "Identity",
+            keep=environment.keep_data,
+            addresses=Addresses(self.region, environment.emulator),
         )
         self.oidc = provider.oidc
         for resource in (provider.pool, provider.client):

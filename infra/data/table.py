@@ -1,4 +1,4 @@
-"""The table that holds everything this service knows."""
+"""The table that holds all data of this service."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from infra.environments import TableThroughput
+from infra.configuration import TableThroughput
 from infra.security import AWS_OWNED_KEY, acknowledge
 
 CONNECTION_INDEX: Final = "ConnectionIndex"
@@ -20,8 +20,8 @@ ATTENTION_INDEX: Final = "AttentionIndex"
 class ConnectionsTable(Construct):
     """One item collection per business: its settings, its real and its virtual connections.
 
-    With `key`, it is encrypted with that one. With `keep`, the table can neither be deleted nor go
-    away with its stack. With `throughput`, the table and each index serve no more than that.
+    `key` encrypts it; without one, a key owned by AWS does. With `keep`, the table is protected
+    against deletion and outlives its stack. `throughput` limits the table and each index.
     """
 
     def __init__(

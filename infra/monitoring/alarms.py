@@ -14,8 +14,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra.configuration import Environment
 from infra.data.table import ATTENTION_INDEX, CONNECTION_INDEX
-from infra.environments import Environment
 from infra.monitoring.metrics import ServiceMetrics, aws_metric
 from infra.service.rest_api import STAGE as REST_STAGE
 from infra.service.rest_api import RestApi
@@ -105,7 +105,7 @@ class Alarms(Construct):
         self._add_rest(rest)
         self._add_websocket(websocket)
         self._add_table(table)
-        if environment.composite_alarms:
+        if environment.emulator is None:
             self._add_composite(unreachable)
         self.all = (*self.paging, *self.behind)
 
@@ -114,7 +114,10 @@ class Alarms(Construct):
     def _add_businesses(self) -> cloudwatch.Alarm:
         """Add what is about businesses; return UnreachableBusinesses."""
         environment, gauge = self._environment, self._metrics.gauge
-        sustained = (environment.virtual_only_datapoints, environment.virtual_only_periods)
+        sustained = (
+            environment.alarms.businesses.datapoints,
+            environment.alarms.businesses.periods,
+        )
         # Without a census nothing is known, and least of all that it is over: hence IGNORE. That
         # there was none is CleanupDidNotComplete's to say.
         self._add(
@@ -124,11 +127,11 @@ class Alarms(Construct):
             "Businesses look open to customers, but no device of theirs is connected: their"
             " orders go nowhere.",
             metric=gauge(MetricName.VIRTUAL_ONLY_BUSINESSES),
-            threshold=environment.virtual_only_threshold,
+            threshold=environment.alarms.virtual_only,
             sustained=sustained,
             missing=_Missing.IGNORE,
         )
-        if environment.metric_math_alarms:
+        if environment.emulator is None:
             self._add(
                 "VirtualWithoutRealShare",
                 "Virtual without real, share",
@@ -144,7 +147,7 @@ class Alarms(Construct):
                     label="Percent of the online businesses",
                     period=self._metrics.census_period,
                 ),
-                threshold=environment.virtual_only_percent,
+                threshold=environment.alarms.virtual_only_percent,
                 sustained=sustained,
                 missing=_Missing.IGNORE,
             )
@@ -164,11 +167,11 @@ class Alarms(Construct):
             "Businesses accept orders, but nothing of theirs is connected any more, and customers"
             " see them closed: they lose orders without knowing it.",
             metric=gauge(MetricName.UNREACHABLE_BUSINESSES),
-            threshold=environment.unreachable_threshold,
+            threshold=environment.alarms.unreachable,
             sustained=sustained,
             missing=_Missing.IGNORE,
         )
-        if environment.metric_math_alarms:
+        if environment.emulator is None:
             drop = cloudwatch.MathExpression(
                 expression="-DIFF(real)",
                 using_metrics={"real": gauge(MetricName.REAL_CONNECTIONS)},
@@ -183,14 +186,14 @@ class Alarms(Construct):
                 " a network, or a bad release of the devices.",
                 metric=cloudwatch.MathExpression(
                     expression=(
-                        f"IF(drop >= {environment.mass_disconnect_minimum},"
+                        f"IF(drop >= {environment.alarms.mass_disconnect_minimum},"
                         " 100 * drop / (real + drop), 0)"
                     ),
                     using_metrics={"real": gauge(MetricName.REAL_CONNECTIONS), "drop": drop},
                     label="Percent of the real connections that were lost",
                     period=self._metrics.census_period,
                 ),
-                threshold=environment.mass_disconnect_percent,
+                threshold=environment.alarms.mass_disconnect_percent,
                 # A difference needs two periods of data: one alone would have nothing to compare.
                 sustained=(1, 2),
             )
@@ -200,7 +203,7 @@ class Alarms(Construct):
 
     def _add_cleanup(self, cleanup: lambda_.IFunction, dead_letters: sqs.IQueue) -> None:
         environment = self._environment
-        window = cdk.Duration.minutes(environment.cleanup_interval * CLEANUP_MISSED_RUNS)
+        window = cdk.Duration.seconds(environment.cleanup.interval * CLEANUP_MISSED_RUNS)
         completed = self._metrics.of_each_worker(MetricName.CLEANUP_COMPLETED, "Sum", window)
         self._add(
             "CleanupDidNotComplete",
@@ -217,11 +220,11 @@ class Alarms(Construct):
                     label="Workers that completed a run",
                     period=window,
                 )
-                if environment.metric_math_alarms
+                if environment.emulator is None
                 else next(iter(completed.values()))
             ),
             comparison=_BELOW,
-            threshold=environment.cleanup_workers if environment.metric_math_alarms else 1,
+            threshold=environment.cleanup.workers if environment.emulator is None else 1,
             missing=_Missing.BREACHING,
         )
         self._add(
@@ -263,7 +266,7 @@ class Alarms(Construct):
             "The cleanup cannot learn which sockets are open: the management API fails, throttles"
             " or forbids. Nothing is removed meanwhile.",
             metric=self._metrics.count(MetricName.PROBES_UNKNOWN),
-            threshold=environment.probes_unknown_threshold,
+            threshold=environment.alarms.probes_unknown,
             sustained=self._impaired,
         )
 
@@ -273,7 +276,7 @@ class Alarms(Construct):
         environment = self._environment
         # The cleanup runs a few times an hour: it has an alarm of its own for each failure.
         scheduled = name == "Cleanup"
-        if environment.metric_math_alarms and not scheduled:
+        if environment.emulator is None and not scheduled:
             self._add(
                 f"{name}Errors",
                 "Function errors",
@@ -285,7 +288,7 @@ class Alarms(Construct):
                     {"calls": _of_function(function, "Invocations")},
                     label=f"Percent of the calls of {name} that failed",
                 ),
-                threshold=environment.errors_percent,
+                threshold=environment.alarms.errors_percent,
                 sustained=self._impaired,
             )
         self._add(
@@ -294,7 +297,7 @@ class Alarms(Construct):
             Severity.IMPAIRED,
             f"Calls of the function {name} are turned away: the account's concurrency is used up.",
             metric=_of_function(function, "Throttles"),
-            threshold=1 if scheduled else environment.throttles_threshold,
+            threshold=1 if scheduled else environment.alarms.throttles,
             sustained=self._impaired,
         )
         assert isinstance(function, lambda_.Function)  # noqa: S101 - narrows the type
@@ -304,7 +307,7 @@ class Alarms(Construct):
             f"{name}Duration",
             "Function duration",
             Severity.TICKET,
-            f"Calls of the function {name} take {environment.duration_percent} % of its timeout"
+            f"Calls of the function {name} take {environment.alarms.duration_percent} % of its timeout"
             f" of {timeout / 1000:g} s.",
             metric=_of_function(
                 function,
@@ -312,7 +315,7 @@ class Alarms(Construct):
                 self._metrics.health_period if scheduled else None,
                 statistic="Maximum",
             ),
-            threshold=timeout * environment.duration_percent / 100,
+            threshold=timeout * environment.alarms.duration_percent / 100,
             sustained=self._impaired,
         )
 
@@ -321,7 +324,7 @@ class Alarms(Construct):
     def _add_rest(self, rest: RestApi) -> None:
         environment = self._environment
         dimensions = {"ApiName": rest.api.rest_api_name, "Stage": REST_STAGE}
-        if environment.metric_math_alarms:
+        if environment.emulator is None:
             self._add(
                 "RestServerErrors",
                 "REST server errors",
@@ -333,16 +336,16 @@ class Alarms(Construct):
                     {"requests": aws_metric("AWS/ApiGateway", "Count", dimensions)},
                     label="Percent of the requests that failed",
                 ),
-                threshold=environment.errors_percent,
+                threshold=environment.alarms.errors_percent,
                 sustained=self._impaired,
             )
         self._add(
             "RestLatency",
             "REST latency",
             Severity.TICKET,
-            f"One in a hundred REST requests takes longer than {environment.rest_latency} ms.",
+            f"One in a hundred REST requests takes longer than {environment.alarms.rest_latency_ms} ms.",
             metric=aws_metric("AWS/ApiGateway", "Latency", dimensions, statistic="p99"),
-            threshold=environment.rest_latency,
+            threshold=environment.alarms.rest_latency_ms,
             sustained=self._impaired,
         )
 
@@ -353,7 +356,7 @@ class Alarms(Construct):
         def metric(name: str, period: cdk.Duration | None = None) -> cloudwatch.Metric:
             return aws_metric("AWS/ApiGateway", name, dimensions, period=period)
 
-        if environment.metric_math_alarms:
+        if environment.emulator is None:
             self._add(
                 "WebSocketErrors",
                 "WebSocket errors",
@@ -369,17 +372,17 @@ class Alarms(Construct):
                     {"connects": metric("ConnectCount"), "messages": metric("MessageCount")},
                     label="Percent of the connects and messages that failed",
                 ),
-                threshold=environment.errors_percent,
+                threshold=environment.alarms.errors_percent,
                 sustained=self._impaired,
             )
         self._add(
             "NewConnections",
             "New connections near the quota",
             Severity.TICKET,
-            f"Devices connect at {environment.new_connections_per_second} a second: beyond the"
+            f"Devices connect at {environment.alarms.new_connections_per_second} a second: beyond the"
             " account's quota they are refused.",
             metric=metric("ConnectCount", cdk.Duration.minutes(1)),
-            threshold=environment.new_connections_per_second * 60,
+            threshold=environment.alarms.new_connections_per_second * 60,
             sustained=self._impaired,
         )
 
@@ -387,7 +390,7 @@ class Alarms(Construct):
 
     def _add_table(self, table: dynamodb.ITable) -> None:
         environment = self._environment
-        if not environment.metric_math_alarms:
+        if environment.emulator is not None:
             return
         self._add(
             "TableThrottles",
@@ -406,7 +409,7 @@ class Alarms(Construct):
                     for index in ("", CONNECTION_INDEX, ATTENTION_INDEX)
                 },
             ),
-            threshold=environment.throttles_threshold,
+            threshold=environment.alarms.throttles,
             sustained=self._impaired,
         )
         self._add(
@@ -422,7 +425,7 @@ class Alarms(Construct):
                     for operation in TABLE_OPERATIONS
                 },
             ),
-            threshold=environment.errors_minimum,
+            threshold=environment.alarms.errors_minimum,
             sustained=self._impaired,
         )
 
@@ -502,7 +505,7 @@ class Alarms(Construct):
 
     @property
     def _impaired(self) -> tuple[int, int]:
-        return self._environment.impaired_datapoints, self._environment.impaired_periods
+        return self._environment.alarms.service.datapoints, self._environment.alarms.service.periods
 
     def _add(
         self,
@@ -518,7 +521,7 @@ class Alarms(Construct):
         missing: cloudwatch.TreatMissingData = _Missing.NOT_BREACHING,
     ) -> cloudwatch.Alarm:
         """Add one alarm; `sustained` is how many periods must show it, out of how many."""
-        if severity is Severity.IMPAIRED and not self._environment.composite_alarms:
+        if severity is Severity.IMPAIRED and self._environment.emulator is not None:
             severity = Severity.PAGE
         datapoints, periods = sustained
         alarm = cloudwatch.Alarm(
@@ -586,7 +589,7 @@ def _share(
     """Return how many percent failed, or 0 while so few did that a share says nothing."""
     count, total = " + ".join(failed), " + ".join(of)
     return cloudwatch.MathExpression(
-        expression=f"IF({count} >= {environment.errors_minimum}, 100 * ({count}) / ({total}), 0)",
+        expression=f"IF({count} >= {environment.alarms.errors_minimum}, 100 * ({count}) / ({total}), 0)",
         using_metrics={**failed, **of},
         label=label,
         period=cdk.Duration.minutes(5),

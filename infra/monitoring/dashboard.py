@@ -11,8 +11,8 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra.configuration import Environment
 from infra.data.table import ATTENTION_INDEX, CONNECTION_INDEX
-from infra.environments import Environment
 from infra.monitoring.alarms import TABLE_OPERATIONS, Alarms, anchor
 from infra.monitoring.metrics import ServiceMetrics, aws_metric
 from infra.service.rest_api import STAGE as REST_STAGE
@@ -77,7 +77,7 @@ def _alarms(title: str, alarms: Sequence[cloudwatch.AlarmBase]) -> cloudwatch.IW
 def _runbook(
     environment: Environment, deployed: str, sections: Sequence[str]
 ) -> cloudwatch.IWidget:
-    url = environment.runbook_url
+    url = environment.on_call.runbook_url
     links = (f"[{each}]({url}#{anchor(each)})" if url else each for each in sections)
     return cloudwatch.TextWidget(
         markdown=(
@@ -95,7 +95,7 @@ def _who_needs_attention(
 ) -> cloudwatch.IWidget:
     # Of the last two runs, whatever the dashboard's own time range: who was in trouble three
     # hours ago is another question.
-    milliseconds = 2 * environment.cleanup_interval * 60_000
+    milliseconds = 2 * environment.cleanup.interval * 1_000
     business_id, attention, seconds = ATTENTION_FIELDS
     return cloudwatch.LogQueryWidget(
         title="Who needs attention now, and for how many seconds",

@@ -7,7 +7,7 @@ from typing import Final
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from infra.environments import Environment
+from infra.configuration import Environment
 from lambdas.metrics import DIMENSION, NAMESPACE, WORKER_DIMENSION, MetricName
 
 HEALTH_MINUTES: Final = 5
@@ -22,9 +22,11 @@ class ServiceMetrics:
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment.name
-        self._workers = environment.cleanup_workers
-        self.census_period = cdk.Duration.minutes(environment.cleanup_interval)
-        self.health_period = cdk.Duration.minutes(max(environment.cleanup_interval, HEALTH_MINUTES))
+        self._workers = environment.cleanup.workers
+        self.census_period = cdk.Duration.seconds(environment.cleanup.interval)
+        self.health_period = cdk.Duration.seconds(
+            max(environment.cleanup.interval, HEALTH_MINUTES * 60)
+        )
         """For what the cleanup causes too: no shorter than the time between two runs."""
 
     def gauge(self, name: MetricName, *, label: str | None = None) -> cloudwatch.IMetric:

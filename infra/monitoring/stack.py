@@ -5,7 +5,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from infra.environments import Environment
+from infra.configuration import Environment
 from infra.monitoring.alarms import Alarms
 from infra.monitoring.dashboard import Dashboard
 from infra.monitoring.metrics import ServiceMetrics
@@ -42,16 +42,16 @@ class MonitoringStack(cdk.Stack):
             self,
             "OnCall",
             display_name="Business connections on call",
-            emails=environment.page_emails,
-            urls=environment.page_urls,
+            emails=environment.on_call.page_emails,
+            urls=environment.on_call.page_urls,
             key=key,
         )
         tickets = AlarmTopic(
             self,
             "Tickets",
             display_name="Business connections tickets",
-            emails=environment.ticket_emails,
-            urls=environment.ticket_urls,
+            emails=environment.on_call.ticket_emails,
+            urls=environment.on_call.ticket_urls,
             key=key,
         )
         deployment = cdk.CfnParameter(

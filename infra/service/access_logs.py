@@ -1,4 +1,4 @@
-"""Access logs of the two APIs: who called what, and how it ended. Never a token, never a query."""
+"""Access logs of the two APIs: who called what, and the outcome. Never a token or a query."""
 
 import json
 from collections.abc import Mapping
@@ -6,32 +6,23 @@ from collections.abc import Mapping
 import aws_cdk as cdk
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from infra.environments import Environment
-from infra.security import AWS_OWNED_KEY, acknowledge
+from infra.security import acknowledge
+from infra.service.log_groups import LogGroups
 
 
 class AccessLogs(Construct):
     """Lets API Gateway write logs, and makes the log groups that it writes to.
 
     The permission is one setting per account and region. Each deployment sets it to a role of its
-    own, which works for every API there; so the role stays when the stack goes.
+    own, which works for every API there. So the role stays when the stack is deleted.
     """
 
-    def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        environment: Environment,
-        key: kms.IKey | None,
-    ) -> None:
+    def __init__(self, scope: Construct, construct_id: str, *, log_groups: LogGroups) -> None:
         super().__init__(scope, construct_id)
-        self._environment = environment
-        self._key = key
+        self._log_groups = log_groups
         role = iam.Role(
             self,
             "Role",
@@ -46,8 +37,8 @@ class AccessLogs(Construct):
             role,
             "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy"
             "/service-role/AmazonAPIGatewayPushToCloudWatchLogs]",
-            "API Gateway accepts a logging role for an account only if it may do what this policy"
-            " says; it is AWS's own for the purpose.",
+            "API Gateway accepts an account's logging role only if it has these permissions; AWS"
+            " maintains the policy for this purpose.",
         )
         role.apply_removal_policy(cdk.RemovalPolicy.RETAIN)
         self.account = apigateway.CfnAccount(self, "Account", cloud_watch_role_arn=role.role_arn)
@@ -55,20 +46,7 @@ class AccessLogs(Construct):
 
     def add_log_group(self, scope: Construct) -> logs.LogGroup:
         """Make the log group of one API below `scope`."""
-        log_group = logs.LogGroup(
-            scope,
-            "AccessLogs",
-            retention=self._environment.log_retention,
-            encryption_key=self._key,
-            removal_policy=(
-                cdk.RemovalPolicy.RETAIN
-                if self._environment.keep_data
-                else cdk.RemovalPolicy.DESTROY
-            ),
-        )
-        if self._key is None:
-            acknowledge(log_group, "CKV_AWS_158", AWS_OWNED_KEY)
-        return log_group
+        return self._log_groups.add(scope, "AccessLogs")
 
 
 def access_log_format(fields: Mapping[str, str]) -> apigateway.AccessLogFormat:

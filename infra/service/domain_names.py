@@ -1,4 +1,4 @@
-"""The two APIs under names of one's own."""
+"""Custom domain names of the two APIs."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_apigateway as apigateway
@@ -6,7 +6,7 @@ from aws_cdk import aws_apigatewayv2 as apigatewayv2
 from aws_cdk import aws_certificatemanager as acm
 from constructs import Construct
 
-from infra.environments import Domains
+from infra.configuration import Domains
 
 
 class DomainNames(Construct):

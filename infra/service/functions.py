@@ -1,57 +1,69 @@
 """The functions of the service, and what each of them may do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from infra.configuration import Cleanup, Concurrency, Oidc
 from infra.data.table import ATTENTION_INDEX, CONNECTION_INDEX
-from infra.environments import Environment, Oidc
 from infra.security import acknowledge
 from infra.service.function import ServiceFunction
+from infra.service.log_groups import LogGroups
 from infra.service.websocket_api import WebSocketApi
 
 
 class Functions(Construct):
-    """One function per job, all of them from the same bundle, each with the least it needs."""
+    """One function per job, all from the same bundle, each with the least privilege it needs.
+
+    `variables` are the environment variables of every function. `preflight` adds the function that
+    checks a new version before it takes traffic.
+    """
 
     def __init__(
         self,
         scope: Construct,
         construct_id: str,
         *,
-        environment: Environment,
         bundle: Path,
-        table: dynamodb.ITable,
+        variables: Mapping[str, str],
         oidc: Oidc,
+        signing_keys_generation: int,
+        cors_origins: Sequence[str],
+        table: dynamodb.ITable,
         sockets: WebSocketApi,
-        key: kms.IKey | None,
+        log_groups: LogGroups,
+        concurrency: Concurrency | None,
+        cleanup: Cleanup,
+        preflight: bool,
     ) -> None:
         super().__init__(scope, construct_id)
-        self._environment = environment
-        self._key = key
-        self._concurrency = _concurrency(environment)
         self._code = lambda_.Code.from_asset(str(bundle))
         self._table = table
-        self._sockets = sockets
-        variables = _service_variables(environment, table, sockets)
+        self._log_groups = log_groups
+        self._concurrency = _reserved(concurrency, cleanup)
+        variables = {
+            **variables,
+            "TABLE_NAME": table.table_name,
+            "WEBSOCKET_MANAGEMENT_URL": sockets.management_url,
+        }
 
         authorizer = self._add(
             "Authorizer",
             "authorizer.handler",
             {
                 **variables,
-                **_oidc_variables(oidc),
+                **{f"OIDC_{name.upper()}": value for name, value in asdict(oidc).items()},
                 # No code reads it. A new value publishes a new version, which starts without cached
                 # keys.
-                "SIGNING_KEYS_GENERATION": str(environment.signing_keys_generation),
+                "SIGNING_KEYS_GENERATION": str(signing_keys_generation),
             },
         )
-        # It takes tickets out of the table, and can touch nothing else there.
+        # It redeems tickets, and can touch nothing else in the table.
         authorizer.allow(
             "dynamodb:DeleteItem",
             on=[table.table_arn],
@@ -75,48 +87,48 @@ class Functions(Construct):
             sockets.allow_connections(message, "POST", "DELETE")
         self._allow_table(status, "Query")
 
-        # Longer than any answer that API Gateway would still wait for (29 s) is of no use.
+        # API Gateway waits for an answer for 29 s.
         rest = self._add(
             "Rest",
             "rest.handler",
-            {**variables, **_cors_variables(environment)},
+            {**variables, **({"CORS_ORIGINS": ",".join(cors_origins)} if cors_origins else {})},
             timeout=cdk.Duration.seconds(28),
         )
         self._allow_table(rest, "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")
         self._allow_index(rest, ATTENTION_INDEX)
         sockets.allow_connections(rest, "GET", "POST", "DELETE")
 
-        cleanup = self._add(
+        cleaner = self._add(
             "Cleanup",
             "cleanup.handler",
             variables,
             memory_mb=1024,
-            timeout=_cleanup_timeout(environment),
+            timeout=_cleanup_timeout(cleanup),
         )
-        self._allow_table(cleanup, "Scan", "Query", "UpdateItem", "DeleteItem")
+        self._allow_table(cleaner, "Scan", "Query", "UpdateItem", "DeleteItem")
         # It stores its census, and can create no other items.
-        cleanup.allow(
+        cleaner.allow(
             "dynamodb:PutItem",
             on=[table.table_arn],
             conditions={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["CENSUS"]}},
         )
-        sockets.allow_connections(cleanup, "GET", "DELETE")
+        sockets.allow_connections(cleaner, "GET", "DELETE")
 
         self.answering = (authorizer, connect, disconnect, ping, status, default, rest)
-        """Those that somebody waits for: all but the cleanup."""
+        """The functions that answer a caller: all but the cleanup."""
         for function in self.answering:
             _without_dead_letters(
                 function,
-                "API Gateway waits for the answer, or asks nobody again: nothing is queued.",
+                "API Gateway waits for the answer or drops the event: nothing is queued.",
             )
         _without_dead_letters(
-            cleanup,
-            "The next run is the retry. That one failed is an alarm; its event says nothing more.",
+            cleaner,
+            "The next run is the retry. A failed run raises an alarm; its event adds nothing.",
         )
 
         self.preflight: ServiceFunction | None = None
-        """Asked before a gradual deployment takes any traffic."""
-        if environment.gradual_deployments:
+        """Checks a new version before a gradual deployment gives it traffic."""
+        if preflight:
             # It must not time out while the table does not answer: CodeDeploy would wait an hour
             # for its result.
             self.preflight = self._add(
@@ -127,7 +139,7 @@ class Functions(Construct):
             )
             self._allow_table(self.preflight, "Query")
             _without_dead_letters(
-                self.preflight, "CodeDeploy waits for its answer, and goes back when none comes."
+                self.preflight, "CodeDeploy waits for its answer, and rolls back if none comes."
             )
 
         self.authorizer = authorizer
@@ -137,7 +149,7 @@ class Functions(Construct):
         self.status = status
         self.default = default
         self.rest = rest
-        self.cleanup = cleanup
+        self.cleanup = cleaner
 
     def by_name(self) -> Mapping[str, lambda_.IFunction]:
         """Return every function by the name that people know it by."""
@@ -164,14 +176,13 @@ class Functions(Construct):
         return ServiceFunction(
             self,
             construct_id,
-            environment=self._environment,
+            log_groups=self._log_groups,
             code=self._code,
             handler=f"lambdas.handlers.{handler}",
             variables=variables,
             memory_mb=memory_mb,
             timeout=timeout or cdk.Duration.seconds(10),
             concurrency=self._concurrency.get(construct_id),
-            key=self._key,
         )
 
     def _allow_table(self, function: ServiceFunction, *operations: str) -> None:
@@ -187,53 +198,16 @@ def _without_dead_letters(function: ServiceFunction, reason: str) -> None:
         acknowledge(function.function, rule, reason)
 
 
-def _service_variables(
-    environment: Environment, table: dynamodb.ITable, sockets: WebSocketApi
-) -> dict[str, str]:
-    return {
-        "TABLE_NAME": table.table_name,
-        "WEBSOCKET_MANAGEMENT_URL": sockets.management_url,
-        "PING_INTERVAL": str(environment.ping_interval),
-        "PING_GRACE": str(environment.ping_grace),
-        "VIRTUAL_LEASE": str(environment.virtual_lease),
-        "ATTENTION_GRACE": str(environment.attention_grace),
-        "MAX_REAL_CONNECTIONS": str(environment.max_real_connections),
-    }
-
-
-def _oidc_variables(oidc: Oidc) -> dict[str, str]:
-    return {
-        "OIDC_ISSUER": oidc.issuer,
-        "OIDC_AUDIENCE": oidc.audience,
-        "OIDC_JWKS_URL": oidc.jwks_url,
-        "OIDC_USER_CLAIM": oidc.user_claim,
-        "OIDC_BUSINESSES_CLAIM": oidc.businesses_claim,
-        "OIDC_ROLES_CLAIM": oidc.roles_claim,
-        "OIDC_BUSINESS_PREFIX": oidc.business_prefix,
-    }
-
-
-def _cors_variables(environment: Environment) -> dict[str, str]:
-    origins = environment.cors_origins
-    return {"CORS_ORIGINS": ",".join(origins)} if origins else {}
-
-
-def _concurrency(environment: Environment) -> Mapping[str, int | None]:
-    bounds = environment.concurrency
-    if bounds is None:
+def _reserved(concurrency: Concurrency | None, cleanup: Cleanup) -> Mapping[str, int | None]:
+    """The capacity that is reserved for each function."""
+    if concurrency is None:
         return {}
-    return {
-        "Authorizer": bounds.authorizer,
-        "Connect": bounds.connect,
-        "Disconnect": bounds.disconnect,
-        "Ping": bounds.ping,
-        "Status": bounds.status,
-        "DefaultRoute": bounds.default_route,
-        "Rest": bounds.rest,
-        "Cleanup": environment.cleanup_workers + 1,
+    of_functions = {
+        name.title().replace("_", ""): bound for name, bound in asdict(concurrency).items()
     }
+    return {**of_functions, "Cleanup": cleanup.workers + 1}
 
 
-def _cleanup_timeout(environment: Environment) -> cdk.Duration:
+def _cleanup_timeout(cleanup: Cleanup) -> cdk.Duration:
     """End a run before the next one begins, and within Lambda's 15 minutes."""
-    return cdk.Duration.seconds(min(environment.cleanup_interval * 60 - 10, 900))
+    return cdk.Duration.seconds(min(cleanup.interval - 10, 900))

@@ -9,7 +9,6 @@ from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from infra.environments import Environment
 from infra.parameters import GUARD
 from infra.security import acknowledge, logical_id
 from infra.service.function import LIVE, ServiceFunction
@@ -38,14 +37,14 @@ class GradualDeployment(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        environment: Environment,
+        environment_name: str,
         answering: Sequence[ServiceFunction],
         rest: ServiceFunction,
         cleanup: ServiceFunction,
         preflight: ServiceFunction,
     ) -> None:
         super().__init__(scope, construct_id)
-        self._environment = environment.name
+        self._environment = environment_name
         application = codedeploy.LambdaApplication(self, "Application")
         role, policy = self._role(answering, preflight)
         guarded = self._guarded()

@@ -1,5 +1,6 @@
-"""What runs: the two APIs, their functions, and the cleanup."""
+"""The service stack: the two APIs, their functions, and the cleanup."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -7,12 +8,14 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from infra.environments import Environment, Oidc
+from infra.addresses import Addresses
+from infra.configuration import Environment, Oidc
 from infra.service.access_logs import AccessLogs
 from infra.service.cleanup_schedule import CleanupSchedule
 from infra.service.domain_names import DomainNames
 from infra.service.functions import Functions
 from infra.service.gradual_deployment import GradualDeployment
+from infra.service.log_groups import LogGroups
 from infra.service.rest_api import RestApi
 from infra.service.websocket_api import WebSocketApi
 
@@ -38,19 +41,38 @@ class ServiceStack(cdk.Stack):
             stack_name=stack_name,
             description=f"Business connections, {environment.name}: service",
         )
-        access_logs = AccessLogs(self, "AccessLogs", environment=environment, key=key)
+        name = f"business-connections-{environment.name}"
+        domains = environment.domains
+        addresses = Addresses(self.region, environment.emulator)
+        log_groups = LogGroups(environment.log_retention, keep=environment.keep_data, key=key)
+        access_logs = AccessLogs(self, "AccessLogs", log_groups=log_groups)
         self.websocket = WebSocketApi(
-            self, "WebSocket", environment=environment, access_logs=access_logs
+            self,
+            "WebSocket",
+            name=name,
+            domain_name=domains.websocket.name if domains else None,
+            addresses=addresses,
+            access_logs=access_logs,
+            limits=environment.limits,
         )
         self.functions = Functions(
             self,
             "Functions",
-            environment=environment,
             bundle=bundle,
-            table=table,
+            variables={
+                "ENVIRONMENT": environment.name,
+                "POWERTOOLS_LOG_LEVEL": environment.log_level,
+                **{rule.upper(): str(value) for rule, value in asdict(environment.rules).items()},
+            },
             oidc=oidc,
+            signing_keys_generation=environment.signing_keys_generation,
+            cors_origins=environment.cors_origins,
+            table=table,
             sockets=self.websocket,
-            key=key,
+            log_groups=log_groups,
+            concurrency=environment.limits.concurrency,
+            cleanup=environment.cleanup,
+            preflight=environment.gradual_deployments,
         )
         self.websocket.add_routes(
             authorizer=self.functions.authorizer.live,
@@ -63,8 +85,12 @@ class ServiceStack(cdk.Stack):
         self.rest = RestApi(
             self,
             "Rest",
-            environment=environment,
+            name=name,
+            domain_name=domains.rest.name if domains else None,
+            addresses=addresses,
             access_logs=access_logs,
+            limits=environment.limits,
+            cors_origins=environment.cors_origins,
             handler=self.functions.rest.live,
             authorizer=self.functions.authorizer.live,
         )
@@ -72,7 +98,7 @@ class ServiceStack(cdk.Stack):
             GradualDeployment(
                 self,
                 "GradualDeployment",
-                environment=environment,
+                environment_name=environment.name,
                 answering=self.functions.answering,
                 rest=self.functions.rest,
                 cleanup=self.functions.cleanup,
@@ -82,15 +108,15 @@ class ServiceStack(cdk.Stack):
             self,
             "CleanupSchedule",
             cleanup=self.functions.cleanup.live,
-            every=cdk.Duration.minutes(environment.cleanup_interval),
-            workers=environment.cleanup_workers,
+            every=cdk.Duration.seconds(environment.cleanup.interval),
+            workers=environment.cleanup.workers,
             key=key,
         )
-        if environment.domains:
+        if domains:
             DomainNames(
                 self,
                 "Domains",
-                domains=environment.domains,
+                domains=domains,
                 rest=self.rest.api,
                 websocket=self.websocket.stage,
             )

@@ -1,4 +1,4 @@
-"""What is turned away before it reaches the REST API."""
+"""A web ACL: blocks requests before they reach the REST API."""
 
 from typing import Final
 
@@ -21,11 +21,11 @@ MANAGED_RULES: Final = {
         "GenericRFI_BODY",
     ),
 }
-"""The rule groups that AWS maintains, and the rules of each that only count."""
+"""The rule groups that AWS maintains. The rules named for each only count, and block nothing."""
 
 
 class WebAcl(Construct):
-    """Rules on the stage of a REST API: AWS's managed ones, and a bound for each address.
+    """AWS's managed rules and a rate limit per address, for the stage of a REST API.
 
     `rate` is how many requests of one address pass in 5 minutes.
     """

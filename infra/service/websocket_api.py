@@ -10,7 +10,8 @@ from aws_cdk.aws_apigatewayv2_authorizers import WebSocketLambdaAuthorizer
 from aws_cdk.aws_apigatewayv2_integrations import WebSocketLambdaIntegration
 from constructs import Construct
 
-from infra.environments import Environment
+from infra.addresses import Addresses
+from infra.configuration import Limits
 from infra.security import acknowledge, logical_id
 from infra.service.access_logs import AccessLogs, access_log_format
 from infra.service.function import ServiceFunction
@@ -19,9 +20,9 @@ STAGE: Final = "v1"
 
 
 class WebSocketApi(Construct):
-    """Made before the functions, which need its address; the routes to them are added afterwards.
+    """The API, without routes: functions need its address, and `add_routes` needs the functions.
 
-    `url` is where devices connect; `management_url` is where functions reach the open sockets.
+    `url` is where devices connect. `management_url` is where functions reach the open sockets.
     """
 
     def __init__(
@@ -29,15 +30,19 @@ class WebSocketApi(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        environment: Environment,
+        name: str,
+        domain_name: str | None,
+        addresses: Addresses,
         access_logs: AccessLogs,
+        limits: Limits,
     ) -> None:
         super().__init__(scope, construct_id)
-        self._answers = environment.route_responses
+        # MiniStack refuses declared responses in a template, and answers without them.
+        self._declares_responses = addresses.emulator is None
         self.api = apigatewayv2.WebSocketApi(
             self,
             "Api",
-            api_name=f"business-connections-{environment.name}",
+            api_name=name,
             route_selection_expression="$request.body.action",
         )
         self.stage = apigatewayv2.WebSocketStage(
@@ -47,8 +52,7 @@ class WebSocketApi(Construct):
             stage_name=STAGE,
             auto_deploy=True,
             throttle=apigatewayv2.ThrottleSettings(
-                rate_limit=environment.websocket_throttle.rate,
-                burst_limit=environment.websocket_throttle.burst,
+                rate_limit=limits.websocket.rate, burst_limit=limits.websocket.burst
             ),
         )
         self.stage.node.add_dependency(access_logs.account)
@@ -74,19 +78,12 @@ class WebSocketApi(Construct):
             ).to_string(),
         )
 
-        place = {
-            "api_id": self.api.api_id,
-            "region": cdk.Stack.of(self).region,
-            "stage": STAGE,
-        }
         self.url = (
-            f"wss://{environment.domains.websocket.name}"
-            if environment.domains
-            else environment.endpoints.websocket.format(**place)
+            f"wss://{domain_name}" if domain_name else addresses.websocket(self.api.api_id, STAGE)
         )
+        self.management_url = addresses.https(self.api.api_id, STAGE)
         self._cfn_stage = cfn_stage
-        self._route_throttles = environment.effective_route_throttles
-        self.management_url = environment.endpoints.websocket_management.format(**place)
+        self._limits = limits
 
     def add_routes(
         self,
@@ -120,34 +117,34 @@ class WebSocketApi(Construct):
                 route_key,
                 integration=WebSocketLambdaIntegration("Message", function),
                 # Without a declared response API Gateway discards what the function returns.
-                return_response=self._answers,
+                return_response=self._declares_responses,
             )
             routes.append(route)
         for route in routes:
             acknowledge(
                 route,
                 "AwsSolutions-APIG4",
-                "A WebSocket API authorizes at $connect alone; what comes later has passed there.",
+                "A WebSocket API authorizes at $connect only; all other routes use that socket.",
             )
         self._throttle({each.route_key: each for each in (connect_route, *routes)})
 
     def _throttle(self, routes: Mapping[str, apigatewayv2.WebSocketRoute]) -> None:
         """Let single routes through less than the stage does."""
         settings = {}
-        for throttle in self._route_throttles:
-            if " " in throttle.route:
+        for route_key, throttle in self._limits.all_routes.items():
+            if " " in route_key:
                 continue  # a route of the REST API
-            if throttle.route not in routes:
+            if route_key not in routes:
                 raise ValueError(
-                    f"route_throttles names {throttle.route!r}, which is no route of the WebSocket"
-                    f" API; those are {', '.join(routes)}"
+                    f"limits.routes names {route_key!r}, which is no route of the WebSocket API;"
+                    f" those are {', '.join(routes)}"
                 )
-            settings[throttle.route] = {
+            settings[route_key] = {
                 "ThrottlingRateLimit": throttle.rate,
                 "ThrottlingBurstLimit": throttle.burst,
             }
-            # A stage cannot have settings of a route that is not there yet.
-            self.stage.node.add_dependency(routes[throttle.route])
+            # A stage cannot have settings of a route that does not exist yet.
+            self.stage.node.add_dependency(routes[route_key])
         if settings:
             self._cfn_stage.route_settings = settings
 
@@ -158,7 +155,7 @@ class WebSocketApi(Construct):
                 function.role,
                 "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:execute-api:<AWS::Region>"
                 f":<AWS::AccountId>:<{logical_id(self.api)}>/{STAGE}/{method}/@connections/*]",
-                "A socket has a new id each time: all those of this one API and stage are meant.",
+                "Each socket has a new id, so this allows all sockets of this one API and stage.",
             )
         function.allow(
             "execute-api:ManageConnections",

@@ -66,15 +66,15 @@ class Verdict(Enum):
 class Rules:
     """The timings of one environment, and what follows from them."""
 
-    ping_interval: int
+    ping_interval: int = 300
     """Clients send a ping at least this often."""
-    ping_grace: int
+    ping_grace: int = 60
     """Extra seconds allowed after two missed pings, for network delay and clock skew."""
-    virtual_lease: int
+    virtual_lease: int = 12 * 60 * 60
     """How long a virtual connection lives after the last availability call of its user."""
-    attention_grace: int
+    attention_grace: int = 300
     """How long a business may need attention before anybody is paged."""
-    max_real_connections: int
+    max_real_connections: int = 50
     """Active sockets that one business may hold; one more is refused."""
 
     @property

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.environments import Environment
+from infra.configuration import Environment
 from tests.infra.synthesis import ENVIRONMENTS, LOCAL_ENDPOINT, Templates, synthesize
 from tests.infra.template import Template
 

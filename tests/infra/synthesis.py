@@ -6,7 +6,8 @@ from pathlib import Path
 
 import aws_cdk as cdk
 
-from infra.environments import Environment, all_environments
+from infra.configuration import Environment
+from infra.environments import all_environments
 from infra.security import synthesize_checked
 from infra.stage import BusinessConnectionsStage
 from tests.infra.template import Template

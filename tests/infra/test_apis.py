@@ -3,9 +3,8 @@ from typing import Any
 
 import pytest
 
-from infra.environments import Environment
-from lambdas.handlers import problems, rest
-from lambdas.handlers.problems import ProblemType
+from infra.configuration import Environment
+from lambdas.routes import methods_by_path
 from tests.infra.template import Template, flat
 
 NOWHERE = ("", "/{proxy+}")
@@ -41,7 +40,7 @@ def test_the_rest_api_has_exactly_the_methods_that_the_function_knows(service: T
         methods.setdefault(path, set()).add(method)
     for path in NOWHERE:
         assert methods.pop(path) == {"ANY"}
-    assert methods == {path: {"ANY", *known} for path, known in rest.METHODS.items()}
+    assert methods == {path: {"ANY", *known} for path, known in methods_by_path().items()}
 
 
 def test_get_of_health_alone_is_open(service: Template) -> None:
@@ -137,21 +136,6 @@ def test_what_api_gateway_answers_itself_is_a_problem_document(service: Template
         assert header == "'application/problem+json'"
 
 
-def test_a_type_of_problem_means_the_same_whoever_answers(service: Template) -> None:
-    of_the_function = {
-        kind.name: kind for kind in vars(problems).values() if isinstance(kind, ProblemType)
-    }
-    shared = 0
-    for answer in service.properties("AWS::ApiGateway::GatewayResponse").values():
-        document = json.loads(answer["ResponseTemplates"]["application/json"])
-        same = of_the_function.get(document["type"].rpartition(":")[2])
-        if same is not None:
-            shared += 1
-            assert document["title"] == same.title
-            assert document.get("status", same.status) == same.status
-    assert shared >= 5
-
-
 def test_websocket_routes_go_to_their_functions(service: Template) -> None:
     targets = {
         route["RouteKey"]: _function_of_route(service, route)
@@ -189,7 +173,7 @@ def test_answers_to_messages_are_declared_where_api_gateway_needs_it(
     }
     responses = service.resources("AWS::ApiGatewayV2::RouteResponse")
     answering = {"ping", "status", "$default"}
-    assert declared == (answering if environment.route_responses else set())
+    assert declared == (answering if environment.emulator is None else set())
     assert len(responses) == len(declared)
 
 
@@ -211,8 +195,8 @@ def test_both_stages_are_throttled(service: Template, environment: Environment) 
     _, websocket = service.only("AWS::ApiGatewayV2::Stage")
     websocket_settings = websocket["Properties"]["DefaultRouteSettings"]
     for settings, throttle in (
-        (rest_settings, environment.rest_throttle),
-        (websocket_settings, environment.websocket_throttle),
+        (rest_settings, environment.limits.rest),
+        (websocket_settings, environment.limits.websocket),
     ):
         assert settings["ThrottlingRateLimit"] == throttle.rate
         assert settings["ThrottlingBurstLimit"] == throttle.burst

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from infra.environments import PROD, Concurrency
+from infra.configuration import Concurrency
+from infra.environments import PROD
 from tests.infra.synthesis import Templates
 
 DEPLOYING = Path(__file__).resolve().parents[2] / "docs" / "deploying.md"
@@ -14,10 +15,13 @@ UNRESERVED = 100
 CALLS_PER_SECOND = 10
 """What one execution environment serves."""
 
-THROTTLES = {each.route: each.rate for each in PROD.effective_route_throttles}
+LIMITS = PROD.limits
+THROTTLES = {route: throttle.rate for route, throttle in LIMITS.all_routes.items()}
 
-CAPACITY = {name: bound for name, bound in vars(PROD.concurrency or Concurrency()).items() if bound}
-MESSAGES = PROD.websocket_throttle.rate + THROTTLES["status"] + THROTTLES["$default"]
+CAPACITY = {
+    name: bound for name, bound in vars(LIMITS.concurrency or Concurrency()).items() if bound
+}
+MESSAGES = LIMITS.websocket.rate + THROTTLES["status"] + THROTTLES["$default"]
 
 
 def test_prod_and_staging_fit_an_ordinary_account_together(templates: Templates) -> None:
@@ -38,31 +42,31 @@ def test_every_function_that_a_caller_can_reach_has_capacity_of_its_own() -> Non
 def test_throttles_refuse_a_flood_before_a_function_runs_out_of_capacity() -> None:
     """A caller is told 429 by API Gateway, and no alarm on throttled functions goes off."""
     let_through = {
-        "ping": PROD.websocket_throttle.rate,
+        "ping": LIMITS.websocket.rate,
         "status": THROTTLES["status"],
         "default_route": THROTTLES["$default"],
         "connect": THROTTLES["$connect"],
-        "rest": PROD.rest_throttle.rate,
-        "authorizer": PROD.rest_throttle.rate + THROTTLES["$connect"],
+        "rest": LIMITS.rest.rate,
+        "authorizer": LIMITS.rest.rate + THROTTLES["$connect"],
     }
     for function, rate in let_through.items():
         assert CAPACITY[function] * CALLS_PER_SECOND >= rate, function
 
 
 def test_devices_that_all_come_back_meet_the_throttle_below_the_accounts_quota() -> None:
-    assert PROD.new_connections_per_second < THROTTLES["$connect"] < 500
+    assert PROD.alarms.new_connections_per_second < THROTTLES["$connect"] < 500
 
 
 def test_the_table_serves_all_that_the_throttles_let_through_at_once() -> None:
     """Units of docs/costs.md: each REST call is the most expensive one, a batch is 100 reads."""
-    assert PROD.table_throughput is not None
-    connect, rest = THROTTLES["$connect"], PROD.rest_throttle.rate
-    marks = 2 * 300 * PROD.cleanup_workers
+    assert LIMITS.table is not None
+    connect, rest = THROTTLES["$connect"], LIMITS.rest.rate
+    marks = 2 * 300 * PROD.cleanup.workers
     writes = MESSAGES + (1 + 2 + 2) * connect + 6 * rest + marks
     reads = THROTTLES["status"] + 0.5 * connect + rest + 50 * THROTTLES["POST /businesses/online"]
-    assert PROD.table_throughput.write >= writes
-    assert PROD.table_throughput.read >= 2 * reads, "the other half is for the cleanup"
-    assert max(vars(PROD.table_throughput).values()) < 40_000, "DynamoDB's quota of a table"
+    assert LIMITS.table.write >= writes
+    assert LIMITS.table.read >= 2 * reads, "the other half is for the cleanup"
+    assert max(vars(LIMITS.table).values()) < 40_000, "DynamoDB's quota of a table"
 
 
 def test_the_document_says_what_a_flood_of_prod_costs() -> None:
@@ -75,12 +79,12 @@ def test_the_document_says_what_a_flood_of_prod_costs() -> None:
         "`GET /health`": THROTTLES["GET /health"],
         "REST without a token": 10_000,
         # Two methods answer them, and each is throttled by itself.
-        "REST, paths that do not exist": 2 * PROD.rest_throttle.rate,
+        "REST, paths that do not exist": 2 * LIMITS.rest.rate,
         "REST, each time with another wrong token": CAPACITY["authorizer"] * CALLS_PER_SECOND,
         "handshakes with tickets that do not exist": THROTTLES["$connect"],
         "messages over sockets": MESSAGES,
         "`POST /businesses/online`": THROTTLES["POST /businesses/online"],
-        "`PUT …/availability` false, the most expensive call": PROD.rest_throttle.rate,
+        "`PUT …/availability` false, the most expensive call": LIMITS.rest.rate,
         "as the one before": CAPACITY["rest"] * CALLS_PER_SECOND,
     }
     for what, (rate, dollars, hour, day) in rows.items():

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from infra.environments import MAX_CLEANUP_WORKERS, Environment
+from infra.configuration import MAX_CLEANUP_WORKERS, Environment
 from lambdas import bootstrap
 from lambdas.handlers import cleanup
-from tests.infra.crowd import CROWD, crowd_templates
+from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.synthesis import ENVIRONMENTS, Templates
 from tests.infra.template import Template, as_list, flat
 
-EVERY_ENVIRONMENT = {**ENVIRONMENTS, CROWD.name: CROWD}
+EVERY_ENVIRONMENT = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 
 
 @pytest.fixture(params=list(EVERY_ENVIRONMENT))
@@ -27,13 +27,13 @@ def service(
     tmp_path_factory: pytest.TempPathFactory,
     source: Path,
 ) -> Template:
-    if environment is CROWD:
-        return crowd_templates(tmp_path_factory, source)["Service"]
+    if environment is EVERY_OPTION:
+        return every_option_templates(tmp_path_factory, source)["Service"]
     return templates[environment.name]["Service"]
 
 
 def test_each_worker_runs_at_the_interval(service: Template, environment: Environment) -> None:
-    minutes = environment.cleanup_interval
+    minutes = environment.cleanup.interval // 60
     unit = "minute" if minutes == 1 else "minutes"
     for schedule in _schedules(service):
         assert schedule["ScheduleExpression"] == f"rate({minutes} {unit})"
@@ -48,7 +48,7 @@ def test_the_workers_share_the_whole_table(service: Template, environment: Envir
         cleanup._Options.from_event(json.loads(schedule["Target"]["Input"])).share
         for schedule in _schedules(service)
     ]
-    assert len(shares) == environment.cleanup_workers
+    assert len(shares) == environment.cleanup.workers
     (total,) = {share.total_segments for share in shares}
     assert sorted(segment for share in shares for segment in share.segments) == list(range(total))
 
@@ -72,7 +72,7 @@ def test_a_run_that_is_late_by_an_interval_is_given_up(
     service: Template, environment: Environment
 ) -> None:
     _, invocation = service.only("AWS::Lambda::EventInvokeConfig")
-    interval = environment.cleanup_interval * 60
+    interval = environment.cleanup.interval
     for schedule in _schedules(service):
         assert schedule["Target"]["RetryPolicy"]["MaximumEventAgeInSeconds"] == interval
     assert invocation["Properties"]["MaximumEventAgeInSeconds"] == interval
@@ -113,8 +113,8 @@ def test_the_schedules_may_do_these_two_things_and_nothing_else(service: Templat
 
 def test_no_more_workers_run_at_once_than_the_index_and_the_management_api_bear() -> None:
     """All of them start within the same minute, each at its own full rate."""
-    assert MAX_CLEANUP_WORKERS * bootstrap._MARKS_PER_SECOND < 1_000
-    assert MAX_CLEANUP_WORKERS * bootstrap._MANAGEMENT_CALLS_PER_SECOND < 10_000 / 4
+    assert MAX_CLEANUP_WORKERS * bootstrap.MARKS_PER_SECOND < 1_000
+    assert MAX_CLEANUP_WORKERS * bootstrap.MANAGEMENT_CALLS_PER_SECOND < 10_000 / 4
 
 
 def _schedules(service: Template) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 import pytest
 
-from infra.environments import Environment
+from infra.configuration import Environment
 from tests.infra.synthesis import Templates
 
 NAMES = {

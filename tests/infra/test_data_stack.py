@@ -1,7 +1,8 @@
 import dataclasses
 from pathlib import Path
 
-from infra.environments import DEV, Environment, Oidc
+from infra.configuration import Environment, Oidc
+from infra.environments import DEV
 from tests.infra.conftest import Templates, synthesize
 from tests.infra.template import Template
 

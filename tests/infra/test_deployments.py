@@ -5,10 +5,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
-from infra.environments import STAGING, Environment
-from lambdas import bootstrap
+from infra.configuration import Environment
+from infra.environments import STAGING
+from lambdas.bootstrap import Service
+from lambdas.domain.rules import Rules
 from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
 from tests.infra.synthesis import synthesize
 from tests.infra.template import Properties, Template, as_list, flat
@@ -168,7 +171,10 @@ def test_the_alarms_of_a_shift_are_new_with_the_version_that_they_watch(
     before = _alarms_by_function(templates[STAGING.name]["Service"])
     assert set().union(*before.values())
     assert alarms("same", source) == before
-    for made in (alarms("code", bundle), alarms("configuration", source, ping_grace=61)):
+    for made in (
+        alarms("code", bundle),
+        alarms("configuration", source, rules=Rules(ping_grace=61)),
+    ):
         assert made.keys() == before.keys()
         for function, names in made.items():
             assert len(names) == len(before[function])
@@ -205,11 +211,11 @@ def test_no_traffic_moves_before_the_new_build_was_found_fit(
 
 
 def test_the_check_still_answers_when_the_table_does_not(
-    templates: dict[str, dict[str, Template]], monkeypatch: pytest.MonkeyPatch
+    templates: dict[str, dict[str, Template]],
 ) -> None:
     """Without an answer, CodeDeploy waits for an hour."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    config: Any = bootstrap._dynamodb.__wrapped__().meta.config
+    service = Service({}, session=boto3.Session(region_name="us-east-1"))
+    config: Any = service.dynamodb.meta.config
     attempts = config.retries["total_max_attempts"]
     waiting = attempts * (config.connect_timeout + config.read_timeout)
     backoff = 2**attempts  # at most 1, 2, 4, ... seconds before each further attempt

@@ -7,22 +7,24 @@ import aws_cdk as cdk
 import pytest
 
 from infra import environments
-from infra.data.identity_provider import IdentityProvider
-from infra.environments import (
-    DEV,
-    PROD,
+from infra.addresses import Addresses
+from infra.configuration import (
+    Cleanup,
     Concurrency,
     Domain,
     Domains,
-    Endpoints,
     Environment,
+    Limits,
     Oidc,
-    RouteThrottle,
+    OnCall,
+    Sustained,
     TableThroughput,
+    Thresholds,
     Throttle,
-    all_environments,
-    local,
 )
+from infra.data.identity_provider import IdentityProvider
+from infra.environments import DEV, PROD, all_environments, local
+from lambdas.domain.rules import Rules
 from tests.infra.synthesis import synthesize
 
 OIDC = Oidc(issuer="https://id.example", audience="orders", jwks_url="https://id.example/keys")
@@ -40,22 +42,43 @@ DOMAINS = Domains(Domain("a.example.com", CERTIFICATE), Domain("b.example.com", 
         ("region", {"region": "eu-central-9"}),
         ("region", {"region": "cn-north-1"}),
         ("log_level", {"log_level": "LOUD"}),
-        ("ping_interval", {"ping_interval": 0}),
-        ("ping_interval", {"ping_interval": 600}),
-        ("ping_grace", {"ping_grace": -1}),
-        ("virtual_lease", {"virtual_lease": 0}),
-        ("max_real_connections", {"max_real_connections": 0}),
-        ("attention_grace", {"attention_grace": -1}),
-        ("attention_grace", {"attention_grace": 299, "page_emails": ("a@example.com",)}),
-        ("attention_grace", {"attention_grace": 299, "pages": True}),
-        ("attention_grace", {"cleanup_interval": 6, "page_urls": ("https://example.com",)}),
-        ("cleanup_interval", {"cleanup_interval": 0}),
-        ("virtual_only_threshold", {"virtual_only_threshold": 0}),
-        ("virtual_only_datapoints", {"virtual_only_datapoints": 4, "virtual_only_periods": 3}),
-        ("page_emails", {"page_emails": ("nobody",)}),
-        ("page_urls", {"page_urls": ("http://example.com",)}),
-        ("rest_throttle.rate", {"rest_throttle": Throttle(rate=0, burst=1)}),
-        ("websocket_throttle.burst", {"websocket_throttle": Throttle(rate=1, burst=0)}),
+        ("rules.ping_interval", {"rules": Rules(ping_interval=0)}),
+        ("rules.ping_interval", {"rules": Rules(ping_interval=600)}),
+        ("rules.ping_grace", {"rules": Rules(ping_grace=-1)}),
+        ("rules.virtual_lease", {"rules": Rules(virtual_lease=0)}),
+        ("rules.max_real_connections", {"rules": Rules(max_real_connections=0)}),
+        ("rules.attention_grace", {"rules": Rules(attention_grace=-1)}),
+        (
+            "rules.attention_grace",
+            {
+                "rules": Rules(attention_grace=299),
+                "on_call": OnCall(page_emails=("a@example.com",)),
+            },
+        ),
+        (
+            "rules.attention_grace",
+            {"rules": Rules(attention_grace=299), "on_call": OnCall(required=True)},
+        ),
+        (
+            "rules.attention_grace",
+            {
+                "cleanup": Cleanup(interval=360),
+                "on_call": OnCall(page_urls=("https://example.com",)),
+            },
+        ),
+        ("cleanup.interval", {"cleanup": Cleanup(interval=0)}),
+        ("cleanup.interval", {"cleanup": Cleanup(interval=90)}),
+        ("cleanup.workers", {"cleanup": Cleanup(workers=4)}),
+        ("cleanup.workers", {"cleanup": Cleanup(workers=2), "emulator": "http://127.0.0.1:1"}),
+        ("emulator", {"emulator": "127.0.0.1:4566"}),
+        ("alarms.virtual_only", {"alarms": Thresholds(virtual_only=0)}),
+        ("alarms.businesses.datapoints", {"alarms": Thresholds(businesses=Sustained(4, 3))}),
+        ("alarms.service.periods", {"alarms": Thresholds(service=Sustained(1, 25))}),
+        ("on_call.page_emails", {"on_call": OnCall(page_emails=("nobody",))}),
+        ("on_call.page_urls", {"on_call": OnCall(page_urls=("http://example.com",))}),
+        ("limits.rest.rate", {"limits": Limits(rest=Throttle(rate=0, burst=1))}),
+        ("limits.websocket.burst", {"limits": Limits(websocket=Throttle(rate=1, burst=0))}),
+        (r"limits.routes\[status\].rate", {"limits": Limits(routes={"status": Throttle(0, 1)})}),
         ("cors_origins", {"cors_origins": ("*",)}),
         ("cors_origins", {"cors_origins": ("http://app.example.com",)}),
         ("cors_origins", {"cors_origins": ("https://app.example.com/",)}),
@@ -63,10 +86,10 @@ DOMAINS = Domains(Domain("a.example.com", CERTIFICATE), Domain("b.example.com", 
         ("cors_origins", {"cors_origins": ("https://a.example.com,https://b.example.com",)}),
         ("cors_origins", {"cors_origins": ("http://localhost",)}),
         ("cors_origins", {"cors_origins": "https://app.example.com"}),
-        ("web_acl_rate", {"web_acl_rate": 9}),
-        ("table_throughput.read", {"table_throughput": TableThroughput(read=0, write=1)}),
-        ("table_throughput.write", {"table_throughput": TableThroughput(read=1, write=0)}),
-        ("concurrency.rest", {"concurrency": Concurrency(rest=0)}),
+        ("limits.web_acl_rate", {"limits": Limits(web_acl_rate=9)}),
+        ("limits.table.read", {"limits": Limits(table=TableThroughput(read=0, write=1))}),
+        ("limits.table.write", {"limits": Limits(table=TableThroughput(read=1, write=0))}),
+        ("limits.concurrency.rest", {"limits": Limits(concurrency=Concurrency(rest=0))}),
         ("domains.rest.name", {"domains": replace(DOMAINS, rest=Domain("Api", CERTIFICATE))}),
         (
             "domains.websocket.certificate_arn",
@@ -112,7 +135,7 @@ def test_an_own_issuer_is_accepted(oidc: Oidc) -> None:
 
 def test_the_user_pool_that_is_brought_along_tells_businesses_from_roles() -> None:
     scope = cdk.Stack(cdk.App(), "Stack")
-    provider = IdentityProvider(scope, "Users", keep=False, endpoints=Endpoints())
+    provider = IdentityProvider(scope, "Users", keep=False, addresses=Addresses("eu-west-1", None))
     own = replace(provider.oidc, issuer=OIDC.issuer, jwks_url=OIDC.jwks_url)
     assert own.businesses_claim == own.roles_claim
     assert replace(DEV, oidc=own).oidc == own
@@ -127,7 +150,7 @@ def test_the_origin_of_a_page_is_accepted(origin: str) -> None:
 
 def test_the_documented_example_is_an_environment_with_an_own_issuer() -> None:
     _, _, example = (environments.__doc__ or "").partition("::\n")
-    names = dict(vars(environments))
+    names = {**vars(environments), "Oidc": Oidc}
     exec(textwrap.dedent(example), names)  # the text is ours
     assert names["PROD"] is not environments.PROD
     assert names["PROD"].oidc.issuer == "https://id.example.com/"
@@ -135,18 +158,21 @@ def test_the_documented_example_is_an_environment_with_an_own_issuer() -> None:
 
 def test_where_nobody_is_paged_a_grace_may_be_short() -> None:
     environment = local("http://127.0.0.1:1")
-    assert not environment.pages
-    assert environment.attention_grace < environment.cleanup_interval * 60
+    assert not environment.on_call.required
+    assert environment.rules.attention_grace < environment.cleanup.interval
 
 
 def test_prod_cannot_be_deployed_before_it_says_whom_it_pages(tmp_path: Path, source: Path) -> None:
     """It can be synthesized, or nobody could deploy anything else before that."""
-    told = replace(PROD, name="told", page_urls=("https://events.example.com",))
+    told = replace(PROD, name="told", on_call=OnCall(page_urls=("https://events.example.com",)))
     synthesize(tmp_path, source, [PROD, DEV, told])
     assert _errors(tmp_path, "dev") == _errors(tmp_path, "told") == []
     errors = _errors(tmp_path, "prod")
     assert len(errors) == 3  # one of each stack, whichever is asked for
-    assert all("environment 'prod': page_emails or page_urls must" in error for error in errors)
+    assert all(
+        "environment 'prod': on_call.page_emails or on_call.page_urls must" in error
+        for error in errors
+    )
 
 
 def _errors(assembly: Path, stage: str) -> list[str]:
@@ -172,39 +198,31 @@ def _errors(assembly: Path, stage: str) -> list[str]:
 
 
 def test_environments_are_in_the_order_of_promotion() -> None:
-    names = [each.name for each in all_environments(local_endpoint="http://127.0.0.1:1")]
+    names = [each.name for each in all_environments()]
     assert names == ["local", "dev", "staging", "prod"]
 
 
-def test_deployed_environments_differ_from_local_in_all_that_only_an_emulator_needs() -> None:
-    for environment in all_environments(local_endpoint="http://127.0.0.1:1"):
+def test_only_local_is_on_an_emulator_and_loses_its_data() -> None:
+    for environment in all_environments():
         emulated = environment.name == "local"
-        assert (environment.endpoints == Endpoints()) is not emulated
-        assert environment.route_responses is not emulated
-        assert environment.dependencies_in_bundle is not emulated
+        assert (environment.emulator is not None) is emulated
         assert environment.keep_data is not emulated
 
 
-def test_local_reaches_everything_at_the_one_address_it_is_given() -> None:
-    endpoints = local("http://127.0.0.1:4711").endpoints
-    assert endpoints.rest.startswith("http://127.0.0.1:4711/")
-    assert endpoints.websocket.startswith("ws://127.0.0.1:4711/")
-    assert endpoints.websocket_management.startswith("http://127.0.0.1:4711/")
-    assert endpoints.jwks.startswith("http://127.0.0.1:4711/")
+def test_an_emulator_serves_everything_at_its_one_url() -> None:
+    addresses = Addresses("eu-west-1", "http://127.0.0.1:4711")
+    assert addresses.https("a1", "v1") == "http://127.0.0.1:4711/_aws/execute-api/a1/v1"
+    assert addresses.websocket("a1", "v1") == "ws://127.0.0.1:4711/_aws/execute-api/a1/v1"
+    assert addresses.signing_keys("p1") == "http://127.0.0.1:4711/p1/.well-known/jwks.json"
 
 
-def test_a_throttle_that_every_environment_has_is_replaced_by_one_of_its_own() -> None:
-    health = RouteThrottle(route="GET /health", rate=1, burst=1)
-    push = RouteThrottle(route="POST /businesses/{businessId}/messages", rate=2, burst=2)
-    throttles = {
-        each.route: each
-        for each in replace(DEV, route_throttles=(health, push)).effective_route_throttles
-    }
-    assert throttles["GET /health"] == health
-    assert throttles["POST /businesses/{businessId}/messages"] == push
-    assert throttles["POST /businesses/online"].rate == 100
+def test_an_environments_own_limit_of_a_route_replaces_the_default_one() -> None:
+    health = Throttle(rate=1, burst=1)
+    routes = Limits(routes={"GET /health": health, "status": health}).all_routes
+    assert routes["GET /health"] == routes["status"] == health
+    assert routes["POST /businesses/online"].rate == 100
 
 
 def test_an_environment_cannot_be_changed_after_it_was_checked() -> None:
     with pytest.raises(AttributeError):
-        Environment(name="dev").ping_interval = 1  # type: ignore[misc]  # the point of the test
+        Environment(name="dev").region = "nowhere"  # type: ignore[misc]  # the point of the test

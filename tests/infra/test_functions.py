@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from infra.environments import PROD, Environment
+from infra.configuration import Environment
+from infra.environments import PROD
 from lambdas.bootstrap import Configuration
 from tests.infra.permissions import OWN_LOGS, TRACING, allowed
 from tests.infra.synthesis import Templates, synthesize
@@ -121,11 +122,7 @@ def test_a_function_is_told_what_the_code_asks_for(
 ) -> None:
     configuration = Configuration.from_environ(_variables(service, name))
     assert configuration.environment == environment.name
-    assert configuration.rules.ping_interval == environment.ping_interval
-    assert configuration.rules.ping_grace == environment.ping_grace
-    assert configuration.rules.virtual_lease == environment.virtual_lease
-    assert configuration.rules.attention_grace == environment.attention_grace
-    assert configuration.rules.max_real_connections == environment.max_real_connections
+    assert configuration.rules == environment.rules
     assert "ConnectionsTable" in configuration.table_name
     assert "/v1" in configuration.websocket_management_url
 
@@ -187,7 +184,7 @@ def test_rest_answers_before_api_gateway_gives_up(service: Template) -> None:
 def test_a_cleanup_run_ends_before_the_next_begins(
     service: Template, environment: Environment
 ) -> None:
-    assert service.function("Cleanup")["Timeout"] < environment.cleanup_interval * 60
+    assert service.function("Cleanup")["Timeout"] < environment.cleanup.interval
 
 
 def _variables(service: Template, name: str) -> dict[str, str]:

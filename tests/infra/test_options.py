@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.environments import DEV, Environment, RouteThrottle
-from tests.infra.crowd import CROWD, crowd_templates
+from infra.configuration import Environment, Limits, Throttle
+from infra.environments import DEV
+from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.synthesis import Templates, synthesize
 from tests.infra.template import Template, flat
 
@@ -15,8 +16,8 @@ PAID = ("AWS::KMS::Key", "AWS::WAFv2::WebACL", "AWS::ApiGateway::DomainName")
 
 
 @pytest.fixture
-def crowd(tmp_path_factory: pytest.TempPathFactory, source: Path) -> dict[str, Template]:
-    return crowd_templates(tmp_path_factory, source)
+def stacks(tmp_path_factory: pytest.TempPathFactory, source: Path) -> dict[str, Template]:
+    return every_option_templates(tmp_path_factory, source)
 
 
 def test_nothing_that_costs_is_there_unasked(templates: Templates) -> None:
@@ -30,25 +31,25 @@ def test_nothing_that_costs_is_there_unasked(templates: Templates) -> None:
     assert found == {("prod", "AWS::WAFv2::WebACL")}
 
 
-def test_one_key_encrypts_everything_that_is_kept(crowd: dict[str, Template]) -> None:
-    key, resource = crowd["Data"].only("AWS::KMS::Key")
+def test_one_key_encrypts_everything_that_is_kept(stacks: dict[str, Template]) -> None:
+    key, resource = stacks["Data"].only("AWS::KMS::Key")
     assert resource["DeletionPolicy"] == "Retain"
     assert resource["Properties"]["EnableKeyRotation"] is True
-    (table,) = crowd["Data"].properties("AWS::DynamoDB::Table").values()
+    (table,) = stacks["Data"].properties("AWS::DynamoDB::Table").values()
     assert table["SSESpecification"]["KMSMasterKeyId"] == {"Fn::GetAtt": [key, "Arn"]}
     for stack, kind, attribute in (
         ("Service", "AWS::Logs::LogGroup", "KmsKeyId"),
         ("Service", "AWS::SQS::Queue", "KmsMasterKeyId"),
         ("Monitoring", "AWS::SNS::Topic", "KmsMasterKeyId"),
     ):
-        kept = crowd[stack].properties(kind)
+        kept = stacks[stack].properties(kind)
         assert kept
         for properties in kept.values():
             assert key in flat(properties[attribute])
 
 
-def test_the_key_serves_this_account_alone(crowd: dict[str, Template]) -> None:
-    (key,) = crowd["Data"].properties("AWS::KMS::Key").values()
+def test_the_key_serves_this_account_alone(stacks: dict[str, Template]) -> None:
+    (key,) = stacks["Data"].properties("AWS::KMS::Key").values()
     root, *others = key["KeyPolicy"]["Statement"]
     assert flat(root["Principal"]["AWS"]) == "arn:<AWS::Partition>:iam::<AWS::AccountId>:root"
     assert len(others) == 4
@@ -64,7 +65,7 @@ def test_the_key_serves_this_account_alone(crowd: dict[str, Template]) -> None:
 
 
 def test_a_function_has_the_bound_that_the_environment_names(
-    crowd: dict[str, Template], templates: Templates
+    stacks: dict[str, Template], templates: Templates
 ) -> None:
     def bounds(service: Template) -> dict[str, int]:
         return {
@@ -75,13 +76,13 @@ def test_a_function_has_the_bound_that_the_environment_names(
             if "ReservedConcurrentExecutions" in properties
         }
 
-    assert bounds(crowd["Service"]) == {"Authorizer": 200, "Rest": 50, "Cleanup": 4}
+    assert bounds(stacks["Service"]) == {"Authorizer": 200, "Rest": 50, "Cleanup": 4}
     assert bounds(templates["staging"]["Service"]) == {"Cleanup": 2}
     assert bounds(templates["dev"]["Service"]) == {}
 
 
-def test_the_web_acl_stands_before_the_rest_api(crowd: dict[str, Template]) -> None:
-    service = crowd["Service"]
+def test_the_web_acl_stands_before_the_rest_api(stacks: dict[str, Template]) -> None:
+    service = stacks["Service"]
     acl, resource = service.only("AWS::WAFv2::WebACL")
     _, association = service.only("AWS::WAFv2::WebACLAssociation")
     stage, _ = service.only("AWS::ApiGateway::Stage")
@@ -95,16 +96,16 @@ def test_the_web_acl_stands_before_the_rest_api(crowd: dict[str, Template]) -> N
     assert len({rule["Priority"] for rule in (rate, *managed)}) == 1 + len(managed)
 
 
-def test_the_web_acl_keeps_no_samples_which_would_show_tokens(crowd: dict[str, Template]) -> None:
-    (acl,) = crowd["Service"].properties("AWS::WAFv2::WebACL").values()
+def test_the_web_acl_keeps_no_samples_which_would_show_tokens(stacks: dict[str, Template]) -> None:
+    (acl,) = stacks["Service"].properties("AWS::WAFv2::WebACL").values()
     for visible in (acl, *acl["Rules"]):
         assert visible["VisibilityConfig"]["SampledRequestsEnabled"] is False
 
 
 def test_the_web_acl_lets_messages_pass_whatever_their_size_and_text(
-    crowd: dict[str, Template],
+    stacks: dict[str, Template],
 ) -> None:
-    (acl,) = crowd["Service"].properties("AWS::WAFv2::WebACL").values()
+    (acl,) = stacks["Service"].properties("AWS::WAFv2::WebACL").values()
     counted = {
         override["Name"]
         for rule in acl["Rules"]
@@ -117,7 +118,7 @@ def test_the_web_acl_lets_messages_pass_whatever_their_size_and_text(
 
 
 def test_the_table_and_its_indexes_serve_no_more_than_the_environment_says(
-    crowd: dict[str, Template], templates: Templates
+    stacks: dict[str, Template], templates: Templates
 ) -> None:
     def bounds(data: Template) -> list[object]:
         (table,) = data.properties("AWS::DynamoDB::Table").values()
@@ -125,15 +126,15 @@ def test_the_table_and_its_indexes_serve_no_more_than_the_environment_says(
             each.get("OnDemandThroughput") for each in (table, *table["GlobalSecondaryIndexes"])
         ]
 
-    asked = CROWD.table_throughput
+    asked = EVERY_OPTION.limits.table
     assert asked is not None
     bound = {"MaxReadRequestUnits": asked.read, "MaxWriteRequestUnits": asked.write}
-    assert bounds(crowd["Data"]) == [bound] * 3
+    assert bounds(stacks["Data"]) == [bound] * 3
     assert bounds(templates["dev"]["Data"]) == [None] * 3
 
 
-def test_both_apis_are_reached_by_names_of_ones_own(crowd: dict[str, Template]) -> None:
-    service = crowd["Service"]
+def test_both_apis_are_reached_by_names_of_ones_own(stacks: dict[str, Template]) -> None:
+    service = stacks["Service"]
     assert service.outputs["RestUrl"]["Value"] == "https://api.example.com"
     assert service.outputs["WebSocketUrl"]["Value"] == "wss://sockets.example.com"
     assert {"RestDnsTarget", "WebSocketDnsTarget"} <= service.outputs.keys()
@@ -149,9 +150,9 @@ def test_both_apis_are_reached_by_names_of_ones_own(crowd: dict[str, Template]) 
     assert service.only("AWS::ApiGatewayV2::Stage")[0] in mapping["DependsOn"]
 
 
-def test_functions_reach_sockets_at_the_apis_own_address(crowd: dict[str, Template]) -> None:
+def test_functions_reach_sockets_at_the_apis_own_address(stacks: dict[str, Template]) -> None:
     """The management API does not answer under a name of one's own without further permission."""
-    service = crowd["Service"]
+    service = stacks["Service"]
     (api,) = service.resources("AWS::ApiGatewayV2::Api")
     url = flat(service.function("Cleanup")["Environment"]["Variables"]["WEBSOCKET_MANAGEMENT_URL"])
     assert url == f"https://<{api}>.execute-api.<AWS::Region>.amazonaws.com/v1"
@@ -161,24 +162,24 @@ def test_functions_reach_sockets_at_the_apis_own_address(crowd: dict[str, Templa
 def test_the_environment_of_this_test_sets_what_is_off_elsewhere(environment: Environment) -> None:
     for name in ("customer_managed_key", "domains"):
         assert not getattr(environment, name)
-        assert getattr(CROWD, name)
+        assert getattr(EVERY_OPTION, name)
 
 
 def test_single_routes_let_through_less_where_the_environment_says_so(
-    crowd: dict[str, Template],
+    stacks: dict[str, Template],
 ) -> None:
-    (rest,) = crowd["Service"].properties("AWS::ApiGateway::Stage").values()
+    (rest,) = stacks["Service"].properties("AWS::ApiGateway::Stage").values()
     bounds = {
         (each["ResourcePath"], each["HttpMethod"]): each["ThrottlingRateLimit"]
         for each in rest["MethodSettings"]
     }
     assert bounds["/~1businesses~1{businessId}~1messages", "POST"] == 20
     assert bounds["/*", "*"] == 1_000
-    (stage,) = crowd["Service"].resources("AWS::ApiGatewayV2::Stage").values()
+    (stage,) = stacks["Service"].resources("AWS::ApiGatewayV2::Stage").values()
     assert stage["Properties"]["RouteSettings"] == {
         "$connect": {"ThrottlingRateLimit": 300, "ThrottlingBurstLimit": 400}
     }
-    routes = crowd["Service"].properties("AWS::ApiGatewayV2::Route")
+    routes = stacks["Service"].properties("AWS::ApiGatewayV2::Route")
     (connect,) = (name for name, each in routes.items() if each["RouteKey"] == "$connect")
     assert connect in stage["DependsOn"]
 
@@ -187,6 +188,6 @@ def test_single_routes_let_through_less_where_the_environment_says_so(
 def test_a_throttle_of_a_route_that_is_not_there_is_refused(
     tmp_path: Path, source: Path, route: str
 ) -> None:
-    wrong = dataclasses.replace(DEV, route_throttles=(RouteThrottle(route=route, rate=1, burst=1),))
+    wrong = dataclasses.replace(DEV, limits=Limits(routes={route: Throttle(1, 1)}))
     with pytest.raises(Exception, match=re.escape(route)):
         synthesize(tmp_path, source, [wrong])

@@ -1,16 +1,19 @@
 """The runbook and the templates name the same alarms, outputs and resources."""
 
 import re
+from operator import attrgetter
 from typing import Any
 
 import pytest
 
-from infra.environments import DEV, MAX_CLEANUP_WORKERS, PROD, Environment
+from infra.configuration import MAX_CLEANUP_WORKERS, Environment
+from infra.environments import DEV, PROD
 from infra.monitoring.alarms import TABLE_OPERATIONS
 from infra.monitoring.metrics import PLANNED_WORK
+from lambdas.domain.status import ReasonCode
 from lambdas.metrics import DIMENSION, NAMESPACE
 from tests.infra.conftest import Templates
-from tests.infra.template import Template, flat
+from tests.infra.template import Template
 from tests.runbook import RUNBOOK, SEVERITIES, alarm_sections, commands, sections
 
 ALARM_TYPES = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
@@ -46,25 +49,12 @@ def test_a_section_says_how_urgent_its_alarm_is(templates: Templates) -> None:
         assert sections()[section].lstrip().startswith(SEVERITIES[severity]), section
 
 
-def test_the_members_of_the_composite_are_those_that_page_through_it(templates: Templates) -> None:
-    monitoring = _deployed(templates)
-    _, composite = monitoring.only("AWS::CloudWatch::CompositeAlarm")
-    rule = flat(composite["Properties"]["AlarmRule"])
-    for logical_id, alarm in monitoring.properties("AWS::CloudWatch::Alarm").items():
-        text = sections()[_description(alarm)[2]]
-        through = text.lstrip().startswith("**Pages through")
-        assert through == bool(re.search(rf'ALARM\("?<{logical_id}\.Arn>', rule)), logical_id
-        assert through != ("AlarmActions" in alarm) or text.lstrip().startswith("**No action")
-
-
-def test_service_impaired_sends_on_to_each_of_its_members() -> None:
+def test_service_impaired_lists_each_of_its_members() -> None:
     listed = set(re.findall(r"\[([^]]+)\]\(#", sections()["Service impaired"]))
-    through = {
-        heading
-        for heading, text in sections().items()
-        if text.lstrip().startswith("**Pages through")
-    }
-    assert through <= listed
+    member = SEVERITIES["PAGE (as part of ServiceImpaired)"]
+    members = {heading for heading, text in sections().items() if text.lstrip().startswith(member)}
+    assert members
+    assert members <= listed
 
 
 def test_what_is_in_alarm_now_shows_every_alarm(
@@ -85,6 +75,16 @@ def test_what_is_in_alarm_now_shows_every_alarm(
 def test_system_errors_are_looked_for_in_every_operation_that_is_watched() -> None:
     (operations,) = re.findall(r"for OPERATION in (.+); do", RUNBOOK.read_text())
     assert sorted(operations.split()) == sorted(TABLE_OPERATIONS)
+
+
+def test_fields_of_an_environment_exist() -> None:
+    named = set(re.findall(r"`([a-z]+(?:[._][a-z]+)+)`", RUNBOOK.read_text()))
+    named = {name for name in named if not re.match(r"report\.|.+\.py$", name)}
+    functions = set(re.findall(r"^ *(\w+)\(\) \{", RUNBOOK.read_text(), flags=re.MULTILINE))
+    fields = named - functions - {reason.value for reason in ReasonCode} - {"jwks_url"}
+    assert "cleanup.workers" in fields
+    for field in fields:
+        attrgetter(field)(DEV)
 
 
 def test_the_number_of_workers_is_one_that_an_environment_takes() -> None:

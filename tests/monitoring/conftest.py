@@ -4,25 +4,26 @@ from pathlib import Path
 
 import pytest
 
-from infra.environments import PROD, Environment
+from infra.configuration import Environment
+from infra.environments import PROD
 from local.alarms import Alarm
 from local.composite_alarms import CompositeAlarm
-from tests.infra.crowd import CROWD, crowd_templates
+from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.synthesis import ENVIRONMENTS, Templates
 from tests.infra.template import Template
 from tests.monitoring.reading import alarms_in, composites_in
-from tests.unit.handlers.conftest import context, deployed, recording, unrecorded
+from tests.unit.handlers.conftest import deployed, recording, unrecorded
 
-__all__ = ["context", "deployed", "recording", "unrecorded"]
+__all__ = ["deployed", "recording", "unrecorded"]
 
-ALL = {**ENVIRONMENTS, CROWD.name: CROWD}
+ALL = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 
 
 @pytest.fixture(scope="session")
 def all_templates(
     templates: Templates, tmp_path_factory: pytest.TempPathFactory, source: Path
 ) -> Templates:
-    return {**templates, CROWD.name: crowd_templates(tmp_path_factory, source)}
+    return {**templates, EVERY_OPTION.name: every_option_templates(tmp_path_factory, source)}
 
 
 @pytest.fixture(params=list(ALL))
@@ -50,7 +51,7 @@ def prod_alarms(all_templates: Templates) -> dict[str, Alarm]:
 @pytest.fixture(scope="session")
 def crowd_alarms(all_templates: Templates) -> dict[str, Alarm]:
     """The metric alarms where three workers share the table, by construct id."""
-    return alarms_in(all_templates[CROWD.name]["Monitoring"])
+    return alarms_in(all_templates[EVERY_OPTION.name]["Monitoring"])
 
 
 @pytest.fixture(scope="session")
@@ -62,4 +63,4 @@ def impaired(all_templates: Templates) -> CompositeAlarm:
 @pytest.fixture(scope="session")
 def crowd_impaired(all_templates: Templates) -> CompositeAlarm:
     """The composite alarm where three workers share the table."""
-    return composites_in(all_templates[CROWD.name]["Monitoring"])["ServiceImpaired"]
+    return composites_in(all_templates[EVERY_OPTION.name]["Monitoring"])["ServiceImpaired"]

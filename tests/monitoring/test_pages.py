@@ -16,7 +16,7 @@ from tests.monitoring.pager import Incident
 ON_CALL, TICKETS = "OnCall", "Tickets"
 PAGE, ALL_CLEAR = State.ALARM, State.OK
 
-CENSUS = PROD.cleanup_interval
+CENSUS = PROD.cleanup.interval // 60
 """Minutes between two cleanup runs."""
 
 # What the metrics are on a good day: of the census and of runs each interval, of AWS each minute.

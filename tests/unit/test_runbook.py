@@ -16,8 +16,7 @@ from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]  #
 from lambdas import metrics, protocol
 from lambdas.domain.cleanup import CleanupRun, Report
 from lambdas.domain.model import Attention
-from lambdas.domain.status import ReasonCode
-from lambdas.handlers import rest
+from lambdas.routes import methods_by_path
 from tests.monitoring.catalogue import DOCUMENTED
 from tests.runbook import (
     OPERATORS,
@@ -179,7 +178,7 @@ def test_a_call_of_the_rest_api_is_one_of_its_routes(words: list[str]) -> None:
         assert value in set(Attention)
     path = path.replace("$BUSINESS", "{businessId}")
     path = re.sub(r"/connections/.+", "/connections/{connectionId}", path)
-    assert method in rest.METHODS[path]
+    assert method in methods_by_path()[path]
     if "-d" in options:
         json.loads(options[options.index("-d") + 1])
 
@@ -218,21 +217,6 @@ def test_the_table_of_a_cleanups_answer_names_all_of_it() -> None:
     rows = re.findall(r"^\| (`.+?) \|", sections()["Dry run of a cleanup"], flags=re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert named == _REPORT - {"worker", "workers", "dryRun"}
-
-
-# The environment.
-
-
-CONFIGURATION = ROOT / "infra" / "configuration.py"
-
-
-@pytest.mark.skipif(not CONFIGURATION.is_file(), reason="infra/configuration.py does not exist yet")
-def test_fields_of_an_environment_exist() -> None:
-    named = set(re.findall(r"`([a-z]+(?:[._][a-z]+)+)`", RUNBOOK.read_text()))
-    named = {name for name in named if not name.startswith("report.") and not name.endswith(".py")}
-    other = {reason.value for reason in ReasonCode} | {"jwks_url"}
-    assert named - other <= _fields_of("Environment")
-    assert "cleanup.workers" in named
 
 
 def _anchor(heading: str) -> str:
@@ -378,23 +362,3 @@ def _insights_fields(query: str) -> set[str]:
     query = re.sub(r"\b\d+[mh]?\b", "", query)
     named = set(re.findall(r"\bas (\w+)", query))
     return set(re.findall(r"@?[A-Za-z_][\w.]*", query)) - _WORDS - named
-
-
-# The environment's fields, without the slow import of the CDK.
-
-
-def _fields_of(name: str) -> set[str]:
-    """The fields of a class of infra/configuration.py, and `part.field` for those of its parts."""
-    classes = {
-        node.name: node
-        for node in ast.walk(ast.parse(CONFIGURATION.read_text()))
-        if isinstance(node, ast.ClassDef)
-    }
-    fields: set[str] = set()
-    for node in classes[name].body:
-        if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
-            continue
-        fields.add(node.target.id)
-        for part in set(re.findall(r"\w+", ast.unparse(node.annotation))) & set(classes):
-            fields |= {f"{node.target.id}.{field}" for field in _fields_of(part)}
-    return fields

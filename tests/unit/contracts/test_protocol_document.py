@@ -7,12 +7,12 @@ from typing import get_args
 
 import pytest
 
-from contracts import asyncapi, openapi
-from lambdas import protocol
+from contracts import asyncapi
+from lambdas import problems, protocol
 from lambdas.domain.authorization import ALLOWED, Operation
 from lambdas.domain.status import OverallStatus, ReasonCode
-from lambdas.handlers import problems, rest
-from lambdas.handlers.problems import ProblemType
+from lambdas.problems import ProblemType
+from lambdas.routes import ROUTES
 from tests.json_schema import problems as wrong_with
 from tests.protocol_document import DOCUMENT, Snippet, problem_types, snippets, table
 
@@ -35,13 +35,12 @@ def test_who_may_do_what_is_what_the_code_allows() -> None:
 def test_every_call_of_the_rest_api_is_in_the_table_of_who_may_do_what() -> None:
     _, *rows = table("operation")
     documented = {call.strip("` ") for row in rows for call in row[1].split(",")}
-    calls = {f"{method} {path}" for path, methods in rest.METHODS.items() for method in methods}
+    calls = {f"{route.method} {route.path}" for route in ROUTES.values()}
     assert documented == (calls - {"GET /health"}) | {"the WebSocket handshake"}
 
 
 def test_the_types_of_problems_are_those_of_the_code() -> None:
     kinds = [kind for kind in vars(problems).values() if isinstance(kind, ProblemType)]
-    kinds += [openapi.UNAUTHORIZED, openapi.TOO_MANY_REQUESTS, openapi.TIMEOUT]
     assert problem_types() == {kind.name: kind.status for kind in kinds}
 
 

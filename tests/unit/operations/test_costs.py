@@ -1,4 +1,4 @@
-"""The bill is calculated from what the code asks of AWS: the document says what it really asks."""
+"""docs/costs.md is calculated from AWS calls: they must be the ones that the handlers make."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def _rows(text: str) -> dict[str, tuple[str, str]]:
-    """Of each operation: its calls of DynamoDB and of sockets, without the measured units."""
+    """Read the DynamoDB and socket calls of each operation. Units are left out."""
     cells = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()
@@ -19,7 +19,7 @@ def _rows(text: str) -> dict[str, tuple[str, str]]:
     return {name: calls for name, calls in rows.items() if "cleanup" not in name}
 
 
-def test_the_calls_in_the_cost_document_are_those_that_the_handlers_make() -> None:
+def test_the_cost_document_lists_the_calls_that_the_handlers_make() -> None:
     kept = {name: value for name, value in os.environ.items() if name != "DYNAMODB_LOCAL_URL"}
     counted = subprocess.run(
         [sys.executable, "-m", "benchmarks.requests"],

@@ -1,0 +1,32 @@
+"""How every log group of the service is made."""
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra.security import AWS_OWNED_KEY, acknowledge
+
+
+@dataclass(frozen=True)
+class LogGroups:
+    """Makes log groups with one retention and one key. With `keep`, they outlive their stack."""
+
+    retention: logs.RetentionDays
+    keep: bool
+    key: kms.IKey | None
+
+    def add(self, scope: Construct, construct_id: str) -> logs.LogGroup:
+        """Make one log group."""
+        log_group = logs.LogGroup(
+            scope,
+            construct_id,
+            retention=self.retention,
+            encryption_key=self.key,
+            removal_policy=cdk.RemovalPolicy.RETAIN if self.keep else cdk.RemovalPolicy.DESTROY,
+        )
+        if self.key is None:
+            acknowledge(log_group, "CKV_AWS_158", AWS_OWNED_KEY)
+        return log_group
