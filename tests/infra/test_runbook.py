@@ -57,10 +57,10 @@ def test_service_impaired_lists_each_of_its_members() -> None:
     assert members <= listed
 
 
-def test_what_is_in_alarm_now_shows_every_alarm(
+def test_the_command_for_current_alarms_lists_every_alarm(
     monitoring: Template, environment: Environment
 ) -> None:
-    """CloudFormation puts the name of the stack before the names that it makes up."""
+    """CloudFormation begins the names that it generates with the name of the stack."""
     (prefix,) = (
         words[words.index("--alarm-name-prefix") + 1]
         for words in commands("aws")
@@ -72,7 +72,7 @@ def test_what_is_in_alarm_now_shows_every_alarm(
         assert alarm.get("AlarmName", prefix).startswith(prefix), logical_id
 
 
-def test_system_errors_are_looked_for_in_every_operation_that_is_watched() -> None:
+def test_the_loop_over_operations_covers_those_that_the_alarm_watches() -> None:
     (operations,) = re.findall(r"for OPERATION in (.+); do", RUNBOOK.read_text())
     assert sorted(operations.split()) == sorted(TABLE_OPERATIONS)
 
@@ -87,14 +87,14 @@ def test_fields_of_an_environment_exist() -> None:
         attrgetter(field)(DEV)
 
 
-def test_the_number_of_workers_is_one_that_an_environment_takes() -> None:
+def test_an_environment_accepts_the_numbers_of_workers() -> None:
     (most,) = re.findall(r"`cleanup\.workers` \(to (\d+) at most\)", RUNBOOK.read_text())
     assert int(most) == MAX_CLEANUP_WORKERS
     for workers in re.findall(r'"workers": (\d+)', RUNBOOK.read_text()):
         assert int(workers) <= MAX_CLEANUP_WORKERS
 
 
-def test_outputs_that_commands_ask_for_are_there(templates: Templates) -> None:
+def test_outputs_that_commands_ask_for_exist(templates: Templates) -> None:
     asked = [words[1:] for words in commands("output")]
     assert len(asked) > 5
     for stack, output in asked:
@@ -105,7 +105,7 @@ def test_outputs_that_commands_ask_for_are_there(templates: Templates) -> None:
         assert output in templates[DEV.name]["Monitoring"].outputs
 
 
-def test_resources_that_commands_ask_for_are_there(templates: Templates) -> None:
+def test_resources_that_commands_ask_for_exist(templates: Templates) -> None:
     asked = [words[1:] for words in commands("resource")]
     assert len(asked) > 5
     for stack, kind, *part in asked:
@@ -125,7 +125,7 @@ def test_resources_that_commands_ask_for_are_there(templates: Templates) -> None
     commands("function_name") + commands("log_group") + commands("crashes"),
     ids=lambda words: words[1],
 )
-def test_functions_that_commands_ask_for_are_there(templates: Templates, words: list[str]) -> None:
+def test_functions_that_commands_ask_for_exist(templates: Templates, words: list[str]) -> None:
     name = words[1]
     if name.startswith("$"):
         return
@@ -137,7 +137,7 @@ def test_functions_that_commands_ask_for_are_there(templates: Templates, words: 
     assert len(found) == 1
 
 
-def test_the_metric_that_announces_planned_work_is_the_one_that_the_alarm_watches(
+def test_the_command_for_planned_work_sends_the_metric_that_the_alarm_watches(
     templates: Templates,
 ) -> None:
     (words,) = (words for words in commands("aws") if words[2] == "put-metric-data")

@@ -46,7 +46,7 @@ GLOBAL_OPTIONS = {
 """Options of the AWS CLI 2 itself: https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-options.html"""
 
 PUT_METRIC_DATA = {"--metric-name", "--dimensions", "--value"}
-"""The CLI's own short form: https://docs.aws.amazon.com/cli/latest/reference/cloudwatch/put-metric-data.html"""
+"""The short form of the CLI: https://docs.aws.amazon.com/cli/latest/reference/cloudwatch/put-metric-data.html"""
 
 _VALUES = {
     f"${name}": values.split()
@@ -94,7 +94,7 @@ def test_the_shell_can_read_a_block(block: str) -> None:
     assert read.returncode == 0, read.stderr
 
 
-def test_no_command_of_the_aws_cli_escapes_these_tests() -> None:
+def test_no_command_of_the_aws_cli_is_missed() -> None:
     text = "\n".join(
         text
         for document in OPERATORS
@@ -140,7 +140,7 @@ def test_a_query_of_the_aws_cli_asks_for_fields_of_the_answer(command: list[str]
     assert _fields(parsed) - {"VARIABLE"} <= _members(shape) | _KEYS_OF_MAPS
 
 
-def test_metrics_of_this_service_are_those_that_it_publishes() -> None:
+def test_metrics_of_this_service_are_published() -> None:
     published = {name.value for name in metrics.MetricName}
     own = [words for words in METRIC if words[1] == metrics.NAMESPACE]
     assert own
@@ -150,7 +150,7 @@ def test_metrics_of_this_service_are_those_that_it_publishes() -> None:
 
 
 @pytest.mark.parametrize("words", METRIC, ids=lambda words: words[2])
-def test_a_metric_of_aws_is_documented_with_the_dimensions_that_are_asked_for(
+def test_a_metric_of_aws_is_documented_with_its_dimensions(
     words: list[str],
 ) -> None:
     _, namespace, name, statistic, *dimensions = words
@@ -190,11 +190,6 @@ def test_the_cleanup_takes_the_payload(words: list[str]) -> None:
     _Options.from_event(json.loads(words[1]))
 
 
-def test_code_to_copy_is_code() -> None:
-    (script,) = blocks("python")
-    compile(script, "bring_back.py", "exec")
-
-
 # The queries of Logs Insights.
 
 
@@ -213,7 +208,7 @@ def test_a_query_of_logs_looks_for_messages_that_are_logged(words: list[str]) ->
         assert message in _LOGGED_MESSAGES
 
 
-def test_the_table_of_a_cleanups_answer_names_all_of_it() -> None:
+def test_the_table_of_a_cleanups_answer_names_all_its_fields() -> None:
     rows = re.findall(r"^\| (`.+?) \|", sections()["Dry run of a cleanup"], flags=re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert named == _REPORT - {"worker", "workers", "dryRun"}
@@ -277,7 +272,7 @@ _KEYS_OF_MAPS = {
     *("ERROR_CODE", "ERROR_MESSAGE", "SentTimestamp"),  # of a dead letter
     "connectionId",  # of an item of the table
 }
-"""What the model of an answer does not name."""
+"""Keys of maps in the answers. The models of botocore do not name them."""
 
 
 # What the code logs.
@@ -288,7 +283,7 @@ def _trees(folder: str) -> list[ast.AST]:
 
 
 def _logged() -> tuple[set[str], set[str]]:
-    """The messages of all logging calls of the functions, and the fields that they carry."""
+    """The messages and the fields of all logging calls in the functions."""
     messages, fields = set(), set()
     for tree in _trees("lambdas"):
         for node in ast.walk(tree):
@@ -357,7 +352,7 @@ _WORDS = {
 
 
 def _insights_fields(query: str) -> set[str]:
-    """The fields that a query reads: its words, without literals, keywords and what it names."""
+    """The fields that a query reads: its words except literals, keywords and its own names."""
     query = re.sub(r"""/(?:[^/\\]|\\.)+/|"[^"]*"|'[^']*'""", "", query)
     query = re.sub(r"\b\d+[mh]?\b", "", query)
     named = set(re.findall(r"\bas (\w+)", query))
