@@ -12,8 +12,8 @@ MAX_DEPTH: Final = 100
 about 1,000 nested calls.
 """
 
-MAX_DIGITS: Final = 1_000
-"""How many digits a whole number may have."""
+_MAX_DIGITS: Final = 308
+"""How many digits a whole number may have. With more, it may not fit into a double."""
 
 _SHOWN: Final = 40
 """Characters of a client's text that an error repeats."""
@@ -68,15 +68,19 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole_number(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise InvalidValue("body", f"has a number of more than {MAX_DIGITS} digits")
+    if len(digits.lstrip("-")) > _MAX_DIGITS:
+        raise _too_large(digits)
     return int(digits)
 
 
 def _decimal_number(digits: str) -> float:
     if not math.isfinite(value := float(digits)):
-        raise InvalidValue("body", f"has the number {_short(digits)}, which is too large")
+        raise _too_large(digits)
     return value
+
+
+def _too_large(digits: str) -> InvalidValue:
+    return InvalidValue("body", f"has the number {_short(digits)}, which is too large for a double")
 
 
 def _no_number(name: str) -> float:
