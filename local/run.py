@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
-from local.bridge import AlarmStates, MetricsFromLogs, keep_running
+from local.cloudwatch.jobs import cloudwatch_jobs
 from local.system import ACCOUNT, REGION, ROOT, Endpoints, aws_client, is_ready, state_folder
 
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
@@ -130,7 +129,7 @@ def _run(stack: ExitStack) -> NoReturn:
     outputs = _deploy(cdk, assembly)
     _enable_expiry(outputs["TableName"], endpoint_url)
     _first_census(outputs["CleanupFunctionName"], endpoint_url)
-    stack.enter_context(_bridges(endpoint_url))
+    stack.enter_context(cloudwatch_jobs(endpoint_url))
     endpoints = Endpoints(
         **{name: outputs[output] for name, output in OUTPUTS.items()},
         alarmNames=outputs["AlarmNames"].split(","),
@@ -358,35 +357,6 @@ def _first_census(cleanup: str, endpoint_url: str) -> None:
     answer = aws_client("lambda", endpoint_url).invoke(FunctionName=cleanup, Payload=b"{}")
     if "FunctionError" in answer:
         raise StepFailed(f"the first cleanup failed:\n{answer['Payload'].read().decode()}")
-
-
-@contextmanager
-def _bridges(endpoint_url: str) -> Iterator[None]:
-    cloudwatch = aws_client("cloudwatch", endpoint_url)
-    metrics = MetricsFromLogs(aws_client("logs", endpoint_url), cloudwatch)
-    alarms = AlarmStates(cloudwatch)
-    stop = threading.Event()
-    threads = [
-        threading.Thread(
-            target=keep_running,
-            args=(step,),
-            kwargs={"every": every, "stop": stop},
-            name=name,
-            daemon=True,
-        )
-        for name, step, every in (
-            ("metrics-from-logs", metrics.step, 1.0),
-            ("alarm-states", alarms.step, 2.0),
-        )
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(timeout=5)
 
 
 def _say_what_next(endpoints: Endpoints, seconds: float) -> None:

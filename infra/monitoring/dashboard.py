@@ -1,88 +1,214 @@
-"""One page that answers what somebody on call asks, in the order in which it is asked."""
+"""One page that answers the questions of on-call, in the order in which they are asked."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.configuration import Environment
-from infra.data.table import ATTENTION_INDEX, CONNECTION_INDEX
-from infra.monitoring.alarms import TABLE_OPERATIONS, Alarms, anchor
-from infra.monitoring.metrics import ServiceMetrics, aws_metric
-from infra.service.rest_api import STAGE as REST_STAGE
+from infra.monitoring.metrics import (
+    ServiceMetrics,
+    function_metric,
+    rest_metric,
+    table_metric,
+    table_system_errors,
+    table_throttles,
+    waiting_messages,
+    websocket_metric,
+)
+from infra.service.function import ServiceFunction
 from infra.service.rest_api import RestApi
-from infra.service.websocket_api import STAGE as WEBSOCKET_STAGE
 from infra.service.websocket_api import WebSocketApi
 from lambdas.metrics import MetricName
 
 NEEDS_ATTENTION: Final = "needs attention"
-"""The message that the cleanup logs for each business in trouble, with these fields."""
+"""The message that the cleanup logs for each business that needs attention, with these fields."""
 ATTENTION_FIELDS: Final = ("businessId", "attention", "seconds")
 
 _WIDTH: Final = 24
-_HALF: Final = 12
-_THIRD: Final = 8
 
 
 class Dashboard(Construct):
-    """What is wrong, which businesses it hurts, and what in the service may be the cause."""
+    """Shows what is wrong, which businesses are affected, and what may have caused it.
+
+    `deployed` says which build runs. `runbook_sections` become links if `runbook_url` says where
+    the runbook is published. `functions` are those whose calls are shown.
+    """
 
     def __init__(
         self,
         scope: Construct,
         construct_id: str,
         *,
-        environment: Environment,
+        environment_name: str,
         deployed: str,
+        paging_alarms: Sequence[cloudwatch.IAlarm],
+        other_alarms: Sequence[cloudwatch.IAlarm],
+        runbook_sections: Sequence[str],
+        runbook_url: str | None,
         metrics: ServiceMetrics,
-        alarms: Alarms,
-        websocket: WebSocketApi,
         rest: RestApi,
-        functions: Mapping[str, lambda_.IFunction],
+        websocket: WebSocketApi,
+        functions: Sequence[ServiceFunction],
         cleanup_logs: logs.ILogGroup,
         dead_letters: sqs.IQueue,
         table: dynamodb.ITable,
     ) -> None:
         super().__init__(scope, construct_id)
+        gauge, count = metrics.gauge, metrics.count
+        real = gauge(MetricName.REAL_CONNECTIONS, label="Real connections")
+        virtual = gauge(MetricName.VIRTUAL_CONNECTIONS, label="Virtual connections")
+        real_per_virtual = cloudwatch.MathExpression(
+            expression="real / virtual",
+            using_metrics={"real": real, "virtual": virtual},
+            label="Real per virtual",
+            period=metrics.census_period,
+        )
         self.dashboard = cloudwatch.Dashboard(
             self, "Dashboard", default_interval=cdk.Duration.hours(3)
         )
         for row in (
-            [_alarms("Alarms that page", alarms.paging)],
-            [_alarms("What is wrong, and what can wait", alarms.behind)],
-            [_runbook(environment, deployed, alarms.sections)],
-            [_businesses(metrics), _connections(metrics)],
-            [_who_needs_attention(environment, cleanup_logs)],
-            [_cleanup(metrics), _cleanup_runs(metrics, dead_letters), _sockets(metrics)],
-            [_websocket_api(websocket), _rest_api(rest)],
-            _functions(functions),
-            [_table_capacity(table), _table_throttles(table), _table_errors(table)],
+            [_alarms("Alarms that page", paging_alarms)],
+            [_alarms("What is wrong, and what can wait", other_alarms)],
+            [_runbook(environment_name, deployed, runbook_sections, runbook_url)],
+            _side_by_side(
+                Graph(
+                    "Businesses",
+                    [gauge(MetricName.ONLINE_BUSINESSES, label="Online")],
+                    [
+                        gauge(MetricName.VIRTUAL_ONLY_BUSINESSES, label="Virtual without real"),
+                        gauge(MetricName.UNREACHABLE_BUSINESSES, label="Unreachable"),
+                        count(MetricName.ATTENTION_ENTERED, label="Attention entered"),
+                    ],
+                ),
+                Graph("Connections", [real, virtual], [real_per_virtual]),
+            ),
+            [_who_needs_attention(cleanup_logs, metrics.census_period)],
+            _side_by_side(
+                Graph(
+                    "What the cleanup did",
+                    [
+                        count(MetricName.STALE_REAL_REMOVED, label="Stale real removed"),
+                        count(MetricName.EXPIRED_VIRTUAL_REMOVED, label="Expired virtual removed"),
+                        count(MetricName.PROBES_UNKNOWN, label="Probes without an answer"),
+                        count(MetricName.CLEANUP_REFUSED, label="Removals refused"),
+                    ],
+                ),
+                Graph(
+                    "Cleanup runs",
+                    [
+                        metrics.completed_runs(label="Completed"),
+                        waiting_messages(dead_letters).with_(label="Could not be started"),
+                    ],
+                    [metrics.longest_run(label="Longest run, ms")],
+                ),
+                Graph(
+                    "Sockets and messages",
+                    [
+                        count(MetricName.CONNECTED, label="Connected"),
+                        count(MetricName.DISCONNECTED, label="Disconnected"),
+                    ],
+                    [
+                        count(MetricName.MESSAGES_SENT, label="Messages sent"),
+                        count(MetricName.MESSAGES_GONE, label="Messages to sockets that were gone"),
+                    ],
+                ),
+            ),
+            _side_by_side(
+                Graph(
+                    "WebSocket API",
+                    [
+                        websocket_metric(websocket, name)
+                        for name in (
+                            "ConnectCount",
+                            "MessageCount",
+                            "ClientError",
+                            "ExecutionError",
+                            "IntegrationError",
+                        )
+                    ],
+                    [websocket_metric(websocket, "IntegrationLatency").with_(statistic="p99")],
+                ),
+                Graph(
+                    "REST API",
+                    [rest_metric(rest, name) for name in ("Count", "4XXError", "5XXError")],
+                    [rest_metric(rest, "Latency").with_(statistic="p99")],
+                ),
+            ),
+            _side_by_side(
+                *(
+                    Graph(
+                        title,
+                        [
+                            function_metric(each, name).with_(
+                                statistic=statistic, label=each.node.id
+                            )
+                            for each in functions
+                        ],
+                    )
+                    for title, name, statistic in (
+                        ("Function errors", "Errors", "Sum"),
+                        ("Function throttles", "Throttles", "Sum"),
+                        ("Function duration, p99", "Duration", "p99"),
+                    )
+                )
+            ),
+            _side_by_side(
+                Graph(
+                    "Table: capacity",
+                    [table_metric(table, "ConsumedReadCapacityUnits")],
+                    [table_metric(table, "ConsumedWriteCapacityUnits")],
+                ),
+                Graph("Table: throttled", [*table_throttles(table).values()]),
+                Graph("Table: system errors", [*table_system_errors(table).values()]),
+            ),
         ):
             self.dashboard.add_widgets(*row)
 
 
-def _alarms(title: str, alarms: Sequence[cloudwatch.AlarmBase]) -> cloudwatch.IWidget:
-    # Four alarms are beside each other in a line.
+class Graph(NamedTuple):
+    """A graph, with the metrics of its left and its right axis."""
+
+    title: str
+    left: Sequence[cloudwatch.IMetric]
+    right: Sequence[cloudwatch.IMetric] = ()
+
+
+def _side_by_side(*graphs: Graph) -> list[cloudwatch.IWidget]:
+    from_zero = cloudwatch.YAxisProps(min=0)
+    return [
+        cloudwatch.GraphWidget(
+            title=graph.title,
+            width=_WIDTH // len(graphs),
+            left=list(graph.left),
+            right=list(graph.right),
+            left_y_axis=from_zero,
+            right_y_axis=from_zero,
+        )
+        for graph in graphs
+    ]
+
+
+def _alarms(title: str, alarms: Sequence[cloudwatch.IAlarm]) -> cloudwatch.IWidget:
+    # Four alarms fit into a line.
     return cloudwatch.AlarmStatusWidget(
         title=title, alarms=list(alarms), width=_WIDTH, height=1 + -(-len(alarms) // 4)
     )
 
 
 def _runbook(
-    environment: Environment, deployed: str, sections: Sequence[str]
+    environment_name: str, deployed: str, sections: Sequence[str], url: str | None
 ) -> cloudwatch.IWidget:
-    url = environment.on_call.runbook_url
     links = (f"[{each}]({url}#{anchor(each)})" if url else each for each in sections)
     return cloudwatch.TextWidget(
         markdown=(
-            f"**{environment.name}**, deployed: {deployed} · What an alarm means and what to do is"
-            " in the section of docs/runbook.md that its description names:"
+            f"**{environment_name}**, deployed: {deployed} · The description of an alarm names the"
+            " section of docs/runbook.md that says what it means and what to do:"
             f" {' · '.join(links)}"
         ),
         width=_WIDTH,
@@ -90,12 +216,16 @@ def _runbook(
     )
 
 
+def anchor(section: str) -> str:
+    """Return the anchor that Markdown gives to a heading of the runbook."""
+    return re.sub(r"[^a-z0-9-]", "", section.lower().replace(" ", "-"))
+
+
 def _who_needs_attention(
-    environment: Environment, cleanup_logs: logs.ILogGroup
+    cleanup_logs: logs.ILogGroup, census_period: cdk.Duration
 ) -> cloudwatch.IWidget:
-    # Of the last two runs, whatever the dashboard's own time range: who was in trouble three
-    # hours ago is another question.
-    milliseconds = 2 * environment.cleanup.interval * 1_000
+    # "Now" is the last two runs, whatever time range the dashboard shows.
+    milliseconds = 2 * int(census_period.to_milliseconds())
     business_id, attention, seconds = ATTENTION_FIELDS
     return cloudwatch.LogQueryWidget(
         title="Who needs attention now, and for how many seconds",
@@ -110,188 +240,4 @@ def _who_needs_attention(
         view=cloudwatch.LogQueryVisualizationType.TABLE,
         width=_WIDTH,
         height=6,
-    )
-
-
-def _connections(metrics: ServiceMetrics) -> cloudwatch.IWidget:
-    real = metrics.gauge(MetricName.REAL_CONNECTIONS, label="Real connections")
-    virtual = metrics.gauge(MetricName.VIRTUAL_CONNECTIONS, label="Virtual connections")
-    ratio = cloudwatch.MathExpression(
-        expression="real / virtual",
-        using_metrics={"real": real, "virtual": virtual},
-        label="Real per virtual",
-        period=metrics.census_period,
-    )
-    return cloudwatch.GraphWidget(
-        title="Connections",
-        width=_HALF,
-        left=[real, virtual],
-        right=[ratio],
-        left_y_axis=cloudwatch.YAxisProps(min=0),
-        right_y_axis=cloudwatch.YAxisProps(min=0),
-    )
-
-
-def _businesses(metrics: ServiceMetrics) -> cloudwatch.IWidget:
-    return cloudwatch.GraphWidget(
-        title="Businesses",
-        width=_HALF,
-        left=[metrics.gauge(MetricName.ONLINE_BUSINESSES, label="Online")],
-        right=[
-            metrics.gauge(MetricName.VIRTUAL_ONLY_BUSINESSES, label="Virtual without real"),
-            metrics.gauge(MetricName.UNREACHABLE_BUSINESSES, label="Unreachable"),
-            metrics.count(MetricName.ATTENTION_ENTERED, label="Attention entered"),
-        ],
-        left_y_axis=cloudwatch.YAxisProps(min=0),
-        right_y_axis=cloudwatch.YAxisProps(min=0),
-    )
-
-
-def _cleanup(metrics: ServiceMetrics) -> cloudwatch.IWidget:
-    return cloudwatch.GraphWidget(
-        title="What the cleanup did",
-        width=_THIRD,
-        left=[
-            metrics.count(MetricName.STALE_REAL_REMOVED, label="Stale real removed"),
-            metrics.count(MetricName.EXPIRED_VIRTUAL_REMOVED, label="Expired virtual removed"),
-            metrics.count(MetricName.PROBES_UNKNOWN, label="Probes without an answer"),
-            metrics.count(MetricName.CLEANUP_REFUSED, label="Removals refused"),
-        ],
-        left_y_axis=cloudwatch.YAxisProps(min=0),
-    )
-
-
-def _cleanup_runs(metrics: ServiceMetrics, dead_letters: sqs.IQueue) -> cloudwatch.IWidget:
-    return cloudwatch.GraphWidget(
-        title="Cleanup runs",
-        width=_THIRD,
-        left=[
-            metrics.completed_runs(label="Completed"),
-            aws_metric(
-                "AWS/SQS",
-                "ApproximateNumberOfMessagesVisible",
-                {"QueueName": dead_letters.queue_name},
-                statistic="Maximum",
-                label="Could not be started",
-            ),
-        ],
-        right=[metrics.longest_run(label="Longest run, ms")],
-        left_y_axis=cloudwatch.YAxisProps(min=0),
-        right_y_axis=cloudwatch.YAxisProps(min=0),
-    )
-
-
-def _sockets(metrics: ServiceMetrics) -> cloudwatch.IWidget:
-    return cloudwatch.GraphWidget(
-        title="Sockets and messages",
-        width=_THIRD,
-        left=[
-            metrics.count(MetricName.CONNECTED, label="Connected"),
-            metrics.count(MetricName.DISCONNECTED, label="Disconnected"),
-        ],
-        right=[
-            metrics.count(MetricName.MESSAGES_SENT, label="Messages sent"),
-            metrics.count(MetricName.MESSAGES_GONE, label="Messages to sockets that were gone"),
-        ],
-        left_y_axis=cloudwatch.YAxisProps(min=0),
-        right_y_axis=cloudwatch.YAxisProps(min=0),
-    )
-
-
-def _websocket_api(websocket: WebSocketApi) -> cloudwatch.IWidget:
-    dimensions = {"ApiId": websocket.api.api_id, "Stage": WEBSOCKET_STAGE}
-    counts = ("ConnectCount", "MessageCount", "ClientError", "ExecutionError", "IntegrationError")
-    return cloudwatch.GraphWidget(
-        title="WebSocket API",
-        width=_HALF,
-        left=[aws_metric("AWS/ApiGateway", name, dimensions) for name in counts],
-        right=[aws_metric("AWS/ApiGateway", "IntegrationLatency", dimensions, statistic="p99")],
-        left_y_axis=cloudwatch.YAxisProps(min=0),
-        right_y_axis=cloudwatch.YAxisProps(min=0),
-    )
-
-
-def _rest_api(rest: RestApi) -> cloudwatch.IWidget:
-    dimensions = {"ApiName": rest.api.rest_api_name, "Stage": REST_STAGE}
-    counts = ("Count", "4XXError", "5XXError")
-    return cloudwatch.GraphWidget(
-        title="REST API",
-        width=_HALF,
-        left=[aws_metric("AWS/ApiGateway", name, dimensions) for name in counts],
-        right=[aws_metric("AWS/ApiGateway", "Latency", dimensions, statistic="p99")],
-        left_y_axis=cloudwatch.YAxisProps(min=0),
-        right_y_axis=cloudwatch.YAxisProps(min=0),
-    )
-
-
-def _functions(functions: Mapping[str, lambda_.IFunction]) -> list[cloudwatch.IWidget]:
-    def graph(title: str, metric: str, statistic: str) -> cloudwatch.IWidget:
-        return cloudwatch.GraphWidget(
-            title=title,
-            width=_THIRD,
-            left=[
-                aws_metric(
-                    "AWS/Lambda",
-                    metric,
-                    {"FunctionName": function.function_name},
-                    statistic=statistic,
-                    label=name,
-                )
-                for name, function in functions.items()
-            ],
-            left_y_axis=cloudwatch.YAxisProps(min=0),
-        )
-
-    return [
-        graph("Function errors", "Errors", "Sum"),
-        graph("Function throttles", "Throttles", "Sum"),
-        graph("Function duration, p99", "Duration", "p99"),
-    ]
-
-
-def _table_capacity(table: dynamodb.ITable) -> cloudwatch.IWidget:
-    name = {"TableName": table.table_name}
-    return cloudwatch.GraphWidget(
-        title="Table: capacity",
-        width=_THIRD,
-        left=[aws_metric("AWS/DynamoDB", "ConsumedReadCapacityUnits", name)],
-        right=[aws_metric("AWS/DynamoDB", "ConsumedWriteCapacityUnits", name)],
-        left_y_axis=cloudwatch.YAxisProps(min=0),
-        right_y_axis=cloudwatch.YAxisProps(min=0),
-    )
-
-
-def _table_throttles(table: dynamodb.ITable) -> cloudwatch.IWidget:
-    name = {"TableName": table.table_name}
-    return cloudwatch.GraphWidget(
-        title="Table: throttled",
-        width=_THIRD,
-        left=[
-            aws_metric(
-                "AWS/DynamoDB",
-                f"{kind}ThrottleEvents",
-                {**name, "GlobalSecondaryIndexName": index} if index else name,
-                label=f"{kind}s of {index or 'the table'}",
-            )
-            for kind in ("Read", "Write")
-            for index in ("", CONNECTION_INDEX, ATTENTION_INDEX)
-        ],
-        left_y_axis=cloudwatch.YAxisProps(min=0),
-    )
-
-
-def _table_errors(table: dynamodb.ITable) -> cloudwatch.IWidget:
-    return cloudwatch.GraphWidget(
-        title="Table: system errors",
-        width=_THIRD,
-        left=[
-            aws_metric(
-                "AWS/DynamoDB",
-                "SystemErrors",
-                {"TableName": table.table_name, "Operation": operation},
-                label=operation,
-            )
-            for operation in TABLE_OPERATIONS
-        ],
-        left_y_axis=cloudwatch.YAxisProps(min=0),
     )

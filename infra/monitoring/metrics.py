@@ -1,4 +1,7 @@
-"""The metrics that alarms and the dashboard refer to: the code's own, and those of AWS services."""
+"""The metrics that alarms and the dashboard show: the service's own, and those of AWS services.
+
+An expression of metric math sets the period of all metrics in it.
+"""
 
 import re
 from collections.abc import Mapping
@@ -6,130 +9,191 @@ from typing import Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_sqs as sqs
 
-from infra.configuration import Environment
+from infra.configuration import Cleanup
+from infra.data.table import ATTENTION_INDEX, CONNECTION_INDEX
+from infra.service.function import ServiceFunction
+from infra.service.rest_api import STAGE as REST_STAGE
+from infra.service.rest_api import RestApi
+from infra.service.websocket_api import STAGE as WEBSOCKET_STAGE
+from infra.service.websocket_api import WebSocketApi
 from lambdas.metrics import DIMENSION, NAMESPACE, WORKER_DIMENSION, MetricName
 
-HEALTH_MINUTES: Final = 5
-"""The period in which what AWS counts is looked at."""
+HEALTH_PERIOD: Final = cdk.Duration.minutes(5)
+"""The period of the metrics of AWS services."""
+
+PLANNED_WORK: Final = "PlannedWork"
+"""The metric that operators publish, with the value 1, to announce planned work."""
+
+TABLE_OPERATIONS: Final = (
+    "GetItem",
+    "Query",
+    "Scan",
+    "PutItem",
+    "UpdateItem",
+    "DeleteItem",
+    "TransactWriteItems",
+)
+"""The operations that the code calls on the table."""
 
 
 class ServiceMetrics:
-    """The service's own metrics in one environment.
+    """The service's own metrics in one environment."""
 
-    `census_period` is the time between two census counts: a shorter period would show gaps.
-    """
-
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment.name
-        self._workers = environment.cleanup.workers
-        self.census_period = cdk.Duration.seconds(environment.cleanup.interval)
-        self.health_period = cdk.Duration.seconds(
-            max(environment.cleanup.interval, HEALTH_MINUTES * 60)
+    def __init__(self, environment_name: str, cleanup: Cleanup) -> None:
+        self._environment_name = environment_name
+        self._workers = cleanup.workers
+        self.census_period = cdk.Duration.seconds(cleanup.interval)
+        """The time between two censuses. In a shorter period, most data would be missing."""
+        self.period_with_a_run = cdk.Duration.seconds(
+            max(cleanup.interval, HEALTH_PERIOD.to_seconds())
         )
-        """For what the cleanup causes too: no shorter than the time between two runs."""
+        """The health period, or a longer one if necessary for a cleanup run in each."""
 
     def gauge(self, name: MetricName, *, label: str | None = None) -> cloudwatch.IMetric:
-        """Return what one census counted: the largest count of the period.
+        """Return what a census counted, summed over all workers.
 
-        Of several workers, it is what all of them together counted. Where one has published
-        nothing there is no data: part of a census is none, and must not give the all-clear.
+        There is no data while a worker's count is missing: part of a census must not end an alarm.
         """
-        of_workers = self.of_each_worker(name, "Maximum", self.census_period)
-        if len(of_workers) == 1:
-            return self._metric(name, "Maximum", self.census_period, label)
-        all_are_there = " AND ".join(f"FILL({each}, -1) >= 0" for each in of_workers)
-        return cloudwatch.MathExpression(
-            expression=f"IF({all_are_there}, {' + '.join(of_workers)})",
-            using_metrics=of_workers,
-            label=label or name.value,
-            period=self.census_period,
+        return self._of_all_workers(name, "Maximum", label, if_all_are_there=True)
+
+    def completed_runs(self, *, label: str) -> cloudwatch.IMetric:
+        """Return how many cleanup runs were completed in a census period, of all workers."""
+        return self._of_all_workers(
+            MetricName.CLEANUP_COMPLETED, "Sum", label, if_all_are_there=False
         )
 
     def count(self, name: MetricName, *, label: str | None = None) -> cloudwatch.Metric:
         """Return how often something happened in a census period."""
-        return self._metric(name, "Sum", self.census_period, label)
+        return self._metric(name, "Sum", label)
 
     def longest_run(self, *, label: str) -> cloudwatch.Metric:
         """Return how long the longest cleanup run of a period took, in milliseconds."""
-        return self._metric(MetricName.CLEANUP_DURATION, "Maximum", self.census_period, label)
+        return self._metric(MetricName.CLEANUP_DURATION, "Maximum", label)
 
-    def completed_runs(self, *, label: str) -> cloudwatch.IMetric:
-        """Return how many cleanup runs were completed in a period, of all workers together."""
-        of_workers = self.of_each_worker(MetricName.CLEANUP_COMPLETED, "Sum", self.census_period)
-        if len(of_workers) == 1:
-            return self.count(MetricName.CLEANUP_COMPLETED, label=label)
-        return cloudwatch.MathExpression(
-            expression=" + ".join(of_workers),
-            using_metrics=of_workers,
-            label=label,
-            period=self.census_period,
-        )
+    def planned_work(self) -> cloudwatch.Metric:
+        """Return the metric that announces planned work."""
+        return self._metric(PLANNED_WORK, "Maximum").with_(period=HEALTH_PERIOD)
 
-    def of_each_worker(
-        self, name: MetricName, statistic: str, period: cdk.Duration
-    ) -> Mapping[str, cloudwatch.IMetric]:
-        """Return a metric of the census as each worker publishes it, by ids for metric math."""
-        snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name.value).lower()
+    def of_each_worker(self, name: MetricName, statistic: str) -> Mapping[str, cloudwatch.Metric]:
+        """Return a metric of the cleanup as each worker publishes it, by its id in metric math."""
+        snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
         if self._workers == 1:
-            return {snake: self._metric(name, statistic, period, None)}
+            return {snake: self._metric(name, statistic)}
         return {
             f"{snake}_{worker}": self._metric(
-                name, statistic, period, f"{name} of worker {worker}", str(worker)
+                name, statistic, f"{name} of worker {worker}", {WORKER_DIMENSION: str(worker)}
             )
             for worker in range(self._workers)
         }
 
-    def planned_work(self) -> cloudwatch.Metric:
-        """Return what an operator publishes to announce planned work. The code never does."""
-        return cloudwatch.Metric(
-            namespace=NAMESPACE,
-            metric_name=PLANNED_WORK,
-            dimensions_map={DIMENSION: self._environment},
-            statistic="Maximum",
-            period=cdk.Duration.minutes(5),
+    def _of_all_workers(
+        self, name: MetricName, statistic: str, label: str | None, *, if_all_are_there: bool
+    ) -> cloudwatch.IMetric:
+        if self._workers == 1:
+            return self._metric(name, statistic, label)
+        workers = self.of_each_worker(name, statistic)
+        total = " + ".join(workers)
+        if if_all_are_there:
+            condition = " AND ".join(f"FILL({each}, -1) >= 0" for each in workers)
+            total = f"IF({condition}, {total})"
+        return cloudwatch.MathExpression(
+            expression=total,
+            using_metrics=workers,
+            label=label or name,
+            period=self.census_period,
         )
 
     def _metric(
         self,
-        name: MetricName,
+        name: str,
         statistic: str,
-        period: cdk.Duration,
-        label: str | None,
-        worker: str | None = None,
+        label: str | None = None,
+        dimensions: Mapping[str, str] | None = None,
     ) -> cloudwatch.Metric:
         return cloudwatch.Metric(
             namespace=NAMESPACE,
-            metric_name=name.value,
-            dimensions_map={
-                DIMENSION: self._environment,
-                **({} if worker is None else {WORKER_DIMENSION: worker}),
-            },
+            metric_name=str(name),
+            dimensions_map={DIMENSION: self._environment_name, **(dimensions or {})},
             statistic=statistic,
-            period=period,
+            period=self.census_period,
             label=label,
         )
 
 
-PLANNED_WORK: Final = "PlannedWork"
-"""The metric that operators publish, with the value 1, before they cause alarms knowingly."""
+def function_metric(function: ServiceFunction, name: str) -> cloudwatch.Metric:
+    """Return the sum of a metric that Lambda publishes of a function."""
+    return _aws_metric("AWS/Lambda", name, FunctionName=function.function.function_name)
 
 
-def aws_metric(
-    namespace: str,
-    name: str,
-    dimensions: Mapping[str, str],
+def rest_metric(rest: RestApi, name: str) -> cloudwatch.Metric:
+    """Return the sum of a metric that API Gateway publishes of the REST API."""
+    return _aws_metric("AWS/ApiGateway", name, ApiName=rest.api.rest_api_name, Stage=REST_STAGE)
+
+
+def websocket_metric(websocket: WebSocketApi, name: str) -> cloudwatch.Metric:
+    """Return the sum of a metric that API Gateway publishes of the WebSocket API."""
+    return _aws_metric("AWS/ApiGateway", name, ApiId=websocket.api.api_id, Stage=WEBSOCKET_STAGE)
+
+
+def waiting_messages(queue: sqs.IQueue) -> cloudwatch.Metric:
+    """Return how many messages wait in a queue."""
+    name = "ApproximateNumberOfMessagesVisible"
+    return _aws_metric("AWS/SQS", name, QueueName=queue.queue_name).with_(statistic="Maximum")
+
+
+def table_metric(table: dynamodb.ITable, name: str, **dimensions: str) -> cloudwatch.Metric:
+    """Return the sum of a metric that DynamoDB publishes of the table, or of a part of it."""
+    return _aws_metric("AWS/DynamoDB", name, TableName=table.table_name, **dimensions)
+
+
+def table_throttles(table: dynamodb.ITable) -> Mapping[str, cloudwatch.Metric]:
+    """Return the throttled reads and writes of the table and each index, by their ids in math."""
+    return {
+        f"{kind.lower()}s_{index.lower() or 'table'}": table_metric(
+            table,
+            f"{kind}ThrottleEvents",
+            **({"GlobalSecondaryIndexName": index} if index else {}),
+        ).with_(label=f"{kind}s of {index or 'the table'}")
+        for kind in ("Read", "Write")
+        for index in ("", CONNECTION_INDEX, ATTENTION_INDEX)
+    }
+
+
+def table_system_errors(table: dynamodb.ITable) -> Mapping[str, cloudwatch.Metric]:
+    """Return DynamoDB's internal errors of each operation, by their ids in math."""
+    return {
+        operation[0].lower() + operation[1:]: table_metric(
+            table, "SystemErrors", Operation=operation
+        ).with_(label=operation)
+        for operation in TABLE_OPERATIONS
+    }
+
+
+def percent_failed(
+    failed: Mapping[str, cloudwatch.IMetric],
+    total: Mapping[str, cloudwatch.IMetric],
     *,
-    statistic: str = "Sum",
-    period: cdk.Duration | None = None,
-    label: str | None = None,
-) -> cloudwatch.Metric:
-    """Return a metric that an AWS service publishes."""
+    minimum: int,
+    label: str,
+) -> cloudwatch.MathExpression:
+    """Return what percentage failed, or 0 if fewer than `minimum` did: too few to judge by."""
+    failures = " + ".join(failed)
+    return cloudwatch.MathExpression(
+        expression=f"IF({failures} >= {minimum}, 100 * ({failures}) / ({' + '.join(total)}), 0)",
+        using_metrics={**failed, **total},
+        label=label,
+        period=HEALTH_PERIOD,
+    )
+
+
+def _aws_metric(namespace: str, name: str, **dimensions: str) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace=namespace,
         metric_name=name,
-        dimensions_map=dict(dimensions),
-        statistic=statistic,
-        period=period or cdk.Duration.minutes(HEALTH_MINUTES),
-        label=label,
+        dimensions_map=dimensions,
+        statistic="Sum",
+        period=HEALTH_PERIOD,
     )

@@ -1,4 +1,4 @@
-"""What watches the service, and whom it tells."""
+"""The monitoring stack: alarms, the topics that they notify, and the dashboard."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -6,7 +6,12 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from infra.configuration import Environment
-from infra.monitoring.alarms import Alarms
+from infra.monitoring.alarms.apis import api_alarms
+from infra.monitoring.alarms.businesses import business_alarms
+from infra.monitoring.alarms.cleanup import cleanup_alarms
+from infra.monitoring.alarms.construct import Alarms
+from infra.monitoring.alarms.functions import function_alarms
+from infra.monitoring.alarms.table import table_alarms
 from infra.monitoring.dashboard import Dashboard
 from infra.monitoring.metrics import ServiceMetrics
 from infra.monitoring.topics import AlarmTopic
@@ -15,7 +20,7 @@ from infra.service.stack import ServiceStack
 
 
 class MonitoringStack(cdk.Stack):
-    """Alarms, dashboard, and the topics that they tell. The service does not know of it."""
+    """Watches the service and its data, which do not depend on it."""
 
     def __init__(
         self,
@@ -34,8 +39,8 @@ class MonitoringStack(cdk.Stack):
             stack_name=stack_name,
             description=f"Business connections, {environment.name}: monitoring",
         )
-        # A graph must never stand in the way of a deployment: with a strong reference, the service
-        # could not replace a function for as long as this stack shows the old one.
+        # With a strong reference, the service could not replace a function while this stack shows
+        # the old one.
         cdk.CrossStackReferences.of(self).consume(cdk.ReferenceStrength.WEAK)
 
         on_call = AlarmTopic(
@@ -57,46 +62,54 @@ class MonitoringStack(cdk.Stack):
         deployment = cdk.CfnParameter(
             self,
             "DeploymentParameter",
-            description="Which build this is, and when it was deployed",
+            description="Which build was deployed, and when",
             default="by hand",
-            # It is inserted into the dashboard's JSON.
+            # It becomes part of the dashboard's JSON.
             allowed_pattern="[A-Za-z0-9 :.+-]*",
         )
         deployment.override_logical_id(DEPLOYMENT)
-        metrics = ServiceMetrics(environment)
-        functions = service.functions.by_name()
+        metrics = ServiceMetrics(environment.name, environment.cleanup)
+        functions, dead_letters = service.functions, service.schedule.dead_letters
         alarms = Alarms(
             self,
             "Alarms",
-            environment=environment,
-            metrics=metrics,
-            page=on_call.topic,
-            ticket=tickets.topic,
-            websocket=service.websocket,
-            rest=service.rest,
-            functions=functions,
-            dead_letters=service.schedule.dead_letters,
-            table=table,
+            definitions=[
+                *business_alarms(environment.alarms, metrics),
+                *cleanup_alarms(
+                    environment.alarms,
+                    metrics,
+                    cleanup=functions.cleanup,
+                    dead_letters=dead_letters,
+                ),
+                *function_alarms(environment.alarms, functions.answering),
+                *api_alarms(environment.alarms, rest=service.rest, websocket=service.websocket),
+                *table_alarms(environment.alarms, metrics, table),
+            ],
+            planned_work=metrics.planned_work(),
+            environment_name=environment.name,
+            on_emulator=environment.emulator is not None,
+            pages=on_call.topic,
+            tickets=tickets.topic,
         )
         dashboard = Dashboard(
             self,
             "Dashboard",
-            environment=environment,
+            environment_name=environment.name,
             deployed=deployment.value_as_string,
+            paging_alarms=alarms.paging_alarms,
+            other_alarms=alarms.other_alarms,
+            runbook_sections=alarms.runbook_sections,
+            runbook_url=environment.on_call.runbook_url,
             metrics=metrics,
-            alarms=alarms,
-            websocket=service.websocket,
             rest=service.rest,
-            functions=functions,
-            cleanup_logs=service.functions.cleanup.log_group,
-            dead_letters=service.schedule.dead_letters,
+            websocket=service.websocket,
+            functions=(*functions.answering, functions.cleanup),
+            cleanup_logs=functions.cleanup.log_group,
+            dead_letters=dead_letters,
             table=table,
         )
         cdk.CfnOutput(self, "OnCallTopicArn", value=on_call.topic.topic_arn)
         cdk.CfnOutput(self, "TicketTopicArn", value=tickets.topic.topic_arn)
-        cdk.CfnOutput(
-            self,
-            "AlarmNames",
-            value=cdk.Fn.join(",", [alarm.alarm_name for alarm in alarms.all]),
-        )
+        alarm_names = [alarm.alarm_name for alarm in (*alarms.paging_alarms, *alarms.other_alarms)]
+        cdk.CfnOutput(self, "AlarmNames", value=cdk.Fn.join(",", alarm_names))
         cdk.CfnOutput(self, "DashboardName", value=dashboard.dashboard.dashboard_name)

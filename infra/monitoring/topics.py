@@ -1,4 +1,4 @@
-"""Whom an alarm tells."""
+"""The SNS topics that alarms notify."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ from infra.security import acknowledge
 
 
 class AlarmTopic(Construct):
-    """A topic that alarms publish to, with its subscribers: e-mail addresses, HTTPS endpoints.
+    """A topic that alarms publish to, and its subscribers: e-mail addresses and HTTPS endpoints.
 
-    Each subscriber has to confirm once; paging services do it by themselves.
+    Each subscriber has to confirm once. Paging services do that automatically.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class AlarmTopic(Construct):
         self.topic = sns.Topic(
             self, "Topic", display_name=display_name, enforce_ssl=True, master_key=key
         )
-        # A topic with a policy of its own loses the default one, which let the account's alarms in.
+        # A policy replaces the default one, which allows the account's alarms to publish.
         account = cdk.Stack.of(self).account
         self.topic.add_to_resource_policy(
             iam.PolicyStatement(
@@ -47,8 +47,9 @@ class AlarmTopic(Construct):
             acknowledge(
                 self.topic,
                 "CKV_AWS_26",
-                "Alarms cannot publish to a topic that AWS's own key encrypts, and this environment"
-                " has not asked for another one (customer_managed_key). A page names no person.",
+                "Alarms cannot publish to a topic that is encrypted with an AWS-managed key, and"
+                " this environment does not use a customer-managed one (customer_managed_key)."
+                " Alarms contain no personal data.",
             )
         subscribers: list[sns.ITopicSubscription] = [
             *(subscriptions.EmailSubscription(email) for email in emails),
@@ -58,5 +59,6 @@ class AlarmTopic(Construct):
             acknowledge(
                 self.topic.add_subscription(subscriber),
                 "Serverless-SNSRedrivePolicy",
-                "SNS retries. A page that is hours late is of no use: the alarm itself shows it.",
+                "SNS retries the delivery. A page that is hours late is useless, and the alarm"
+                " stays visible in CloudWatch.",
             )

@@ -151,19 +151,6 @@ class Functions(Construct):
         self.rest = rest
         self.cleanup = cleaner
 
-    def by_name(self) -> Mapping[str, lambda_.IFunction]:
-        """Return every function by the name that people know it by."""
-        return {
-            "Authorizer": self.authorizer.function,
-            "Connect": self.connect.function,
-            "Disconnect": self.disconnect.function,
-            "Ping": self.ping.function,
-            "Status": self.status.function,
-            "DefaultRoute": self.default.function,
-            "Rest": self.rest.function,
-            "Cleanup": self.cleanup.function,
-        }
-
     def _add(
         self,
         construct_id: str,

@@ -1,4 +1,4 @@
-"""How a new version takes over: a little of the traffic first, and back if it fails."""
+"""Shifts traffic to a new version gradually, and rolls it back if it fails."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -21,15 +21,14 @@ RUNBOOK_SECTION: Final = "A deployment was rolled back"
 
 
 class GradualDeployment(Construct):
-    """Moves the alias of each answering function over 5 minutes, watched by alarms of its own.
+    """Gives a new version of each answering function a tenth of the traffic for 5 minutes.
 
-    Before any traffic moves, `preflight` looks whether the new build is fit to take over. An alarm
-    rolls its function back, and CloudFormation then everything else of the deployment.
-    The cleanup answers nobody, so there is no share of it: it changes last, at once, when all the
-    others have.
+    Before that, `preflight` checks whether the new build can take over. Each function has its own
+    alarms: if one fires, CodeDeploy rolls the function back, and then CloudFormation rolls back the
+    rest of the deployment. The cleanup answers nobody, so it changes at once, after all others.
 
     With the parameter `GuardDeployment` set to `false`, all traffic moves at once and alarms are
-    ignored. That is for an incident, in which 5 minutes are too long and alarms may mislead.
+    ignored. That is for an incident, when 5 minutes are too long and alarms may mislead.
     """
 
     def __init__(
@@ -86,7 +85,7 @@ class GradualDeployment(Construct):
             self,
             "Guard",
             description=(
-                "Whether traffic shifts gradually and alarms on the new version roll it back."
+                "Shift traffic gradually, and roll a new version back if its alarms fire. Set it to"
                 " false only in an incident."
             ),
             allowed_values=["true", "false"],
@@ -98,12 +97,12 @@ class GradualDeployment(Construct):
         )
 
     def _errors_of_new_version(self, function: ServiceFunction) -> cloudwatch.Alarm:
-        """Watch only the new version, through the alias: failures of the old one do not count."""
+        """Fires when the alias calls the new version and it fails. The old one does not count."""
         name = function.node.id
         return self._alarm(
             function,
             "Errors",
-            meaning=f"Calls of the new version of {name} fail.",
+            meaning=f"Callers of {name} get errors: calls of its new version fail.",
             metric=cloudwatch.Metric(
                 namespace="AWS/Lambda",
                 metric_name="Errors",
@@ -119,11 +118,11 @@ class GradualDeployment(Construct):
         )
 
     def _internal_errors_of_new_version(self, function: ServiceFunction) -> cloudwatch.Alarm:
-        """Watch for answers with 500: Rest turns its errors into answers, so Lambda sees none."""
+        """Fires when the new version answers with 500: Rest catches errors, so Lambda sees none."""
         return self._alarm(
             function,
             "InternalErrors",
-            meaning=f"The new version of {function.node.id} answers with 500.",
+            meaning=f"Callers of {function.node.id} get errors: its new version answers with 500.",
             metric=cloudwatch.Metric(
                 namespace=NAMESPACE,
                 metric_name=MetricName.INTERNAL_ERRORS.value,
@@ -152,9 +151,9 @@ class GradualDeployment(Construct):
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
-        # An alarm keeps its state when its metric changes, and CodeDeploy stops at an alarm that is
-        # in ALARM: the previous version's state would block the next one. So each version gets its
-        # own alarms, whose logical ids end with the version's, hash included.
+        # CodeDeploy stops if an alarm is in ALARM, and an alarm keeps its state when its metric
+        # changes, so a failed version would block the next one. Hence each version gets its own
+        # alarms: their logical ids end with that of the version, which contains a hash.
         resource, version = (
             each.node.default_child for each in (alarm, function.function.current_version)
         )
@@ -166,8 +165,8 @@ class GradualDeployment(Construct):
     def _role(
         self, functions: Sequence[ServiceFunction], preflight: ServiceFunction
     ) -> tuple[iam.IRole, iam.Policy]:
-        """Return the role of CodeDeploy, and the policy that says what it may do."""
-        # Not the managed policy for it: that one allows changing every function of the account.
+        """Return the role of CodeDeploy, and its policy."""
+        # Not the managed policy: that one allows changing every function of the account.
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("codedeploy.amazonaws.com"))
         policy = iam.Policy(
             self,
@@ -176,7 +175,7 @@ class GradualDeployment(Construct):
             statements=[
                 iam.PolicyStatement(
                     actions=["lambda:GetAlias", "lambda:UpdateAlias"],
-                    # Names and qualified names: which is checked depends on the action.
+                    # The action decides whether the name or the qualified name is checked.
                     resources=[
                         arn
                         for function in functions
@@ -200,13 +199,13 @@ class GradualDeployment(Construct):
         acknowledge(
             policy,
             "AwsSolutions-IAM5[Resource::*]",
-            "CodeDeploy looks at all its alarms with one call, which knows no single resource.",
+            "CodeDeploy reads all its alarms in one call, which has no resource-level permissions.",
         )
         for function in functions:
             acknowledge(
                 policy,
                 f"AwsSolutions-IAM5[Resource::<{logical_id(function.function)}.Arn>:*]",
-                "The versions of one function of this service, and only to read.",
+                "Reads a setting of the versions of one function of this service.",
             )
         # Otherwise a deployment group would attach the managed policy to its role.
         return role.without_policy_updates(), policy

@@ -64,7 +64,7 @@ _GATEWAY_ANSWERS: Final = (
         _Type.BAD_REQUEST_PARAMETERS, problems.INVALID_REQUEST, "$context.error.message"
     ),
     _GatewayAnswer(_Type.UNAUTHORIZED, problems.UNAUTHORIZED),
-    # The authorizer denies only callers without a valid token. The function decides who may do what.
+    # The authorizer denies callers without a valid token. The function decides who may do what.
     _GatewayAnswer(_Type.ACCESS_DENIED, problems.UNAUTHORIZED),
     _GatewayAnswer(_Type.REQUEST_TOO_LARGE, problems.PAYLOAD_TOO_LARGE),
     _GatewayAnswer(_Type.THROTTLED, problems.TOO_MANY_REQUESTS),
@@ -260,7 +260,7 @@ class RestApi(Construct):
         for resource in (root, root.add_resource("{proxy+}")):
             method = resource.add_method("ANY", integration, method_responses=[answer])
             for rule in ("AwsSolutions-APIG4", "AwsSolutions-COG4", "CKV_AWS_59"):
-                acknowledge(method, rule, "It always answers 404.")
+                acknowledge(method, rule, "It answers 404 to everybody, and nothing else.")
             self._add_preflight(resource, ("GET", "PUT", "POST", "DELETE"))
 
     def _add_gateway_answer(self, answer: _GatewayAnswer) -> None:

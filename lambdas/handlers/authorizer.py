@@ -1,11 +1,11 @@
-"""The authorizer of both APIs. It verifies the token and finds out who is calling.
+"""The authorizer of both APIs. It verifies the token and passes on who the caller is.
 
-* WebSocket: it decides on ``$connect`` whether this caller may hold a socket of this business.
-* REST: it answers for the whole API, because API Gateway caches the answer by token for all
-  methods. `lambdas.handlers.rest` decides what the caller may do.
+* WebSocket: decides on ``$connect`` whether this caller may hold a socket of this business.
+* REST: answers for the whole API, because API Gateway caches the answer by token for all methods.
+  The handler decides what the caller may do, with `lambdas.domain.authorization`.
 
-If the keys of the issuer cannot be loaded, it raises: API Gateway answers 500 and caches nothing.
-So an outage of the issuer never lets anybody in, and is never cached as a denial.
+If the issuer's keys cannot be fetched, the authorizer raises. API Gateway then answers 500 and
+caches nothing: nobody is let in, and nobody stays locked out afterwards.
 """
 
 import json
@@ -27,16 +27,16 @@ from lambdas.handlers.entry_point import Event, entry_point, logger
 Policy = dict[str, Any]
 
 _BEARER: Final = re.compile(r"Bearer ([\w-]+\.[\w-]+\.[\w-]+)", re.ASCII)
-"""The only spelling that is accepted. API Gateway caches an answer by the header as it was sent, so
-every other spelling of a token would call the authorizer again.
+"""The only accepted spelling. API Gateway caches answers by the header's exact text, so each other
+spelling of a token would be another call of the authorizer.
 """
 
 _MAX_RESULT: Final = 8 * 1024
-"""Largest answer, in bytes of JSON. If it is larger, API Gateway answers the caller with 500."""
+"""Largest answer, in bytes of JSON. API Gateway answers 500 if it is larger."""
 
 
 class _Refused(Exception):
-    """Why a request is refused, for the log."""
+    """The request is refused. The message is for the log."""
 
 
 @entry_point
@@ -61,20 +61,20 @@ def _allow_handshake(service: Service, event: Event) -> Policy:
             user_id = caller.user_id
         case ["ticket"]:
             if _authorization(event):
-                raise _Refused("a ticket and the header Authorization came together")
+                raise _Refused("a request must have a ticket or the header Authorization, not both")
             ticket = service.tickets.redeem(_once("ticket", query["ticket"]))
             if ticket is None:
                 raise _Refused("the ticket is unknown, used or expired")
             business_id, user_id = ticket.business_id, ticket.user_id
         case _:
-            raise _Refused("the one query parameter must be businessId or ticket")
+            raise _Refused("the only query parameter must be businessId or ticket")
     context = {"businessId": business_id, "userId": user_id}
     return _policy("Allow", event["methodArn"], user_id, context)
 
 
 def _allow_requests(service: Service, event: Event) -> Policy:
     caller = _caller(service, event)
-    # arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>: allow the whole stage.
+    # Allow the whole stage of arn:aws:execute-api:<region>:<account>:<api>/<stage>/<method>/<path>.
     api, stage, *_ = event["methodArn"].split("/")
     policy = _policy("Allow", f"{api}/{stage}/*", caller.user_id, callers.context_of(caller))
     room = _MAX_RESULT - len(json.dumps(policy))
@@ -90,7 +90,7 @@ def _caller(service: Service, event: Event) -> Caller:
 
 
 def _authorization(event: Event) -> list[str]:
-    """The values of the header, however its name is capitalized."""
+    """The values of the header, in any capitalization of its name."""
     return [
         value
         for name, values in event["multiValueHeaders"].items()
@@ -100,15 +100,15 @@ def _authorization(event: Event) -> list[str]:
 
 
 def _once(name: str, values: list[str]) -> str:
-    """The only value. A value that came twice is refused: others may read it differently."""
+    """The only value. Several are refused, because another reader could pick another one."""
     if len(values) != 1:
-        raise _Refused(f"{name} must come exactly once, but came {len(values)} times")
+        raise _Refused(f"{name} must come exactly once but came {len(values)} times")
     return values[0]
 
 
 def _policy(effect: str, resource: str, user_id: UserId, context: Mapping[str, str]) -> Policy:
     return {
-        # API Gateway logs this without escaping it.
+        # API Gateway writes this to its access log without escaping it.
         "principalId": identifiers.encode_user_id(user_id),
         "policyDocument": {
             "Version": "2012-10-17",

@@ -1,6 +1,6 @@
 """Passes the caller from the authorizer to the REST function, in the authorizer's context.
 
-A value of the context can only be a string, a number or a boolean.
+API Gateway allows only strings, numbers and booleans as values there.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ def context_of(caller: Caller) -> dict[str, str]:
 
 
 def context_of_businesses(caller: Caller, *, room: int) -> dict[str, str]:
-    """The businesses if they fit into `room` bytes; otherwise their number and how many fit."""
+    """The businesses, if they fit into `room` bytes; otherwise how many there are and would fit."""
     businesses = " ".join(sorted(caller.businesses))
     if len(businesses) <= room:
         return {"businesses": businesses}

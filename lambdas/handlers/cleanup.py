@@ -1,8 +1,8 @@
 """The scheduled cleanup.
 
-The schedule says which of how many workers this is: ``{"worker": 0, "workers": 1}``. Operators also
-call it by hand: ``{"dryRun": true}`` reports and removes nothing, ``{"force": true}`` releases the
-brake.
+The schedule says which worker this is, and of how many: ``{"worker": 0, "workers": 1}``. Operators
+also invoke it by hand: ``{"dryRun": true}`` only reports, ``{"force": true}`` ignores the limit of
+removals.
 """
 
 import time
@@ -21,14 +21,15 @@ from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.metrics import MetricName
 
 _RESERVED_MILLISECONDS: Final = 15_000
-"""A run stops this long before its function times out, so that it can still report."""
+"""A run stops this long before the function times out, so that it can still report."""
 
 
 @entry_point
 def handler(service: Service, event: Event, context: LambdaContext) -> dict[str, Any]:
-    """Walk a share of the table, publish the census if all of it was seen, and return the report.
+    """Clean up one worker's share of the table and return the report.
 
-    Raises the first unexpected error, after everything else was handled and published.
+    Publishes the census only if the whole share was seen. Raises the first unexpected error, after
+    the rest of the share is done and published.
     """
     options = _Options.from_event(event)
 
@@ -101,11 +102,11 @@ def _publish(metrics: Metrics, run: CleanupRun, milliseconds: int, share: Share)
     metrics.count(MetricName.EXPIRED_VIRTUAL_REMOVED, report.expired)
     metrics.count(MetricName.PROBES_UNKNOWN, report.unknown)
     metrics.count(MetricName.CLEANUP_REFUSED, report.refused)
-    # Each business was counted when it was found. This zero gives the metric a value in each run.
+    # Each business was counted when it was found. This zero only shows that there was a run.
     metrics.count(MetricName.ATTENTION_ENTERED, 0)
     metrics.count(MetricName.CLEANUP_DURATION, milliseconds, MetricUnit.Milliseconds)
     if not run.complete:
-        return  # the part that was not seen would look as if it were gone
+        return  # a partial census would look as if the other connections were gone
     metrics.publish_census(
         {
             MetricName.REAL_CONNECTIONS: report.active_real,

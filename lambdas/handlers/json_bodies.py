@@ -1,4 +1,4 @@
-"""Parses JSON from clients, for both APIs."""
+"""Parses JSON from clients of both APIs."""
 
 import json
 import math
@@ -8,12 +8,12 @@ from typing import Any, Final
 from lambdas.domain.errors import InvalidValue
 
 MAX_DEPTH: Final = 100
-"""How deep arrays and objects may be nested. Libraries walk a body recursively, and Python stops
-that after about 1,000 calls.
+"""How deep arrays and objects may be nested. Libraries walk a body recursively, and Python allows
+about 1,000 nested calls.
 """
 
-MAX_DIGITS: Final = 1_000
-"""How many digits a whole number may have."""
+_MAX_DIGITS: Final = 308
+"""How many digits a whole number may have. With more, it may not fit into a double."""
 
 _SHOWN: Final = 40
 """Characters of a client's text that an error repeats."""
@@ -22,8 +22,8 @@ _SHOWN: Final = 40
 def parse(text: str) -> Any:
     """Parse JSON as defined by RFC 8259.
 
-    Raises `InvalidValue` if the text is not JSON, if it is nested deeper than `MAX_DEPTH`, if a
-    number is too large, and if an object has the same name twice: one of its values would be lost.
+    Raises `InvalidValue` for anything else, for nesting deeper than `MAX_DEPTH`, for numbers that
+    are too large, and for an object with the same name twice: one of the values would be lost.
     """
     try:
         value = json.loads(
@@ -68,19 +68,23 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole_number(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise InvalidValue("body", f"has a number of more than {MAX_DIGITS} digits")
+    if len(digits.lstrip("-")) > _MAX_DIGITS:
+        raise _too_large(digits)
     return int(digits)
 
 
 def _decimal_number(digits: str) -> float:
     if not math.isfinite(value := float(digits)):
-        raise InvalidValue("body", f"has the number {_short(digits)}, which is too large")
+        raise _too_large(digits)
     return value
 
 
+def _too_large(digits: str) -> InvalidValue:
+    return InvalidValue("body", f"has the number {_short(digits)}, which is too large for a double")
+
+
 def _no_number(name: str) -> float:
-    raise ValueError(name)  # NaN and Infinity are not JSON
+    raise ValueError(name)  # NaN and Infinity are no JSON
 
 
 def _short(text: str) -> str:

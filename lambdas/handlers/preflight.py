@@ -1,10 +1,9 @@
-"""The check that CodeDeploy runs before a new version gets traffic. If it fails, the old version
-stays.
+"""The check before a new version takes any traffic. CodeDeploy rolls back if it fails.
 
-It runs with the bundle and the configuration of the new version, and finds what would fail for
-every caller: a handler that cannot be imported, a missing variable, a table that does not exist or
-may not be read. A table that does not answer at the moment does not fail the check, because the new
-version may be the one that ends the incident.
+It runs with the bundle and the configuration of the new version, and finds what would fail every
+caller: a handler that cannot be imported, a missing variable, a table that does not exist or may
+not be read. A table that does not answer right now is no reason to fail: the new version may be the
+one that ends the incident.
 """
 
 import pkgutil
@@ -25,7 +24,7 @@ _NOBODY: Final = BusinessId("preflight")
 
 @entry_point
 def handler(service: Service, event: Event, context: LambdaContext) -> dict[str, Any]:
-    """Check the new version, and tell CodeDeploy.
+    """Check the new version and tell CodeDeploy the result.
 
     https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-hooks.html
     """
@@ -33,7 +32,7 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
         _check(service)
         status = "Succeeded"
     except Exception:
-        # Answer whatever went wrong: without an answer, the deployment would wait for its timeout.
+        # Catch everything: without an answer, CodeDeploy waits for an hour.
         logger.exception("the new version is not fit to take over")
         status = "Failed"
     service.session.client("codedeploy").put_lifecycle_event_hook_execution_status(
@@ -50,4 +49,6 @@ def _check(service: Service) -> None:
     try:
         service.store.load(_NOBODY, consistent=False)
     except Unavailable:
-        logger.warning("the table does not answer: the new version is not to blame", exc_info=True)
+        logger.warning(
+            "the table does not answer, which is not the fault of the new version", exc_info=True
+        )

@@ -17,7 +17,7 @@ def problem(
     errors: Sequence[Mapping[str, str]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response[str]:
-    """An error response. `errors` name each wrong field and say what would be right."""
+    """An error response. `errors` names each wrong field and says what would be right."""
     document: dict[str, Any] = {**kind.document(), "detail": detail}
     if errors:
         document["errors"] = list(errors)
@@ -30,7 +30,7 @@ def problem(
 
 
 def of_domain(error: DomainError) -> Response[str]:
-    """The response to an error of the domain. No other exception's text may reach a client."""
+    """The response to an error of the domain. The text of no other exception reaches a client."""
     kind = OF_DOMAIN.get(type(error), INTERNAL_ERROR)
     errors = (
         [{"field": error.field, "problem": error.problem}]
@@ -42,7 +42,7 @@ def of_domain(error: DomainError) -> Response[str]:
 
 
 def proxy_answer(response: Response[str]) -> dict[str, Any]:
-    """A response as API Gateway expects it, for a request that is refused before routing."""
+    """A response as API Gateway expects it, for what is refused before a route is looked up."""
     return {
         "statusCode": int(response.status_code),
         "multiValueHeaders": {"Content-Type": [response.content_type]},

@@ -1,16 +1,17 @@
-"""The WebSocket API: one function for each route, each with its own role.
+"""The WebSocket API: one function for each route, each with its own IAM role.
 
-Business and user come from the authorizer's context, and from nowhere else. AWS documents the
-context only for ``$connect``; where it is missing, the business is looked up in the table's index.
+Business and user come only from the authorizer's context. AWS documents that context for
+``$connect``. The other routes usually get it too; where it is missing, the table's index finds the
+business.
 
-A failure of the table is not caught here: API Gateway answers with its own error, and the
+Failures of the table are not caught here: API Gateway answers with its own error, and the
 function's error metric alerts on-call.
 
 A client can send a message whose action is ``$connect`` or ``$disconnect``. AWS does not document
 which route receives it, so the two functions behind those routes act only on their own event type.
-They have no permission to refresh or close a connection, so such a message does not keep its
-connection active. Those routes have no route response either: if AWS uses them, the client receives
-no answer.
+They have no permission to refresh or close a connection, so such a message does not count as a sign
+of life there. Those routes have no route response either: if AWS uses them, the client receives no
+answer.
 """
 
 from collections.abc import Set
@@ -32,11 +33,11 @@ from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.metrics import MetricName
 
 Reply = dict[str, Any]
-"""A status code, which matters only on ``$connect``, and the message to send back, if any."""
+"""A status code, which only ``$connect`` needs, and the message to send back, if any."""
 
 ACTIONS: Final = ("ping", "status")
 MESSAGE_ID_MAX: Final = 128
-"""How many characters the id of a client's message may have."""
+"""Characters that the id of a client's message may have."""
 
 _FIELDS_NAMED: Final = 5
 _FIELD_NAME_MAX: Final = 40
@@ -44,7 +45,7 @@ _FIELD_NAME_MAX: Final = 40
 
 @entry_point
 def on_connect(service: Service, event: Event, context: LambdaContext) -> Reply:
-    """Register a socket. It does not exist before this has answered 200: never post to it here."""
+    """Register a socket. Nothing can be sent to it until this has answered 200."""
     socket = _socket(event)
     if event["requestContext"]["eventType"] != "CONNECT":
         return _error_reply(_message(event))
@@ -63,9 +64,7 @@ def on_connect(service: Service, event: Event, context: LambdaContext) -> Reply:
 
 @entry_point
 def on_disconnect(service: Service, event: Event, context: LambdaContext) -> Reply:
-    """Remove the connection of a closed socket. API Gateway does not promise to call this: what it
-    misses, the cleanup removes.
-    """
+    """Forget a socket. API Gateway does not promise this call: the cleanup finds what it misses."""
     socket = _socket(event)
     if event["requestContext"]["eventType"] != "DISCONNECT":
         return _error_reply(_message(event))
@@ -78,7 +77,7 @@ def on_disconnect(service: Service, event: Event, context: LambdaContext) -> Rep
 
 @entry_point
 def on_ping(service: Service, event: Event, context: LambdaContext) -> Reply:
-    """Answer a client's ping, which keeps its connection active."""
+    """Answer a client's heartbeat, which keeps its real connection active."""
     socket, message = _socket(event), _message(event)
     connection = _heard_from(service, socket, message)
     if connection is None:
@@ -90,7 +89,7 @@ def on_ping(service: Service, event: Event, context: LambdaContext) -> Reply:
 
 @entry_point
 def on_status(service: Service, event: Event, context: LambdaContext) -> Reply:
-    """Answer with the status of the business."""
+    """Tell a device how its business stands."""
     socket, message = _socket(event), _message(event)
     connection = _heard_from(service, socket, message)
     if connection is None:
@@ -133,12 +132,12 @@ def _socket(event: Event) -> _Socket:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """A client's message, as far as it can be understood."""
+    """A client's message, as far as it could be parsed."""
 
     id: str | None
     action: str | None
     problem: str | None
-    """What is wrong with it, for the client; None if nothing is."""
+    """What is wrong with it, in words for the client."""
 
 
 def _message(event: Event) -> _Message:
@@ -165,7 +164,7 @@ def _message(event: Event) -> _Message:
 
 
 def _some_of(names: Set[str]) -> str:
-    """Name a few of the fields: all of them could be more than a socket may receive."""
+    """Name only a few fields: all of them, escaped, could exceed the limit of a message."""
     named = ", ".join(
         name if len(name) <= _FIELD_NAME_MAX else f"{name[:_FIELD_NAME_MAX]}…"
         for name in sorted(names)[:_FIELDS_NAMED]
@@ -175,11 +174,7 @@ def _some_of(names: Set[str]) -> str:
 
 
 def _heard_from(service: Service, socket: _Socket, message: _Message) -> RealConnection | None:
-    """Record that the client sent something.
-
-    Returns None if the connection is not registered, or if its client sends too much. Then the
-    client was told why, and its socket is closed.
-    """
+    """Record a sign of life. None if the socket was told an error and closed instead."""
     connection = service.presence.heard_from(socket.business_id, socket.connection_id)
     if connection is None:
         logger.warning("message from a connection that is not registered")

@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from local.bridge import AlarmStates, MetricsFromLogs
+from local.cloudwatch.alarm_states import AlarmStates
+from local.cloudwatch.metrics_from_logs import MetricsFromLogs
 from local.run import emulator_environment, ministack
 from local.system import ACCOUNT, REGION, ROOT, aws_client, is_ready
 from tests.e2e.harness import eventually, free_port

@@ -1,158 +1,97 @@
-"""The alarms as they are deployed: whom they tell, what they look at, and what they are silent on.
+"""The alarms as they are deployed: whom they notify, what they watch, and how they end.
 
-That the metrics exist is proved in `tests/monitoring`, and so is when an alarm goes off.
+`tests/monitoring` proves when each alarm fires, and that the metrics exist.
 """
 
-import dataclasses
 import re
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pytest
 
-from infra.environments import DEV, Environment
-from infra.monitoring.alarms import TABLE_OPERATIONS
-from tests.infra.crowd import CROWD, crowd_templates
+from infra.configuration import Environment, Sustained, Thresholds
+from infra.environments import PROD
+from infra.monitoring.metrics import TABLE_OPERATIONS
+from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.synthesis import ENVIRONMENTS, Templates, synthesize
 from tests.infra.template import Template, as_list, flat
 
-FUNCTIONS: Final = (
-    "Authorizer",
-    "Connect",
-    "Disconnect",
-    "Ping",
-    "Status",
-    "DefaultRoute",
-    "Rest",
-    "Cleanup",
-)
+PAGING: Final = {
+    "VirtualWithoutReal",
+    "VirtualWithoutRealShare",
+    "AttentionEntered",
+    "UnreachableBusinesses",
+    "MassDisconnect",
+    "ServiceImpaired",
+}
+"""The alarms that page by themselves."""
 
-PAGE, IMPAIRED, TICKET, NOBODY = "page", "impaired", "ticket", "nobody"
-MATH, COMPOSITE = "metric math", "composite"
+TICKETS: Final = {"CleanupDeadLetters", "RestLatency", "NewConnections"}
+"""The alarms that open a ticket, and with them those on the duration of each function."""
 
+SILENT: Final = {"PlannedWork"}
+"""The alarms that notify nobody. All that are in no set page through ServiceImpaired."""
 
-class Row(NamedTuple):
-    """One line of the table below."""
+NOT_ON_EMULATOR: Final = {"PlannedWork", "ServiceImpaired"}
+"""The composite alarm and what suppresses it. Alarms on metric math are missing there too."""
 
-    name: str
-    section: str
-    tells: str
-    needs: str | None
+EVERY_ENVIRONMENT: Final = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 
-
-_TABLE: Final = (
-    # alarm, section of the runbook, whom it tells, what it needs
-    ("VirtualWithoutReal", "Virtual without real", PAGE, None),
-    ("VirtualWithoutRealShare", "Virtual without real, share", PAGE, MATH),
-    ("AttentionEntered", "Attention entered", PAGE, None),
-    ("UnreachableBusinesses", "Unreachable businesses", PAGE, None),
-    ("MassDisconnect", "Mass disconnect", PAGE, MATH),
-    ("CleanupDidNotComplete", "Cleanup did not complete", IMPAIRED, None),
-    ("CleanupRefused", "Cleanup refused", IMPAIRED, None),
-    ("CleanupFailed", "Cleanup failed", IMPAIRED, None),
-    ("CleanupDeadLetters", "Cleanup dead letters", TICKET, None),
-    ("ProbesUnknown", "Probes unknown", IMPAIRED, None),
-    *(
-        (f"{name}Errors", "Function errors", IMPAIRED, MATH)
-        for name in FUNCTIONS
-        if name != "Cleanup"  # CleanupFailed is that
-    ),
-    *((f"{name}Throttles", "Function throttles", IMPAIRED, None) for name in FUNCTIONS),
-    *((f"{name}Duration", "Function duration", TICKET, None) for name in FUNCTIONS),
-    ("RestServerErrors", "REST server errors", IMPAIRED, MATH),
-    ("RestLatency", "REST latency", TICKET, None),
-    ("WebSocketErrors", "WebSocket errors", IMPAIRED, MATH),
-    ("NewConnections", "New connections near the quota", TICKET, None),
-    ("TableThrottles", "Table throttles", IMPAIRED, MATH),
-    ("TableSystemErrors", "Table system errors", IMPAIRED, MATH),
-    ("PlannedWork", "Planned work", NOBODY, COMPOSITE),
-    ("ServiceImpaired", "Service impaired", PAGE, COMPOSITE),
-)
-
-ROWS: Final = {line[0]: Row(*line) for line in _TABLE}
-MEMBERS: Final = {row.name for row in ROWS.values() if row.tells == IMPAIRED}
-
-EVERY_ENVIRONMENT: Final = {**ENVIRONMENTS, CROWD.name: CROWD}
+Alarm = dict[str, Any]
 
 
 @pytest.fixture(params=list(EVERY_ENVIRONMENT))
 def environment(request: pytest.FixtureRequest) -> Environment:
-    """Each environment in turn, and one with several workers."""
+    """Each environment in turn, and one with three cleanup workers."""
     return EVERY_ENVIRONMENT[request.param]
 
 
 @pytest.fixture
-def crowd(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Template:
-    return crowd_templates(tmp_path_factory, source)["Monitoring"]
+def three_workers(tmp_path_factory: pytest.TempPathFactory, source: Path) -> dict[str, Alarm]:
+    return _alarms(every_option_templates(tmp_path_factory, source)["Monitoring"])
 
 
 @pytest.fixture
-def prod(templates: Templates) -> Template:
-    return templates["prod"]["Monitoring"]
+def prod(templates: Templates) -> dict[str, Alarm]:
+    return _alarms(templates[PROD.name]["Monitoring"])
 
 
 @pytest.fixture
-def monitoring(templates: Templates, environment: Environment, crowd: Template) -> Template:
-    return crowd if environment is CROWD else templates[environment.name]["Monitoring"]
+def alarms(
+    templates: Templates, environment: Environment, three_workers: dict[str, Alarm]
+) -> dict[str, Alarm]:
+    """The alarms of each environment in turn, by construct id."""
+    if environment is EVERY_OPTION:
+        return three_workers
+    return _alarms(templates[environment.name]["Monitoring"])
 
 
-def test_there_are_these_alarms_and_no_others(
-    monitoring: Template, environment: Environment
+def test_an_alarm_notifies_its_topic_when_it_fires_and_when_it_is_over(
+    alarms: dict[str, Alarm], environment: Environment
 ) -> None:
-    missing = {
-        *([] if environment.metric_math_alarms else [MATH]),
-        *([] if environment.composite_alarms else [COMPOSITE]),
-    }
-    assert set(_alarms(monitoring)) == {
-        row.name for row in ROWS.values() if row.needs not in missing
-    }
-
-
-def test_a_stage_that_knows_neither_math_nor_composites_is_given_none(
-    templates: Templates,
-) -> None:
-    local = _alarms(templates["local"]["Monitoring"])
-    assert not any("Metrics" in alarm or "AlarmRule" in alarm for alarm in local.values())
-
-
-def test_an_alarm_tells_its_topic_when_it_goes_off_and_when_it_is_over(
-    monitoring: Template, environment: Environment
-) -> None:
-    topics = {PAGE: ["<OnCallTopic>"], TICKET: ["<TicketsTopic>"], IMPAIRED: [], NOBODY: []}
-    if not environment.composite_alarms:
-        topics[IMPAIRED] = topics[PAGE]  # what nothing sums up must page by itself
-    for name, alarm in _alarms(monitoring).items():
+    for name, alarm in alarms.items():
+        topics = {"PAGE": ["<OnCallTopic>"], "TICKET": ["<TicketsTopic>"]}.get(
+            _severity(name, environment), []
+        )
         for actions in ("AlarmActions", "OKActions"):
-            told = [_topic(arn) for arn in alarm.get(actions, [])]
-            assert told == topics[ROWS[name].tells], name
+            assert [_topic(arn) for arn in alarm.get(actions, [])] == topics, name
         assert "InsufficientDataActions" not in alarm, name
         assert alarm.get("ActionsEnabled", True) is True, name
 
 
-def test_an_alarm_says_where_how_urgent_and_what_and_names_its_section_of_the_runbook(
-    monitoring: Template, environment: Environment
+def test_a_description_says_where_how_urgent_and_where_to_read_on(
+    alarms: dict[str, Alarm], environment: Environment
 ) -> None:
-    severities = {
-        PAGE: "PAGE:",
-        TICKET: "TICKET:",
-        IMPAIRED: "PAGE (as part of ServiceImpaired):",
-        NOBODY: "NO ACTION:",
-    }
-    if not environment.composite_alarms:
-        severities[IMPAIRED] = severities[PAGE]
-    for name, alarm in _alarms(monitoring).items():
-        description, row = alarm["AlarmDescription"], ROWS[name]
-        assert description.startswith(f"[{environment.name}] {severities[row.tells]} "), name
-        assert description.endswith(f'. See docs/runbook.md, "{row.section}".'), name
+    for name, alarm in alarms.items():
+        description = alarm["AlarmDescription"]
+        assert description.startswith(f"[{environment.name}] {_severity(name, environment)}: ")
+        assert re.search(r'\. See docs/runbook\.md, "[^"]+"\.$', description), name
         assert len(description) <= 1024  # CloudWatch takes no more
 
 
-def test_what_a_period_without_data_counts_as_is_said_and_fits_the_metric(
-    monitoring: Template,
-) -> None:
-    """Without a census nothing is known; without a completed run something is wrong; and where
-    errors are counted, nothing counted is nothing wrong.
+def test_missing_data_counts_as_fits_the_metric(alarms: dict[str, Alarm]) -> None:
+    """Without a census nothing is known. Without a completed run something is wrong. Where errors
+    are counted, no data is no error.
     """
     special = {
         "VirtualWithoutReal": "ignore",
@@ -160,14 +99,31 @@ def test_what_a_period_without_data_counts_as_is_said_and_fits_the_metric(
         "UnreachableBusinesses": "ignore",
         "CleanupDidNotComplete": "breaching",
     }
-    for name, alarm in _alarms(monitoring).items():
+    for name, alarm in alarms.items():
         if name != "ServiceImpaired":
             assert alarm["TreatMissingData"] == special.get(name, "notBreaching"), name
 
 
-def test_one_incident_of_the_service_is_one_page(prod: Template) -> None:
-    rule = _rule(prod)
-    assert set(re.findall(r"ALARM\((\w+)\)", rule)) == MEMBERS
+def test_the_emulator_gets_every_alarm_that_it_can_evaluate(
+    templates: Templates, prod: dict[str, Alarm]
+) -> None:
+    local = _alarms(templates["local"]["Monitoring"])
+    assert not any("Metrics" in alarm or "AlarmRule" in alarm for alarm in local.values())
+    simple = {name for name, alarm in prod.items() if "Metrics" not in alarm} - NOT_ON_EMULATOR
+    # It watches a simple metric there.
+    assert local.keys() == simple | {"CleanupDidNotComplete"}
+
+
+def test_one_incident_of_the_service_is_one_page(templates: Templates) -> None:
+    monitoring = templates[PROD.name]["Monitoring"]
+    members = (
+        _alarms(monitoring).keys()
+        - PAGING
+        - SILENT
+        - {name for name in _alarms(monitoring) if _opens_a_ticket(name)}
+    )
+    rule = _rule(monitoring)
+    assert set(re.findall(r"ALARM\((\w+)\)", rule)) == members
     assert " AND " not in rule.replace(_FIRST_DEPLOYMENT, "")
 
 
@@ -176,249 +132,208 @@ _FIRST_DEPLOYMENT: Final = (
 )
 
 
-def test_the_very_first_deployment_pages_nobody_for_a_run_that_could_not_be_there_yet(
-    prod: Template,
+def test_the_first_deployment_does_not_page_because_no_run_has_completed_yet(
+    templates: Templates, prod: dict[str, Alarm]
 ) -> None:
     """An alarm that ignores missing data has INSUFFICIENT_DATA until its first data, then never."""
-    assert _FIRST_DEPLOYMENT in _rule(prod)
-    witness = _alarms(prod)["UnreachableBusinesses"]
+    assert _FIRST_DEPLOYMENT in _rule(templates[PROD.name]["Monitoring"])
+    witness = prod["UnreachableBusinesses"]
     assert witness["TreatMissingData"] == "ignore"
-    assert _names(witness) == {"UnreachableBusinesses"}  # in the same census as CleanupCompleted
+    assert witness["MetricName"] == "UnreachableBusinesses"  # a census publishes it
 
 
-def test_planned_work_keeps_the_composite_silent_and_nothing_else(prod: Template) -> None:
-    alarms = _alarms(prod)
-    suppressor = alarms["ServiceImpaired"]["ActionsSuppressor"]
-    assert _name(flat(suppressor).removesuffix(".Arn>").strip("<")) == "PlannedWork"
-    assert alarms["ServiceImpaired"]["ActionsSuppressorWaitPeriod"] <= 60  # delays every page
-    assert alarms["ServiceImpaired"]["ActionsSuppressorExtensionPeriod"] >= 600  # two of 3 periods
-    assert [name for name, alarm in alarms.items() if "ActionsSuppressor" in alarm] == [
+def test_planned_work_suppresses_the_composite_and_nothing_else(prod: dict[str, Alarm]) -> None:
+    assert [name for name, alarm in prod.items() if "ActionsSuppressor" in alarm] == [
         "ServiceImpaired"
     ]
+    composite = prod["ServiceImpaired"]
+    assert re.fullmatch(
+        r"<AlarmsPlannedWork[0-9A-F]{8}\.Arn>", flat(composite["ActionsSuppressor"])
+    )
+    assert composite["ActionsSuppressorWaitPeriod"] <= 60  # delays every page
+    assert composite["ActionsSuppressorExtensionPeriod"] >= 600  # two of three periods
 
 
 def test_an_announcement_of_planned_work_is_seen_at_once_and_holds_for_an_hour(
-    prod: Template,
+    prod: dict[str, Alarm],
 ) -> None:
-    alarm = _alarms(prod)["PlannedWork"]
-    assert (alarm["Namespace"], alarm["MetricName"]) == ("BusinessConnections", "PlannedWork")
-    assert alarm["Dimensions"] == [{"Name": "environment", "Value": "prod"}]
+    alarm = prod["PlannedWork"]
     assert alarm["DatapointsToAlarm"] == 1
+    assert alarm["Period"] <= 300
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 3600
 
 
-@pytest.mark.parametrize(
-    ("name", "fields"),
-    [
-        ("VirtualWithoutReal", {"virtual_only_threshold": 77}),
-        ("VirtualWithoutRealShare", {"virtual_only_percent": 77}),
-        ("UnreachableBusinesses", {"unreachable_threshold": 77}),
-        ("MassDisconnect", {"mass_disconnect_percent": 77}),
-        ("MassDisconnect", {"mass_disconnect_minimum": 77}),
-        ("ProbesUnknown", {"probes_unknown_threshold": 77}),
-        ("PingErrors", {"errors_percent": 77}),
-        ("PingErrors", {"errors_minimum": 77}),
-        ("PingThrottles", {"throttles_threshold": 77}),
-        ("RestServerErrors", {"errors_percent": 77}),
-        ("WebSocketErrors", {"errors_minimum": 77}),
-        ("TableThrottles", {"throttles_threshold": 77}),
-        ("TableSystemErrors", {"errors_minimum": 77}),
-        ("RestLatency", {"rest_latency": 77}),
-    ],
-)
-def test_a_threshold_is_the_environments(
-    tuned: Template, name: str, fields: dict[str, int]
+def test_thresholds_are_those_of_the_environment(
+    tmp_path_factory: pytest.TempPathFactory, source: Path
 ) -> None:
-    alarm = _alarms(tuned)[name]
-    (field,) = fields
-    if field.endswith("_minimum") and name != "TableSystemErrors":
-        assert ">= 77," in _watched(alarm)["Expression"]
-    else:
-        assert alarm["Threshold"] == 77
-
-
-def test_thresholds_that_are_calculated_follow_the_environment(tuned: Template) -> None:
-    alarms = _alarms(tuned)
-    assert alarms["PingDuration"]["Threshold"] == 7_700  # of 10 seconds
-    assert alarms["NewConnections"]["Threshold"] == 77 * 60
-    assert alarms["NewConnections"]["Period"] == 60
-
-
-def test_how_long_something_must_last_is_the_environments(tuned: Template) -> None:
-    alarms = _alarms(tuned)
-    for name in ("VirtualWithoutReal", "VirtualWithoutRealShare", "UnreachableBusinesses"):
-        assert (alarms[name]["DatapointsToAlarm"], alarms[name]["EvaluationPeriods"]) == (5, 7)
-    for name in ("CleanupFailed", "ProbesUnknown", "PingErrors", "TableThrottles", "RestDuration"):
-        assert (alarms[name]["DatapointsToAlarm"], alarms[name]["EvaluationPeriods"]) == (6, 9)
-
-
-@pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Template:
-    """The alarms of an environment with unlikely thresholds."""
     environment = Environment(
         name="tuned",
-        virtual_only_datapoints=5,
-        virtual_only_periods=7,
-        impaired_datapoints=6,
-        impaired_periods=9,
-        virtual_only_threshold=77,
-        virtual_only_percent=77,
-        unreachable_threshold=77,
-        mass_disconnect_percent=77,
-        mass_disconnect_minimum=77,
-        errors_percent=77,
-        errors_minimum=77,
-        throttles_threshold=77,
-        probes_unknown_threshold=77,
-        duration_percent=77,
-        rest_latency=77,
-        new_connections_per_second=77,
+        alarms=Thresholds(
+            virtual_only=61,
+            virtual_only_percent=62,
+            unreachable=63,
+            businesses=Sustained(5, 7),
+            mass_disconnect_percent=64,
+            mass_disconnect_minimum=65,
+            service=Sustained(6, 9),
+            errors_percent=66,
+            errors_minimum=67,
+            throttles=68,
+            probes_unknown=69,
+            duration_percent=70,
+            rest_latency_ms=71,
+            new_connections_per_second=72,
+        ),
     )
     outdir = tmp_path_factory.mktemp("cdk.out")
-    return synthesize(outdir, source, [environment])["tuned"]["Monitoring"]
+    alarms = _alarms(synthesize(outdir, source, [environment])["tuned"]["Monitoring"])
+    thresholds = {
+        "VirtualWithoutReal": 61,
+        "VirtualWithoutRealShare": 62,
+        "UnreachableBusinesses": 63,
+        "MassDisconnect": 64,
+        "PingErrors": 66,
+        "RestServerErrors": 66,
+        "WebSocketErrors": 66,
+        "TableSystemErrors": 67,
+        "PingThrottles": 68,
+        "TableThrottles": 68,
+        "ProbesUnknown": 69,
+        "PingDuration": 7_000,  # of 10 seconds
+        "RestLatency": 71,
+        "NewConnections": 72 * 60,  # in a minute
+    }
+    assert {name: alarms[name]["Threshold"] for name in thresholds} == thresholds
+    assert alarms["NewConnections"]["Period"] == 60
+    for name, minimum in (
+        ("MassDisconnect", 65),
+        ("PingErrors", 67),
+        ("RestServerErrors", 67),
+        ("WebSocketErrors", 67),
+    ):
+        assert f">= {minimum}," in _watched(alarms[name])["Expression"]
+    for sustained, names in (
+        ((5, 7), ("VirtualWithoutReal", "VirtualWithoutRealShare", "UnreachableBusinesses")),
+        ((6, 9), ("CleanupFailed", "ProbesUnknown", "PingErrors", "TableThrottles", "RestLatency")),
+    ):
+        for name in names:
+            alarm = alarms[name]
+            assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == sustained, name
 
 
 @pytest.mark.parametrize(
     "name", ["VirtualWithoutReal", "AttentionEntered", "UnreachableBusinesses", "ProbesUnknown"]
 )
-def test_a_period_is_as_long_as_the_time_between_two_counts(
-    monitoring: Template, environment: Environment, name: str
+def test_a_period_is_as_long_as_the_time_between_two_censuses(
+    alarms: dict[str, Alarm], environment: Environment, name: str
 ) -> None:
-    """In a shorter one most periods would have no data."""
-    (period,) = _periods(_alarms(monitoring)[name])
-    assert period == environment.cleanup_interval * 60
+    """In shorter ones, most would have no data."""
+    assert _periods(alarms[name]) == {environment.cleanup.interval}
 
 
-def test_one_late_run_is_no_reason_to_page(monitoring: Template, environment: Environment) -> None:
-    """The schedule is exact to a minute only."""
-    (window,) = _periods(_alarms(monitoring)["CleanupDidNotComplete"])
-    assert window == 3 * environment.cleanup_interval * 60
+def test_one_late_run_does_not_page(alarms: dict[str, Alarm], environment: Environment) -> None:
+    """The schedule is accurate to a minute only."""
+    assert _periods(alarms["CleanupDidNotComplete"]) == {3 * environment.cleanup.interval}
 
 
 @pytest.mark.parametrize("name", ["VirtualWithoutReal", "UnreachableBusinesses"])
-def test_the_censuses_of_several_workers_add_up(crowd: Template, name: str) -> None:
-    alarm = _alarms(crowd)[name]
-    parts = _parts(alarm)
-    assert [part["workers"] for part in parts.values()] == ["0", "1", "2"]
+def test_an_alarm_sums_the_censuses_of_all_workers(
+    three_workers: dict[str, Alarm], name: str
+) -> None:
+    """And has no data while that of one worker is missing."""
+    parts = _parts(three_workers[name])
+    assert [part["dimensions"]["worker"] for part in parts.values()] == ["0", "1", "2"]
     assert {part["Stat"] for part in parts.values()} == {"Maximum"}
-    assert _watched(alarm)["Expression"] == _sum_of_all(parts)
+    all_there = " AND ".join(f"FILL({each}, -1) >= 0" for each in parts)
+    assert _watched(three_workers[name])["Expression"] == f"IF({all_there}, {' + '.join(parts)})"
 
 
-def test_a_share_is_one_of_the_sums_of_all_workers(crowd: Template) -> None:
-    parts = _parts(_alarms(crowd)["VirtualWithoutRealShare"])
-    assert len(parts) == 2 * CROWD.cleanup_workers
-    assert {part["workers"] for part in parts.values()} == {"0", "1", "2"}
-
-
-def test_one_worker_that_does_not_complete_is_missed(crowd: Template) -> None:
-    alarm = _alarms(crowd)["CleanupDidNotComplete"]
+def test_one_worker_that_completes_no_run_is_enough_to_fire(
+    three_workers: dict[str, Alarm],
+) -> None:
+    alarm = three_workers["CleanupDidNotComplete"]
     parts = _parts(alarm)
-    assert [part["workers"] for part in parts.values()] == ["0", "1", "2"]
+    assert [part["dimensions"]["worker"] for part in parts.values()] == ["0", "1", "2"]
     assert _watched(alarm)["Expression"] == " + ".join(f"(FILL({each}, 0) > 0)" for each in parts)
     assert alarm["ComparisonOperator"] == "LessThanThreshold"
-    assert alarm["Threshold"] == CROWD.cleanup_workers
+    assert alarm["Threshold"] == 3
 
 
-def test_an_alarm_stays_within_what_cloudwatch_takes(crowd: Template, prod: Template) -> None:
-    """Ten metrics and ten expressions; a look back of one day; a rule of 10,240 characters."""
-    for monitoring in (crowd, prod):
-        for name, alarm in _alarms(monitoring).items():
-            metrics = alarm.get("Metrics", [])
-            assert len([each for each in metrics if "MetricStat" in each]) <= 10, name
-            assert len([each for each in metrics if "Expression" in each]) <= 10, name
-            for period in _periods(alarm):
-                assert period * alarm["EvaluationPeriods"] <= 86_400, name
-    arn = f"arn:aws:cloudwatch:eu-central-1:{'1' * 12}:alarm:{'n' * 100}"
-    assert len(_rule(prod)) + len(ROWS) * len(arn) < 10_240
-
-
-def test_an_alarm_on_the_table_can_end(prod: Template) -> None:
-    """Alarms on DynamoDB's metrics keep their state while there is no data, and nothing is counted
-    while nothing goes wrong: what the cleanup reads makes a data point of every period.
-    """
-    for name in ("TableThrottles", "TableSystemErrors"):
-        alarm = _alarms(prod)[name]
-        assert _parts(alarm)["consumed"]["MetricName"] == "ConsumedReadCapacityUnits"
-        assert _watched(alarm)["Expression"].startswith("0 * consumed + ")
-        (period,) = _periods(alarm)
-        assert period >= ENVIRONMENTS["prod"].cleanup_interval * 60
-
-
-def test_throttles_are_seen_on_the_table_and_on_every_index(
-    prod: Template, templates: Templates
+def test_an_alarm_stays_within_the_limits_of_cloudwatch(
+    alarms: dict[str, Alarm], templates: Templates
 ) -> None:
-    (table,) = templates["prod"]["Data"].properties("AWS::DynamoDB::Table").values()
+    """Ten metrics and ten expressions of one period, one day back, a rule of 10,240 characters."""
+    for name, alarm in alarms.items():
+        metrics = alarm.get("Metrics", [])
+        assert len([each for each in metrics if "MetricStat" in each]) <= 10, name
+        assert len([each for each in metrics if "Expression" in each]) <= 10, name
+        if name != "ServiceImpaired":
+            (period,) = _periods(alarm)
+            assert period * alarm["EvaluationPeriods"] <= 86_400, name
+    arn = f"arn:aws:cloudwatch:eu-central-1:{'1' * 12}:alarm:{'n' * 100}"
+    rule = _rule(templates[PROD.name]["Monitoring"])
+    assert len(rule) + len(re.findall(r"\(\w+\)", rule)) * len(arn) < 10_240
+
+
+@pytest.mark.parametrize("name", ["TableThrottles", "TableSystemErrors"])
+def test_an_alarm_on_the_table_cannot_get_stuck(prod: dict[str, Alarm], name: str) -> None:
+    """An alarm on DynamoDB's metrics keeps its state while there is no data, and there is none
+    while nothing goes wrong. What the cleanup reads is a data point in every period.
+    """
+    assert _parts(prod[name])["consumed"]["MetricName"] == "ConsumedReadCapacityUnits"
+    assert _watched(prod[name])["Expression"].startswith("0 * consumed + ")
+    (period,) = _periods(prod[name])
+    assert period >= PROD.cleanup.interval
+
+
+def test_throttles_of_the_table_and_of_every_index_are_watched(
+    templates: Templates, prod: dict[str, Alarm]
+) -> None:
+    (table,) = templates[PROD.name]["Data"].properties("AWS::DynamoDB::Table").values()
     indexes = {index["IndexName"] for index in table["GlobalSecondaryIndexes"]}
-    seen = {
+    watched = {
         (part["MetricName"], part["dimensions"].get("GlobalSecondaryIndexName"))
-        for part in _parts(_alarms(prod)["TableThrottles"]).values()
+        for part in _parts(prod["TableThrottles"]).values()
     }
     assert {
         (f"{kind}ThrottleEvents", index) for kind in ("Read", "Write") for index in (None, *indexes)
-    } <= seen
+    } <= watched
 
 
-def test_every_operation_that_a_function_may_ask_of_the_table_is_watched(
+def test_every_operation_that_a_function_may_call_on_the_table_is_watched(
     templates: Templates,
 ) -> None:
-    may = {
+    allowed = {
         action.removeprefix("dynamodb:")
-        for policy in templates["prod"]["Service"].properties("AWS::IAM::Policy").values()
+        for policy in templates[PROD.name]["Service"].properties("AWS::IAM::Policy").values()
         for statement in policy["PolicyDocument"]["Statement"]
         for action in as_list(statement["Action"])
         if action.startswith("dynamodb:")
     }
-    # A transaction needs the permissions of its parts, and is watched by its own name.
-    assert may | {"TransactWriteItems"} == set(TABLE_OPERATIONS)
+    # A transaction needs the permissions of its parts, and is counted by its own name.
+    assert allowed | {"TransactWriteItems"} == set(TABLE_OPERATIONS)
 
 
-@pytest.mark.parametrize(
-    ("field", "changed"),
-    [
-        ("cleanup_workers", {"cleanup_workers": 0}),
-        ("cleanup_workers", {"cleanup_workers": 4}),
-        ("cleanup_workers", {"cleanup_workers": 2, "metric_math_alarms": False}),
-        ("virtual_only_percent", {"virtual_only_percent": 0}),
-        ("unreachable_threshold", {"unreachable_threshold": 0}),
-        ("mass_disconnect_percent", {"mass_disconnect_percent": 101}),
-        ("mass_disconnect_minimum", {"mass_disconnect_minimum": 0}),
-        ("impaired_periods", {"impaired_periods": 0}),
-        ("impaired_datapoints", {"impaired_datapoints": 4, "impaired_periods": 3}),
-        ("errors_percent", {"errors_percent": 0}),
-        ("errors_minimum", {"errors_minimum": 0}),
-        ("throttles_threshold", {"throttles_threshold": 0}),
-        ("probes_unknown_threshold", {"probes_unknown_threshold": 0}),
-        ("duration_percent", {"duration_percent": 101}),
-        ("rest_latency", {"rest_latency": 30_000}),
-        ("new_connections_per_second", {"new_connections_per_second": 0}),
-        ("page_emails", {"page_emails": ("nobody",)}),
-        ("page_urls", {"page_urls": ("http://events.example.com",)}),
-        ("ticket_emails", {"ticket_emails": ("nobody",)}),
-        ("ticket_urls", {"ticket_urls": ("events.example.com",)}),
-        ("runbook_url", {"runbook_url": "docs/runbook.md"}),
-    ],
-)
-def test_a_value_that_cannot_work_is_refused_and_its_field_is_named(
-    field: str, changed: dict[str, object]
-) -> None:
-    with pytest.raises(ValueError, match=rf": {field} must "):
-        dataclasses.replace(DEV, **changed)  # type: ignore[arg-type]  # wrong values are the point
+def _severity(name: str, environment: Environment) -> str:
+    """Return how the description of an alarm must begin."""
+    if name in PAGING:
+        return "PAGE"
+    if name in SILENT:
+        return "NO ACTION"
+    if _opens_a_ticket(name):
+        return "TICKET"
+    # Without a composite it must page by itself.
+    return "PAGE" if environment.emulator else "PAGE (as part of ServiceImpaired)"
 
 
-def _sum_of_all(ids: Iterable[str]) -> str:
-    """Return the sum of what workers counted, which is nothing where one of them is missing."""
-    there = " AND ".join(f"FILL({each}, -1) >= 0" for each in ids)
-    return f"IF({there}, {' + '.join(ids)})"
+def _opens_a_ticket(name: str) -> bool:
+    return name in TICKETS or name.endswith("Duration")
 
 
-def _name(logical_id: str) -> str:
-    return re.sub(r"^Alarms(\w+)[0-9A-F]{8}$", r"\1", logical_id)
-
-
-def _alarms(monitoring: Template) -> dict[str, dict[str, Any]]:
+def _alarms(monitoring: Template) -> dict[str, Alarm]:
     """Return metric alarms and composites by construct id."""
     return {
-        _name(logical_id): properties
+        re.sub(r"^Alarms(\w+)[0-9A-F]{8}$", r"\1", logical_id): properties
         for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
         for logical_id, properties in monitoring.properties(kind).items()
     }
@@ -429,42 +344,35 @@ def _topic(arn: Any) -> str:
 
 
 def _rule(monitoring: Template) -> str:
+    """Return the rule of the composite, with construct ids."""
     rule = flat(_alarms(monitoring)["ServiceImpaired"]["AlarmRule"])
     return re.sub(r'"<Alarms(\w+?)[0-9A-F]{8}\.Arn>"', r"\1", rule)
 
 
-def _watched(alarm: dict[str, Any]) -> dict[str, Any]:
-    """Return the expression that the alarm looks at."""
+def _watched(alarm: Alarm) -> dict[str, Any]:
+    """Return the expression that the alarm watches."""
     (watched,) = (each for each in alarm["Metrics"] if each.get("ReturnData", True))
     return dict(watched)
 
 
-def _parts(alarm: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the metrics that the expression of an alarm is made of, by id."""
-    found = {}
-    for each in alarm["Metrics"]:
-        if "MetricStat" in each:
-            metric = each["MetricStat"]["Metric"]
-            dimensions = {pair["Name"]: flat(pair["Value"]) for pair in metric["Dimensions"]}
-            found[each["Id"]] = {
-                "MetricName": metric["MetricName"],
-                "Stat": each["MetricStat"]["Stat"],
-                "dimensions": dimensions,
-                "workers": dimensions.get("worker"),
-            }
-    return found
+def _parts(alarm: Alarm) -> dict[str, dict[str, Any]]:
+    """Return the metrics in the expression of an alarm, by id."""
+    return {
+        each["Id"]: {
+            "MetricName": each["MetricStat"]["Metric"]["MetricName"],
+            "Stat": each["MetricStat"]["Stat"],
+            "dimensions": {
+                pair["Name"]: flat(pair["Value"])
+                for pair in each["MetricStat"]["Metric"]["Dimensions"]
+            },
+        }
+        for each in alarm["Metrics"]
+        if "MetricStat" in each
+    }
 
 
-def _names(alarm: dict[str, Any]) -> set[str]:
-    if "MetricName" in alarm:
-        return {alarm["MetricName"]}
-    return {part["MetricName"] for part in _parts(alarm).values()}
-
-
-def _periods(alarm: dict[str, Any]) -> set[int]:
-    """Return the periods of an alarm's metrics: there is one, or CloudWatch refuses it."""
+def _periods(alarm: Alarm) -> set[int]:
+    """Return the periods of an alarm's metrics. CloudWatch accepts only one."""
     if "Period" in alarm:
         return {alarm["Period"]}
-    return {
-        each["MetricStat"]["Period"] for each in alarm.get("Metrics", []) if "MetricStat" in each
-    }
+    return {each["MetricStat"]["Period"] for each in alarm["Metrics"] if "MetricStat" in each}

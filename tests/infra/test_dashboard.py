@@ -1,6 +1,6 @@
-"""The dashboard answers what somebody on call asks, in that order.
+"""The dashboard shows every alarm, links to the runbook, and lists who needs attention.
 
-That its lines show metrics that exist is proved in `tests/monitoring`.
+`tests/monitoring` proves that its lines show metrics that exist.
 """
 
 import json
@@ -10,179 +10,124 @@ from typing import Any
 
 import pytest
 
-from infra.environments import Environment
-from infra.monitoring.alarms import anchor
-from lambdas.metrics import NAMESPACE
-from tests.infra.crowd import CROWD, crowd_templates
+from infra.configuration import Environment
+from infra.monitoring.dashboard import anchor
+from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.template import Template, flat
 
-Widget = dict[str, Any]
+ROOT = Path(__file__).resolve().parents[2]
+
+Properties = dict[str, Any]
 
 
 @pytest.fixture
-def crowd(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Template:
-    """The monitoring of an environment with three workers, and a runbook on the web."""
-    return crowd_templates(tmp_path_factory, source)["Monitoring"]
-
-
-def test_questions_are_answered_from_top_to_bottom(monitoring: Template) -> None:
-    top = {
-        widget["properties"].get("title", "runbook"): widget["y"] for widget in _widgets(monitoring)
-    }
-    questions = (
-        ("Alarms that page",),
-        ("What is wrong, and what can wait",),
-        ("runbook",),
-        ("Businesses", "Connections"),
-        ("Who needs attention now, and for how many seconds",),
-        ("What the cleanup did", "Cleanup runs", "Sockets and messages"),
-        ("WebSocket API", "REST API"),
-        ("Function errors", "Function throttles", "Function duration, p99"),
-        ("Table: capacity", "Table: throttled", "Table: system errors"),
-    )
-    rows = [{top.pop(title) for title in row} for row in questions]
-    assert all(len(row) == 1 for row in rows)
-    assert rows == sorted(rows, key=min)
-    assert not top
+def every_option(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Template:
+    """The monitoring of an environment with three workers and a published runbook."""
+    return every_option_templates(tmp_path_factory, source)["Monitoring"]
 
 
 def test_every_alarm_is_shown_and_those_that_page_come_first(monitoring: Template) -> None:
-    paging = _widget(monitoring, "Alarms that page")["alarms"]
-    others = _widget(monitoring, "What is wrong, and what can wait")["alarms"]
-    resources = {
-        f"<{logical_id}.Arn>": properties
-        for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
-        for logical_id, properties in monitoring.properties(kind).items()
-    }
-    assert sorted([*paging, *others]) == sorted(resources)
-    pages = {
+    first, second = _widgets(monitoring, "alarm")
+    alarms = {f"<{logical_id}.Arn>": alarm for logical_id, alarm in _alarms(monitoring).items()}
+    assert sorted([*first["alarms"], *second["alarms"]]) == sorted(alarms)
+    assert set(first["alarms"]) == {
         arn
-        for arn, properties in resources.items()
-        if any("OnCall" in flat(action) for action in properties.get("AlarmActions", []))
+        for arn, alarm in alarms.items()
+        if any("OnCall" in flat(action) for action in alarm.get("AlarmActions", []))
     }
-    assert set(paging) == pages
 
 
-def test_every_section_of_the_runbook_that_an_alarm_names_is_there(monitoring: Template) -> None:
-    text = _text(monitoring)
-    assert all(section in text for section in _sections(monitoring))
-    assert "](" not in text  # nothing to link to
+def test_every_section_of_the_runbook_that_an_alarm_names_is_listed(monitoring: Template) -> None:
+    (widget,) = _widgets(monitoring, "text")
+    assert all(section in widget["markdown"] for section in _sections(monitoring))
+    assert "](" not in widget["markdown"]  # nothing to link to
 
 
-def test_sections_are_links_where_the_runbook_has_an_address(crowd: Template) -> None:
-    text = _text(crowd)
-    for section in _sections(crowd):
-        assert f"[{section}]({CROWD.runbook_url}#{anchor(section)})" in text
+def test_a_published_runbook_is_linked_section_by_section(every_option: Template) -> None:
+    (widget,) = _widgets(every_option, "text")
+    for section in _sections(every_option):
+        link = f"[{section}]({EVERY_OPTION.on_call.runbook_url}#{anchor(section)})"
+        assert link in widget["markdown"]
 
 
 def test_an_anchor_is_what_a_heading_becomes() -> None:
     assert anchor("Virtual without real, share") == "virtual-without-real-share"
 
 
-def test_both_connection_types_are_shown_apart_and_their_ratio(monitoring: Template) -> None:
-    lines = _widget(monitoring, "Connections")["metrics"]
-    assert _own_metrics([lines[0]]) == ["RealConnections"]
-    assert _own_metrics([lines[1]]) == ["VirtualConnections"]
-    ids = {line[1]: line[-1].get("id") for line in lines[:2]}
-    assert lines[2][0]["expression"] == f"{ids['RealConnections']} / {ids['VirtualConnections']}"
-
-
 @pytest.mark.parametrize(
-    ("title", "label"),
+    ("label", "statistic", "expression"),
     [
-        ("Connections", "Real connections"),
-        ("Connections", "Virtual connections"),
-        ("Businesses", "Online"),
-        ("Businesses", "Virtual without real"),
-        ("Businesses", "Unreachable"),
-        ("Cleanup runs", "Completed"),
+        ("Real connections", "Maximum", "IF({all_there}, {total})"),
+        ("Unreachable", "Maximum", "IF({all_there}, {total})"),
+        ("Completed", "Sum", "{total}"),
     ],
 )
-def test_lines_of_several_workers_add_up(crowd: Template, title: str, label: str) -> None:
-    lines = _widget(crowd, title)["metrics"]
-    (total,) = (
-        line[0] for line in lines if isinstance(line[0], dict) and line[0].get("label") == label
+def test_a_line_sums_all_workers(
+    every_option: Template, label: str, statistic: str, expression: str
+) -> None:
+    """A gauge has no data while that of one worker is missing."""
+    ((lines, shown),) = (
+        (widget["metrics"], line[0]["expression"])
+        for widget in _widgets(every_option, "metric")
+        for line in widget["metrics"]
+        if isinstance(line[0], dict) and line[0].get("label") == label
     )
     hidden = {line[-1]["id"]: line for line in lines if line[-1].get("visible") is False}
-    workers = [each for each in hidden if each in total["expression"]]
+    workers = [each for each in hidden if each in shown]
     assert [hidden[each][4:6] for each in workers] == [["worker", str(n)] for n in range(3)]
-    added = " + ".join(workers)
-    if label == "Completed":
-        assert total["expression"] == added
-        statistic = "Sum"
-    else:
-        there = " AND ".join(f"FILL({each}, -1) >= 0" for each in workers)
-        assert total["expression"] == f"IF({there}, {added})"
-        statistic = "Maximum"
     assert {hidden[each][-1]["stat"] for each in workers} == {statistic}
+    assert shown == expression.format(
+        all_there=" AND ".join(f"FILL({each}, -1) >= 0" for each in workers),
+        total=" + ".join(workers),
+    )
 
 
-def test_who_is_in_trouble_is_shown_beside_who_is_online(monitoring: Template) -> None:
-    labels = _labels(_widget(monitoring, "Businesses"))
-    assert {"Online", "Virtual without real", "Unreachable", "Attention entered"} <= labels
-
-
-def test_who_needs_attention_is_asked_of_the_cleanups_own_log(
+def test_who_needs_attention_is_read_from_the_log_of_the_last_two_cleanup_runs(
     monitoring: Template, service: Template, environment: Environment
 ) -> None:
-    (widget,) = (each for each in _widgets(monitoring) if each["type"] == "log")
-    query = widget["properties"]["query"]
+    query = _log_query(monitoring)
     (source,) = re.findall(r"^SOURCE '(.+?)'", query)
-    # What the other stack exports under this name is the cleanup's log group.
+    # The other stack has an output for its log group.
     output = service.outputs[re.sub(r"^<output .+:(\w+)>$", r"\1", source)]
     assert output["Value"] == service.function("Cleanup")["LoggingConfig"]["LogGroup"]
-    # Whatever time the dashboard shows, this is about the last two runs.
-    assert f"now() * 1000 - {2 * environment.cleanup_interval * 60_000}" in query
-    assert widget["properties"]["view"] == "table"
+    assert f"now() * 1000 - {2 * environment.cleanup.interval * 1_000}" in query
 
 
-def test_the_query_asks_for_what_the_cleanup_logs(monitoring: Template) -> None:
-    """The names as the handler writes them: a query for others would be empty, and look fine."""
-    handler = (Path(__file__).resolve().parents[2] / "lambdas/handlers/cleanup.py").read_text()
-    query = _widget_of_type(monitoring, "log")["query"]
+def test_the_log_query_finds_what_the_cleanup_logs(monitoring: Template) -> None:
+    """A query for other names would return nothing, and look fine."""
+    handler = (ROOT / "lambdas/handlers/cleanup.py").read_text()
+    query = _log_query(monitoring)
     (message,) = re.findall(r'filter message = "(.+?)"', query)
-    fields = re.findall(r"(?:latest|max)\((\w+)\)|by (\w+)", query)
+    fields = re.findall(r"(?:latest\(|max\(|by )(\w+)", query)
     assert f'"{message}"' in handler
-    assert {one or other for one, other in fields} == {"attention", "seconds", "businessId"}
-    assert all(f'"{one or other}":' in handler for one, other in fields)
+    assert set(fields) == {"attention", "seconds", "businessId"}
+    assert all(f'"{each}":' in handler for each in fields)
 
 
-def _widgets(monitoring: Template) -> list[Widget]:
+def _widgets(monitoring: Template, kind: str) -> list[Properties]:
+    """Return the properties of the widgets of a type, from top to bottom."""
     _, dashboard = monitoring.only("AWS::CloudWatch::Dashboard")
-    widgets: list[Widget] = json.loads(flat(dashboard["Properties"]["DashboardBody"]))["widgets"]
-    return widgets
-
-
-def _widget(monitoring: Template, title: str) -> dict[str, Any]:
-    (found,) = (
-        widget["properties"]
-        for widget in _widgets(monitoring)
-        if widget["properties"].get("title") == title
+    body = json.loads(flat(dashboard["Properties"]["DashboardBody"]))
+    found = sorted(
+        (each for each in body["widgets"] if each["type"] == kind), key=lambda each: each["y"]
     )
-    return dict(found)
+    return [each["properties"] for each in found]
 
 
-def _widget_of_type(monitoring: Template, kind: str) -> dict[str, Any]:
-    (found,) = (each["properties"] for each in _widgets(monitoring) if each["type"] == kind)
-    return dict(found)
+def _log_query(monitoring: Template) -> str:
+    (widget,) = _widgets(monitoring, "log")
+    return str(widget["query"])
 
 
-def _text(monitoring: Template) -> str:
-    return str(_widget_of_type(monitoring, "text")["markdown"])
+def _alarms(monitoring: Template) -> dict[str, Properties]:
+    return {
+        **monitoring.properties("AWS::CloudWatch::Alarm"),
+        **monitoring.properties("AWS::CloudWatch::CompositeAlarm"),
+    }
 
 
 def _sections(monitoring: Template) -> set[str]:
     return {
-        re.findall(r'See docs/runbook\.md, "(.+)"\.$', properties["AlarmDescription"])[0]
-        for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
-        for properties in monitoring.properties(kind).values()
+        re.findall(r'See docs/runbook\.md, "(.+)"\.$', alarm["AlarmDescription"])[0]
+        for alarm in _alarms(monitoring).values()
     }
-
-
-def _labels(widget: dict[str, Any]) -> set[str]:
-    options = [line[-1] for line in widget["metrics"] if isinstance(line[-1], dict)]
-    return {each["label"] for each in options if "label" in each}
-
-
-def _own_metrics(lines: list[Any]) -> list[str]:
-    return [line[1] for line in lines if line[0] == NAMESPACE]

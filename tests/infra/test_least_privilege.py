@@ -1,4 +1,4 @@
-"""Each handler is driven through all that it does, and its AWS calls are compared with its role."""
+"""Each handler makes all of its AWS calls here; they are compared with its role."""
 
 import json
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.monitoring.alarms import TABLE_OPERATIONS
+from infra.monitoring.metrics import TABLE_OPERATIONS
 from lambdas import protocol
 from lambdas.domain.identifiers import BusinessId
 from lambdas.handlers import authorizer, cleanup, preflight, rest, websocket
@@ -23,7 +23,7 @@ from tests.unit.handlers.test_websocket import event as socket_event
 __all__ = ["deployed", "recording", "unrecorded"]
 
 UNSEEN = OWN_LOGS | TRACING
-"""What the Lambda service does in the function's name: no handler asks for it."""
+"""Permissions that the Lambda service uses on its own; no handler calls them."""
 
 NEVER_CALLED_HERE: dict[str, Permissions] = {
     # Powertools reads the first call's record where a refused write does not bring it along.
@@ -117,7 +117,7 @@ def _cleanup(deployed: Deployed) -> None:
 
 
 DRIVEN: set[tuple[str, str]] = set()
-"""The routes of the REST API that were asked."""
+"""The routes of the REST API that were called."""
 
 DRIVERS: dict[str, Callable[[Deployed], None]] = {
     "Authorizer": _authorize,
@@ -132,7 +132,7 @@ DRIVERS: dict[str, Callable[[Deployed], None]] = {
 
 
 @pytest.mark.parametrize("function", DRIVERS)
-def test_what_a_function_calls_is_what_its_role_allows(
+def test_a_function_makes_exactly_the_calls_that_its_role_allows(
     templates: Templates, deployed: Deployed, function: str
 ) -> None:
     DRIVERS[function](deployed)
@@ -154,7 +154,7 @@ def test_what_a_function_calls_is_what_its_role_allows(
         assert every == DRIVEN
 
 
-def test_the_check_before_a_deployment_calls_what_its_role_allows(
+def test_the_preflight_makes_exactly_the_calls_that_its_role_allows(
     templates: Templates, deployed: Deployed
 ) -> None:
     event = {"DeploymentId": "d", "LifecycleEventHookExecutionId": "h"}
@@ -175,7 +175,7 @@ def test_the_check_before_a_deployment_calls_what_its_role_allows(
         assert {each for each in permitted if each[0] != answer} == called
 
 
-def test_every_function_is_driven(templates: Templates) -> None:
+def test_every_function_is_tested(templates: Templates) -> None:
     functions = templates["prod"]["Service"].resources("AWS::Lambda::Function")
     assert len(functions) == len(DRIVERS) + 1  # the check before a deployment, just above
 
@@ -194,7 +194,7 @@ _TRANSACTION_PARTS = {
 
 
 def _needed(operation: str, parameters: dict[str, Any], function: str) -> Permissions:
-    """Return the permissions that a call needs. An operation that is not known needs itself."""
+    """Return the permissions that a call needs: for an unknown operation, the one of its name."""
     if operation in _SOCKET_METHODS:
         return {("execute-api:ManageConnections", _SOCKET_METHODS[operation])}
     if operation in ("TransactWriteItems", "TransactGetItems"):
@@ -212,7 +212,7 @@ def _needed(operation: str, parameters: dict[str, Any], function: str) -> Permis
     return {(f"dynamodb:{operation}", resource)}
 
 
-def test_the_device_of_these_tests_is_the_one_of_its_events(deployed: Deployed) -> None:
+def test_the_seeded_device_is_the_one_of_the_events(deployed: Deployed) -> None:
     _a_device(deployed)
     assert deployed.items()[-1]["sk"]["S"].endswith(CONNECTION)
 

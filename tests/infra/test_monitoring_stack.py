@@ -1,24 +1,20 @@
+"""The topics and outputs of the monitoring stack, and how it depends on the others."""
+
 import re
 from pathlib import Path
 
 import pytest
 
-from infra.environments import Environment
+from infra.configuration import Environment
 from infra.parameters import DEPLOYMENT
-from tests.infra.crowd import CROWD, crowd_templates
+from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.template import Template, flat
 
 
-@pytest.fixture
-def crowd(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Template:
-    """The monitoring of an environment that names whom to tell."""
-    return crowd_templates(tmp_path_factory, source)["Monitoring"]
-
-
-def test_a_topic_lets_this_accounts_alarms_in_and_nothing_unencrypted(
+def test_only_this_accounts_alarms_may_publish_to_a_topic_and_only_over_tls(
     monitoring: Template,
 ) -> None:
-    """A topic with a policy of its own has lost the default one, which let alarms publish."""
+    """A policy replaces the default one, which lets alarms publish."""
     policies = monitoring.properties("AWS::SNS::TopicPolicy").values()
     topics = [topic for policy in policies for topic in policy["Topics"]]
     assert sorted(topics, key=str) == [
@@ -35,27 +31,30 @@ def test_a_topic_lets_this_accounts_alarms_in_and_nothing_unencrypted(
         assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_those_who_are_paged_and_those_who_get_tickets_are_subscribed(crowd: Template) -> None:
-    subscribed = {
-        (flat(each["TopicArn"])[1:-9], each["Protocol"], each["Endpoint"])
-        for each in crowd.properties("AWS::SNS::Subscription").values()
-    }
-    assert subscribed == {
-        ("OnCallTopic", "email", CROWD.page_emails[0]),
-        ("OnCallTopic", "https", CROWD.page_urls[0]),
-        ("TicketsTopic", "email", CROWD.ticket_emails[0]),
-        ("TicketsTopic", "https", CROWD.ticket_urls[0]),
-    }
-
-
-def test_nobody_is_told_who_was_not_named(monitoring: Template, environment: Environment) -> None:
-    named = (
-        *environment.page_emails,
-        *environment.page_urls,
-        *environment.ticket_emails,
-        *environment.ticket_urls,
+def test_those_who_are_named_are_subscribed(
+    tmp_path_factory: pytest.TempPathFactory, source: Path
+) -> None:
+    monitoring = every_option_templates(tmp_path_factory, source)["Monitoring"]
+    on_call = EVERY_OPTION.on_call
+    assert _subscriptions(monitoring) == sorted(
+        [
+            ("OnCallTopic", "email", *on_call.page_emails),
+            ("OnCallTopic", "https", *on_call.page_urls),
+            ("TicketsTopic", "email", *on_call.ticket_emails),
+            ("TicketsTopic", "https", *on_call.ticket_urls),
+        ]
     )
-    assert len(monitoring.resources("AWS::SNS::Subscription")) == len(named)
+
+
+def test_nobody_else_is_subscribed(monitoring: Template, environment: Environment) -> None:
+    on_call = environment.on_call
+    named = (
+        *on_call.page_emails,
+        *on_call.page_urls,
+        *on_call.ticket_emails,
+        *on_call.ticket_urls,
+    )
+    assert sorted(endpoint for _, _, endpoint in _subscriptions(monitoring)) == sorted(named)
 
 
 def test_outputs_name_the_topics_every_alarm_and_the_dashboard(monitoring: Template) -> None:
@@ -74,15 +73,15 @@ def test_outputs_name_the_topics_every_alarm_and_the_dashboard(monitoring: Templ
     assert len(outputs["AlarmNames"]) < 4_000  # an output holds 4 KB
 
 
-def test_the_topic_of_the_pages_is_never_made_anew(monitoring: Template) -> None:
-    """With it would go the subscriptions that people have confirmed, and those made by hand."""
+def test_the_on_call_topic_is_never_replaced(monitoring: Template) -> None:
+    """Confirmed subscriptions, and those made by hand, would be lost with it."""
     assert monitoring.outputs["OnCallTopicArn"]["Value"] == {"Ref": "OnCallTopic2FB15ED5"}
 
 
-def test_monitoring_never_stands_in_the_way_of_a_deployment(
+def test_monitoring_never_blocks_a_deployment_of_the_service(
     service: Template, monitoring: Template, environment: Environment
 ) -> None:
-    """An export cannot change while another stack imports it. Only the table's may be one."""
+    """An export cannot change while another stack imports it. Only the table's is imported."""
     imported = set(re.findall(r'"Fn::ImportValue":\s*"([^"]+)"', monitoring.text))
     assert not any("Export" in output for output in service.outputs.values())
     assert all(
@@ -91,15 +90,25 @@ def test_monitoring_never_stands_in_the_way_of_a_deployment(
     )
 
 
-def test_the_service_holds_on_to_its_data(service: Template, environment: Environment) -> None:
+def test_the_data_stack_cannot_drop_what_the_service_uses(
+    service: Template, environment: Environment
+) -> None:
     assert "Fn::GetStackOutput" not in service.text
     assert f"BusinessConnections-{environment.name}-Data:Exports" in service.text
 
 
-def test_a_new_deployment_changes_a_resource_so_that_references_are_resolved_again(
+def test_each_deployment_updates_the_stack_so_that_references_are_resolved_again(
     monitoring: Template,
 ) -> None:
-    """CloudFormation resolves `Fn::GetStackOutput` when it updates a stack, and not again."""
+    """CloudFormation resolves `Fn::GetStackOutput` only when it updates a stack."""
     assert DEPLOYMENT in monitoring.parameters
     _, dashboard = monitoring.only("AWS::CloudWatch::Dashboard")
     assert {"Ref": DEPLOYMENT} in dashboard["Properties"]["DashboardBody"]["Fn::Join"][1]
+
+
+def _subscriptions(monitoring: Template) -> list[tuple[str, str, str]]:
+    """Return the topic (its construct id), protocol and endpoint of each subscription."""
+    return sorted(
+        (flat(each["TopicArn"])[1:-9], each["Protocol"], each["Endpoint"])
+        for each in monitoring.properties("AWS::SNS::Subscription").values()
+    )

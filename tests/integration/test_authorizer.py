@@ -29,7 +29,7 @@ Answer = dict[str, Any]
 
 @dataclass
 class Issuer:
-    """The keys of an OpenID provider, and an authorizer that trusts it."""
+    """An OpenID provider, as far as its keys go, and an authorizer that trusts it."""
 
     url: str
     server: ThreadingHTTPServer
@@ -152,7 +152,7 @@ def test_a_valid_token_allows_the_whole_rest_api(issuer: Issuer, kid: str, algor
     assert answer["context"] == {"userId": "u1", "businesses": "b1 b2", "roles": "operator"}
 
 
-def test_a_handshake_is_for_one_business_of_the_token(issuer: Issuer) -> None:
+def test_a_handshake_needs_a_business_of_the_token(issuer: Issuer) -> None:
     token = issuer.token()
     answer = _handshake(issuer, token)
     assert _effect(answer) == "Allow"
@@ -176,13 +176,15 @@ def test_a_handshake_is_for_one_business_of_the_token(issuer: Issuer) -> None:
         pytest.param({"sub": ""}, id="an empty user"),
     ],
 )
-def test_an_invalid_token_is_refused_by_both_apis(issuer: Issuer, claims: dict[str, Any]) -> None:
+def test_a_token_with_a_wrong_claim_is_refused_by_both_apis(
+    issuer: Issuer, claims: dict[str, Any]
+) -> None:
     token = issuer.token(**claims)
     assert _effect(_request(issuer, token)) == "Deny"
     assert _effect(_handshake(issuer, token)) == "Deny"
 
 
-def test_the_client_id_is_the_audience_if_the_issuer_writes_no_other(
+def test_a_client_id_is_accepted_as_the_audience(
     issuer: Issuer,
 ) -> None:
     token = issuer.token(aud=None, client_id="orders", token_use="access")
@@ -252,7 +254,7 @@ def test_an_ambiguous_handshake_is_refused(
     assert answer["context"] == {}
 
 
-def test_a_header_in_two_spellings_counts_as_sent_twice(issuer: Issuer) -> None:
+def test_a_header_in_two_capitalizations_is_refused(issuer: Issuer) -> None:
     token = issuer.token()
     headers = {"Authorization": [f"Bearer {token}"], "authorization": [f"Bearer {token}"]}
     assert _effect(_request(issuer, token, headers=headers)) == "Deny"
@@ -277,8 +279,8 @@ def test_a_header_in_two_spellings_counts_as_sent_twice(issuer: Issuer) -> None:
         "",
     ],
 )
-def test_a_token_is_accepted_in_only_one_spelling(issuer: Issuer, spelling: str) -> None:
-    """API Gateway caches an answer for each spelling of the header separately."""
+def test_a_token_is_accepted_in_one_spelling_only(issuer: Issuer, spelling: str) -> None:
+    """API Gateway caches answers by the exact text of the header."""
     token = issuer.token()
     headers = {"Authorization": [spelling.replace("TOKEN", token)]}
     assert _effect(_request(issuer, token, headers=headers)) == "Deny"
@@ -286,7 +288,7 @@ def test_a_token_is_accepted_in_only_one_spelling(issuer: Issuer, spelling: str)
     assert issuer.fetches == 0
 
 
-def test_the_keys_are_fetched_once_and_again_for_a_new_key(
+def test_keys_are_fetched_once_and_again_for_an_unknown_key(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lambdas.adapters.tokens._JWKS_COOLDOWN", 0)
@@ -298,7 +300,7 @@ def test_the_keys_are_fetched_once_and_again_for_a_new_key(
     assert issuer.fetches == 2
 
 
-def test_tokens_with_unknown_keys_cannot_cause_a_request_to_the_issuer_each(issuer: Issuer) -> None:
+def test_forged_tokens_do_not_cause_repeated_fetches(issuer: Issuer) -> None:
     stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     for number in range(5):
         headers = {"kid": f"unknown-{number}"}
@@ -307,7 +309,7 @@ def test_tokens_with_unknown_keys_cannot_cause_a_request_to_the_issuer_each(issu
     assert issuer.fetches == 1
 
 
-def test_an_issuer_that_cannot_be_reached_is_an_error_and_neither_allows_nor_denies(
+def test_an_unreachable_issuer_is_an_error_and_not_a_denial(
     issuer: Issuer,
 ) -> None:
     token = issuer.token()
@@ -336,7 +338,7 @@ def test_cognito_groups_name_businesses_and_roles(issuer: Issuer) -> None:
 @pytest.mark.parametrize(
     ("prefix", "group"), [("", "operator"), ("o", "operator"), ("business:", "business:operator")]
 )
-def test_a_business_with_the_name_of_a_role_gives_nobody_that_role(
+def test_a_business_named_like_a_role_does_not_give_that_role(
     issuer: Issuer, prefix: str, group: str
 ) -> None:
     issuer.environ["OIDC_BUSINESSES_CLAIM"] = "groups"
@@ -348,16 +350,16 @@ def test_a_business_with_the_name_of_a_role_gives_nobody_that_role(
 
 
 RESULT_LIMIT = 8 * 1024
-"""Bytes that an authorizer's result may have: if it is larger, API Gateway answers 500."""
+"""Bytes of an authorizer's result. API Gateway answers 500 if it is larger."""
 
 HEADER_LIMIT = 10_240
-"""Bytes that all headers together may have: API Gateway refuses more."""
+"""Bytes of all headers that API Gateway accepts."""
 
 LONGEST_USER = '"' * 255
 
 
 @pytest.mark.parametrize("length", [8, 20, 64])
-def test_the_businesses_of_any_token_that_fits_into_a_header_fit_into_the_answer(
+def test_all_businesses_of_a_token_that_fits_into_a_header_are_passed_on(
     issuer: Issuer, length: int
 ) -> None:
     def ids(count: int) -> list[str]:
@@ -376,10 +378,10 @@ def test_the_businesses_of_any_token_that_fits_into_a_header_fit_into_the_answer
 
 @pytest.mark.parametrize("user", ["u1", LONGEST_USER])
 @pytest.mark.parametrize("length", [8, 20, 64])
-def test_businesses_are_passed_on_if_they_all_fit_and_otherwise_none(
+def test_businesses_are_passed_on_only_if_all_of_them_fit(
     issuer: Issuer, length: int, user: str
 ) -> None:
-    """Such a token is too large for a header today, but that limit is not ours."""
+    """Today such a token is too large for a header, but API Gateway may raise that limit."""
     ids = [f"b{number:0{length - 1}}" for number in range(2_000)]
     token = issuer.token(businesses=ids, roles=["operator"], sub=user)
     answer = _request(issuer, token)
@@ -398,7 +400,7 @@ def test_businesses_are_passed_on_if_they_all_fit_and_otherwise_none(
     assert _request(issuer, one_more)["context"]["businessesLeftOut"] == f"{fit + 1} {fit}"
 
 
-def test_a_handshake_is_judged_by_all_businesses_of_the_token(issuer: Issuer) -> None:
+def test_a_handshake_checks_all_businesses_of_the_token(issuer: Issuer) -> None:
     token = issuer.token(businesses=[f"b{number:063}" for number in range(2_000)])
     answer = _handshake(issuer, token, {"businessId": [f"b{1_999:063}"]})
     assert _effect(answer) == "Allow"
@@ -406,10 +408,8 @@ def test_a_handshake_is_judged_by_all_businesses_of_the_token(issuer: Issuer) ->
 
 
 @pytest.mark.parametrize("user", ['u","status":"200', "back\\slash", "auth0|7", "a b~c"])
-def test_the_principal_of_an_answer_can_be_logged_without_escaping(
-    issuer: Issuer, user: str
-) -> None:
-    """The formats of the access logs escape nothing."""
+def test_the_principal_can_be_logged_without_escaping(issuer: Issuer, user: str) -> None:
+    """The formats of the access logs do not escape values."""
     token = issuer.token(sub=user)
     for answer in (_request(issuer, token), _handshake(issuer, token)):
         assert re.fullmatch(r"[A-Za-z0-9._:@%-]+", answer["principalId"])

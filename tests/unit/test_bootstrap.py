@@ -25,7 +25,7 @@ def test_a_complete_environment_is_read() -> None:
     assert configuration.rules.silent_after == 660
 
 
-def test_one_error_names_all_that_is_missing_or_wrong() -> None:
+def test_one_error_names_everything_missing_or_wrong() -> None:
     broken = {**WHOLE, "PING_GRACE": "a while", "TABLE_NAME": ""}
     del broken["ENVIRONMENT"]
     with pytest.raises(MissingConfiguration) as raised:

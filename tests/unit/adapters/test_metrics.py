@@ -1,4 +1,4 @@
-"""Metrics that many threads write at once: CloudWatch needs each of them on its own line."""
+"""Metrics told from many threads at once: each must be a line of its own for CloudWatch."""
 
 import io
 import json
@@ -15,15 +15,15 @@ from lambdas.domain.model import Attention
 
 
 class Unbuffered(io.StringIO):
-    """Like Lambda's stdout (awslambdaric.bootstrap.Unbuffered): each write is a system call."""
+    """Lambda's stdout (awslambdaric.bootstrap.Unbuffered): each write is flushed, a system call."""
 
     def write(self, text: str) -> int:
         written = super().write(text)
-        os.sched_yield()  # like a system call, it lets the next thread run
+        os.sched_yield()  # as a system call does, it lets the next thread run
         return written
 
 
-def test_reports_from_many_threads_are_each_one_line(
+def test_reports_from_many_threads_are_separate_lines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = Unbuffered()

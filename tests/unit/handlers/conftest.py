@@ -1,4 +1,4 @@
-"""A `Service` in this process, like that of a deployed function, with a table in `moto`."""
+"""A `Service` in this process, as a deployed function has it, with a table in `moto`."""
 
 import io
 import json
@@ -33,7 +33,7 @@ HOOK_STATUS = "PutLifecycleEventHookExecutionStatus"
 """The operation that tells CodeDeploy whether a new version may take over."""
 
 Calls = list[tuple[str, dict[str, Any]]]
-"""The calls of AWS: operations and their parameters."""
+"""Calls to AWS: operations and their parameters."""
 
 
 class Context(LambdaContext):
@@ -46,13 +46,13 @@ class Context(LambdaContext):
     _aws_request_id = "request-1"
     milliseconds_left = 300_000
 
-    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # static in Powertools
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # static over there
         return self.milliseconds_left
 
 
 @dataclass
 class Deployed:
-    """A deployed function, seen from inside. Its clock stands still until a test moves it."""
+    """A deployed function, from the inside. Its clock stands still until a test moves it."""
 
     environ: dict[str, str]
     service: Service
@@ -60,7 +60,7 @@ class Deployed:
     calls: Calls
     log: io.StringIO
     client: Any
-    """A client for the test itself. Its calls are not in `calls`."""
+    """A client for the tests' own use. Its calls are not in `calls`."""
     context: Context = field(default_factory=Context)
 
     def invoke(self, handler: EntryPoint, event: Event) -> dict[str, Any]:
@@ -74,12 +74,12 @@ class Deployed:
 
     @property
     def store(self) -> Table:
-        """The table, for the test itself."""
+        """The table, for the tests' own use."""
         return Table(self.client, self.table_name)
 
     @property
     def log_lines(self) -> list[dict[str, Any]]:
-        """The log lines, parsed."""
+        """The log lines, parsed as JSON."""
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
 
     @property
@@ -107,7 +107,7 @@ def _session() -> boto3.Session:
 
 @pytest.fixture(scope="session")
 def recording() -> tuple[boto3.Session, Calls]:
-    """A session whose clients record their calls. It is shared, so that models load once."""
+    """A session whose clients record their calls. One for all tests, so that models load once."""
     calls: Calls = []
 
     def record(*, params: dict[str, Any], model: Any, **_: Any) -> None:
@@ -125,7 +125,7 @@ def recording() -> tuple[boto3.Session, Calls]:
 
 @pytest.fixture(scope="session")
 def unrecorded() -> Any:
-    """A client for the tests themselves, whose calls are not recorded."""
+    """A client for the tests' own use. Its calls are not recorded."""
     return _session().client("dynamodb")
 
 

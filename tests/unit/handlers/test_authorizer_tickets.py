@@ -52,7 +52,7 @@ def test_a_ticket_opens_one_socket_and_costs_one_write(deployed: Deployed, ticke
         ({"Ticket": ["TICKET"]}, {}),
     ],
 )
-def test_an_ambiguous_handshake_does_not_use_the_ticket_up(
+def test_an_ambiguous_handshake_does_not_use_up_the_ticket(
     deployed: Deployed,
     ticket: str,
     query: dict[str, list[str]],
@@ -67,13 +67,13 @@ def test_an_ambiguous_handshake_does_not_use_the_ticket_up(
 @pytest.mark.parametrize(
     "guess", ["", "guess", "x" * 42, "x" * 44, "x" * 42 + "=", "x" * 42 + "é", "x" * 43 + "\n"]
 )
-def test_a_malformed_ticket_is_refused_without_asking_the_table(
+def test_an_impossible_ticket_is_refused_without_asking_the_table(
     deployed: Deployed, guess: str
 ) -> None:
     assert _handshake(deployed, {"ticket": [guess]}) == ("Deny", {})
     assert deployed.operations == []
 
 
-def test_a_guess_is_refused(deployed: Deployed) -> None:
+def test_an_unknown_ticket_is_refused(deployed: Deployed) -> None:
     assert _handshake(deployed, {"ticket": ["x" * 43]}) == ("Deny", {})
     assert deployed.operations == ["DeleteItem"]

@@ -75,7 +75,7 @@ def test_a_report_has_the_read_units_of_its_own_run(deployed: Deployed) -> None:
     assert first["readUnits"] == second["readUnits"] > 0
 
 
-def test_a_run_that_stops_at_its_deadline_publishes_no_census(
+def test_a_run_that_is_out_of_time_publishes_no_census(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed.seed(business(declared=settings()))
@@ -85,13 +85,13 @@ def test_a_run_that_stops_at_its_deadline_publishes_no_census(
 
 
 def _needs_attention(deployed: Deployed, *, since: int) -> None:
-    """Let b1 need attention since then, longer than the grace period, without a report."""
+    """Mark b1 as needing attention since then, not reported yet."""
     deployed.seed(business(virtual(), declared=settings()))
     read = deployed.store.load(B1)
     deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=since, reported=False)
 
 
-def test_a_business_that_newly_needs_attention_is_counted_at_once_and_named(
+def test_a_business_that_newly_needs_attention_is_counted_at_once_with_its_id(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _needs_attention(deployed, since=NOW - 900)
@@ -99,9 +99,9 @@ def test_a_business_that_newly_needs_attention_is_counted_at_once_and_named(
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     values = [line["AttentionEntered"] for line in lines if "AttentionEntered" in line]
     assert values == [[1], [0]]  # the business when it was found, then the run
-    (reported,) = [line for line in lines if "businessId" in line]
-    assert (reported["businessId"], reported["attention"]) == ("b1", "virtual-only")
-    assert reported["seconds"] == 900
+    (told,) = [line for line in lines if "businessId" in line]
+    assert (told["businessId"], told["attention"]) == ("b1", "virtual-only")
+    assert told["seconds"] == 900
     deployed.invoke(handler, {})
     assert _emitted(capsys.readouterr().out)[MetricName.ATTENTION_ENTERED] == [0]
 
@@ -129,7 +129,7 @@ def test_a_run_that_fails_publishes_what_it_did_before_it_raises(
     assert (line["report"]["complete"], line["report"]["failed"]) == (False, 1)
 
 
-def test_an_item_that_cannot_be_read_is_logged_with_its_key(deployed: Deployed) -> None:
+def test_an_unreadable_item_is_logged_with_its_key(deployed: Deployed) -> None:
     deployed.client.put_item(
         TableName=deployed.table_name,
         Item={"pk": {"S": "BUSINESS#b1"}, "sk": {"S": "CONNECTION#c1"}, "ttl": {"S": "soon"}},
@@ -139,7 +139,7 @@ def test_an_item_that_cannot_be_read_is_logged_with_its_key(deployed: Deployed) 
     assert (line["businessId"], line["sortKey"]) == ("b1", "CONNECTION#c1")
 
 
-def test_businesses_that_need_attention_are_named_in_the_log(deployed: Deployed) -> None:
+def test_each_business_that_needs_attention_is_logged(deployed: Deployed) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     read = deployed.store.load(B1)
     deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=NOW - 900, reported=True)
@@ -189,7 +189,7 @@ def test_each_of_several_workers_publishes_its_own_census(
         {"workers": 0},
     ],
 )
-def test_a_wrong_option_stops_the_run_before_it_begins(
+def test_a_wrong_option_stops_the_run_before_it_reads_the_table(
     deployed: Deployed, options: dict[str, object]
 ) -> None:
     with pytest.raises(InvalidValue, match=r"worker|dry_run|dryRun|force"):

@@ -56,7 +56,7 @@ def _call(
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=_name)
-def test_the_request_of_the_contract_gets_the_answer_of_the_contract(
+def test_the_example_request_of_the_contract_gets_the_response_of_the_contract(
     deployed: Deployed, path: str, method: str, operation: dict[str, Any]
 ) -> None:
     _reachable_business(deployed)
@@ -108,7 +108,7 @@ CLIENT_MESSAGES: list[Any] = [
 
 @pytest.mark.parametrize("message", CLIENT_MESSAGES, ids=lambda message: str(message)[:40])
 @pytest.mark.parametrize("action", websocket.ACTIONS)
-def test_a_client_message_is_accepted_exactly_if_the_contract_allows_it(
+def test_a_client_message_is_accepted_only_if_the_contract_accepts_it(
     deployed: Deployed, action: str, message: dict[str, Any]
 ) -> None:
     _reachable_business(deployed)
@@ -118,9 +118,9 @@ def test_a_client_message_is_accepted_exactly_if_the_contract_allows_it(
     expected = {"ping": "pong", "status": "statusAnswer"}[action]
     forbidden = problems(SOCKET, asyncapi.client_message(action), message)
     name = "error" if forbidden else expected
-    expected_message = SOCKET["components"]["messages"][name]
-    assert answer["type"] == expected_message["name"]
-    assert problems(SOCKET, expected_message["payload"], answer) == []
+    told = SOCKET["components"]["messages"][name]
+    assert answer["type"] == told["name"]
+    assert problems(SOCKET, told["payload"], answer) == []
 
 
 @pytest.mark.parametrize("body", ["no json", "[]", "{}", '{"action": "dance"}'])
@@ -144,7 +144,7 @@ def test_pushed_messages_match_the_contract(deployed: Deployed, pushed: str) -> 
         )
     assert deployed.invoke(rest.handler, request)["statusCode"] == 200
     (data,) = [call["Data"] for name, call in deployed.calls if name == "PostToConnection"]
-    expected_message = SOCKET["components"]["messages"][pushed]
+    told = SOCKET["components"]["messages"][pushed]
     document = json.loads(data)
-    assert document["type"] == expected_message["name"]
-    assert problems(SOCKET, expected_message["payload"], document) == []
+    assert document["type"] == told["name"]
+    assert problems(SOCKET, told["payload"], document) == []

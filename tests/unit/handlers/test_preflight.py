@@ -13,23 +13,23 @@ EVENT = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "hook-1"}
 
 
 def _verdict(deployed: Deployed) -> str:
-    """The result of the check, which CodeDeploy must get as well."""
+    """What the check said of the version, to its caller and to CodeDeploy alike."""
     status: str = deployed.invoke(preflight.handler, dict(EVENT))["status"]
-    sent = [parameters for operation, parameters in deployed.calls if operation == HOOK_STATUS]
-    assert sent == [
+    told = [parameters for operation, parameters in deployed.calls if operation == HOOK_STATUS]
+    assert told == [
         {"deploymentId": "d-1", "lifecycleEventHookExecutionId": "hook-1", "status": status}
     ]
     return status
 
 
-def test_a_version_without_problems_may_take_over(deployed: Deployed) -> None:
+def test_a_working_version_may_take_over(deployed: Deployed) -> None:
     assert _verdict(deployed) == "Succeeded"
 
 
-def test_a_table_that_does_not_answer_at_the_moment_does_not_fail_the_version(
+def test_a_table_that_does_not_answer_does_not_fail_the_version(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In an incident of the table, the new version may be the one that ends it."""
+    """During an outage of the table, the new version may be the one that fixes it."""
 
     def fail(*_: object, **__: object) -> None:
         raise Unavailable("the table did not answer")
@@ -47,13 +47,13 @@ def test_a_table_that_may_not_be_read_fails_the_version(
             "Error": {"Code": "AccessDeniedException"},
             "ResponseMetadata": {"HTTPStatusCode": 400},
         }
-        raise ClientError(error, "Query")  # type: ignore[arg-type] # the part that is used
+        raise ClientError(error, "Query")  # type: ignore[arg-type] # as much as is looked at
 
     monkeypatch.setattr(deployed.service.dynamodb, "query", query)
     assert _verdict(deployed) == "Failed"
 
 
-def test_a_table_that_does_not_exist_fails_the_version(deployed: Deployed) -> None:
+def test_a_missing_table_fails_the_version(deployed: Deployed) -> None:
     deployed.environ["TABLE_NAME"] = "another-table"
     assert _verdict(deployed) == "Failed"
 

@@ -1,4 +1,4 @@
-"""The REST function: which AWS calls it makes, and how it answers good and bad requests."""
+"""The REST function: its calls to AWS and its answers to valid and invalid requests."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from lambdas.domain.errors import DomainError, Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
 from lambdas.handlers import rest
-from local import emf
+from local.cloudwatch.embedded_metrics import metric_data
 from tests.builders import NOW, business, real, settings, virtual
 from tests.unit.handlers.conftest import Deployed
 
@@ -109,7 +109,7 @@ def test_online_costs_one_eventually_consistent_query(deployed: Deployed) -> Non
     assert (status, body["online"]) == (200, True)
 
 
-def test_a_business_that_nobody_declared_is_unknown_and_not_an_error(deployed: Deployed) -> None:
+def test_an_undeclared_business_is_unknown_not_an_error(deployed: Deployed) -> None:
     assert _call(deployed, "GET", ONLINE)[1]["online"] is None
     status, body = _call(deployed, "GET", STATUS)
     assert (status, body["overallStatus"], body["online"]) == (200, "UNKNOWN", None)
@@ -126,7 +126,7 @@ def test_declaring_a_business_available_and_unavailable(deployed: Deployed) -> N
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
 
 
-def test_connections_are_listed_by_type(deployed: Deployed) -> None:
+def test_real_and_virtual_connections_are_listed_separately(deployed: Deployed) -> None:
     deployed.seed(
         business(
             real("c1"), real("c2", seen=700), virtual(),
@@ -153,24 +153,20 @@ def test_a_batch_keeps_order_and_duplicates_and_reads_each_once(deployed: Deploy
 
 
 @pytest.mark.parametrize(
-    ("ids", "field", "problem"),
+    ("ids", "detail"),
     [
-        ([], "businessIds", "must have 1 or more entries"),
-        (["b1"] * 101, "businessIds", "must have at most 100 entries, but has 101"),
-        (["b1", "b#2"], "businessIds.1", "must be 1 to 64 characters of"),
-        (["b1", 2], "businessIds.1", "must be a string"),
-        ("b1", "businessIds", "must be a list"),
-        (None, "businessIds", "must be a list"),
+        ([], "businessIds: must have 1 or more entries"),
+        (["b1"] * 101, "businessIds: must have at most 100 entries, but has 101"),
+        (["b1", "b#2"], "businessIds.1: must be 1 to 64 characters of"),
+        (["b1", 2], "businessIds.1: must be a string"),
+        ("b1", "businessIds: must be a list"),
+        (None, "businessIds: must be a list"),
     ],
 )
-def test_a_bad_batch_is_refused_by_name(
-    deployed: Deployed, ids: object, field: str, problem: str
-) -> None:
-    status, answer = _call(deployed, "POST", BATCH, body=json.dumps({"businessIds": ids}))
+def test_a_bad_batch_is_refused_by_name(deployed: Deployed, ids: object, detail: str) -> None:
+    status, problem = _call(deployed, "POST", BATCH, body=json.dumps({"businessIds": ids}))
     assert status == 400
-    (error,) = answer["errors"]
-    assert error["field"] == field
-    assert error["problem"].startswith(problem)
+    assert problem["detail"].startswith(detail)
     assert deployed.operations == []
 
 
@@ -188,7 +184,7 @@ def test_pausing_and_resuming(deployed: Deployed) -> None:
 
 
 @pytest.mark.parametrize("moment", ["2099-01-01T00:00:00+02:00", "2099-01-01t00:00:00.5z"])
-def test_moments_are_rfc_3339(deployed: Deployed, moment: str) -> None:
+def test_a_pause_takes_any_rfc_3339_moment(deployed: Deployed, moment: str) -> None:
     deployed.seed(business(declared=settings()))
     status, problem = _call(deployed, "PUT", PAUSE, body=json.dumps({"until": moment}))
     assert (status, problem["detail"]) == (400, "until: must be at most 7 days ahead")
@@ -232,13 +228,13 @@ def test_a_bad_pause_is_refused_by_name(
     assert "UpdateItem" not in deployed.operations
 
 
-def test_a_business_that_nobody_declared_cannot_be_paused(deployed: Deployed) -> None:
+def test_an_undeclared_business_cannot_be_paused(deployed: Deployed) -> None:
     until = protocol.timestamp(NOW + 60)
     status, problem = _call(deployed, "PUT", PAUSE, body=json.dumps({"until": until}))
     assert (status, problem["type"].rpartition(":")[2]) == (409, "not-declared")
 
 
-def test_a_business_that_is_to_work_without_a_device_needs_no_attention(deployed: Deployed) -> None:
+def test_an_operator_can_stop_expecting_a_socket(deployed: Deployed) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     as_operator = {"businesses": (), "roles": ("operator",)}
     before = _call(deployed, "GET", STATUS, **as_operator)[1]
@@ -249,7 +245,7 @@ def test_a_business_that_is_to_work_without_a_device_needs_no_attention(deployed
     )  # fmt: skip
 
 
-def test_the_answer_with_a_ticket_must_not_be_cached(deployed: Deployed) -> None:
+def test_a_ticket_must_not_be_cached(deployed: Deployed) -> None:
     answer = deployed.invoke(rest.handler, event("POST", TICKETS))
     assert answer["multiValueHeaders"]["Cache-Control"] == ["no-store"]
     assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
@@ -286,9 +282,7 @@ def test_a_message_reaches_every_device(
     assert (metrics["MessagesSent"], metrics["MessagesGone"]) == ([2], [0])
 
 
-def test_a_message_to_a_business_without_devices_reaches_nobody_and_says_so(
-    deployed: Deployed,
-) -> None:
+def test_a_message_that_reaches_nobody_says_so(deployed: Deployed) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     status, answer = _call(deployed, "POST", MESSAGES, body="{}", **AS_BACKEND)
     assert (status, answer["reached"], answer["sent"]) == (200, False, 0)
@@ -303,7 +297,7 @@ def test_any_json_can_be_a_message(deployed: Deployed, body: str) -> None:
 
 
 @pytest.mark.parametrize("body", [None, "", "no json", "NaN", "1e999", "null", "[" * 100_000])
-def test_a_body_that_is_not_a_message_is_refused(deployed: Deployed, body: str | None) -> None:
+def test_a_missing_or_invalid_message_is_refused(deployed: Deployed, body: str | None) -> None:
     assert _call(deployed, "POST", MESSAGES, body=body, **AS_BACKEND)[0] == 400
     assert deployed.operations == []
 
@@ -314,7 +308,7 @@ def _nested(levels: int) -> str:
 
 @pytest.mark.parametrize("key", [None, "k"])
 @pytest.mark.parametrize("levels", [101, 500, 950])
-def test_a_message_that_is_nested_too_deep_is_refused(
+def test_a_message_that_is_nested_too_deeply_is_refused(
     deployed: Deployed, levels: int, key: str | None
 ) -> None:
     status, problem = _call(
@@ -351,7 +345,7 @@ def _let_the_first_call_time_out(deployed: Deployed) -> None:
 
 
 class TestIdempotency:
-    """A call that is repeated with its key gets the same answer and is not done again."""
+    """A call that is repeated with its key gets the first answer and does nothing."""
 
     @pytest.fixture(autouse=True)
     def _device(self, deployed: Deployed) -> None:
@@ -402,7 +396,7 @@ class TestIdempotency:
     def test_a_message_that_is_sent_again_has_the_same_id(
         self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The first call sent the message, but then could not write its record."""
+        """The first call sent the message and then failed to write its record."""
 
         def fail(*_: object, **__: object) -> None:
             raise TimeoutError
@@ -421,7 +415,7 @@ class TestIdempotency:
         assert len(sent) == 2
         assert {json.loads(post["Data"])["id"] for post in sent} == {answer["messageId"]}
 
-    def test_an_id_belongs_to_one_business_caller_and_key(self, deployed: Deployed) -> None:
+    def test_a_message_id_belongs_to_one_business_caller_and_key(self, deployed: Deployed) -> None:
         def push(key: str | None, business_id: str = "b1", user_id: str = "u1") -> str:
             request = event(
                 "POST", MESSAGES, business_id=business_id, body="[1]", idempotency_key=key,
@@ -468,14 +462,14 @@ class TestIdempotency:
         assert status == 503
         assert "PostToConnection" not in deployed.operations
 
-    def test_records_expire_and_no_cleanup_sees_them(self, deployed: Deployed) -> None:
+    def test_records_expire_and_the_cleanup_ignores_them(self, deployed: Deployed) -> None:
         _call(deployed, "POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
         (record,) = [i for i in deployed.items() if i["pk"]["S"].startswith("IDEMPOTENCY#")]
         assert int(record["ttl"]["N"]) > time.time() + 80_000
         assert [found.business_id for found in deployed.store.walk(0, 1)] == ["b1"]
 
     @pytest.mark.parametrize("other", ["Idempotency-Key", "idempotency-key"])
-    def test_two_keys_at_once_are_refused(self, deployed: Deployed, other: str) -> None:
+    def test_two_keys_in_one_request_are_refused(self, deployed: Deployed, other: str) -> None:
         request = event("POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
         request["multiValueHeaders"].setdefault(other, []).append("l")
         answer = deployed.invoke(rest.handler, request)
@@ -509,7 +503,7 @@ def test_an_operator_closes_one_connection(deployed: Deployed) -> None:
 
 
 @pytest.mark.parametrize(("connection_id", "expected"), [("nobody", 404), ("b#d", 400)])
-def test_closing_a_connection_that_does_not_exist(
+def test_closing_an_unknown_connection_is_refused(
     deployed: Deployed, connection_id: str, expected: int
 ) -> None:
     status, _ = _call(deployed, "DELETE", CONNECTION, connection_id=connection_id, **AS_OPERATOR)
@@ -525,7 +519,7 @@ def test_an_operator_cleans_up_one_business(deployed: Deployed, body: str | None
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
 
 
-def test_a_cleanup_of_one_business_reports_attention_too(
+def test_a_cleanup_of_one_business_reports_its_need_for_attention(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed.seed(business(declared=settings()))
@@ -541,7 +535,7 @@ def test_a_cleanup_of_one_business_reports_attention_too(
     assert (line["AttentionEntered"], line["businessId"]) == ([1], "b1")
 
 
-def test_a_cleanup_of_one_business_that_meets_a_defect_answers_500_after_reporting(
+def test_a_cleanup_of_one_business_reports_attention_before_a_defect_gets_500(
     deployed: Deployed,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -558,7 +552,7 @@ def test_a_cleanup_of_one_business_that_meets_a_defect_answers_500_after_reporti
     assert '"AttentionEntered"' in capsys.readouterr().out
 
 
-def test_a_dry_run_of_one_business(deployed: Deployed) -> None:
+def test_a_dry_run_of_one_business_changes_nothing(deployed: Deployed) -> None:
     deployed.seed(business(real("c1", seen=700), declared=settings()))
     before = deployed.items()
     _, report = _call(deployed, "POST", CLEANUP, body='{"dryRun": true}', **AS_OPERATOR)
@@ -597,7 +591,7 @@ def test_businesses_that_need_attention_are_listed_page_by_page(deployed: Deploy
 
 
 @pytest.mark.parametrize(
-    ("query", "problem"),
+    ("query", "detail"),
     [
         ({"attention": "bored"}, "attention: must be 'virtual-only' or 'unreachable'"),
         ({"attention": "unreachable", "limit": "0"}, "limit: must be at least 1"),
@@ -606,10 +600,10 @@ def test_businesses_that_need_attention_are_listed_page_by_page(deployed: Deploy
     ],
 )
 def test_a_query_parameter_that_is_out_of_bounds_is_refused_with_the_bound(
-    deployed: Deployed, query: dict[str, str], problem: str
+    deployed: Deployed, query: dict[str, str], detail: str
 ) -> None:
-    status, answer = _call(deployed, "GET", BUSINESSES, query=query, **AS_OPERATOR)
-    assert (status, answer["detail"]) == (400, problem)
+    status, problem = _call(deployed, "GET", BUSINESSES, query=query, **AS_OPERATOR)
+    assert (status, problem["detail"]) == (400, detail)
 
 
 @pytest.mark.parametrize(
@@ -644,7 +638,7 @@ def test_a_bad_list_request_is_refused_by_name(
 @pytest.mark.parametrize(
     ("name", "value"), [("attention", "unreachable"), ("limit", "5"), ("cursor", "x")]
 )
-def test_a_query_parameter_that_comes_twice_is_refused_by_name(
+def test_a_repeated_query_parameter_is_refused_by_name(
     deployed: Deployed, name: str, value: str
 ) -> None:
     query = {"attention": "unreachable", "limit": "5"}
@@ -661,7 +655,7 @@ def test_a_query_parameter_that_comes_twice_is_refused_by_name(
 @pytest.mark.parametrize(
     ("method", "resource"), [("GET", STATUS), ("POST", CLEANUP), ("GET", "/health")]
 )
-def test_a_query_parameter_that_a_route_does_not_have_is_refused_by_name(
+def test_an_unknown_query_parameter_is_refused_by_name(
     deployed: Deployed, method: str, resource: str
 ) -> None:
     status, problem = _call(deployed, method, resource, query={"dryRun": "true"}, **AS_OPERATOR)
@@ -672,7 +666,7 @@ def test_a_query_parameter_that_a_route_does_not_have_is_refused_by_name(
     assert deployed.operations == []
 
 
-def test_health_is_open_and_calls_nothing(deployed: Deployed) -> None:
+def test_health_needs_no_token_and_calls_no_aws_service(deployed: Deployed) -> None:
     request = event("GET", "/health")
     del request["requestContext"]["authorizer"]
     answer = deployed.invoke(rest.handler, request)
@@ -698,7 +692,7 @@ def test_health_is_open_and_calls_nothing(deployed: Deployed) -> None:
         ('[{"available": true}]', "body"),
         pytest.param('{"available": ' + "[" * 500 + "]" * 500 + "}", "levels deep", id="deep"),
         pytest.param("[" * 100_000, "levels deep", id="deeper"),
-        ("9" * 5_000, "more than 1000 digits"),
+        ("9" * 5_000, "too large for a double"),
         ("1e999", "too large"),
         ("NaN", "JSON"),
     ],
@@ -718,7 +712,7 @@ def test_a_bad_body_is_refused_by_name_and_nothing_is_written(
 @pytest.mark.parametrize(
     "headers", [{"Content-Type": "application/x-www-form-urlencoded"}, {}, None]
 )
-def test_a_body_is_json_whatever_its_header_says(
+def test_a_body_is_read_as_json_whatever_its_content_type(
     deployed: Deployed, headers: dict[str, str] | None
 ) -> None:
     request = event("PUT", AVAILABILITY, body='{"available": true}')
@@ -727,7 +721,7 @@ def test_a_body_is_json_whatever_its_header_says(
 
 @pytest.mark.parametrize("business_id", ["a#b", "a%23b", "-a", "é", "a b", "x" * 65, "a/b"])
 @pytest.mark.parametrize("resource", [STATUS, ONLINE, AVAILABILITY, CONNECTIONS])
-def test_an_invalid_business_id_gets_400_everywhere(
+def test_an_invalid_business_id_gets_400(
     deployed: Deployed, business_id: str, resource: str
 ) -> None:
     method, body = ("PUT", '{"available": true}') if resource == AVAILABILITY else ("GET", None)
@@ -737,7 +731,7 @@ def test_an_invalid_business_id_gets_400_everywhere(
     assert deployed.operations == []
 
 
-def test_a_percent_encoded_business_id_is_that_business(deployed: Deployed) -> None:
+def test_a_percent_encoded_business_id_is_decoded(deployed: Deployed) -> None:
     deployed.seed(business(declared=settings(), business_id=BusinessId("a@b")))
     status, body = _call(deployed, "GET", STATUS, business_id="a%40b", businesses=("a@b",))
     assert (status, body["businessId"], body["overallStatus"]) == (200, "a@b", "UNREACHABLE")
@@ -752,7 +746,7 @@ def test_a_percent_encoded_business_id_is_that_business(deployed: Deployed) -> N
         ("PATCH", "/health", "GET"),
     ],
 )
-def test_a_wrong_method_gets_405_and_the_right_ones(
+def test_a_wrong_method_gets_405_with_the_allowed_methods(
     deployed: Deployed, method: str, resource: str, allow: str
 ) -> None:
     answer = deployed.invoke(rest.handler, event(method, resource))
@@ -795,7 +789,7 @@ def test_a_body_that_is_too_large_gets_413_with_the_limit(deployed: Deployed) ->
         ("GET", BUSINESSES, ("backend",), 403),
     ],
 )
-def test_what_a_caller_may_do_who_is_not_a_member_of_the_business(
+def test_a_caller_who_is_not_a_member_needs_a_role(
     deployed: Deployed,
     method: str,
     resource: str,
@@ -813,7 +807,7 @@ def test_what_a_caller_may_do_who_is_not_a_member_of_the_business(
         assert deployed.operations == []
 
 
-def test_a_token_with_too_many_businesses_is_refused_with_the_limit(deployed: Deployed) -> None:
+def test_a_caller_with_too_many_businesses_is_told_the_limit(deployed: Deployed) -> None:
     def call(method: str, resource: str, *roles: str) -> tuple[int, str]:
         request = event(method, resource, businesses=(), roles=roles)
         request["requestContext"]["authorizer"]["businessesLeftOut"] = "900 731"
@@ -832,7 +826,7 @@ def test_a_token_with_too_many_businesses_is_refused_with_the_limit(deployed: De
     assert "900" not in detail
 
 
-def test_a_table_that_does_not_answer_gets_503_and_when_to_try_again(
+def test_an_unavailable_table_gets_503_with_retry_after(
     deployed: Deployed,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -844,10 +838,10 @@ def test_a_table_that_does_not_answer_gets_503_and_when_to_try_again(
     answer = deployed.invoke(rest.handler, event("GET", STATUS))
     assert answer["statusCode"] == 503
     assert answer["multiValueHeaders"]["Retry-After"] == ["1"]
-    assert capsys.readouterr().out == ""  # a metric of defects would roll back a new version
+    assert capsys.readouterr().out == ""  # counted as a defect, it would roll a new version back
 
 
-def test_a_defect_gets_500_and_only_the_log_has_its_text(
+def test_a_defect_gets_500_and_its_text_is_only_logged(
     deployed: Deployed,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -862,7 +856,7 @@ def test_a_defect_gets_500_and_only_the_log_has_its_text(
     assert "the secret inside" in deployed.log_lines[-1]["exception"]
 
 
-@pytest.mark.parametrize("error", [RuntimeError, DomainError])  # the latter has no problem type
+@pytest.mark.parametrize("error", [RuntimeError, DomainError])  # the latter without a status
 def test_a_defect_is_counted_for_the_version_that_has_it(
     deployed: Deployed,
     monkeypatch: pytest.MonkeyPatch,
@@ -874,7 +868,7 @@ def test_a_defect_is_counted_for_the_version_that_has_it(
 
     monkeypatch.setattr("lambdas.adapters.table.Table.load", fail)
     assert deployed.invoke(rest.handler, event("GET", STATUS))["statusCode"] == 500
-    ((namespace, datum),) = emf.metric_data(capsys.readouterr().out)
+    ((namespace, datum),) = metric_data(capsys.readouterr().out)
     assert (namespace, datum["MetricName"], datum["Values"]) == (
         "BusinessConnections",
         "InternalErrors",

@@ -1,4 +1,4 @@
-"""The WebSocket functions: which AWS calls they make, and what they answer."""
+"""The WebSocket functions: their calls to AWS and their answers."""
 
 import json
 from typing import Any
@@ -15,8 +15,8 @@ from tests.unit.handlers.conftest import Deployed
 
 MEMBER = {"businessId": "b1", "userId": "u1"}
 CONNECTION = "O9oRTfeAoAMCK6g="
-LARGEST_MESSAGE = 128 * 1024
-"""Bytes of one WebSocket message.
+API_GATEWAY_TAKES = 128 * 1024
+"""Largest WebSocket message, in bytes.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 """
@@ -73,7 +73,7 @@ def test_disconnect_costs_one_write(deployed: Deployed) -> None:
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
 
 
-def test_disconnect_without_context_asks_the_index(deployed: Deployed) -> None:
+def test_disconnect_without_authorizer_context_asks_the_index(deployed: Deployed) -> None:
     _alive(deployed)
     deployed.invoke(websocket.on_disconnect, event(authorizer={}, event_type="DISCONNECT"))
     assert deployed.operations == ["Query", "DeleteItem"]
@@ -82,7 +82,7 @@ def test_disconnect_without_context_asks_the_index(deployed: Deployed) -> None:
 
 
 @pytest.mark.parametrize("route", ["connect", "disconnect"])
-def test_a_message_named_like_a_life_cycle_event_is_refused_and_changes_nothing(
+def test_a_message_named_like_a_lifecycle_event_is_refused_and_changes_nothing(
     deployed: Deployed, capsys: pytest.CaptureFixture[str], route: str
 ) -> None:
     _alive(deployed)
@@ -105,7 +105,7 @@ def test_ping_costs_one_write_and_is_answered(deployed: Deployed) -> None:
     assert 0 < pong["reconnectAfter"] < 7200
 
 
-def test_status_is_the_rest_document(deployed: Deployed) -> None:
+def test_status_is_the_same_document_as_in_rest(deployed: Deployed) -> None:
     _alive(deployed)
     reply = deployed.invoke(websocket.on_status, event('{"action":"status","id":"2"}'))
     assert deployed.operations == ["UpdateItem", "Query"]
@@ -134,7 +134,7 @@ def test_status_is_the_rest_document(deployed: Deployed) -> None:
         ('{"action":"PING"}', "unknown_action", "ping, status"),
     ],
 )
-def test_a_message_that_no_route_handles_is_explained_and_the_socket_stays_open(
+def test_an_invalid_message_is_explained_and_the_socket_stays_open(
     deployed: Deployed, body: str | None, code: str, names: str
 ) -> None:
     _alive(deployed)
@@ -180,7 +180,7 @@ def test_an_error_names_a_few_unknown_fields_and_counts_the_others(deployed: Dep
 )
 @example(character="é", fields=1, message_id="", action="ping")
 @examined(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_no_answer_is_larger_than_api_gateway_sends(
+def test_no_answer_is_too_large_for_api_gateway(
     deployed: Deployed,
     character: str,
     fields: int,
@@ -190,21 +190,21 @@ def test_no_answer_is_larger_than_api_gateway_sends(
     names = [character * (32_000 // fields) + str(number) for number in range(fields)]
     message = {"action": action, "id": message_id} | dict.fromkeys(names)
     body = json.dumps(message, ensure_ascii=False)
-    assume(len(body.encode()) <= LARGEST_MESSAGE)
+    assume(len(body.encode()) <= API_GATEWAY_TAKES)
     deployed.seed(business(real(CONNECTION)))
     routes = {"ping": websocket.on_ping, "status": websocket.on_status}
     answer = deployed.invoke(routes.get(action or "", websocket.on_default), event(body))["body"]
-    assert len(answer.encode()) <= LARGEST_MESSAGE
+    assert len(answer.encode()) <= API_GATEWAY_TAKES
     assert json.loads(answer)["id"] == message_id
 
 
-def test_the_longest_status_is_not_larger_than_api_gateway_sends(deployed: Deployed) -> None:
+def test_the_longest_status_is_not_too_large_for_api_gateway(deployed: Deployed) -> None:
     paused = settings(updated_by="u" * 255, paused_until=NOW + 9, pause_reason="\U0001f355" * 200)
     deployed.seed(business(real(CONNECTION), declared=paused))
     body = json.dumps({"action": "status", "id": "\U0001f355" * 128})
     answer = deployed.invoke(websocket.on_status, event(body))["body"]
     assert "paused" in answer
-    assert len(answer.encode()) <= LARGEST_MESSAGE
+    assert len(answer.encode()) <= API_GATEWAY_TAKES
 
 
 @pytest.mark.parametrize("route", ["on_ping", "on_status", "on_default"])
@@ -214,12 +214,8 @@ def test_a_socket_whose_connection_was_removed_gets_an_error_and_is_closed(
     body = json.dumps({"action": route.removeprefix("on_"), "id": "7"})
     assert deployed.invoke(getattr(websocket, route), event(body)) == {"statusCode": 200}
     assert deployed.operations == ["UpdateItem", "PostToConnection", "DeleteConnection"]
-    message_sent = json.loads(deployed.calls[1][1]["Data"])
-    assert (message_sent["type"], message_sent["code"], message_sent["id"]) == (
-        "error",
-        "not_registered",
-        "7",
-    )
+    told = json.loads(deployed.calls[1][1]["Data"])
+    assert (told["type"], told["code"], told["id"]) == ("error", "not_registered", "7")
     assert deployed.items() == []
 
 
@@ -236,17 +232,13 @@ def test_a_client_that_sends_too_much_gets_an_error_and_is_closed(
         deployed.calls.clear()
         assert deployed.invoke(getattr(websocket, route), message) == {"statusCode": 200}
         assert deployed.operations == ["UpdateItem", "PostToConnection", "DeleteConnection"]
-        message_sent = json.loads(deployed.calls[1][1]["Data"])
-        assert (message_sent["type"], message_sent["code"], message_sent["id"]) == (
-            "error",
-            "too_many_messages",
-            "7",
-        )
-        assert "60 messages within a minute" in message_sent["detail"]
+        told = json.loads(deployed.calls[1][1]["Data"])
+        assert (told["type"], told["code"], told["id"]) == ("error", "too_many_messages", "7")
+        assert "60 messages within a minute" in told["detail"]
     assert len(deployed.items()) == 2, "the item is left to $disconnect and the cleanup"
 
 
-def test_a_client_that_could_not_be_closed_is_answered_again_in_the_next_minute(
+def test_the_message_limit_starts_again_each_minute(
     deployed: Deployed,
 ) -> None:
     _alive(deployed)
@@ -259,9 +251,7 @@ def test_a_client_that_could_not_be_closed_is_answered_again_in_the_next_minute(
 
 
 @pytest.mark.parametrize("body", ["no json", '{"action":"dance"}'])
-def test_messages_that_are_answered_with_an_error_count_as_messages(
-    deployed: Deployed, body: str
-) -> None:
+def test_messages_that_get_an_error_count_towards_the_limit(deployed: Deployed, body: str) -> None:
     _alive(deployed)
     for _ in range(60):
         assert "body" in deployed.invoke(websocket.on_default, event(body))
@@ -287,7 +277,7 @@ def test_no_log_line_holds_a_token(deployed: Deployed) -> None:
     assert secret not in deployed.log.getvalue()
 
 
-def test_log_lines_say_which_business_connection_and_request(deployed: Deployed) -> None:
+def test_log_lines_name_the_business_the_connection_and_the_request(deployed: Deployed) -> None:
     deployed.invoke(websocket.on_connect, event(event_type="CONNECT"))
     (line,) = deployed.log_lines
     assert (line["businessId"], line["connectionId"]) == ("b1", CONNECTION)
@@ -297,7 +287,7 @@ def test_log_lines_say_which_business_connection_and_request(deployed: Deployed)
 @pytest.mark.parametrize(
     ("route", "metric"), [("connect", "Connected"), ("disconnect", "Disconnected")]
 )
-def test_metrics_have_the_environment_as_their_only_dimension(
+def test_the_only_dimension_of_metrics_is_the_environment(
     deployed: Deployed,
     capsys: pytest.CaptureFixture[str],
     route: str,
