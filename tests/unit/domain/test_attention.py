@@ -68,7 +68,7 @@ def _expect_socket(store: MemoryStore, clock: FakeClock) -> object:
 class TestSettingsWrites:
     @pytest.mark.parametrize("every", [1, 240, 300, 420])
     @pytest.mark.parametrize("act", [_renew, _resume, _expect_socket])
-    def test_that_change_no_need_neither_prevent_the_report_nor_restart_the_episode(
+    def test_that_keep_the_need_keep_the_episode_and_its_report(
         self, store: MemoryStore, clock: FakeClock, reports: Reports, act: Act, every: int
     ) -> None:
         """A back end that writes all the time, and no device at all, for an hour."""
@@ -304,8 +304,8 @@ class TestReporting:
         assert (run.report.virtual_only, run.report.failed, len(reports)) == (1, 1, 1)
 
 
-class TestNothingPreventsTheReport:
-    def test_not_a_connection_that_cannot_be_removed(self, clock: FakeClock) -> None:
+class TestWhatDoesNotPreventAReport:
+    def test_a_connection_that_cannot_be_removed(self, clock: FakeClock) -> None:
         class Poisoned(MemoryStore):
             def claim_real(self, connection: RealConnection, now: Instant) -> bool:
                 raise ValueError("a defect that only this connection meets")
@@ -320,7 +320,7 @@ class TestNothingPreventsTheReport:
         assert len(reports) == 1
         assert not store.virtual
 
-    def test_not_a_mark_from_the_future(self, store: MemoryStore, clock: FakeClock) -> None:
+    def test_a_mark_from_the_future(self, store: MemoryStore, clock: FakeClock) -> None:
         ahead = {"attention": Attention.UNREACHABLE, "attention_since": NOW + 10**7}
         store.seed(business(declared=settings(**ahead)))
         reports: Reports = []

@@ -225,7 +225,7 @@ class TestAttention:
         third = run().report
         assert (third.virtual_only, third.attention_entered) == (1, 0)
 
-    def test_of_an_episode_continues_when_the_lease_ends(
+    def test_continues_when_the_lease_ends(
         self, run: Run, store: MemoryStore, clock: FakeClock
     ) -> None:
         store.seed(business(virtual(left=400), declared=settings()))
