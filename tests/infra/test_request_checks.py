@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from lambdas.handlers import requests
 from tests.infra.template import Template
 
-BODIES = {
+BODIES: dict[str, tuple[list[Any], list[Any]]] = {
     "AvailabilityRequest": (
         [{"available": True}],
         [{}, {"available": "yes"}, {"available": None}, {"available": True, "more": 1}, []],
