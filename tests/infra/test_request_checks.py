@@ -1,6 +1,7 @@
 """What API Gateway refuses by itself: nothing that the function would take."""
 
 import json
+from typing import Any
 
 import jsonschema
 import pytest
