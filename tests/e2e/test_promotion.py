@@ -22,7 +22,8 @@ import pytest
 
 from local.bridge import AlarmStates, MetricsFromLogs
 from local.run import emulator_environment, ministack
-from local.system import ACCOUNT, REGION, ROOT, aws_client, is_ready
+from operations.shared.local_system import ACCOUNT, REGION, aws_client, is_ready
+from operations.shared.repository import ROOT
 from tests.e2e.harness import eventually, free_port
 from tests.runbook import OPERATORS, commands
 

@@ -18,9 +18,10 @@ from lambdas.adapters.table import Table
 from lambdas.domain.availability import Availability
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import Business
-from operations.business_file import BadLine, Declaration
-from operations.deployment import NoDeployment, open_table
 from operations.import_businesses import IMPORT, Importer, ImportRun, Summary, main
+from operations.shared.business_file import BadLine, Declaration
+from operations.shared.environment import DeployedEnvironment
+from operations.shared.exit_codes import CannotBegin
 from tests.builders import NOW, RULES, FakeClock, in_time, settings
 from tests.dynamodb import create_table
 from tests.fakes import FakeSockets
@@ -120,7 +121,7 @@ def test_from_the_file_of_an_environment_to_its_table_and_again(
 
     code, counts, told = shell.run(environment, content, "--dry-run")
     assert (code, counts, told) == (1, summary(read=3, created=2, bad=1), [wrong])
-    table = open_table(environment, connections=1)
+    table = DeployedEnvironment(environment).table(connections=1)
     assert stored(table) == {}
 
     code, counts, told = shell.run(environment, content)
@@ -140,7 +141,7 @@ def test_from_the_file_of_an_environment_to_its_table_and_again(
     changed = b'{"id": "b1", "accepting": false, "expectsSocket": false}\n'
     code, counts, told = shell.run(environment, changed)
     assert (code, counts, told) == (0, summary(read=1, updated=1), [])
-    assert not open_table(environment, connections=1).load(BusinessId("b1")).virtual
+    assert not DeployedEnvironment(environment).table(connections=1).load(BusinessId("b1")).virtual
 
     user = table.load(BusinessId("b2"))
     table.write_settings(user, settings(version=2))
@@ -155,15 +156,15 @@ def test_from_the_file_of_an_environment_to_its_table_and_again(
 def test_an_environment_that_is_not_deployed_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, counts, told = Shell(tmp_path, capsys).run("nowhere", b"id,accepting\nb1,yes\n")
+    code, counts, told = Shell(tmp_path, capsys).run("prod", b"id,accepting\nb1,yes\n")
     assert (code, counts, len(told)) == (2, None, 1)
-    assert "BusinessConnections-nowhere-Data" in told[0]
+    assert "BusinessConnections-prod-Data" in told[0]
     assert "us-east-1" in told[0]
 
 
 def test_a_stack_without_the_output_is_named(deploy: Callable[[str], Environment]) -> None:
-    with pytest.raises(NoDeployment, match="no output TableName"):
-        open_table(deploy("Other"), connections=1)
+    with pytest.raises(CannotBegin, match="no output TableName"):
+        DeployedEnvironment(deploy("Other")).table(connections=1)
 
 
 def test_an_interrupted_import_is_resumed_where_it_was(store: Table) -> None:
@@ -251,7 +252,7 @@ def test_ctrl_c_ends_it_with_a_true_summary_and_the_next_run_goes_on(
     interrupted = json.loads(out)
     created = interrupted["created"]
     assert interrupted == summary(read=created, created=created)
-    table = open_table(environment, connections=1)
+    table = DeployedEnvironment(environment).table(connections=1)
     assert len(stored(table)) == created < 3000
 
     file.write_text("".join(file.read_text().splitlines(keepends=True)[: created + 200]))

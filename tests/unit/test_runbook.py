@@ -197,11 +197,6 @@ def test_the_cleanup_takes_the_payload(words: list[str]) -> None:
     _Options.from_event(json.loads(words[1]))
 
 
-def test_code_to_copy_is_code() -> None:
-    (script,) = blocks("python")
-    compile(script, "bring_back.py", "exec")
-
-
 # The queries of Logs Insights.
 
 

@@ -14,7 +14,6 @@ from lambdas.domain.availability import Availability
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import Business, Settings, VirtualConnection
-from operations.business_file import BadLine, Declaration
 from operations.import_businesses import (
     IMPORT,
     IN_FLIGHT,
@@ -25,6 +24,7 @@ from operations.import_businesses import (
     Summary,
     main,
 )
+from operations.shared.business_file import BadLine, Declaration
 from tests.builders import B1, NOW, RULES, U1, FakeClock, business, in_time, real, settings, virtual
 from tests.fakes import FakeSockets, MemoryStore
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from operations import build as builder
-from operations import records, rollback
-from operations.assembly import Build, NoBuild
-from operations.build import BuildFailed
-from operations.deploy import REFUSED
-from operations.records import Record
-from operations.rollback import Refused, built, choose, require_commit, roll_back
-from tests.unit.operations.test_promote import record
+from operations import rollback
+from operations.rollback import built, choose, require_commit, roll_back
+from operations.shared import records
+from operations.shared import repository as repository_paths
+from operations.shared.assembly import Build
+from operations.shared.exit_codes import CannotBegin, ExitCode, Refused
+from operations.shared.records import Record
+from tests.unit.operations.builders import record
 
 
 def deployed(commit: str, *, back_from: str | None = None, **changes: object) -> Record:
@@ -103,8 +103,8 @@ def test_without_a_history_it_is_refused(
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setattr(records, "history", lambda _: [])
     monkeypatch.setattr("sys.argv", ["rollback", "--environment", "prod"])
-    assert rollback.main() == REFUSED
-    assert "/business-connections/prod/deployment records nothing" in capsys.readouterr().err
+    assert rollback.main() == ExitCode.REFUSED
+    assert "/business-connections/prod/deployment has no record" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -187,9 +187,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{name}_NAME", "Test")
         monkeypatch.setenv(f"GIT_{name}_EMAIL", "test@example.com")
-    for module in (builder, rollback):
-        monkeypatch.setattr(module, "ROOT", folder)
-    builder.git("init", "--quiet")
+    monkeypatch.setattr(repository_paths, "ROOT", folder)
+    repository_paths.git("init", "--quiet")
     commit("First")
     for tools in (".venv", "node_modules"):
         (folder / tools).mkdir()
@@ -198,19 +197,19 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def commit(message: str) -> str:
-    builder.git("add", ".")
-    builder.git("commit", "--quiet", "-m", message)
-    return builder.git("rev-parse", "HEAD")
+    repository_paths.git("add", ".")
+    repository_paths.git("commit", "--quiet", "-m", message)
+    return repository_paths.git("rev-parse", "HEAD")
 
 
 def worktrees() -> int:
-    return len(builder.git("worktree", "list").splitlines())
+    return len(repository_paths.git("worktree", "list").splitlines())
 
 
 def test_an_earlier_commit_is_built_beside_the_checkout_with_the_tools_of_the_checkout(
     repository: Path,
 ) -> None:
-    first = builder.git("rev-parse", "HEAD")
+    first = repository_paths.git("rev-parse", "HEAD")
     (repository / "new.py").write_text("")
     commit("Second")
     (repository / "half-done.py").write_text("")
@@ -227,7 +226,7 @@ def test_an_earlier_commit_is_built_beside_the_checkout_with_the_tools_of_the_ch
 
 
 def test_a_commit_that_pins_other_tools_installs_its_own(repository: Path) -> None:
-    first = builder.git("rev-parse", "HEAD")
+    first = repository_paths.git("rev-parse", "HEAD")
     (repository / "requirements-dev.txt").write_text("cdk==2")
     commit("Second")
     with built(first) as build:
@@ -239,7 +238,7 @@ def test_a_commit_that_pins_other_tools_installs_its_own(repository: Path) -> No
 def test_a_commit_that_does_not_build_leaves_nothing_behind(repository: Path) -> None:
     (repository / "broken").write_text("")
     broken = commit("Second")
-    with pytest.raises(BuildFailed, match="it does not build"), built(broken):
+    with pytest.raises(CannotBegin, match="it does not build"), built(broken):
         pass
     assert worktrees() == 1
 
@@ -251,6 +250,6 @@ def test_an_interrupted_rollback_leaves_nothing_behind(repository: Path) -> None
 
 
 def test_a_commit_that_this_clone_does_not_have_is_to_be_fetched(repository: Path) -> None:
-    require_commit(builder.git("rev-parse", "HEAD"))
-    with pytest.raises(NoBuild, match="git fetch origin " + "a" * 40):
+    require_commit(repository_paths.git("rev-parse", "HEAD"))
+    with pytest.raises(CannotBegin, match="git fetch origin " + "a" * 40):
         require_commit("a" * 40)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from operations import running
-from operations.assembly import StackArtifact
+from operations.shared import live_state
+from operations.shared.assembly import StackArtifact
 
 FUNCTION = {
     "Type": "AWS::Lambda::Function",
@@ -19,7 +19,7 @@ SERVICE = StackArtifact("Service", None, None, {"Resources": {"Rest": FUNCTION},
 class Aws:
     """A deployment whose functions, aliases, templates and alarms are given."""
 
-    environment = "staging"
+    name = "staging"
 
     def __init__(self, **given: Any) -> None:
         self._given = given
@@ -59,7 +59,7 @@ class Aws:
 
 def code(**given: Any) -> Any:
     deployment: Any = Aws(**given)
-    return running.code_of_functions(deployment, SERVICE)
+    return live_state.code_of_functions(deployment, SERVICE)
 
 
 def test_a_function_is_asked_for_the_code_that_takes_its_calls() -> None:
@@ -75,9 +75,9 @@ def test_an_alias_that_still_shifts_traffic_runs_two() -> None:
 
 def test_a_template_is_compared_as_cloudformation_gives_it_back() -> None:
     kept: Any = Aws(template={"Resources": {"Rest": FUNCTION}, "D": "?ber ? all"})
-    assert running.changed_stacks(kept, [SERVICE]) == []
+    assert live_state.changed_stacks(kept, [SERVICE]) == []
     other: Any = Aws(template={"Resources": {}})
-    assert running.changed_stacks(other, [SERVICE]) == ["Service"]
+    assert live_state.changed_stacks(other, [SERVICE]) == ["Service"]
 
 
 def test_only_the_alarms_that_tell_the_on_call_count_composite_ones_too() -> None:
@@ -91,7 +91,7 @@ def test_only_the_alarms_that_tell_the_on_call_count_composite_ones_too() -> Non
         ],
     }
     deployment: Any = Aws(alarms=alarms)
-    assert running.paging_alarms(deployment) == {"A": "OK", "C": "ALARM"}
+    assert live_state.paging_alarms(deployment) == {"A": "OK", "C": "ALARM"}
 
 
 RESOURCES = {
@@ -146,7 +146,7 @@ def blind(*metrics: Any) -> Any:
     deployment: Any = Stacks(
         alarms={"MetricAlarms": alarms, "CompositeAlarms": [{"AlarmName": "C"}]}
     )
-    return running.blind_alarms(deployment)
+    return live_state.blind_alarms(deployment)
 
 
 def test_an_alarm_that_watches_what_its_stacks_have_is_not_blind() -> None:
@@ -201,7 +201,7 @@ def test_the_state_of_a_stack_is_its_status_and_when_it_changed() -> None:
             return {"Stacks": [described[StackName]]}
 
     deployment: Any = Described()
-    assert running.stack_states(deployment) == {
-        "Data": running.StackState("CREATE_COMPLETE", created),
-        "Service": running.StackState("UPDATE_COMPLETE", updated),
+    assert live_state.stack_states(deployment) == {
+        "Data": live_state.StackState("CREATE_COMPLETE", created),
+        "Service": live_state.StackState("UPDATE_COMPLETE", updated),
     }

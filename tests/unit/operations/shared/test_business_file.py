@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from lambdas.domain.identifiers import BusinessId
-from operations.business_file import (
+from operations.shared.business_file import (
     MAX_LINE,
     BadLine,
     Declaration,
