@@ -30,8 +30,6 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,15}")
 
 def configured_environments() -> Mapping[str, "Environment"]:
     """Return the environments of infra/environments.py by name, in the order of promotion."""
-    # An error is one line, without a warning about the version of Node before it.
-    os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "1")
     # Imported here because it starts the engine of the CDK, which takes a second.
     from infra.environments import all_environments
 

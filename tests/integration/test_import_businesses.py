@@ -157,9 +157,10 @@ def test_an_environment_that_is_not_deployed_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, counts, told = Shell(tmp_path, capsys).run("prod", b"id,accepting\nb1,yes\n")
-    assert (code, counts, len(told)) == (2, None, 1)
-    assert "BusinessConnections-prod-Data" in told[0]
-    assert "us-east-1" in told[0]
+    assert (code, counts) == (2, None)
+    # The engine of the CDK may warn about the version of Node before that.
+    assert "BusinessConnections-prod-Data" in told[-1]
+    assert "us-east-1" in told[-1]
 
 
 def test_a_stack_without_the_output_is_named(deploy: Callable[[str], Environment]) -> None:
