@@ -1,10 +1,10 @@
-"""What each operation asks of AWS: DynamoDB calls and capacity units, and calls of sockets.
+"""Counts what each operation asks of AWS: DynamoDB calls, capacity units, and socket calls.
 
     DYNAMODB_LOCAL_URL=http://127.0.0.1:8000 python -m benchmarks.requests
 
 The deployed handlers run in this process, with a table like the deployed one. With
-`DYNAMODB_LOCAL_URL`, that of DynamoDB Local, AWS's own engine says which capacity each call
-consumed; without it, calls alone are counted. Prints the table of docs/costs.md.
+`DYNAMODB_LOCAL_URL`, the URL of DynamoDB Local, AWS's own engine reports the capacity that each
+call consumed. Without it, only calls are counted. Prints the table of docs/costs.md.
 """
 
 import contextlib
@@ -149,7 +149,7 @@ def rest_event(
 
 @dataclass(frozen=True)
 class Measured:
-    """What one operation cost."""
+    """What one operation costs."""
 
     operation: str
     calls: dict[str, int]
@@ -158,7 +158,8 @@ class Measured:
 
 
 def measure(*, businesses: int) -> list[Measured]:
-    """Play the life of a business, and of a table, and say what each step cost."""
+    """Play the life of a business, then a cleanup, and measure each step."""
+    from lambdas.bootstrap import Service
     from lambdas.handlers import authorizer, cleanup, rest, websocket
 
     meter, context = Meter(), Context()
@@ -166,7 +167,7 @@ def measure(*, businesses: int) -> list[Measured]:
     ours = boto3.Session().client("dynamodb")
     os.environ["TABLE_NAME"] = create_table(ours)
     meter.attach(session)
-    boto3.DEFAULT_SESSION = session
+    service = Service(os.environ, session=session)
     business, device = f"business-{secrets.token_hex(8)}", "O9oRTfeAoAMCK6g="
     root = "/businesses/{businessId}"
     found: list[Measured] = []
@@ -180,19 +181,22 @@ def measure(*, businesses: int) -> list[Measured]:
         return answer
 
     def over_rest(method: str, resource: str, body: Any = None, role: str | None = None) -> Any:
-        return rest.handler(rest_event(method, resource, business, body, role), context)
+        return rest.handler(
+            rest_event(method, resource, business, body, role), context, service=service
+        )
 
     def over_socket(
         handler: Callable[..., Any], body: Any = None, *, event_type: str = "MESSAGE"
     ) -> Any:
-        return handler(websocket_event(business, device, body, event_type=event_type), context)
+        event = websocket_event(business, device, body, event_type=event_type)
+        return handler(event, context, service=service)
 
     available = f"{root}/availability"
     over_rest("PUT", available, {"available": False})  # nobody declared it before
     step("`$connect`", lambda: over_socket(websocket.on_connect, event_type="CONNECT"))
     step("`PUT …/availability` true", lambda: over_rest("PUT", available, {"available": True}))
     step(
-        "the same again, renewing the lease",
+        "`PUT …/availability` true again, which renews the lease",
         lambda: over_rest("PUT", available, {"available": True}),
     )
     step("`ping`", lambda: over_socket(websocket.on_ping, {"action": "ping"}))
@@ -211,7 +215,9 @@ def measure(*, businesses: int) -> list[Measured]:
         "multiValueHeaders": {},
         "multiValueQueryStringParameters": {"ticket": [json.loads(ticket["body"])["ticket"]]},
     }
-    step("authorizer, with a ticket", lambda: authorizer.handler(handshake, context))
+    step(
+        "authorizer, with a ticket", lambda: authorizer.handler(handshake, context, service=service)
+    )
     step("`PUT …/availability` false", lambda: over_rest("PUT", available, {"available": False}))
     over_socket(websocket.on_connect, event_type="CONNECT")
     step("`$disconnect`", lambda: over_socket(websocket.on_disconnect, event_type="DISCONNECT"))
@@ -219,9 +225,13 @@ def measure(*, businesses: int) -> list[Measured]:
     for number in range(businesses):
         name = f"business-{secrets.token_hex(8)}"
         event = websocket_event(name, f"O9oRTfeA{number:07}=", event_type="CONNECT")
-        websocket.on_connect(event, context)
-        rest.handler(rest_event("PUT", available, name, {"available": True}), context)
-    step(f"cleanup, {businesses:,} healthy businesses", lambda: cleanup.handler({}, context))
+        websocket.on_connect(event, context, service=service)
+        declared = rest_event("PUT", available, name, {"available": True})
+        rest.handler(declared, context, service=service)
+    step(
+        f"cleanup, {businesses:,} healthy businesses",
+        lambda: cleanup.handler({}, context, service=service),
+    )
     ours.delete_table(TableName=os.environ["TABLE_NAME"])
     return found
 

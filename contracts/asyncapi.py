@@ -11,9 +11,6 @@ from contracts.schemas import BUSINESS_ID, Json, tidy, version
 from lambdas import protocol
 from lambdas.handlers import websocket
 
-MESSAGE_ID_MAX: Final = 128
-"""Characters that the id of a client's message may have."""
-
 _FROM_CLIENTS: Final = {
     "ping": "Keeps the connection active. At least every 5 minutes.",
     "status": "Asks how the business stands.",
@@ -186,7 +183,7 @@ def client_message(action: str) -> Json:
             "action": {"const": action},
             "id": {
                 "type": ["string", "null"],
-                "maxLength": MESSAGE_ID_MAX,
+                "maxLength": websocket.MESSAGE_ID_MAX,
                 "description": "The client's own; it comes back with the answer.",
             },
         },

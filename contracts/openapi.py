@@ -1,9 +1,8 @@
-"""The OpenAPI document of the REST API: what Powertools knows of the routes, and what it cannot."""
+"""The OpenAPI document of the REST API: what Powertools generates, and what the routes add."""
 
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -16,60 +15,19 @@ from aws_lambda_powertools.event_handler.openapi.models import (
 
 from contracts import examples
 from contracts.schemas import BUSINESS_ID, CONNECTION_ID, Json, tidy, version
+from lambdas import problems, routes
 from lambdas.domain.authorization import ALLOWED, Operation
-from lambdas.handlers import problems, rest
-from lambdas.handlers.problems import ProblemType
+from lambdas.handlers import rest
+from lambdas.problems import ProblemType
+from lambdas.routes import Route
 
-_STATUS: Final = Tag(name="Status", description="How a business stands.")
-_AVAILABILITY: Final = Tag(
-    name="Availability", description="What a business declares: available, unavailable, paused."
-)
-_DEVICES: Final = Tag(name="Devices", description="Reaching the devices of a business.")
-_OPERATORS: Final = Tag(name="Operators", description="Watching over all businesses.")
-_DEPLOYMENT: Final = Tag(name="Deployment", description="The deployment itself.")
-
-# What API Gateway answers in place of the function (infra/service/rest_api.py).
-UNAUTHORIZED: Final = ProblemType(
-    "unauthorized", HTTPStatus.UNAUTHORIZED, "A valid access token is needed"
-)
-TOO_MANY_REQUESTS: Final = ProblemType(
-    "too-many-requests",
-    HTTPStatus.TOO_MANY_REQUESTS,
-    "Too many requests, try again in a moment",
-)
-TIMEOUT: Final = ProblemType(
-    "timeout", HTTPStatus.GATEWAY_TIMEOUT, "No answer in time, try again in a moment"
-)
-
-
-@dataclass(frozen=True)
-class _Notes:
-    """What is to be said of an operation beside what its function says."""
-
-    tag: Tag
-    problems: tuple[ProblemType, ...] = ()
-    """Those of this operation; what can happen to many is found by `_problems`."""
-    good: HTTPStatus = HTTPStatus.OK
-    """What a good answer has; with `NO_CONTENT`, no body."""
-
-
-_NOTES: Final = {
-    "get_status": _Notes(_STATUS),
-    "get_online": _Notes(_STATUS),
-    "post_online": _Notes(_STATUS),
-    "get_connections": _Notes(_STATUS),
-    "put_availability": _Notes(_AVAILABILITY, (problems.TOO_MANY_CONNECTIONS,)),
-    "put_pause": _Notes(_AVAILABILITY, (problems.NOT_DECLARED,)),
-    "delete_pause": _Notes(_AVAILABILITY, (problems.NOT_DECLARED,)),
-    "post_ticket": _Notes(_DEVICES),
-    "post_message": _Notes(_DEVICES, (problems.STILL_RUNNING, problems.IDEMPOTENCY_KEY_REUSED)),
-    "get_businesses": _Notes(_OPERATORS),
-    "put_settings": _Notes(_OPERATORS, (problems.NOT_DECLARED,)),
-    "delete_connection": _Notes(_OPERATORS, (problems.NOT_FOUND,), HTTPStatus.NO_CONTENT),
-    "post_cleanup": _Notes(_OPERATORS),
-    "health": _Notes(_DEPLOYMENT),
+_TAGS: Final = {
+    routes.Tag.STATUS: "How a business stands.",
+    routes.Tag.AVAILABILITY: "What a business declares: available, unavailable, paused.",
+    routes.Tag.DEVICES: "Reaching the devices of a business.",
+    routes.Tag.OPERATORS: "Watching over all businesses.",
+    routes.Tag.DEPLOYMENT: "The deployment itself.",
 }
-"""By the name of the route's function."""
 
 _PATH_PARAMETERS: Final = {
     "business_id": ("businessId", BUSINESS_ID),
@@ -91,7 +49,7 @@ def document() -> Json:
         version=version(),
         openapi_version="3.1.0",
         description=_DESCRIPTION,
-        tags=[_STATUS, _AVAILABILITY, _DEVICES, _OPERATORS, _DEPLOYMENT],
+        tags=[Tag(name=tag, description=text) for tag, text in _TAGS.items()],
         servers=[
             Server(
                 url="https://{apiId}.execute-api.{region}.amazonaws.com/v1",
@@ -122,9 +80,9 @@ def document() -> Json:
         schemas.pop(of_powertools, None)
     schemas["OnlineRequest"]["properties"]["businessIds"]["items"] = BUSINESS_ID
     schemas["Problem"] = _PROBLEM
-    answered = {kind for path in whole["paths"].values() for o in path.values() for kind in _of(o)}
+    operations = [o for methods in whole["paths"].values() for o in methods.values()]
     whole["components"]["responses"] = {
-        _camel_case(kind.name): _problem_response(kind) for kind in _ALL if kind in answered
+        _camel_case(kind.name): _problem_response(kind) for kind in _answered(operations)
     }
     return whole
 
@@ -132,22 +90,21 @@ def document() -> Json:
 def _operation(path: str, method: str, operation: Json) -> Json:
     name = operation["operationId"].removesuffix(re.sub(r"\W", "_", path) + "_" + method)
     function: Callable[..., Any] = getattr(rest, name)
-    notes = _NOTES[name]
-    asked = _asked_operation(function)
+    route = routes.ROUTES[name]
     summary, _, more = (inspect.getdoc(function) or "").partition(".")
     operation["operationId"] = _camel_case(name)
     operation["summary"] = " ".join(summary.split())
-    operation["description"] = " ".join([*more.split(), _who(asked)])
-    operation["tags"] = [notes.tag.name]
-    if asked is None:
+    operation["description"] = " ".join([*more.split(), _who(route.operation)])
+    operation["tags"] = [route.tag.value]
+    if route.operation is None:
         operation["security"] = []
     for parameter in operation.get("parameters", ()):
         _tidy_parameter(parameter)
     if "requestBody" in operation:
-        _tidy_body(operation["requestBody"], examples.requests()[name])
-    kinds = _problems(notes, asked, operation)
+        _tidy_body(operation["requestBody"], examples.requests().get(name))
+    kinds = _problems(route, operation)
     operation["responses"] = {
-        **_good_answer(name, notes.good, operation["responses"]["200"]),
+        **_good_answer(name, route.success, operation["responses"]["200"]),
         **{str(int(k.status)): _reference("responses", _camel_case(k.name)) for k in kinds},
     }
     return operation
@@ -157,12 +114,6 @@ def _as_api_gateway_spells_it(path: str) -> str:
     for ours, (theirs, _) in _PATH_PARAMETERS.items():
         path = path.replace(f"{{{ours}}}", f"{{{theirs}}}")
     return path
-
-
-def _asked_operation(function: Callable[..., Any]) -> Operation | None:
-    """The operation that a route's function authorizes; None for one that is open to all."""
-    found = re.search(r"\bOperation\.(\w+)", inspect.getsource(function))
-    return Operation[found[1]] if found else None
 
 
 def _who(asked: Operation | None) -> str:
@@ -196,54 +147,42 @@ def _tidy_body(body: Json, example: object) -> None:
             content["schema"] = {"$ref": reference}
         case dict(keywords) if not keywords:  # any JSON; null counts as no body
             content["schema"] = {"not": {"type": "null"}}
-    content["example"] = example
+    if example is not None:
+        content["example"] = example
 
 
 def _good_answer(name: str, status: HTTPStatus, answer: Json) -> Json:
     if status is HTTPStatus.NO_CONTENT:
         return {str(int(status)): {"description": status.phrase}}
-    answer["content"]["application/json"]["example"] = examples.answers()[name]
+    if name in examples.answers():
+        answer["content"]["application/json"]["example"] = examples.answers()[name]
     return {str(int(status)): {**answer, "description": status.phrase}}
 
 
-def _problems(notes: _Notes, asked: Operation | None, operation: Json) -> list[ProblemType]:
+def _problems(route: Route, operation: Json) -> list[ProblemType]:
     """All that can go wrong, by status; no operation has two kinds with the same status."""
-    kinds = [*notes.problems, TOO_MANY_REQUESTS, problems.INTERNAL_ERROR, TIMEOUT]
+    kinds = [
+        *route.problems,
+        problems.TOO_MANY_REQUESTS,
+        problems.INTERNAL_ERROR,
+        problems.TIMEOUT,
+    ]
     if operation.get("parameters") or "requestBody" in operation:
         kinds.append(problems.INVALID_REQUEST)
     if "requestBody" in operation:
         kinds.append(problems.PAYLOAD_TOO_LARGE)
-    if asked is not None:
-        kinds += [UNAUTHORIZED, problems.UNAVAILABLE]
-        if "anyone" not in ALLOWED[asked]:
+    if route.operation is not None:
+        kinds += [problems.UNAUTHORIZED, problems.UNAVAILABLE]
+        if "anyone" not in ALLOWED[route.operation]:
             kinds.append(problems.FORBIDDEN)
     return sorted(kinds, key=lambda kind: kind.status)
 
 
-_ALL: Final = (
-    problems.INVALID_REQUEST,
-    UNAUTHORIZED,
-    problems.FORBIDDEN,
-    problems.NOT_FOUND,
-    problems.TOO_MANY_CONNECTIONS,
-    problems.NOT_DECLARED,
-    problems.STILL_RUNNING,
-    problems.PAYLOAD_TOO_LARGE,
-    problems.IDEMPOTENCY_KEY_REUSED,
-    TOO_MANY_REQUESTS,
-    problems.INTERNAL_ERROR,
-    problems.UNAVAILABLE,
-    TIMEOUT,
-)
-
-
-def _of(operation: Json) -> list[ProblemType]:
-    references = {answer.get("$ref") for answer in operation["responses"].values()}
-    return [
-        kind
-        for kind in _ALL
-        if _reference("responses", _camel_case(kind.name))["$ref"] in references
-    ]
+def _answered(operations: list[Json]) -> list[ProblemType]:
+    """The kinds of problems that these operations refer to."""
+    references = {answer.get("$ref") for o in operations for answer in o["responses"].values()}
+    kinds = [kind for kind in vars(problems).values() if isinstance(kind, ProblemType)]
+    return [k for k in kinds if _reference("responses", _camel_case(k.name))["$ref"] in references]
 
 
 _PROBLEM: Final[Json] = {
@@ -274,11 +213,7 @@ _PROBLEM: Final[Json] = {
 
 
 def _problem_response(kind: ProblemType) -> Json:
-    example: Json = {
-        "type": f"urn:problem-type:business-connections:{kind.name}",
-        "title": kind.title,
-        "status": int(kind.status),
-    }
+    example: Json = kind.document()
     if kind is problems.INVALID_REQUEST:
         example["detail"] = "available: is required"
         example["errors"] = [{"field": "available", "problem": "is required"}]
@@ -294,7 +229,7 @@ def _problem_response(kind: ProblemType) -> Json:
     if kind is problems.UNAVAILABLE:
         seconds = {"type": "integer", "description": "Seconds to wait before the next attempt."}
         response["headers"] = {"Retry-After": {"schema": seconds}}
-    if kind is UNAUTHORIZED:
+    if kind is problems.UNAUTHORIZED:
         response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
     return response
 

@@ -6,17 +6,19 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
+from lambdas.domain import identifiers
+
 Json = dict[str, Any]
 """A JSON object."""
 
 BUSINESS_ID: Final[Json] = {
     "type": "string",
-    "pattern": r"^[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}$",
+    "pattern": f"^{identifiers.BUSINESS_ID.pattern}$",
     "examples": ["b1"],
 }
 CONNECTION_ID: Final[Json] = {
     "type": "string",
-    "pattern": r"^[A-Za-z0-9_=+/-]{1,128}$",
+    "pattern": f"^{identifiers.CONNECTION_ID.pattern}$",
     "examples": ["O9oRTfeAoAMCK6g="],
 }
 

@@ -1,7 +1,7 @@
-"""Builds the folder that becomes the code of every Lambda function. Needs no Docker.
+"""Builds the folder that becomes the code of every Lambda function, without Docker.
 
-The same source and the same lock give the same bytes on every machine, and so the same asset hash
-in every environment.
+The same source and lock file give the same bytes on every machine, and so the same asset hash in
+every environment.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ BUILD: Final = _ROOT / "build"
 def build_bundle(*, dependencies: bool, build: Path = BUILD) -> Path:
     """Build the bundle below `build`, in a folder named after what goes into it, and return it.
 
-    Without `dependencies` it holds the source alone. With them it is good for arm64 functions only;
-    they are installed again only if the lock has changed, which alone needs the network.
+    Without `dependencies` it holds only the source. With them, it runs only on arm64. They are
+    installed again, from the network, only when the lock file has changed.
     Raises subprocess.CalledProcessError if an installation fails.
     """
     installed = _dependencies(build) if dependencies else None
@@ -46,7 +46,7 @@ def build_bundle(*, dependencies: bool, build: Path = BUILD) -> Path:
     known = (parent / _folder_name(digest.hexdigest())).exists()
     built = _built_once(parent, digest.hexdigest(), fill)
     if not known:
-        # Not to the standard output: that of `cdk synth` is a template.
+        # Not on standard output, where `cdk synth` prints a template.
         print(f"bundle: {size(built) / 1e6:.1f} MB in {built}", file=sys.stderr)  # noqa: T201
     return built
 
@@ -77,9 +77,9 @@ def _dependencies(build: Path) -> Path:
 
 
 def _built_once(parent: Path, digest: str, fill: Callable[[Path], None]) -> Path:
-    """Return the folder for this digest, filled: whole, or not there at all.
+    """Return the folder for this digest. Fill it first if it does not exist yet.
 
-    It never changes afterwards, so any number of syntheses may build and use it at once.
+    It is complete as soon as it exists, and never changes, so several syntheses can share it.
     """
     target = parent / _folder_name(digest)
     if target.exists():
@@ -91,7 +91,7 @@ def _built_once(parent: Path, digest: str, fill: Callable[[Path], None]) -> Path
         fill(fresh)
         fresh.rename(target)
     except OSError:
-        # Another process may have been faster: its folder holds the same.
+        # Another process may have been faster. Its folder holds the same.
         if not target.exists():
             raise
     finally:
@@ -113,7 +113,7 @@ def _install(into: Path) -> None:
 
 
 def _strip(folder: Path) -> None:
-    """Remove what the installer adds: it names the machine, and differs from one to the next."""
+    """Remove what the installer adds about this machine."""
     shutil.rmtree(folder / "bin", ignore_errors=True)
     (folder / ".lock").unlink(missing_ok=True)
     for metadata in folder.glob("*.dist-info"):

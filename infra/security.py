@@ -1,4 +1,4 @@
-"""The security rules that every environment is held to, and the findings that stay."""
+"""Security checks of all templates (cdk-nag, checkov), and the findings that are accepted."""
 
 import json
 from pathlib import Path
@@ -9,25 +9,23 @@ import cdk_nag
 from constructs import Construct, IConstruct
 
 CONTEXT: Final = "securityChecks"
-"""The context key that turns the checks on: they double the time of a synthesis."""
-
+"""The context key that turns the checks on. They double the time of a synthesis."""
 
 AWS_OWNED_KEY: Final = (
-    "AWS encrypts it with a key of its own; this environment has not asked for another one"
-    " (customer_managed_key), which is paid for."
+    "AWS encrypts it with a key that AWS owns; a customer-managed key costs extra, and this"
+    " environment does not use one (customer_managed_key)."
 )
-"""The reason why something is not encrypted with a key of this account."""
+"""Why something is not encrypted with a key of this account."""
 
 
 class UnacknowledgedFindings(Exception):
-    """cdk-nag found something that nobody has acknowledged. The text names rules and constructs."""
+    """cdk-nag found something that is not acknowledged. The text names rules and constructs."""
 
 
 def synthesize_checked(app: cdk.App) -> None:
     """Synthesize, and raise UnacknowledgedFindings for what cdk-nag finds.
 
-    Without the CDK CLI the library raises RuntimeError by itself. With it, it leaves the judgement
-    to the CLI, and `cdk synth` then passes over the findings in stages.
+    `cdk synth` ignores findings in stages, so this reads the report itself.
     """
     cdk.Validations.of(app).add_plugins(
         cdk_nag.AwsSolutionsChecks(app), cdk_nag.ServerlessChecks(app)
@@ -41,16 +39,18 @@ def synthesize_checked(app: cdk.App) -> None:
         for construct in violation["violatingConstructs"]
     ]
     if findings:
-        raise UnacknowledgedFindings("\n".join(["acknowledge with a reason, or mend:", *findings]))
+        raise UnacknowledgedFindings(
+            "\n".join(["acknowledge these findings with a reason, or fix them:", *findings])
+        )
 
 
 def acknowledge(construct: IConstruct, rule: str, reason: str) -> None:
-    """Let one finding of a rule pass at this construct, and at nothing outside of it.
+    """Accept one finding of a rule at this construct, and nowhere else.
 
-    The rule is one of cdk-nag's or, with a name like `CKV_AWS_117`, one of checkov's, which reads
-    the reason from the resource's metadata in the template. If a rule of cdk-nag finds several
-    things in one resource, name the one that is meant: `AwsSolutions-IAM5[...]`.
-    Raises ValueError for a whole stack, or more: what is added there later has not been judged.
+    The rule is one of cdk-nag or, with a name like `CKV_AWS_117`, of checkov, which reads the
+    reason from the resource's metadata in the template. If a rule of cdk-nag finds several things
+    in one resource, name the one that is meant: `AwsSolutions-IAM5[...]`.
+    Raises ValueError for a stack or a stage: it would also accept what is added there later.
     """
     if cdk.Stack.is_stack(construct) or cdk.Stage.is_stage(construct):
         raise ValueError(f"{rule} cannot be acknowledged for all of {construct.node.path!r}")

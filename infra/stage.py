@@ -12,7 +12,7 @@ from infra.service.stack import ServiceStack
 
 
 class BusinessConnectionsStage(cdk.Stage):
-    """The three stacks of one environment: what must last, what runs, and what watches it.
+    """The three stacks of one environment: data, service and monitoring.
 
     `bundle` is the folder that becomes the code of every function (see `infra.bundle`).
     """
@@ -50,7 +50,7 @@ class BusinessConnectionsStage(cdk.Stage):
             key=self.data.key,
         )
         if environment.undeployable is not None:
-            # The CDK CLI refuses to deploy these stacks, and all others can be. (In a validation
-            # report it would refuse to synthesize anything: cdk.json keeps annotations out of it.)
+            # The CDK CLI then refuses to deploy these stacks, and only these. (If cdk.json put
+            # annotations into the validation report, it would refuse to synthesize anything.)
             for stack in (self.data, self.service, self.monitoring):
                 cdk.Annotations.of(stack).add_error(environment.undeployable)

@@ -1,28 +1,24 @@
-"""Builds the object graph of a function: once, lazily, and from its environment alone.
+"""Builds the parts of a function from its environment variables, each once and when first used."""
 
-Each part is built when it is first asked for, so that a function pays at its cold start only for
-what it uses. Tests build the same parts with a store and sockets of their own.
-"""
-
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
 from lambdas.adapters.pacing import TokenBucket, wait_with_jitter
-from lambdas.domain.model import Instant
+from lambdas.domain.model import Clock, Instant
 from lambdas.domain.rules import Rules
 
 if TYPE_CHECKING:
+    from boto3 import Session
     from types_boto3_dynamodb import DynamoDBClient
 
     from lambdas.adapters.idempotency import IdempotentCalls
+    from lambdas.adapters.metrics import Metrics
     from lambdas.adapters.sockets import ManagementApi
     from lambdas.adapters.table import Table
     from lambdas.adapters.tokens import TokenVerifier
-    from lambdas.domain.attention import Trouble
     from lambdas.domain.availability import Availability
     from lambdas.domain.cleanup import Cleanup
     from lambdas.domain.messaging import Messaging
@@ -32,21 +28,24 @@ if TYPE_CHECKING:
     from lambdas.domain.status import StatusReader
     from lambdas.domain.tickets import Tickets
 
-_MANAGEMENT_CALLS_PER_SECOND: Final = 500
-"""Of the 10,000 requests a second that all APIs of an account and region share."""
+MANAGEMENT_CALLS_PER_SECOND: Final = 500
+"""Calls that one cleanup makes, of the 10,000 requests a second that all APIs of an account and
+region share.
+"""
 
-
-_MARKS_PER_SECOND: Final = 300
-"""Of the 1,000 writes a second that one key of the attention index takes, for several workers."""
+MARKS_PER_SECOND: Final = 300
+"""Attention marks that one cleanup writes. One key of the attention index takes 1,000 writes a
+second from all workers together.
+"""
 
 
 class MissingConfiguration(Exception):
-    """The function was deployed without something it needs. Names all that is missing."""
+    """Environment variables are missing or wrong. The message names all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What a deployment tells its functions."""
+    """The settings that every function gets from its deployment."""
 
     environment: str
     table_name: str
@@ -55,7 +54,7 @@ class Configuration:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read it from environment variables, or raise `MissingConfiguration`."""
+        """Read environment variables. Raises `MissingConfiguration`."""
         read = _Reader(environ)
         configuration = cls(
             environment=read.text("ENVIRONMENT"),
@@ -74,7 +73,7 @@ class Configuration:
 
 
 class _Reader:
-    """Reads variables and collects the problems, so that one error names them all."""
+    """Reads environment variables and collects what is wrong, so that one error names it all."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -89,7 +88,7 @@ class _Reader:
     def whole_number(self, name: str) -> int:
         value = self.text(name)
         if value and not value.isdecimal():
-            self._problems.append(f"{name} is {value!r}, and must be a whole number")
+            self._problems.append(f"{name} is {value!r} but must be a whole number")
         return int(value) if value.isdecimal() else 0
 
     def check(self) -> None:
@@ -102,139 +101,163 @@ def now() -> Instant:
     return int(time.time())
 
 
-@cache
-def configuration() -> Configuration:
-    return Configuration.from_environ(os.environ)
+class Service:
+    """The parts of a function. Each property builds its part when it is first read, and keeps it.
 
+    Adapters, use cases and boto3 are imported inside the properties: a cold start pays only for
+    what the function uses. The properties have no lock, so read them on the main thread and hand
+    the parts to other threads.
 
-@cache
-def _dynamodb() -> "DynamoDBClient":
-    import boto3
-    from botocore.config import Config
+    Tests pass a clock and a session of their own, or assign another part before it is used.
+    """
 
-    # The largest answer is one page (1 MB). A call that takes longer than this will not be waited
-    # for by API Gateway either (29 s, with the retries).
-    config = Config(
-        connect_timeout=1,
-        read_timeout=3,
-        retries={"mode": "standard", "total_max_attempts": 3},
-        max_pool_connections=32,
-    )
-    return boto3.client("dynamodb", config=config)
+    def __init__(
+        self, environ: Mapping[str, str], *, clock: Clock = now, session: "Session | None" = None
+    ) -> None:
+        self._environ = environ
+        self.clock = clock
+        if session is not None:
+            self.session = session
 
+    @cached_property
+    def configuration(self) -> Configuration:
+        return Configuration.from_environ(self._environ)
 
-@cache
-def store() -> "Table":
-    from lambdas.adapters.table import Table
+    @cached_property
+    def metrics(self) -> "Metrics":
+        from lambdas.adapters.metrics import Metrics
 
-    return Table(_dynamodb(), configuration().table_name)
+        # Not the name itself: a function that counts nothing must not fail for a missing variable.
+        return Metrics(lambda: self.configuration.environment)
 
+    @cached_property
+    def session(self) -> "Session":
+        from boto3 import Session
 
-@cache
-def sockets() -> "ManagementApi":
-    import boto3
-    from botocore.config import Config
+        return Session()
 
-    from lambdas.adapters.sockets import ManagementApi
+    @cached_property
+    def dynamodb(self) -> "DynamoDBClient":
+        from botocore.config import Config
 
-    config = Config(
-        connect_timeout=1,
-        read_timeout=2,
-        retries={"mode": "standard", "total_max_attempts": 2},
-        max_pool_connections=32,
-    )
-    url = configuration().websocket_management_url
-    return ManagementApi(boto3.client("apigatewaymanagementapi", endpoint_url=url, config=config))
+        # The largest answer is one page (1 MB). With its retries, a call ends before the 29 s for
+        # which API Gateway waits.
+        config = Config(
+            connect_timeout=1,
+            read_timeout=3,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            max_pool_connections=32,
+        )
+        return self.session.client("dynamodb", config=config)
 
+    @cached_property
+    def store(self) -> "Table":
+        from lambdas.adapters.table import Table
 
-@cache
-def presence() -> "Presence":
-    from lambdas.domain.presence import Presence
+        return Table(self.dynamodb, self.configuration.table_name)
 
-    return Presence(store(), configuration().rules, now)
+    @cached_property
+    def sockets(self) -> "ManagementApi":
+        from botocore.config import Config
 
+        from lambdas.adapters.sockets import ManagementApi
 
-@cache
-def status_reader() -> "StatusReader":
-    from lambdas.domain.status import StatusReader
+        config = Config(
+            connect_timeout=1,
+            read_timeout=2,
+            retries={"mode": "standard", "total_max_attempts": 2},
+            max_pool_connections=32,
+        )
+        url = self.configuration.websocket_management_url
+        return ManagementApi(
+            self.session.client("apigatewaymanagementapi", endpoint_url=url, config=config)
+        )
 
-    return StatusReader(store(), configuration().rules, now)
+    @cached_property
+    def presence(self) -> "Presence":
+        from lambdas.domain.presence import Presence
 
+        return Presence(self.store, self.configuration.rules, self.clock)
 
-@cache
-def availability() -> "Availability":
-    from lambdas.domain.availability import Availability
+    @cached_property
+    def status_reader(self) -> "StatusReader":
+        from lambdas.domain.status import StatusReader
 
-    return Availability(store(), sockets(), configuration().rules, now, wait_with_jitter)
+        return StatusReader(self.store, self.configuration.rules, self.clock)
 
+    @cached_property
+    def availability(self) -> "Availability":
+        from lambdas.domain.availability import Availability
 
-@cache
-def settings_writer() -> "SettingsWriter":
-    from lambdas.domain.settings import SettingsWriter
+        return Availability(
+            self.store, self.sockets, self.configuration.rules, self.clock, wait_with_jitter
+        )
 
-    return SettingsWriter(store(), configuration().rules, now, wait_with_jitter)
+    @cached_property
+    def settings_writer(self) -> "SettingsWriter":
+        from lambdas.domain.settings import SettingsWriter
 
+        return SettingsWriter(self.store, self.configuration.rules, self.clock, wait_with_jitter)
 
-@cache
-def tickets() -> "Tickets":
-    import secrets
+    @cached_property
+    def tickets(self) -> "Tickets":
+        import secrets
 
-    from lambdas.domain.tickets import SECRET_BYTES, Tickets
+        from lambdas.domain.tickets import SECRET_BYTES, Tickets
 
-    return Tickets(store(), now, new_secret=lambda: secrets.token_urlsafe(SECRET_BYTES))
+        return Tickets(
+            self.store, self.clock, new_secret=lambda: secrets.token_urlsafe(SECRET_BYTES)
+        )
 
+    @cached_property
+    def messaging(self) -> "Messaging":
+        from lambdas.domain.messaging import Messaging
 
-@cache
-def messaging() -> "Messaging":
-    from lambdas.domain.messaging import Messaging
+        return Messaging(
+            self.store, self.sockets, self.configuration.rules, self.clock, wait_with_jitter
+        )
 
-    return Messaging(store(), sockets(), configuration().rules, now, wait_with_jitter)
+    @cached_property
+    def idempotent_calls(self) -> "IdempotentCalls":
+        from lambdas.adapters.idempotency import IdempotentCalls
 
+        return IdempotentCalls(self.dynamodb, self.configuration.table_name)
 
-@cache
-def idempotent_calls() -> "IdempotentCalls":
-    from lambdas.adapters.idempotency import IdempotentCalls
+    @cached_property
+    def operators(self) -> "Operators":
+        from lambdas.domain.operators import Operators
 
-    return IdempotentCalls(_dynamodb(), configuration().table_name)
+        return Operators(self.store, self.sockets, self.configuration.rules, self.clock)
 
+    @cached_property
+    def cleanup(self) -> "Cleanup":
+        from lambdas.domain.cleanup import Cleanup
 
-@cache
-def operators() -> "Operators":
-    from lambdas.domain.operators import Operators
+        calls = TokenBucket(MANAGEMENT_CALLS_PER_SECOND, burst=MANAGEMENT_CALLS_PER_SECOND // 10)
+        marks = TokenBucket(MARKS_PER_SECOND, burst=MARKS_PER_SECOND // 10)
+        return Cleanup(
+            self.store,
+            self.sockets,
+            self.configuration.rules,
+            self.clock,
+            tell=self.metrics.tell_attention,
+            pace=calls.take,
+            pace_marks=marks.take,
+        )
 
-    return Operators(store(), sockets(), configuration().rules, now)
+    @cached_property
+    def token_verifier(self) -> "TokenVerifier":
+        from lambdas.adapters.tokens import Issuer, TokenVerifier
 
-
-@cache
-def cleanup(tell: "Callable[[Trouble], None]") -> "Cleanup":
-    from lambdas.domain.cleanup import Cleanup
-
-    calls = TokenBucket(_MANAGEMENT_CALLS_PER_SECOND, burst=_MANAGEMENT_CALLS_PER_SECOND // 10)
-    marks = TokenBucket(_MARKS_PER_SECOND, burst=_MARKS_PER_SECOND // 10)
-    return Cleanup(
-        store(),
-        sockets(),
-        configuration().rules,
-        now,
-        tell=tell,
-        pace=calls.take,
-        pace_marks=marks.take,
-    )
-
-
-@cache
-def token_verifier() -> "TokenVerifier":
-    from lambdas.adapters.tokens import Issuer, TokenVerifier
-
-    read = _Reader(os.environ)
-    issuer = Issuer(
-        issuer=read.text("OIDC_ISSUER"),
-        audience=read.text("OIDC_AUDIENCE"),
-        jwks_url=read.text("OIDC_JWKS_URL"),
-        user_claim=read.text("OIDC_USER_CLAIM"),
-        businesses_claim=read.text("OIDC_BUSINESSES_CLAIM"),
-        roles_claim=read.text("OIDC_ROLES_CLAIM"),
-        business_prefix=os.environ.get("OIDC_BUSINESS_PREFIX", ""),
-    )
-    read.check()
-    return TokenVerifier(issuer)
+        read = _Reader(self._environ)
+        issuer = Issuer(
+            issuer=read.text("OIDC_ISSUER"),
+            audience=read.text("OIDC_AUDIENCE"),
+            jwks_url=read.text("OIDC_JWKS_URL"),
+            user_claim=read.text("OIDC_USER_CLAIM"),
+            businesses_claim=read.text("OIDC_BUSINESSES_CLAIM"),
+            roles_claim=read.text("OIDC_ROLES_CLAIM"),
+            business_prefix=self._environ.get("OIDC_BUSINESS_PREFIX", ""),
+        )
+        read.check()
+        return TokenVerifier(issuer)

@@ -1,4 +1,4 @@
-"""Reads docs/protocol.md: its tables and its snippets."""
+"""The tables and code examples of docs/protocol.md, for tests."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
 
 @dataclass(frozen=True)
 class Snippet:
-    """A fenced block: ```` ```sh read-the-status ````, its language, its name, its lines."""
+    """A fenced block that begins with its language and its name, like ```` ```sh ticket ````."""
 
     language: str
     name: str
@@ -24,14 +24,14 @@ def _text() -> str:
 
 
 def snippets() -> Iterator[Snippet]:
-    """All fenced blocks, in order. One that is only shown has no name."""
+    """Yield all fenced blocks in order. A block without a name is not run by any test."""
     for info, code in re.findall(r"^```(.*)\n((?:.*\n)*?)```$", _text(), re.MULTILINE):
         language, _, name = info.partition(" ")
         yield Snippet(language, name, code)
 
 
 def table(first_column: str) -> list[list[str]]:
-    """The rows of the table whose first heading this is, headings included."""
+    """Return the rows, headings included, of the table with this first heading."""
     rows = re.search(rf"^\| {re.escape(first_column)} \|.*\n(?:\|.*\n)+", _text(), re.MULTILINE)
     assert rows, f"docs/protocol.md has no table of {first_column!r}"
     heading, _, *body = rows[0].splitlines()
@@ -39,6 +39,6 @@ def table(first_column: str) -> list[list[str]]:
 
 
 def problem_types() -> dict[str, int]:
-    """The names of all documented problem types, and their statuses."""
+    """Return the status of each documented problem type, by name."""
     _, *rows = table("`type` ends in")
     return {name.strip("`"): int(status) for name, status, *_ in rows}

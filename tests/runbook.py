@@ -1,4 +1,4 @@
-"""Reads docs/runbook.md, and the other documents for operators, the way tests want to ask them."""
+"""Reads the sections and commands of docs/runbook.md and the other documents for operators."""
 
 import re
 import shlex
@@ -10,20 +10,15 @@ RUNBOOK = ROOT / "docs" / "runbook.md"
 OPERATORS = (RUNBOOK, ROOT / "docs" / "deploying.md", ROOT / "README.md")
 """The documents whose commands somebody types."""
 
-PROCEDURES = {
-    "Before you start",
-    "Dry run of a cleanup",
-    "Force a cleanup",
-    "Clean up one business",
-    "Turn the cleanup off and on",
-    "Restore the table from a point in time",
-    "Rotate the issuer",
-    "Raise the quotas",
-    "A deployment was rolled back",
-    "First deploy of an environment",
-    "Roll back",
+SEVERITIES = {
+    "PAGE": "**Page.** ",
+    "PAGE (as part of ServiceImpaired)": (
+        "**Pages through [Service impaired](#service-impaired).** "
+    ),
+    "TICKET": "**Ticket.** ",
+    "NO ACTION": "**No action.** ",
 }
-"""The sections that no alarm of the monitoring leads to."""
+"""How the section of an alarm begins, by the severity in the alarm's description."""
 
 
 def sections() -> dict[str, str]:
@@ -32,8 +27,16 @@ def sections() -> dict[str, str]:
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
+def alarm_sections() -> dict[str, str]:
+    """Return the sections that alarms lead to: those that begin with a severity."""
+    openings = tuple(SEVERITIES.values())
+    return {
+        heading: text for heading, text in sections().items() if text.lstrip().startswith(openings)
+    }
+
+
 def blocks(language: str, document: Path = RUNBOOK) -> list[str]:
-    """Return what the fenced blocks of a language hold, without their indentation."""
+    """Return the content of the fenced blocks of a language, without their indentation."""
     fence = re.compile(
         rf"^(?P<indent> *)```{language}\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
     )
@@ -44,23 +47,23 @@ def blocks(language: str, document: Path = RUNBOOK) -> list[str]:
 
 
 def inline_commands(document: Path = RUNBOOK) -> list[str]:
-    """Return the commands that stand in the text, between backticks."""
+    """Return the commands between backticks, outside the fenced blocks."""
     text = re.sub(r"^ *```.*?^ *```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
     spans = re.findall(r"`([^`]+)`", text)
     return [span for span in spans if re.match(_COMMAND, span)]
 
 
-_COMMAND = r"(aws|insights|call|metric|run_cleanup|make|node_modules/\.bin/cdk) "
+_COMMAND = r"(aws|insights|call|run_cleanup|make|node_modules/\.bin/cdk) "
 
 
 def commands(name: str, document: Path = RUNBOOK, *, inline: bool = True) -> list[list[str]]:
-    """Return the words of every call of a command, as the shell would split them.
+    """Return the words of every call of a command, split as the shell splits them.
 
-    A command in `$(...)` that is part of a quoted word counts as well.
+    Calls in `$(...)` inside a quoted word are included.
     """
     texts = [*blocks("sh", document), *(inline_commands(document) if inline else ())]
     found = (words for text in texts for words in _calls(text, name))
-    # Its definition has no words.
+    # A function's definition is its name alone.
     return [words for words in found if len(words) > 1]
 
 
@@ -73,7 +76,7 @@ def _calls(text: str, name: str) -> Iterator[list[str]]:
     lexer.commenters = ""
     call: list[str] | None = None
     for word in lexer:
-        # A word that is made of punctuation alone ends a command.
+        # A word of punctuation alone ends a command.
         if not word.strip("();<>|&\n"):
             if call:
                 yield call

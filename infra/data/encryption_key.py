@@ -1,4 +1,4 @@
-"""The key of an environment that does not leave encryption to AWS's own."""
+"""The KMS key of an environment that uses a customer-managed key."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -11,8 +11,8 @@ from infra.security import acknowledge
 class EncryptionKey(Construct):
     """One customer-managed key for the table, the log groups, the topics and the queue.
 
-    Its policy lets AWS services use it for this account's resources, as those of AWS-managed keys
-    do. So a role that may read the table may do so with the key, and needs nothing more.
+    Its policy lets AWS services use it for this account's resources, as the policies of AWS-managed
+    keys do. So a role that may read the table needs no further permission for the key.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, keep: bool) -> None:
@@ -28,8 +28,8 @@ class EncryptionKey(Construct):
         acknowledge(
             self.key,
             "CKV_AWS_33",
-            "The statements for anybody hold for callers of this account alone, and only through"
-            " DynamoDB or SQS, as those of AWS's own keys do.",
+            "The statements for any principal apply only to callers of this account, through"
+            " DynamoDB or SQS, as those of AWS-managed keys do.",
         )
         use = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"]
         account = {"kms:CallerAccount": stack.account}

@@ -1,4 +1,4 @@
-"""When the cleanup runs."""
+"""The schedule of the cleanup."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -13,11 +13,11 @@ from infra.security import AWS_OWNED_KEY, acknowledge
 
 
 class CleanupSchedule(Construct):
-    """Runs every worker of the cleanup at a fixed rate. Nothing is retried: the next run is.
+    """Runs every worker of the cleanup at a fixed rate. A failed run is not retried: the next run
+    does its work.
 
-    All workers start within the same minute, each with its own share of the table, and so at most
-    `workers` of them run at once. A run that could not be started is kept in `dead_letters`, for a
-    look.
+    All workers start within the same minute, each with its own share of the table. So at most
+    `workers` of them run at once. Runs that could not be started are kept in `dead_letters`.
     """
 
     def __init__(
@@ -41,7 +41,9 @@ class CleanupSchedule(Construct):
         )
         for rule in ("AwsSolutions-SQS3", "Serverless-SQSRedrivePolicy"):
             acknowledge(
-                self.dead_letters, rule, "It is the dead-letter queue itself; nobody reads it."
+                self.dead_letters,
+                rule,
+                "It is itself the dead-letter queue, and people read it by hand.",
             )
         if key is None:
             # The check only looks for a KMS key, and ignores SqsManagedSseEnabled.
@@ -51,13 +53,13 @@ class CleanupSchedule(Construct):
         acknowledge(
             cleanup.node.find_child("EventInvokeConfig"),
             "Serverless-LambdaAsyncFailureDestination",
-            "The next run is the retry, and a failed one is an alarm: its event says nothing more.",
+            "The next run is the retry. A failed run raises an alarm; its event adds nothing.",
         )
         role = self._role(cleanup)
         for worker in range(workers):
             scheduler.Schedule(
                 self,
-                # The first one's id stays whatever the number, so that it is never made anew.
+                # The first schedule keeps its id when workers are added, so it is not replaced.
                 f"Schedule{worker or ''}",
                 description=(
                     "Removes stale and expired connections, and counts the rest:"
@@ -78,7 +80,7 @@ class CleanupSchedule(Construct):
             )
 
     def _role(self, cleanup: lambda_.IFunction) -> iam.IRole:
-        """Make the role of the schedules. The library's own could invoke any version."""
+        """Make the role of the schedules. The CDK's own role could invoke any version."""
         stack = cdk.Stack.of(self)
         role = iam.Role(
             self,

@@ -13,87 +13,79 @@ from constructs import Construct
 from infra.addresses import Addresses
 from infra.configuration import Limits
 from infra.security import acknowledge
+from infra.service import request_checks
 from infra.service.access_logs import AccessLogs, access_log_format
-from infra.service.request_models import REQUEST_MODELS, REQUIRED_QUERY
 from infra.service.web_acl import WebAcl
+from lambdas import problems
+from lambdas.problems import ProblemType
+from lambdas.routes import CORS_HEADERS, ROUTES, Route, methods_by_path
 
 STAGE: Final = "v1"
 
-ROUTES: Final = {
-    "/businesses": ("GET",),
-    "/businesses/online": ("POST",),
-    "/businesses/{businessId}/status": ("GET",),
-    "/businesses/{businessId}/online": ("GET",),
-    "/businesses/{businessId}/availability": ("PUT",),
-    "/businesses/{businessId}/pause": ("PUT", "DELETE"),
-    "/businesses/{businessId}/settings": ("PUT",),
-    "/businesses/{businessId}/connections": ("GET",),
-    "/businesses/{businessId}/connections/{connectionId}": ("DELETE",),
-    "/businesses/{businessId}/tickets": ("POST",),
-    "/businesses/{businessId}/messages": ("POST",),
-    "/businesses/{businessId}/cleanup": ("POST",),
-}
-"""The methods of each path. Any other method there reaches the function too: it answers 405."""
-
-OPEN_ROUTES: Final = {"/health": ("GET",)}
-"""Those that need no token."""
-
-CORS_HEADERS: Final = ("Authorization", "Content-Type", "Idempotency-Key")
-"""The request headers that a page of an allowed origin may send."""
+_Type = apigateway.ResponseType
 
 
 @dataclass(frozen=True)
-class _Problem:
+class _GatewayAnswer:
     """What is answered instead of one kind of API Gateway's own answers.
 
-    API Gateway replaces its variables in `detail`. It escapes the validation error, which may
-    quote what a client sent; no other variable that holds such a thing can be used there.
+    API Gateway replaces its variables in `detail`. It escapes validation errors, which may quote
+    what a client sent. No other variable that holds a client's text can be used there.
     """
 
     kind: apigateway.ResponseType
-    status: int | None
-    name: str
-    title: str
+    problem: ProblemType
     detail: str | None = None
+    keeps_status: bool = False
+    """Whether API Gateway chooses the status."""
+
+    def template(self) -> str:
+        """The body, before API Gateway replaces the variables in it."""
+        document = self.problem.document()
+        if self.keeps_status:
+            del document["status"]
+        if self.detail is not None:
+            document["detail"] = self.detail
+        return json.dumps({**document, "requestId": "$context.requestId"})
 
 
-_Type = apigateway.ResponseType
-_TOO_MANY: Final = (429, "too-many-requests", "Too many requests, try again in a moment")
-_INVALID: Final = ("invalid-request", "The request is not valid")
-_NOWHERE: Final = (404, "not-found", "There is nothing here")
-_GATEWAY_PROBLEMS: Final = (
-    _Problem(_Type.BAD_REQUEST_BODY, 400, *_INVALID, "$context.error.validationErrorString"),
-    # It names the parameters that are missing.
-    _Problem(_Type.BAD_REQUEST_PARAMETERS, 400, *_INVALID, "$context.error.message"),
-    _Problem(_Type.UNAUTHORIZED, 401, "unauthorized", "A valid access token is needed"),
-    # The authorizer denies a caller without a valid token and nobody else: who may do what is
-    # decided by the function.
-    _Problem(_Type.ACCESS_DENIED, 401, "unauthorized", "A valid access token is needed"),
-    # API Gateway's word for a path that it does not know.
-    _Problem(_Type.MISSING_AUTHENTICATION_TOKEN, *_NOWHERE),
+_NOT_FOUND: Final = _GatewayAnswer(_Type.MISSING_AUTHENTICATION_TOKEN, problems.NOT_FOUND)
+"""API Gateway calls a path that it does not know a missing authentication token."""
+
+_GATEWAY_ANSWERS: Final = (
+    _NOT_FOUND,
     # Only the methods for unknown paths check the type of a body.
-    _Problem(_Type.UNSUPPORTED_MEDIA_TYPE, *_NOWHERE),
-    _Problem(_Type.REQUEST_TOO_LARGE, 413, "payload-too-large", "The body is too large"),
-    _Problem(_Type.THROTTLED, *_TOO_MANY),
+    _GatewayAnswer(_Type.UNSUPPORTED_MEDIA_TYPE, problems.NOT_FOUND),
+    _GatewayAnswer(
+        _Type.BAD_REQUEST_BODY, problems.INVALID_REQUEST, "$context.error.validationErrorString"
+    ),
+    # It names the parameters that are missing.
+    _GatewayAnswer(
+        _Type.BAD_REQUEST_PARAMETERS, problems.INVALID_REQUEST, "$context.error.message"
+    ),
+    _GatewayAnswer(_Type.UNAUTHORIZED, problems.UNAUTHORIZED),
+    # The authorizer denies callers without a valid token. The function decides who may do what.
+    _GatewayAnswer(_Type.ACCESS_DENIED, problems.UNAUTHORIZED),
+    _GatewayAnswer(_Type.REQUEST_TOO_LARGE, problems.PAYLOAD_TOO_LARGE),
+    _GatewayAnswer(_Type.THROTTLED, problems.TOO_MANY_REQUESTS),
     # The web ACL limits the rate of an address. Clients would give up on a 403.
-    _Problem(_Type.WAF_FILTERED, *_TOO_MANY),
-    _Problem(_Type.INTEGRATION_TIMEOUT, 504, "timeout", "No answer in time, try again in a moment"),
-    # The two that stand for all others have no status of their own.
-    _Problem(_Type.DEFAULT_4_XX, None, *_INVALID),
-    _Problem(_Type.DEFAULT_5_XX, None, "internal-error", "Something went wrong on our side"),
+    _GatewayAnswer(_Type.WAF_FILTERED, problems.TOO_MANY_REQUESTS),
+    _GatewayAnswer(_Type.INTEGRATION_TIMEOUT, problems.TIMEOUT),
+    _GatewayAnswer(_Type.DEFAULT_4_XX, problems.INVALID_REQUEST, keeps_status=True),
+    _GatewayAnswer(_Type.DEFAULT_5_XX, problems.INTERNAL_ERROR, keeps_status=True),
 )
 
 
 _NO_COGNITO_AUTHORIZER: Final = (
     "AwsSolutions-COG4",
-    "The one authorizer of both APIs verifies the tokens of any OIDC issuer, Cognito among them.",
+    "The authorizer of both APIs verifies the tokens of any OIDC issuer, including Cognito.",
 )
 
 
 class RestApi(Construct):
-    """Sends every request of a known path to one function, once the authorizer has let it in.
+    """Sends the requests of all routes to one function, once the authorizer has accepted the token.
 
-    What API Gateway answers by itself is `application/problem+json`, as the function's errors are.
+    What API Gateway answers by itself is `application/problem+json`, like the function's errors.
     """
 
     def __init__(
@@ -150,13 +142,13 @@ class RestApi(Construct):
         acknowledge(
             self.api.deployment_stage,
             "AwsSolutions-APIG6",
-            "Execution logs go to a group that no stack can give a retention or a key, and may hold"
-            " what clients sent. The access logs say what failed, and where.",
+            "No stack can give the log group of execution logs a retention or a key, and they may"
+            " hold what clients sent. The access logs say what failed.",
         )
         acknowledge(
             self.api.deployment_stage,
             "CKV_AWS_120",
-            "Answers are about this moment: a cache would tell what was.",
+            "Answers are about this moment, so a cache would be wrong.",
         )
         if limits.web_acl_rate is not None:
             WebAcl(self, "WebAcl", stage=self.api.deployment_stage, rate=limits.web_acl_rate)
@@ -164,7 +156,7 @@ class RestApi(Construct):
             acknowledge(
                 self.api.deployment_stage,
                 "AwsSolutions-APIG3",
-                "A web ACL costs money for each request: this environment has not asked for one.",
+                "A web ACL costs extra per request, and this environment does not use one.",
             )
         # Replaced by an output with a name of its own.
         self.api.node.try_remove_child("Endpoint")
@@ -185,13 +177,13 @@ class RestApi(Construct):
             "Validator", validate_request_body=True, validate_request_parameters=True
         )
         self._cors_origins = cors_origins
-        for path, methods in ROUTES.items():
-            self._add_resource(path, methods, authorizer=self._authorizer)
-        for path, methods in OPEN_ROUTES.items():
-            self._add_resource(path, methods, authorizer=None)
+        for route in ROUTES.values():
+            self._add_route(route)
+        for path, methods in methods_by_path().items():
+            self._add_other_methods(path, methods)
         self._answer_unknown_paths()
-        for problem in _GATEWAY_PROBLEMS:
-            self._add_problem(problem)
+        for answer in _GATEWAY_ANSWERS:
+            self._add_gateway_answer(answer)
 
         self.url = (
             f"https://{domain_name}"
@@ -199,18 +191,31 @@ class RestApi(Construct):
             else addresses.https(self.api.rest_api_id, STAGE)
         )
 
-    def _add_resource(
-        self,
-        path: str,
-        methods: tuple[str, ...],
-        *,
-        authorizer: apigateway.IAuthorizer | None,
-    ) -> None:
+    def _add_route(self, route: Route) -> None:
+        body, query = request_checks.body_schema(route), request_checks.required_query(route)
+        method = self.api.root.resource_for_path(route.path).add_method(
+            route.method,
+            self._integration,
+            authorizer=self._authorizer if route.operation else None,
+            request_validator=self._validator if body or query else None,
+            # Not by content type: what is called something else would go unchecked.
+            request_models=(
+                {"$default": self.api.add_model(body.name, schema=body.schema)} if body else None
+            ),
+            request_parameters=(
+                {f"method.request.querystring.{name}": True for name in query} if query else None
+            ),
+        )
+        acknowledge(method, *_NO_COGNITO_AUTHORIZER)
+        if route.operation is None:
+            for rule in ("AwsSolutions-APIG4", "CKV_AWS_59"):
+                acknowledge(method, rule, "It tells nothing about anybody, and has a low throttle.")
+
+    def _add_other_methods(self, path: str, methods: tuple[str, ...]) -> None:
+        """Let the function answer 405 to any other method of a known path."""
         resource = self.api.root.resource_for_path(path)
-        for method in methods:
-            self._add_method(resource, method, path, authorizer)
-        rest = resource.add_method("ANY", self._integration, authorizer=self._authorizer)
-        acknowledge(rest, *_NO_COGNITO_AUTHORIZER)
+        others = resource.add_method("ANY", self._integration, authorizer=self._authorizer)
+        acknowledge(others, *_NO_COGNITO_AUTHORIZER)
         self._add_preflight(resource, methods)
 
     def _add_preflight(self, resource: apigateway.IResource, methods: tuple[str, ...]) -> None:
@@ -232,10 +237,9 @@ class RestApi(Construct):
         On a path without a method, API Gateway tries to read a bearer token as an AWS signature,
         and answers 403.
         """
-        nowhere = _Problem(_Type.MISSING_AUTHENTICATION_TOKEN, *_NOWHERE)
         headers = {
             f"method.response.header.{name}": value
-            for name, value in self._headers(nowhere).items()
+            for name, value in self._headers(_NOT_FOUND).items()
         }
         integration = apigateway.MockIntegration(
             request_templates={"application/json": json.dumps({"statusCode": 404})},
@@ -244,7 +248,7 @@ class RestApi(Construct):
             integration_responses=[
                 apigateway.IntegrationResponse(
                     status_code="404",
-                    response_templates={"application/json": _template(nowhere)},
+                    response_templates={"application/json": _NOT_FOUND.template()},
                     response_parameters=headers,
                 )
             ],
@@ -256,72 +260,28 @@ class RestApi(Construct):
         for resource in (root, root.add_resource("{proxy+}")):
             method = resource.add_method("ANY", integration, method_responses=[answer])
             for rule in ("AwsSolutions-APIG4", "AwsSolutions-COG4", "CKV_AWS_59"):
-                acknowledge(method, rule, "There is nothing to protect: it always answers 404.")
+                acknowledge(method, rule, "It answers 404 to everybody, and nothing else.")
             self._add_preflight(resource, ("GET", "PUT", "POST", "DELETE"))
 
-    def _add_method(
-        self,
-        resource: apigateway.IResource,
-        method: str,
-        path: str,
-        authorizer: apigateway.IAuthorizer | None,
-    ) -> None:
-        model = REQUEST_MODELS.get((method, path))
-        query = REQUIRED_QUERY.get((method, path), ())
-        added = resource.add_method(
-            method,
-            self._integration,
-            authorizer=authorizer,
-            request_validator=self._validator if model or query else None,
-            # Not by content type: what is called something else would go unchecked.
-            request_models=(
-                {"$default": self.api.add_model(model.name, schema=model.schema)} if model else None
-            ),
-            request_parameters=(
-                {f"method.request.querystring.{name}": True for name in query} if query else None
-            ),
-        )
-
-        acknowledge(added, *_NO_COGNITO_AUTHORIZER)
-        if authorizer is None:
-            reason = (
-                "A smoke test asks this without a token; the answer tells nothing about anybody."
-            )
-            for rule in ("AwsSolutions-APIG4", "CKV_AWS_59"):
-                acknowledge(added, rule, reason)
-
-    def _add_problem(self, problem: _Problem) -> None:
+    def _add_gateway_answer(self, answer: _GatewayAnswer) -> None:
         self.api.add_gateway_response(
-            f"Problem{problem.kind.response_type}",
-            type=problem.kind,
-            status_code=None if problem.status is None else str(problem.status),
-            # The template is chosen by what the client accepts, and this key is the one for all;
-            # the header then says what the body is.
-            templates={"application/json": _template(problem)},
-            response_headers=self._headers(problem),
+            f"Problem{answer.kind.response_type}",
+            type=answer.kind,
+            status_code=None if answer.keeps_status else str(answer.problem.status.value),
+            # The template is chosen by what the client accepts, and this key is the default. The
+            # header then says what the body is.
+            templates={"application/json": answer.template()},
+            response_headers=self._headers(answer),
         )
 
-    def _headers(self, problem: _Problem) -> dict[str, str]:
-        headers = {"Content-Type": "'application/problem+json'"}
-        if problem.status == 401:
+    def _headers(self, answer: _GatewayAnswer) -> dict[str, str]:
+        headers = {"Content-Type": f"'{problems.CONTENT_TYPE}'"}
+        if answer.problem is problems.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "'Bearer'"
         if len(self._cors_origins) == 1:
             # The value is fixed: API Gateway cannot choose the one of several that asks.
             headers["Access-Control-Allow-Origin"] = f"'{self._cors_origins[0]}'"
         return headers
-
-
-def _template(problem: _Problem) -> str:
-    document: dict[str, str | int] = {
-        "type": f"urn:problem-type:business-connections:{problem.name}",
-        "title": problem.title,
-    }
-    if problem.status is not None:
-        document["status"] = problem.status
-    if problem.detail is not None:
-        document["detail"] = problem.detail
-    document["requestId"] = "$context.requestId"
-    return json.dumps(document)
 
 
 def _method_options(limits: Limits) -> dict[str, apigateway.MethodDeploymentOptions]:
@@ -331,7 +291,7 @@ def _method_options(limits: Limits) -> dict[str, apigateway.MethodDeploymentOpti
         method, _, path = route.partition(" ")
         if not path:
             continue  # a route of the WebSocket API
-        if method not in (ROUTES | OPEN_ROUTES).get(path, ()):
+        if method not in methods_by_path().get(path, ()):
             raise ValueError(f"limits.routes names {route!r}, which is no route of the REST API")
         options[f"{path}/{method}"] = apigateway.MethodDeploymentOptions(
             throttling_rate_limit=throttle.rate, throttling_burst_limit=throttle.burst

@@ -44,7 +44,7 @@ class Operation(StrEnum):
     LIST_CONNECTIONS = "list-connections"
     CONNECT = "connect"
     PAUSE = "pause"
-    SET_ARRANGEMENTS = "set-arrangements"
+    CHANGE_SETTINGS = "change-settings"
     ISSUE_TICKET = "issue-ticket"
     PUSH_MESSAGE = "push-message"
     CLOSE_CONNECTION = "close-connection"
@@ -62,7 +62,7 @@ ALLOWED: Final[dict[Operation, frozenset[str]]] = {
     Operation.LIST_CONNECTIONS: frozenset({_MEMBER, Role.OPERATOR}),
     Operation.CONNECT: frozenset({_MEMBER}),
     Operation.PAUSE: frozenset({_MEMBER}),
-    Operation.SET_ARRANGEMENTS: frozenset({Role.OPERATOR}),
+    Operation.CHANGE_SETTINGS: frozenset({Role.OPERATOR}),
     Operation.ISSUE_TICKET: frozenset({_MEMBER}),
     Operation.PUSH_MESSAGE: frozenset({Role.OPERATOR, Role.BACKEND}),
     Operation.CLOSE_CONNECTION: frozenset({Role.OPERATOR}),

@@ -18,15 +18,15 @@ UserId = NewType("UserId", str)
 ConnectionId = NewType("ConnectionId", str)
 """A socket, as API Gateway names it, for example ``O9oRTfeAoAMCK6g=``."""
 
-_BUSINESS_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}")
-_CONNECTION_ID: Final = re.compile(r"[A-Za-z0-9_=+/-]{1,128}")
+BUSINESS_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}")
+CONNECTION_ID: Final = re.compile(r"[A-Za-z0-9_=+/-]{1,128}")
 _USER_ID_MAX: Final = 255
 """OpenID Connect Core §2 bounds the subject identifier to 255 ASCII characters."""
 
 
 def business_id(text: str, *, field: str = "businessId") -> BusinessId:
     """Take a text from outside as a business id, or raise `InvalidValue` for that field."""
-    if not _BUSINESS_ID.fullmatch(text):
+    if not BUSINESS_ID.fullmatch(text):
         raise InvalidValue(
             field,
             "must be 1 to 64 characters of A-Z a-z 0-9 . _ : @ - and begin with a letter or digit",
@@ -36,7 +36,7 @@ def business_id(text: str, *, field: str = "businessId") -> BusinessId:
 
 def connection_id(text: str) -> ConnectionId:
     """Take a text from outside as a connection id, or raise `InvalidValue`."""
-    if not _CONNECTION_ID.fullmatch(text):
+    if not CONNECTION_ID.fullmatch(text):
         raise InvalidValue("connectionId", "must be 1 to 128 characters of A-Z a-z 0-9 _ = + / -")
     return ConnectionId(text)
 

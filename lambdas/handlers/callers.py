@@ -1,6 +1,6 @@
 """Passes the caller from the authorizer to the REST function, in the authorizer's context.
 
-A value there can only be text, a number or a flag.
+API Gateway allows only strings, numbers and booleans as values there.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ def context_of(caller: Caller) -> dict[str, str]:
 
 
 def context_of_businesses(caller: Caller, *, room: int) -> dict[str, str]:
-    """The businesses if they fit into `room` bytes, else how many there are and how many fit."""
+    """The businesses, if they fit into `room` bytes; otherwise how many there are and would fit."""
     businesses = " ".join(sorted(caller.businesses))
     if len(businesses) <= room:
         return {"businesses": businesses}
@@ -24,7 +24,7 @@ def context_of_businesses(caller: Caller, *, room: int) -> dict[str, str]:
 
 
 def caller_of(context: Mapping[str, str]) -> Caller:
-    """Read back what the two functions above wrote."""
+    """The caller that the two functions above wrote."""
     left_out = context.get("businessesLeftOut")
     return Caller(
         user_id=UserId(context["userId"]),

@@ -1,8 +1,8 @@
 """The scheduled cleanup.
 
-The schedule says which of how many workers this is: ``{"worker": 0, "workers": 1}``. Operators call
-it by hand as well: ``{"dryRun": true}`` reports and removes nothing, ``{"force": true}`` releases
-the brake.
+The schedule says which worker this is, and of how many: ``{"worker": 0, "workers": 1}``. Operators
+also invoke it by hand: ``{"dryRun": true}`` only reports, ``{"force": true}`` ignores the limit of
+removals.
 """
 
 import time
@@ -12,28 +12,24 @@ from typing import Any, Final, Self
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas import bootstrap, protocol
+from lambdas import protocol
+from lambdas.adapters.metrics import Metrics
+from lambdas.bootstrap import Service
 from lambdas.domain.cleanup import CleanupRun, Share
 from lambdas.domain.errors import InvalidValue
-from lambdas.handlers.telemetry import (
-    Event,
-    count,
-    instrumented,
-    logger,
-    publish_census,
-    tell_attention,
-)
+from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.metrics import MetricName
 
 _RESERVED_MILLISECONDS: Final = 15_000
-"""A run stops this long before its function would be ended, so that it can say what it did."""
+"""A run stops this long before the function times out, so that it can still report."""
 
 
-@instrumented
-def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
-    """Walk a share of the table; publish the census if all of it was seen. Returns the report.
+@entry_point
+def handler(service: Service, event: Event, context: LambdaContext) -> dict[str, Any]:
+    """Clean up one worker's share of the table and return the report.
 
-    Raises the first unexpected error, once everything else is handled and published.
+    Publishes the census only if the whole share was seen. Raises the first unexpected error, after
+    the rest of the share is done and published.
     """
     options = _Options.from_event(event)
 
@@ -41,7 +37,7 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
         return context.get_remaining_time_in_millis() < _RESERVED_MILLISECONDS
 
     began = time.monotonic()
-    run = bootstrap.cleanup(tell_attention).cleanup_all_connections(
+    run = service.cleanup.cleanup_all_connections(
         out_of_time=out_of_time, dry_run=options.dry_run, force=options.force, share=options.share
     )
     milliseconds = round((time.monotonic() - began) * 1000)
@@ -50,7 +46,7 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
         "workers": options.share.workers,
         **protocol.cleanup_document(run),
         "milliseconds": milliseconds,
-        "failures": bootstrap.sockets().take_failures(),
+        "failures": service.sockets.take_failures(),
     }
     logger.info("cleanup", extra={"report": report})
     for trouble in run.in_trouble:
@@ -65,7 +61,7 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     for business_id, key in run.unreadable:
         logger.warning("unreadable item", extra={"businessId": business_id, "sortKey": key})
     if not run.dry_run:
-        _publish(run, milliseconds, options.share)
+        _publish(service.metrics, run, milliseconds, options.share)
     if run.error is not None:
         raise run.error
     return report
@@ -82,7 +78,9 @@ class _Options:
         for name, value in event.items():
             kind = _OPTIONS.get(name)
             if kind is None:
-                raise InvalidValue(name, f"is no option; the options are: {', '.join(_OPTIONS)}")
+                raise InvalidValue(
+                    name, f"is not an option; the options are: {', '.join(_OPTIONS)}"
+                )
             if type(value) is not kind:
                 raise InvalidValue(name, f"must be a {'flag' if kind is bool else 'whole number'}")
         return cls(
@@ -95,18 +93,18 @@ class _Options:
 _OPTIONS: Final = {"dryRun": bool, "force": bool, "worker": int, "workers": int}
 
 
-def _publish(run: CleanupRun, milliseconds: int, share: Share) -> None:
+def _publish(metrics: Metrics, run: CleanupRun, milliseconds: int, share: Share) -> None:
     report = run.report
-    count(MetricName.STALE_REAL_REMOVED, report.gone + report.silent)
-    count(MetricName.EXPIRED_VIRTUAL_REMOVED, report.expired)
-    count(MetricName.PROBES_UNKNOWN, report.unknown)
-    count(MetricName.CLEANUP_REFUSED, report.refused)
-    # Each business was counted when it was found. This zero shows that there was a run.
-    count(MetricName.ATTENTION_ENTERED, 0)
-    count(MetricName.CLEANUP_DURATION, milliseconds, MetricUnit.Milliseconds)
+    metrics.count(MetricName.STALE_REAL_REMOVED, report.gone + report.silent)
+    metrics.count(MetricName.EXPIRED_VIRTUAL_REMOVED, report.expired)
+    metrics.count(MetricName.PROBES_UNKNOWN, report.unknown)
+    metrics.count(MetricName.CLEANUP_REFUSED, report.refused)
+    # Each business was counted when it was found. This zero only shows that there was a run.
+    metrics.count(MetricName.ATTENTION_ENTERED, 0)
+    metrics.count(MetricName.CLEANUP_DURATION, milliseconds, MetricUnit.Milliseconds)
     if not run.complete:
-        return  # a partial census would look as if the rest were gone
-    publish_census(
+        return  # a partial census would look as if the other connections were gone
+    metrics.publish_census(
         {
             MetricName.REAL_CONNECTIONS: report.active_real,
             MetricName.VIRTUAL_CONNECTIONS: report.active_virtual,

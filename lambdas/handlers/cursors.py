@@ -1,4 +1,4 @@
-"""Cursors of paged answers: opaque to clients, and nothing that a client can do harm with."""
+"""Cursors of paged answers. They are opaque to clients, and checked when they come back."""
 
 import base64
 import binascii
@@ -12,17 +12,17 @@ from lambdas.domain.ports import AttentionEntry
 
 _POSITION: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]{1,2})?")
 _POSITION_MAX: Final = 40
-"""A number as DynamoDB writes it: 38 digits at most."""
+"""Characters of a number as DynamoDB writes it, which has at most 38 digits."""
 
 
 def encode(entry: AttentionEntry) -> str:
-    """Where the next page begins, as text."""
+    """The cursor of the page after this entry."""
     text = json.dumps([entry.position or str(entry.since), entry.business_id])
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
 def decode(cursor: str) -> AttentionEntry:
-    """The inverse. Raises `InvalidValue` for what this service never handed out."""
+    """The entry of a cursor. Raises `InvalidValue` if `encode` cannot have made it."""
     try:
         position, business_id = json.loads(base64.urlsafe_b64decode(cursor))
         if len(position) <= _POSITION_MAX and _POSITION.fullmatch(position):

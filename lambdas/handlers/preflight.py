@@ -1,43 +1,42 @@
-"""The check before a deployment takes any traffic: CodeDeploy asks it, and goes back on a no.
+"""The check before a new version takes any traffic. CodeDeploy rolls back if it fails.
 
-It is made of the bundle and the configuration that are about to take over. What fails a new version
-for every caller shows here: a handler that cannot be imported, a variable that is missing, a table
-that is not there or may not be read. A table that is there but does not answer right now says
-nothing about the version, which may be the one that ends the incident.
+It runs with the bundle and the configuration of the new version, and finds what would fail every
+caller: a handler that cannot be imported, a missing variable, a table that does not exist or may
+not be read. A table that does not answer right now is no reason to fail: the new version may be the
+one that ends the incident.
 """
 
 from importlib import import_module
 from typing import Any, Final
 
-import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas import bootstrap
+from lambdas.bootstrap import Service
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
-from lambdas.handlers.telemetry import Event, logger
+from lambdas.handlers.entry_point import Event, entry_point, logger
 
 HANDLERS: Final = ("authorizer", "cleanup", "rest", "websocket")
 """The modules that hold the handlers of all other functions."""
 
 _NOBODY: Final = BusinessId("preflight")
-"""A business that is asked for, and need not exist."""
+"""The business that the check reads. It need not exist."""
 
 
-@logger.inject_lambda_context(clear_state=True)
-def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
-    """Look at the new version, and tell CodeDeploy.
+@entry_point
+def handler(service: Service, event: Event, context: LambdaContext) -> dict[str, Any]:
+    """Check the new version and tell CodeDeploy the result.
 
     https://docs.aws.amazon.com/codedeploy/latest/userguide/reference-appspec-file-structure-hooks.html
     """
     try:
-        _look()
+        _check(service)
         status = "Succeeded"
     except Exception:
-        # Whatever it is: the one wrong answer would be none, which keeps the deployment waiting.
+        # Catch everything: without an answer, CodeDeploy waits for an hour.
         logger.exception("the new version is not fit to take over")
         status = "Failed"
-    boto3.client("codedeploy").put_lifecycle_event_hook_execution_status(
+    service.session.client("codedeploy").put_lifecycle_event_hook_execution_status(
         deploymentId=event["DeploymentId"],
         lifecycleEventHookExecutionId=event["LifecycleEventHookExecutionId"],
         status=status,
@@ -45,10 +44,12 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     return {"status": status}
 
 
-def _look() -> None:
+def _check(service: Service) -> None:
     for name in HANDLERS:
         import_module(f"lambdas.handlers.{name}")
     try:
-        bootstrap.store().load(_NOBODY, consistent=False)
+        service.store.load(_NOBODY, consistent=False)
     except Unavailable:
-        logger.warning("the table does not answer: the new version is not to blame", exc_info=True)
+        logger.warning(
+            "the table does not answer, which is not the fault of the new version", exc_info=True
+        )

@@ -1,4 +1,4 @@
-"""The bodies that the REST API takes. Unknown fields are refused."""
+"""The request bodies of the REST API. Unknown fields are refused."""
 
 import re
 from datetime import datetime
@@ -19,13 +19,13 @@ class _Request(BaseModel):
 
 
 class AvailabilityRequest(_Request):
-    """What a business declares."""
+    """Whether a business is available."""
 
     available: StrictBool
 
 
 class OnlineRequest(_Request):
-    """The businesses that a batch asks about."""
+    """The businesses whose online status is asked for."""
 
     businessIds: Annotated[list[StrictStr], Field(min_length=1, max_length=100)]  # noqa: N815
 
@@ -37,7 +37,7 @@ class PauseRequest(_Request):
     reason: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
 
     def until_instant(self) -> Instant:
-        """The moment, or `InvalidValue` if it is none."""
+        """`until` in seconds since the epoch. Raises `InvalidValue` if it is no valid moment."""
         wrong = InvalidValue(
             "until", "must be a moment in RFC 3339, for example 2026-01-31T12:00:00Z"
         )
@@ -50,12 +50,12 @@ class PauseRequest(_Request):
 
 
 class SettingsRequest(_Request):
-    """What an operator arranges with a business."""
+    """Settings that operators change."""
 
     expectsSocket: StrictBool  # noqa: N815
 
 
 class CleanupRequest(_Request):
-    """How to clean up."""
+    """Options of a cleanup of one business."""
 
     dryRun: StrictBool = False  # noqa: N815

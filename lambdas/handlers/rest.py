@@ -2,7 +2,6 @@
 
 import os
 import re
-from collections import defaultdict
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
@@ -17,14 +16,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from lambdas import bootstrap, protocol
+from lambdas import problems, protocol
+from lambdas.bootstrap import Service
 from lambdas.domain import identifiers
-from lambdas.domain.authorization import Caller, Operation, authorize
+from lambdas.domain.authorization import Caller, authorize
 from lambdas.domain.errors import DomainError, InvalidValue, MessageTooLarge
-from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.messages import PushedMessage, repeatable_message_id
 from lambdas.domain.model import Attention
-from lambdas.handlers import callers, cursors, json_bodies, problems
+from lambdas.handlers import callers, cursors, json_bodies, problem_responses
+from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.handlers.requests import (
     AvailabilityRequest,
     CleanupRequest,
@@ -32,15 +33,8 @@ from lambdas.handlers.requests import (
     PauseRequest,
     SettingsRequest,
 )
-from lambdas.handlers.telemetry import (
-    Event,
-    count,
-    instrumented,
-    logger,
-    publish_of_version,
-    tell_attention,
-)
 from lambdas.metrics import MetricName
+from lambdas.routes import CORS_HEADERS, ROUTES, methods_by_path
 
 MAX_BODY: Final = 128 * 1024
 """Bytes that a request may carry, and a message to a socket: API Gateway takes no more there."""
@@ -59,7 +53,7 @@ def _cors(origins: str) -> CORSConfig | None:
     return CORSConfig(
         allow_origin=first,
         extra_origins=others,
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+        allow_headers=list(CORS_HEADERS),
         max_age=600,
     )
 
@@ -79,30 +73,24 @@ app: Final = APIGatewayRestResolver(
     json_body_deserializer=_parse,
 )
 
-METHODS: Final[defaultdict[str, list[str]]] = defaultdict(list)
-"""The methods of each resource, as API Gateway spells it; filled by the routes below."""
-
 _QUERY: Final[dict[tuple[str, str], frozenset[str]]] = {}
-"""The query parameters of each method and resource; filled by the routes below."""
+"""The query parameters of each method and path; filled by the functions below."""
 
-_Route = TypeVar("_Route", bound=Callable[..., Any])
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def _route(method: str, resource: str) -> Callable[[_Route], _Route]:
-    METHODS[resource].append(method)
-    rule = resource.replace("{businessId}", "<business_id>")
+def _handles_route(function: _Function) -> _Function:
+    """Register the function of the route that `ROUTES` lists under its name."""
+    route = ROUTES[function.__name__]
+    rule = route.path.replace("{businessId}", "<business_id>")
     rule = rule.replace("{connectionId}", "<connection_id>")
-
-    def register(function: _Route) -> _Route:
-        _QUERY[method, resource] = frozenset(
-            name
-            for name, hint in get_type_hints(function, include_extras=True).items()
-            if any(isinstance(part, Query) for part in getattr(hint, "__metadata__", ()))
-        )
-        app.route(rule, method=method)(function)
-        return function
-
-    return register
+    _QUERY[route.method, route.path] = frozenset(
+        name
+        for name, hint in get_type_hints(function, include_extras=True).items()
+        if any(isinstance(part, Query) for part in getattr(hint, "__metadata__", ()))
+    )
+    app.route(rule, method=route.method)(function)
+    return function
 
 
 _ONCE: Final = "must come at most once"
@@ -125,7 +113,35 @@ def _refuse_what_would_be_ignored(
     return next_middleware(app)
 
 
-app.use([_refuse_what_would_be_ignored])
+_OPERATIONS: Final = {(route.method, route.path): route.operation for route in ROUTES.values()}
+
+
+def _authorize(
+    app: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]
+) -> Response[Any]:
+    """Refuse a caller who may not do what the route does."""
+    event = app.current_event
+    operation = _OPERATIONS.get((event["httpMethod"], event["resource"]))
+    if operation is not None:
+        named = (event.get("pathParameters") or {}).get("businessId")
+        authorize(_caller(), operation, None if named is None else _business_id(named))
+    return next_middleware(app)
+
+
+app.use([_refuse_what_would_be_ignored, _authorize])
+
+
+def _business_id(text: str) -> BusinessId:
+    """A business id of a path. All log lines of the request name it."""
+    business_id = identifiers.business_id(unquote(text))
+    logger.append_keys(businessId=business_id)
+    return business_id
+
+
+def _connection_id(text: str) -> ConnectionId:
+    connection_id = identifiers.connection_id(unquote(text))
+    logger.append_keys(connectionId=connection_id)
+    return connection_id
 
 
 def _whole_number(text: object) -> object:
@@ -135,29 +151,35 @@ def _whole_number(text: object) -> object:
     return text
 
 
-BusinessIdPath = Annotated[str, Path(description="The business, as the marketplace names it.")]
-ConnectionIdPath = Annotated[str, Path(description="The socket, as API Gateway names it.")]
+BusinessIdPath = Annotated[
+    BusinessId,
+    BeforeValidator(_business_id),
+    Path(description="The business, as the marketplace names it."),
+]
+ConnectionIdPath = Annotated[
+    ConnectionId,
+    BeforeValidator(_connection_id),
+    Path(description="The socket, as API Gateway names it."),
+]
 
 
-@_route("GET", "/health")
+@_handles_route
 def health() -> dict[str, str]:
     """Liveness of the deployment: it answers, and its configuration is whole."""
-    return {"status": "ok", "environment": bootstrap.configuration().environment}
+    return {"status": "ok", "environment": _service().configuration.environment}
 
 
-@_route("GET", "/businesses/{businessId}/status")
+@_handles_route
 def get_status(business_id: BusinessIdPath) -> protocol.StatusDocument:
     """The comprehensive status of a business, and the evidence for it."""
-    _, business = _authorized(Operation.READ_STATUS, business_id)
-    reader = bootstrap.status_reader()
-    return protocol.status_document(reader.comprehensive_business_status(business))
+    status = _service().status_reader.comprehensive_business_status(business_id)
+    return protocol.status_document(status)
 
 
-@_route("GET", "/businesses/{businessId}/online")
+@_handles_route
 def get_online(business_id: BusinessIdPath) -> Response[protocol.OnlineDocument]:
     """Whether customers can order at this moment. Eventually consistent."""
-    _, business = _authorized(Operation.READ_ONLINE, business_id)
-    status = bootstrap.status_reader().is_business_online(business)
+    status = _service().status_reader.is_business_online(business_id)
     return Response(
         status_code=200,
         content_type="application/json",
@@ -166,14 +188,13 @@ def get_online(business_id: BusinessIdPath) -> Response[protocol.OnlineDocument]
     )
 
 
-@_route("PUT", "/businesses/{businessId}/availability")
+@_handles_route
 def put_availability(
     business_id: BusinessIdPath, body: AvailabilityRequest
 ) -> protocol.AvailabilityDocument:
     """Declare a business available (a new lease for the caller) or not (everything ends)."""
-    caller, business = _authorized(Operation.SET_AVAILABILITY, business_id)
-    outcome = bootstrap.availability().set_business_availability(
-        business, caller.user_id, body.available, out_of_time=_out_of_time
+    outcome = _service().availability.set_business_availability(
+        business_id, _caller().user_id, body.available, out_of_time=_out_of_time
     )
     logger.info(
         "availability set",
@@ -182,78 +203,73 @@ def put_availability(
     return protocol.availability_document(outcome)
 
 
-@_route("POST", "/businesses/online")
+@_handles_route
 def post_online(body: OnlineRequest) -> protocol.BatchDocument:
     """Whether customers can order, for up to 100 businesses; order and duplicates are kept."""
-    authorize(_caller(), Operation.READ_ONLINE)
     asked = [
         identifiers.business_id(business_id, field=f"businessIds.{position}")
         for position, business_id in enumerate(body.businessIds)
     ]
-    answers = bootstrap.status_reader().are_businesses_online(asked, out_of_time=_out_of_time)
-    return protocol.batch_document(asked, answers, bootstrap.now())
+    service = _service()
+    answers = service.status_reader.are_businesses_online(asked, out_of_time=_out_of_time)
+    return protocol.batch_document(asked, answers, service.clock())
 
 
-@_route("PUT", "/businesses/{businessId}/pause")
+@_handles_route
 def put_pause(business_id: BusinessIdPath, body: PauseRequest) -> protocol.StatusDocument:
     """Stop accepting orders for a while. Nothing is dropped, and it ends by itself."""
-    caller, business = _authorized(Operation.PAUSE, business_id)
-    status = bootstrap.settings_writer().pause_business(
-        business, caller.user_id, body.until_instant(), body.reason
+    status = _service().settings_writer.pause_business(
+        business_id, _caller().user_id, body.until_instant(), body.reason
     )
     return protocol.status_document(status)
 
 
-@_route("DELETE", "/businesses/{businessId}/pause")
+@_handles_route
 def delete_pause(business_id: BusinessIdPath) -> protocol.StatusDocument:
     """End a pause now. Fine if there is none."""
-    caller, business = _authorized(Operation.PAUSE, business_id)
-    status = bootstrap.settings_writer().resume_business(business, caller.user_id)
+    status = _service().settings_writer.resume_business(business_id, _caller().user_id)
     return protocol.status_document(status)
 
 
-@_route("PUT", "/businesses/{businessId}/settings")
+@_handles_route
 def put_settings(business_id: BusinessIdPath, body: SettingsRequest) -> protocol.StatusDocument:
     """Arrange whether a device is expected, and so whether its absence needs attention."""
-    caller, business = _authorized(Operation.SET_ARRANGEMENTS, business_id)
-    status = bootstrap.settings_writer().expect_socket(business, caller.user_id, body.expectsSocket)
+    status = _service().settings_writer.expect_socket(
+        business_id, _caller().user_id, body.expectsSocket
+    )
     return protocol.status_document(status)
 
 
-@_route("GET", "/businesses/{businessId}/connections")
+@_handles_route
 def get_connections(business_id: BusinessIdPath) -> protocol.ConnectionsDocument:
     """All stored connections of a business, each type for itself."""
-    _, business = _authorized(Operation.LIST_CONNECTIONS, business_id)
-    stored = bootstrap.status_reader().connections(business)
-    return protocol.connections_document(stored, bootstrap.configuration().rules, bootstrap.now())
+    service = _service()
+    stored = service.status_reader.connections(business_id)
+    return protocol.connections_document(stored, service.configuration.rules, service.clock())
 
 
-@_route("DELETE", "/businesses/{businessId}/connections/{connectionId}")
+@_handles_route
 def delete_connection(
     business_id: BusinessIdPath, connection_id: ConnectionIdPath
 ) -> Response[str]:
     """Close one socket and remove its connection."""
-    _, business = _authorized(Operation.CLOSE_CONNECTION, business_id)
-    connection = identifiers.connection_id(unquote(connection_id))
-    logger.append_keys(connectionId=connection)
-    bootstrap.operators().close_connection(business, connection)
+    _service().operators.close_connection(business_id, connection_id)
     logger.info("connection closed by an operator")
     return Response(status_code=HTTPStatus.NO_CONTENT, body="")
 
 
-@_route("POST", "/businesses/{businessId}/tickets")
+@_handles_route
 def post_ticket(business_id: BusinessIdPath) -> Response[protocol.TicketDocument]:
     """A ticket with which a browser can open one WebSocket, within a minute."""
-    caller, business = _authorized(Operation.ISSUE_TICKET, business_id)
     return Response(
         status_code=200,
         content_type="application/json",
         headers={"Cache-Control": "no-store"},
-        body=protocol.ticket_document(*bootstrap.tickets().issue(business, caller.user_id)),
+        body=protocol.ticket_document(*_service().tickets.issue(business_id, _caller().user_id)),
     )
 
 
-@_route("POST", "/businesses/{businessId}/messages")
+@_handles_route
 def post_message(
     business_id: BusinessIdPath,
     body: Annotated[
@@ -266,11 +282,10 @@ def post_message(
     """Push a JSON body to every active real connection. With an `Idempotency-Key`, a repeated call
     gets the first answer and sends nothing.
     """
-    caller, business = _authorized(Operation.PUSH_MESSAGE, business_id)
     message_id = (
         uuid4().hex
         if idempotency_key is None
-        else repeatable_message_id(business, caller.user_id, idempotency_key)
+        else repeatable_message_id(business_id, _caller().user_id, idempotency_key)
     )
     message = PushedMessage(message_id, body)
     size = len(protocol.encode(protocol.message_document(message)))
@@ -279,28 +294,31 @@ def post_message(
             f"the message has {size} bytes with its envelope, and may have {MAX_BODY}"
         )
 
+    service = _service()
+
     def push() -> protocol.DeliveryDocument:
-        delivery = bootstrap.messaging().push(business, message, _out_of_time)
-        count(MetricName.MESSAGES_SENT, delivery.sent)
-        count(MetricName.MESSAGES_GONE, delivery.gone)
+        delivery = service.messaging.push(business_id, message, _out_of_time)
+        service.metrics.count(MetricName.MESSAGES_SENT, delivery.sent)
+        service.metrics.count(MetricName.MESSAGES_GONE, delivery.gone)
         document = protocol.delivery_document(delivery)
         logger.info("message pushed", extra={"delivery": document})
         return document
 
     if idempotency_key is None:
         return push()
-    calls = bootstrap.idempotent_calls()
-    return calls.once(business, caller.user_id, idempotency_key, body, push, app.lambda_context)
+    calls = service.idempotent_calls
+    return calls.once(
+        business_id, _caller().user_id, idempotency_key, body, push, app.lambda_context
+    )
 
 
-@_route("POST", "/businesses/{businessId}/cleanup")
+@_handles_route
 def post_cleanup(
     business_id: BusinessIdPath, body: CleanupRequest | None = None
 ) -> protocol.CleanupDocument:
     """Clean up the connections of one business now, or say what that would do."""
-    _, business = _authorized(Operation.CLEAN_UP, business_id)
-    run = bootstrap.cleanup(tell_attention).cleanup_business_connections(
-        business, out_of_time=_out_of_time, dry_run=body is not None and body.dryRun
+    run = _service().cleanup.cleanup_business_connections(
+        business_id, out_of_time=_out_of_time, dry_run=body is not None and body.dryRun
     )
     document = protocol.cleanup_document(run)
     logger.info("cleanup of one business", extra={"report": document})
@@ -309,30 +327,31 @@ def post_cleanup(
     return document
 
 
-@_route("GET", "/businesses")
+@_handles_route
 def get_businesses(
     attention: Annotated[Attention, Query(description="Why they need attention.")],
     limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number), Query()] = 20,
     cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
 ) -> protocol.AttentionPageDocument:
     """Who needs attention right now, the longest first."""
-    authorize(_caller(), Operation.LIST_ATTENTION)
     after = None if cursor is None else cursors.decode(cursor)
-    page = bootstrap.operators().list_attention(
+    page = _service().operators.list_attention(
         attention, limit=limit, out_of_time=_out_of_time, after=after
     )
     following = None if page.after is None else cursors.encode(page.after)
-    return protocol.attention_document(page, following, bootstrap.now())
+    return protocol.attention_document(page, following, _service().clock())
 
 
-@instrumented
-def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
+@entry_point
+def handler(service: Service, event: Event, context: LambdaContext) -> dict[str, Any]:
     """Answer one request of API Gateway's proxy integration."""
     logger.append_keys(requestId=event["requestContext"].get("requestId"))
     size = len((event.get("body") or "").encode())
     if size > MAX_BODY:
         detail = f"the body has {size} bytes, and may have {MAX_BODY}"
-        return problems.proxy_answer(problems.problem(problems.PAYLOAD_TOO_LARGE, detail))
+        return problem_responses.proxy_answer(
+            problem_responses.problem(problems.PAYLOAD_TOO_LARGE, detail)
+        )
     # API Gateway has matched the resource already: match by its path parameters, re-encoded, so
     # that an id with a character that no path may have still reaches the check that names it.
     path = event["resource"]
@@ -341,22 +360,21 @@ def handler(event: Event, context: LambdaContext) -> dict[str, Any]:
     # A body is JSON whatever its header says: `curl -d` calls everything a form.
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     headers["content-type"] = "application/json"
+    app.append_context(service=service)  # type: ignore[no-untyped-call] # no types over there
     answer = app.resolve({**event, "path": path, "headers": headers}, context)
     if answer["statusCode"] == HTTPStatus.INTERNAL_SERVER_ERROR:
-        publish_of_version(MetricName.INTERNAL_ERRORS, context.function_version)
+        service.metrics.publish_of_version(MetricName.INTERNAL_ERRORS, context.function_version)
     return answer
+
+
+def _service() -> Service:
+    """The parts of this function. Powertools holds them while it answers a request."""
+    service: Service = app.context["service"]
+    return service
 
 
 def _caller() -> Caller:
     return callers.caller_of(app.current_event["requestContext"]["authorizer"])
-
-
-def _authorized(operation: Operation, business_id: str) -> tuple[Caller, BusinessId]:
-    business = identifiers.business_id(unquote(business_id))
-    logger.append_keys(businessId=business)
-    caller = _caller()
-    authorize(caller, operation, business)
-    return caller, business
 
 
 def _out_of_time() -> bool:
@@ -366,7 +384,7 @@ def _out_of_time() -> bool:
 
 @app.exception_handler(DomainError)
 def _on_domain_error(error: DomainError) -> Response[str]:
-    response = problems.of_domain(error)
+    response = problem_responses.of_domain(error)
     logger.info("refused", extra={"reason": str(error), "status": response.status_code})
     return response
 
@@ -375,7 +393,7 @@ def _on_domain_error(error: DomainError) -> Response[str]:
 def _on_invalid_request(error: RequestValidationError) -> Response[str]:
     errors = [_field_error(found) for found in error.errors()]
     detail = "; ".join(f"{e['field']}: {e['problem']}" for e in errors)
-    return problems.problem(problems.INVALID_REQUEST, detail, errors=errors)
+    return problem_responses.problem(problems.INVALID_REQUEST, detail, errors=errors)
 
 
 _PROBLEMS: Final = {
@@ -398,10 +416,10 @@ def _field_error(found: dict[str, Any]) -> dict[str, str]:
 @app.not_found
 def _on_no_route(_: NotFoundError) -> Response[str]:
     event = app.current_event
-    allowed = METHODS.get(event["resource"])
+    allowed = methods_by_path().get(event["resource"])
     if allowed is None:
-        return problems.problem(problems.NOT_FOUND, f"there is no resource {event.path}")
-    return problems.problem(
+        return problem_responses.problem(problems.NOT_FOUND, f"there is no resource {event.path}")
+    return problem_responses.problem(
         problems.METHOD_NOT_ALLOWED,
         f"{event.http_method} is not a method of this resource, {', '.join(allowed)} is",
         headers={"Allow": ", ".join(allowed)},
@@ -411,4 +429,6 @@ def _on_no_route(_: NotFoundError) -> Response[str]:
 @app.exception_handler(Exception)
 def _on_defect(_: Exception) -> Response[str]:
     logger.exception("defect")
-    return problems.problem(problems.INTERNAL_ERROR, "the error is logged with the request id")
+    return problem_responses.problem(
+        problems.INTERNAL_ERROR, "the error is logged with the request id"
+    )

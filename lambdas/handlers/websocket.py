@@ -1,10 +1,11 @@
-"""The WebSocket API: one function for each route, each with a role of its own.
+"""The WebSocket API: one function for each route, each with its own IAM role.
 
-Business and user come from the authorizer's context alone. It is expected on every route, but
-documented only for ``$connect``; where it is missing, the table's index knows the business.
+Business and user come only from the authorizer's context. AWS documents that context for
+``$connect``. The other routes usually get it too; where it is missing, the table's index finds the
+business.
 
-A failure of the table is not caught here: API Gateway then answers in its own words, and the
-function's error metric tells whoever is on call.
+Failures of the table are not caught here: API Gateway answers with its own error, and the
+function's error metric alerts on-call.
 
 A client can send a message whose action is ``$connect`` or ``$disconnect``. AWS does not document
 which route receives it, so the two functions behind those routes act only on their own event type.
@@ -19,7 +20,8 @@ from typing import Any, Final
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas import bootstrap, protocol
+from lambdas import protocol
+from lambdas.bootstrap import Service
 from lambdas.domain import identifiers
 from lambdas.domain.errors import InvalidValue, TooManyConnections
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
@@ -27,21 +29,23 @@ from lambdas.domain.messages import NotRegistered, SocketMessage, TooManyMessage
 from lambdas.domain.model import RealConnection
 from lambdas.domain.rules import sends_too_much
 from lambdas.handlers import json_bodies
-from lambdas.handlers.telemetry import Event, count, instrumented, logger
+from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.metrics import MetricName
 
 Reply = dict[str, Any]
-"""A status code, which matters on ``$connect`` alone, and the message to send back, if any."""
+"""A status code, which only ``$connect`` needs, and the message to send back, if any."""
 
 ACTIONS: Final = ("ping", "status")
-_MESSAGE_ID_MAX: Final = 128
+MESSAGE_ID_MAX: Final = 128
+"""Characters that the id of a client's message may have."""
+
 _FIELDS_NAMED: Final = 5
 _FIELD_NAME_MAX: Final = 40
 
 
-@instrumented
-def on_connect(event: Event, context: LambdaContext) -> Reply:
-    """Register a socket. It does not exist until this has answered 200: never post to it here."""
+@entry_point
+def on_connect(service: Service, event: Event, context: LambdaContext) -> Reply:
+    """Register a socket. Nothing can be sent to it until this has answered 200."""
     socket = _socket(event)
     if event["requestContext"]["eventType"] != "CONNECT":
         return _refuse(_message(event))
@@ -49,59 +53,58 @@ def on_connect(event: Event, context: LambdaContext) -> Reply:
     business_id = identifiers.business_id(authorizer["businessId"])
     user_id = UserId(authorizer["userId"])
     try:
-        bootstrap.presence().connect(business_id, user_id, socket.connection_id)
+        service.presence.connect(business_id, user_id, socket.connection_id)
     except TooManyConnections as error:
         logger.warning("connection refused", extra={"reason": str(error)})
         return {"statusCode": 429, "body": str(error)}
-    count(MetricName.CONNECTED)
+    service.metrics.count(MetricName.CONNECTED)
     logger.info("connected", extra={"userId": user_id})
     return {"statusCode": 200}
 
 
-@instrumented
-def on_disconnect(event: Event, context: LambdaContext) -> Reply:
-    """Forget a socket. API Gateway tries to tell us, and promises nothing: see the cleanup."""
+@entry_point
+def on_disconnect(service: Service, event: Event, context: LambdaContext) -> Reply:
+    """Forget a socket. API Gateway does not promise this call: the cleanup finds what it misses."""
     socket = _socket(event)
     if event["requestContext"]["eventType"] != "DISCONNECT":
         return _refuse(_message(event))
-    removed = bootstrap.presence().disconnect(socket.business_id, socket.connection_id)
-    count(MetricName.DISCONNECTED)
+    removed = service.presence.disconnect(socket.business_id, socket.connection_id)
+    service.metrics.count(MetricName.DISCONNECTED)
     code = event["requestContext"].get("disconnectStatusCode")
     logger.info("disconnected", extra={"wasRegistered": removed, "closeCode": code})
     return {"statusCode": 200}
 
 
-@instrumented
-def on_ping(event: Event, context: LambdaContext) -> Reply:
-    """Answer a client's heartbeat. It is what keeps a real connection active."""
+@entry_point
+def on_ping(service: Service, event: Event, context: LambdaContext) -> Reply:
+    """Answer a client's heartbeat, which keeps its real connection active."""
     socket, message = _socket(event), _message(event)
-    connection = _heard_from(socket, message)
+    connection = _heard_from(service, socket, message)
     if connection is None:
         return _nothing()
     if message.problem:
         return _reply(protocol.error_message(message.id, "bad_request", message.problem))
-    return _reply(protocol.pong(message.id, connection, bootstrap.now()))
+    return _reply(protocol.pong(message.id, connection, service.clock()))
 
 
-@instrumented
-def on_status(event: Event, context: LambdaContext) -> Reply:
+@entry_point
+def on_status(service: Service, event: Event, context: LambdaContext) -> Reply:
     """Tell a device how its business stands."""
     socket, message = _socket(event), _message(event)
-    connection = _heard_from(socket, message)
+    connection = _heard_from(service, socket, message)
     if connection is None:
         return _nothing()
     if message.problem:
         return _reply(protocol.error_message(message.id, "bad_request", message.problem))
-    reader = bootstrap.status_reader()
-    status = reader.comprehensive_business_status(connection.business_id)
+    status = service.status_reader.comprehensive_business_status(connection.business_id)
     return _reply(protocol.status_message(message.id, status))
 
 
-@instrumented
-def on_default(event: Event, context: LambdaContext) -> Reply:
-    """Answer what no other route takes. The socket stays open."""
+@entry_point
+def on_default(service: Service, event: Event, context: LambdaContext) -> Reply:
+    """Answer a message that no other route handles. The socket stays open."""
     socket, message = _socket(event), _message(event)
-    if _heard_from(socket, message) is None:
+    if _heard_from(service, socket, message) is None:
         return _nothing()
     return _refuse(message)
 
@@ -129,7 +132,7 @@ def _socket(event: Event) -> _Socket:
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """A client's message, as far as it could be understood."""
+    """A client's message, as far as it could be parsed."""
 
     id: str | None
     action: str | None
@@ -150,9 +153,9 @@ def _message(event: Event) -> _Message:
     if not isinstance(action, str):
         action = None
     if message_id is not None and not (
-        isinstance(message_id, str) and len(message_id) <= _MESSAGE_ID_MAX
+        isinstance(message_id, str) and len(message_id) <= MESSAGE_ID_MAX
     ):
-        problem = f"id: must be a string of at most {_MESSAGE_ID_MAX} characters"
+        problem = f"id: must be a string of at most {MESSAGE_ID_MAX} characters"
         return _Message(None, action, problem)
     if unknown := body.keys() - {"action", "id"}:
         problem = f"only the fields action and id are taken, not: {_some_of(unknown)}"
@@ -161,7 +164,7 @@ def _message(event: Event) -> _Message:
 
 
 def _some_of(names: Set[str]) -> str:
-    """Name a few fields: all of them, once escaped, could be longer than a socket may receive."""
+    """Name only a few fields: all of them, escaped, could exceed the limit of a message."""
     named = ", ".join(
         name if len(name) <= _FIELD_NAME_MAX else f"{name[:_FIELD_NAME_MAX]}…"
         for name in sorted(names)[:_FIELDS_NAMED]
@@ -170,24 +173,23 @@ def _some_of(names: Set[str]) -> str:
     return f"{named} and {more} more" if more > 0 else named
 
 
-def _heard_from(socket: _Socket, message: _Message) -> RealConnection | None:
-    """Record the sign of life. None if the socket was closed, after a message that says why."""
-    connection = bootstrap.presence().heard_from(socket.business_id, socket.connection_id)
+def _heard_from(service: Service, socket: _Socket, message: _Message) -> RealConnection | None:
+    """Record a sign of life. None if the socket was told an error and closed instead."""
+    connection = service.presence.heard_from(socket.business_id, socket.connection_id)
     if connection is None:
         logger.warning("message from a connection that is not registered")
-        _end(socket, NotRegistered(message.id))
+        _end(service, socket, NotRegistered(message.id))
         return None
     if sends_too_much(connection):
         logger.warning("too many messages", extra={"messages": connection.messages})
-        _end(socket, TooManyMessages(message.id))
+        _end(service, socket, TooManyMessages(message.id))
         return None
     return connection
 
 
-def _end(socket: _Socket, reason: SocketMessage) -> None:
-    sockets = bootstrap.sockets()
-    sockets.post(socket.connection_id, reason)
-    sockets.close(socket.connection_id)
+def _end(service: Service, socket: _Socket, reason: SocketMessage) -> None:
+    service.sockets.post(socket.connection_id, reason)
+    service.sockets.close(socket.connection_id)
 
 
 def _refuse(message: _Message) -> Reply:

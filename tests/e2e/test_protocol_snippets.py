@@ -1,4 +1,4 @@
-"""Every snippet of docs/protocol.md, run as it is shown, against the running system."""
+"""Run every snippet of docs/protocol.md, unchanged, against the running system."""
 
 import json
 import os
@@ -22,20 +22,20 @@ from tests.protocol_document import Snippet, snippets
 
 SNIPPETS = {snippet.name: snippet for snippet in snippets() if snippet.name}
 
-NEITHER_RUN = {"browser", "websocat"}
-"""A browser and websocat are not part of this system; their snippets are parsed, not run."""
+PARSED_ONLY = {"browser", "websocat"}
+"""Snippets that need a browser or websocat, which the tests do not have."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A reader of the documentation, with the environment that it asks for."""
+    """Somebody who runs snippets in a shell with the variables that the document asks for."""
 
     business: Business
     environment: dict[str, str]
     folder: Path
 
     def run(self, name: str, **more: str) -> Any:
-        """Run a snippet of shell, and return what it prints: one JSON document, or nothing."""
+        """Run a shell snippet, and return the JSON that it prints, or None."""
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", SNIPPETS[name].code],
             env={**self.environment, **more},
@@ -66,7 +66,7 @@ class Program:
 
 @contextmanager
 def device_program(environment: dict[str, str], folder: Path) -> Iterator[Program]:
-    """Run the device in Python for as long as it is needed."""
+    """Run the device in Python until the block ends."""
     file = folder / "device.py"
     file.write_text(SNIPPETS["device"].code)
     with subprocess.Popen(
@@ -81,7 +81,7 @@ def device_program(environment: dict[str, str], folder: Path) -> Iterator[Progra
         listener.start()
         try:
             yield program
-            assert process.poll() is None, "it is meant to run until it is stopped"
+            assert process.poll() is None, "it ended by itself"
         finally:
             process.terminate()
             listener.join()
@@ -208,8 +208,7 @@ def online_batch(reader: Reader) -> None:
 def status(reader: Reader) -> None:
     assert reader.run("status")["overallStatus"] == "UNKNOWN"
     reader.run("available")
-    (shown,) = [s for s in snippets() if s.language == "json" and "overallStatus" in s.code]
-    assert reader.run("status").keys() == json.loads(shown.code).keys()
+    assert reader.run("status")["overallStatus"] == "VIRTUAL_ONLY"
 
 
 def connections(reader: Reader) -> None:
@@ -258,7 +257,7 @@ CHECKS: dict[str, Callable[[Reader], None]] = {
         *(connections, message, attention, settings, close_connection, cleanup),
     )
 }
-"""What a snippet must do, by its name."""
+"""What each snippet must do, by its name."""
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -268,7 +267,7 @@ def test_a_snippet_does_what_the_documentation_says(reader: Reader, name: str) -
 
 def test_every_snippet_that_can_be_run_is_run() -> None:
     runnable = [s for s in snippets() if s.language != "json"]
-    assert {snippet.name for snippet in runnable} == CHECKS.keys() | NEITHER_RUN
+    assert {snippet.name for snippet in runnable} == CHECKS.keys() | PARSED_ONLY
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ from typing import Any
 import pytest
 
 from infra.configuration import Environment
-from lambdas.handlers import problems, rest
-from lambdas.handlers.problems import ProblemType
+from lambdas.routes import methods_by_path
 from tests.infra.template import Template, flat
 
 NOWHERE = ("", "/{proxy+}")
@@ -41,7 +40,7 @@ def test_the_rest_api_has_exactly_the_methods_that_the_function_knows(service: T
         methods.setdefault(path, set()).add(method)
     for path in NOWHERE:
         assert methods.pop(path) == {"ANY"}
-    assert methods == {path: {"ANY", *known} for path, known in rest.METHODS.items()}
+    assert methods == {path: {"ANY", *known} for path, known in methods_by_path().items()}
 
 
 def test_get_of_health_alone_is_open(service: Template) -> None:
@@ -135,21 +134,6 @@ def test_what_api_gateway_answers_itself_is_a_problem_document(service: Template
         }
         header = answer["ResponseParameters"]["gatewayresponse.header.Content-Type"]
         assert header == "'application/problem+json'"
-
-
-def test_a_type_of_problem_means_the_same_whoever_answers(service: Template) -> None:
-    of_the_function = {
-        kind.name: kind for kind in vars(problems).values() if isinstance(kind, ProblemType)
-    }
-    shared = 0
-    for answer in service.properties("AWS::ApiGateway::GatewayResponse").values():
-        document = json.loads(answer["ResponseTemplates"]["application/json"])
-        same = of_the_function.get(document["type"].rpartition(":")[2])
-        if same is not None:
-            shared += 1
-            assert document["title"] == same.title
-            assert document.get("status", same.status) == same.status
-    assert shared >= 5
 
 
 def test_websocket_routes_go_to_their_functions(service: Template) -> None:

@@ -1,4 +1,4 @@
-"""Prod as it is shipped: what it lets through, what it sets aside, and what that leaves."""
+"""Prod as shipped: how much traffic gets through, how much capacity it reserves."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from tests.infra.synthesis import Templates
 DEPLOYING = Path(__file__).resolve().parents[2] / "docs" / "deploying.md"
 
 ACCOUNT = 1_000
-"""Calls of functions at once that AWS lets an ordinary account have in a region."""
+"""Concurrent executions of an ordinary account in a region."""
 UNRESERVED = 100
-"""Those that nobody may set aside."""
+"""Concurrent executions that must not be reserved."""
 CALLS_PER_SECOND = 10
-"""What one execution environment serves."""
+"""Requests that one execution environment serves per second."""
 
 LIMITS = PROD.limits
 THROTTLES = {route: throttle.rate for route, throttle in LIMITS.all_routes.items()}
@@ -35,12 +35,12 @@ def test_prod_and_staging_fit_an_ordinary_account_together(templates: Templates)
 
 
 def test_every_function_that_a_caller_can_reach_has_capacity_of_its_own() -> None:
-    """So that a flood of one of them leaves the others what is theirs."""
+    """A flood of one function must not use up the capacity of another."""
     assert CAPACITY.keys() == vars(Concurrency()).keys()
 
 
 def test_throttles_refuse_a_flood_before_a_function_runs_out_of_capacity() -> None:
-    """A caller is told 429 by API Gateway, and no alarm on throttled functions goes off."""
+    """API Gateway answers 429, and no alarm on throttled functions fires."""
     let_through = {
         "ping": LIMITS.websocket.rate,
         "status": THROTTLES["status"],
@@ -70,7 +70,7 @@ def test_the_table_serves_all_that_the_throttles_let_through_at_once() -> None:
 
 
 def test_the_document_says_what_a_flood_of_prod_costs() -> None:
-    """A row: who, what, requests a second, dollars a million as a sum, an hour, a day."""
+    """The rates are those of prod, and the dollars of an hour and a day follow from them."""
     rows = {
         what: (float(rate.replace(",", "")), sum(map(float, dollars.split(" + "))), hour, day)
         for _, what, rate, dollars, hour, day in _table("## What a flood can cost", columns=6)
@@ -85,7 +85,7 @@ def test_the_document_says_what_a_flood_of_prod_costs() -> None:
         "messages over sockets": MESSAGES,
         "`POST /businesses/online`": THROTTLES["POST /businesses/online"],
         "`PUT …/availability` false, the most expensive call": LIMITS.rest.rate,
-        "as the one before": CAPACITY["rest"] * CALLS_PER_SECOND,
+        "the same call as above": CAPACITY["rest"] * CALLS_PER_SECOND,
     }
     for what, (rate, dollars, hour, day) in rows.items():
         assert hour == f"{rate * dollars * 3_600 / 1e6:,.2f}", what
@@ -93,7 +93,7 @@ def test_the_document_says_what_a_flood_of_prod_costs() -> None:
 
 
 def _table(heading: str, *, columns: int) -> list[list[str]]:
-    """The rows below the heads of the tables with so many columns in a section."""
+    """Return the rows of the section's table with this many columns, without its headings."""
     _, _, section = DEPLOYING.read_text().partition(heading)
     section, _, _ = section.partition("\n## ")
     rows = [
@@ -102,4 +102,4 @@ def _table(heading: str, *, columns: int) -> list[list[str]]:
         if line.startswith("|")
     ]
     found = [row for row in rows if len(row) == columns]
-    return found[2:]  # without the head and the line below it
+    return found[2:]

@@ -113,8 +113,8 @@ def test_the_schedules_may_do_these_two_things_and_nothing_else(service: Templat
 
 def test_no_more_workers_run_at_once_than_the_index_and_the_management_api_bear() -> None:
     """All of them start within the same minute, each at its own full rate."""
-    assert MAX_CLEANUP_WORKERS * bootstrap._MARKS_PER_SECOND < 1_000
-    assert MAX_CLEANUP_WORKERS * bootstrap._MANAGEMENT_CALLS_PER_SECOND < 10_000 / 4
+    assert MAX_CLEANUP_WORKERS * bootstrap.MARKS_PER_SECOND < 1_000
+    assert MAX_CLEANUP_WORKERS * bootstrap.MANAGEMENT_CALLS_PER_SECOND < 10_000 / 4
 
 
 def _schedules(service: Template) -> list[dict[str, Any]]:

@@ -5,11 +5,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from infra.configuration import Environment
 from infra.environments import STAGING
-from lambdas import bootstrap
+from lambdas.bootstrap import Service
 from lambdas.domain.rules import Rules
 from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
 from tests.infra.synthesis import synthesize
@@ -210,11 +211,11 @@ def test_no_traffic_moves_before_the_new_build_was_found_fit(
 
 
 def test_the_check_still_answers_when_the_table_does_not(
-    templates: dict[str, dict[str, Template]], monkeypatch: pytest.MonkeyPatch
+    templates: dict[str, dict[str, Template]],
 ) -> None:
     """Without an answer, CodeDeploy waits for an hour."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    config: Any = bootstrap._dynamodb.__wrapped__().meta.config
+    service = Service({}, session=boto3.Session(region_name="us-east-1"))
+    config: Any = service.dynamodb.meta.config
     attempts = config.retries["total_max_attempts"]
     waiting = attempts * (config.connect_timeout + config.read_timeout)
     backoff = 2**attempts  # at most 1, 2, 4, ... seconds before each further attempt

@@ -1,4 +1,4 @@
-"""Each handler is driven through all that it does, and its AWS calls are compared with its role."""
+"""Each handler makes all of its AWS calls here; they are compared with its role."""
 
 import json
 from collections.abc import Callable
@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 
 from infra.monitoring.alarms import TABLE_OPERATIONS
-from lambdas import bootstrap
+from lambdas import protocol
 from lambdas.domain.identifiers import BusinessId
 from lambdas.handlers import authorizer, cleanup, preflight, rest, websocket
-from tests.builders import B1, U1, business, real, settings, virtual
+from lambdas.handlers.entry_point import EntryPoint
+from lambdas.routes import ROUTES
+from tests.builders import B1, NOW, U1, business, real, settings, virtual
 from tests.infra.permissions import OWN_LOGS, TRACING, Permissions, allowed
 from tests.infra.synthesis import Templates
-from tests.unit.handlers.conftest import Context, Deployed, deployed, recording, unrecorded
+from tests.unit.handlers.conftest import HOOK_STATUS, Deployed, deployed, recording, unrecorded
 from tests.unit.handlers.test_rest import event as request
 from tests.unit.handlers.test_websocket import CONNECTION
 from tests.unit.handlers.test_websocket import event as socket_event
@@ -21,7 +23,7 @@ from tests.unit.handlers.test_websocket import event as socket_event
 __all__ = ["deployed", "recording", "unrecorded"]
 
 UNSEEN = OWN_LOGS | TRACING
-"""What the Lambda service does in the function's name: no handler asks for it."""
+"""Permissions that the Lambda service uses on its own; no handler calls them."""
 
 NEVER_CALLED_HERE: dict[str, Permissions] = {
     # Powertools reads the first call's record where a refused write does not bring it along.
@@ -35,7 +37,7 @@ BACKEND: dict[str, Any] = {"roles": ("backend",), "businesses": ()}
 
 
 def _authorize(deployed: Deployed) -> None:
-    secret, _ = bootstrap.tickets().issue(B1, U1)
+    secret, _ = deployed.service.tickets.issue(B1, U1)
     deployed.calls.clear()
     handshake: dict[str, Any] = {
         "methodArn": "arn:aws:execute-api:us-east-1:123456789012:ws1/v1/$connect",
@@ -43,40 +45,39 @@ def _authorize(deployed: Deployed) -> None:
         "multiValueQueryStringParameters": {"ticket": [secret]},
         "requestContext": {"eventType": "CONNECT", "requestId": "r1"},
     }
-    authorizer.handler(handshake, Context())
+    deployed.invoke(authorizer.handler, handshake)
 
 
 def _connect(deployed: Deployed) -> None:
-    websocket.on_connect(socket_event(event_type="CONNECT"), Context())
+    deployed.invoke(websocket.on_connect, socket_event(event_type="CONNECT"))
 
 
 def _disconnect(deployed: Deployed) -> None:
     _a_device(deployed)
-    websocket.on_disconnect(socket_event(authorizer={}, event_type="DISCONNECT"), Context())
+    deployed.invoke(websocket.on_disconnect, socket_event(authorizer={}, event_type="DISCONNECT"))
 
 
-def _message(handler: Callable[..., Any], body: str) -> Callable[[Deployed], None]:
+def _message(handler: EntryPoint, body: str) -> Callable[[Deployed], None]:
     def drive(deployed: Deployed) -> None:
-        handler(socket_event(body), Context())  # not registered: told so, and closed
+        deployed.invoke(handler, socket_event(body))  # not registered: told so, and closed
         _a_device(deployed)
-        handler(socket_event(body), Context())
-        handler(socket_event(body, authorizer={}), Context())
+        deployed.invoke(handler, socket_event(body))
+        deployed.invoke(handler, socket_event(body, authorizer={}))
 
     return drive
 
 
 def _rest(deployed: Deployed) -> None:
-    now = bootstrap.now()
     deployed.seed(
         business(
-            real("c1", now=now),
-            real("silent", now=now, seen=400),
-            real("gone", now=now, seen=700),
-            virtual(now=now),
+            real("c1"),
+            real("silent", seen=400),
+            real("gone", seen=700),
+            virtual(),
             declared=settings(),
         )
     )
-    until = json.dumps({"until": "2100-01-01T00:00:00Z"})
+    until = json.dumps({"until": protocol.timestamp(NOW + 60)})
     for method, path, options in (
         ("GET", f"{BUSINESS}/status", {}),
         ("GET", f"{BUSINESS}/online", {}),
@@ -96,30 +97,27 @@ def _rest(deployed: Deployed) -> None:
         ("GET", "/health", {}),
     ):
         DRIVEN.add((path, method))
-        answer = rest.handler(request(method, path, **options), Context())
-        assert answer["statusCode"] < 500, (method, path, answer)
+        answer = deployed.invoke(rest.handler, request(method, path, **options))
+        assert answer["statusCode"] < 300, (method, path, answer)
 
 
 def _cleanup(deployed: Deployed) -> None:
-    now = bootstrap.now()
     deployed.seed(
         business(
-            real("silent", now=now, seen=400),
-            real("gone", now=now, seen=700),
-            virtual(now=now, left=-1),
-            virtual("u2", now=now),
+            real("silent", seen=400),
+            real("gone", seen=700),
+            virtual(left=-1),
+            virtual("u2"),
             declared=settings(),
         )
     )
     trouble = BusinessId("b2")
-    deployed.seed(
-        business(virtual(business_id=trouble, now=now), declared=settings(), business_id=trouble)
-    )
-    cleanup.handler({}, Context())
+    deployed.seed(business(virtual(business_id=trouble), declared=settings(), business_id=trouble))
+    deployed.invoke(cleanup.handler, {})
 
 
 DRIVEN: set[tuple[str, str]] = set()
-"""The routes of the REST API that were asked."""
+"""The routes of the REST API that were called."""
 
 DRIVERS: dict[str, Callable[[Deployed], None]] = {
     "Authorizer": _authorize,
@@ -134,7 +132,7 @@ DRIVERS: dict[str, Callable[[Deployed], None]] = {
 
 
 @pytest.mark.parametrize("function", DRIVERS)
-def test_what_a_function_calls_is_what_its_role_allows(
+def test_a_function_makes_exactly_the_calls_that_its_role_allows(
     templates: Templates, deployed: Deployed, function: str
 ) -> None:
     DRIVERS[function](deployed)
@@ -152,39 +150,32 @@ def test_what_a_function_calls_is_what_its_role_allows(
     asked = set(deployed.operations) - _SOCKET_METHODS.keys()
     assert asked <= set(TABLE_OPERATIONS), "asked of the table, and not watched"
     if function == "Rest":
-        every = {(path, method) for path, known in rest.METHODS.items() for method in known}
+        every = {(route.path, route.method) for route in ROUTES.values()}
         assert every == DRIVEN
 
 
-def test_the_check_before_a_deployment_calls_what_its_role_allows(
-    templates: Templates, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+def test_the_preflight_makes_exactly_the_calls_that_its_role_allows(
+    templates: Templates, deployed: Deployed
 ) -> None:
-    told: list[dict[str, Any]] = []
-
-    class CodeDeploy:
-        def put_lifecycle_event_hook_execution_status(self, **request: Any) -> None:
-            told.append(request)
-
-    bootstrap.store()  # its client is made for real, before that of CodeDeploy is replaced
-    monkeypatch.setattr("boto3.client", lambda _: CodeDeploy())
     event = {"DeploymentId": "d", "LifecycleEventHookExecutionId": "h"}
-    assert preflight.handler(event, Context()) == {"status": "Succeeded"}
-    assert len(told) == 1
+    assert deployed.invoke(preflight.handler, event) == {"status": "Succeeded"}
     called = {
         permission
         for operation, parameters in deployed.calls
+        if operation != HOOK_STATUS
         for permission in _needed(operation, parameters, "Preflight")
     }
+    assert deployed.operations.count(HOOK_STATUS) == 1
     for environment in ("staging", "prod"):
         permitted = allowed(templates[environment]["Service"], "Preflight") - UNSEEN
-        answer = "codedeploy:PutLifecycleEventHookExecutionStatus"
+        answer = f"codedeploy:{HOOK_STATUS}"
         groups = {where for action, where in permitted if action == answer}
         assert groups
         assert all(":deploymentgroup:" in where for where in groups)
         assert {each for each in permitted if each[0] != answer} == called
 
 
-def test_every_function_is_driven(templates: Templates) -> None:
+def test_every_function_is_tested(templates: Templates) -> None:
     functions = templates["prod"]["Service"].resources("AWS::Lambda::Function")
     assert len(functions) == len(DRIVERS) + 1  # the check before a deployment, just above
 
@@ -203,7 +194,7 @@ _TRANSACTION_PARTS = {
 
 
 def _needed(operation: str, parameters: dict[str, Any], function: str) -> Permissions:
-    """Return the permissions that a call needs. An operation that is not known needs itself."""
+    """Return the permissions that a call needs: for an unknown operation, the one of its name."""
     if operation in _SOCKET_METHODS:
         return {("execute-api:ManageConnections", _SOCKET_METHODS[operation])}
     if operation in ("TransactWriteItems", "TransactGetItems"):
@@ -221,10 +212,10 @@ def _needed(operation: str, parameters: dict[str, Any], function: str) -> Permis
     return {(f"dynamodb:{operation}", resource)}
 
 
-def test_the_device_of_these_tests_is_the_one_of_its_events(deployed: Deployed) -> None:
+def test_the_seeded_device_is_the_one_of_the_events(deployed: Deployed) -> None:
     _a_device(deployed)
     assert deployed.items()[-1]["sk"]["S"].endswith(CONNECTION)
 
 
 def _a_device(deployed: Deployed) -> None:
-    deployed.seed(business(real(CONNECTION, now=bootstrap.now()), declared=settings()))
+    deployed.seed(business(real(CONNECTION), declared=settings()))

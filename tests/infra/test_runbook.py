@@ -1,6 +1,7 @@
 """The runbook and the templates name the same alarms, outputs and resources."""
 
 import re
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -9,24 +10,15 @@ from infra.configuration import MAX_CLEANUP_WORKERS, Environment
 from infra.environments import DEV, PROD
 from infra.monitoring.alarms import TABLE_OPERATIONS
 from infra.monitoring.metrics import PLANNED_WORK
+from lambdas.domain.status import ReasonCode
 from lambdas.metrics import DIMENSION, NAMESPACE
 from tests.infra.conftest import Templates
-from tests.infra.template import Template, flat
-from tests.runbook import PROCEDURES, RUNBOOK, commands, sections
+from tests.infra.template import Template
+from tests.runbook import RUNBOOK, SEVERITIES, alarm_sections, commands, sections
 
 ALARM_TYPES = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 
 _DESCRIPTION = re.compile(r'\[(.+?)\] (.+?): .+ See docs/runbook\.md, "(.+)"\.', re.DOTALL)
-
-OPENING = {
-    "PAGE": "**Page.** ",
-    "PAGE (as part of ServiceImpaired)": (
-        "**Pages through [Service impaired](#service-impaired).** "
-    ),
-    "TICKET": "**Ticket.** ",
-    "NO ACTION": "**No action.** ",
-}
-"""How a section begins, by the severity that its alarms' descriptions name."""
 
 
 def _alarms(monitoring: Template) -> dict[str, Any]:
@@ -46,42 +38,29 @@ def test_every_alarm_has_a_section(monitoring: Template, environment: Environmen
         assert section in sections()
 
 
-def test_every_section_but_the_procedures_has_an_alarm(templates: Templates) -> None:
+def test_every_section_that_names_a_severity_has_an_alarm(templates: Templates) -> None:
     described = {_description(alarm)[2] for alarm in _alarms(_deployed(templates)).values()}
-    assert set(sections()) - PROCEDURES == described
+    assert set(alarm_sections()) == described
 
 
 def test_a_section_says_how_urgent_its_alarm_is(templates: Templates) -> None:
     for alarm in _alarms(_deployed(templates)).values():
         _, severity, section = _description(alarm)
-        assert sections()[section].lstrip().startswith(OPENING[severity]), section
+        assert sections()[section].lstrip().startswith(SEVERITIES[severity]), section
 
 
-def test_the_members_of_the_composite_are_those_that_page_through_it(templates: Templates) -> None:
-    monitoring = _deployed(templates)
-    _, composite = monitoring.only("AWS::CloudWatch::CompositeAlarm")
-    rule = flat(composite["Properties"]["AlarmRule"])
-    for logical_id, alarm in monitoring.properties("AWS::CloudWatch::Alarm").items():
-        text = sections()[_description(alarm)[2]]
-        through = text.lstrip().startswith("**Pages through")
-        assert through == bool(re.search(rf'ALARM\("?<{logical_id}\.Arn>', rule)), logical_id
-        assert through != ("AlarmActions" in alarm) or text.lstrip().startswith("**No action")
-
-
-def test_service_impaired_sends_on_to_each_of_its_members() -> None:
+def test_service_impaired_lists_each_of_its_members() -> None:
     listed = set(re.findall(r"\[([^]]+)\]\(#", sections()["Service impaired"]))
-    through = {
-        heading
-        for heading, text in sections().items()
-        if text.lstrip().startswith("**Pages through")
-    }
-    assert through <= listed
+    member = SEVERITIES["PAGE (as part of ServiceImpaired)"]
+    members = {heading for heading, text in sections().items() if text.lstrip().startswith(member)}
+    assert members
+    assert members <= listed
 
 
-def test_what_is_in_alarm_now_shows_every_alarm(
+def test_the_command_for_current_alarms_lists_every_alarm(
     monitoring: Template, environment: Environment
 ) -> None:
-    """CloudFormation puts the name of the stack before the names that it makes up."""
+    """CloudFormation begins the names that it generates with the name of the stack."""
     (prefix,) = (
         words[words.index("--alarm-name-prefix") + 1]
         for words in commands("aws")
@@ -93,19 +72,29 @@ def test_what_is_in_alarm_now_shows_every_alarm(
         assert alarm.get("AlarmName", prefix).startswith(prefix), logical_id
 
 
-def test_system_errors_are_looked_for_in_every_operation_that_is_watched() -> None:
+def test_the_loop_over_operations_covers_those_that_the_alarm_watches() -> None:
     (operations,) = re.findall(r"for OPERATION in (.+); do", RUNBOOK.read_text())
     assert sorted(operations.split()) == sorted(TABLE_OPERATIONS)
 
 
-def test_the_number_of_workers_is_one_that_an_environment_takes() -> None:
-    (most,) = re.findall(r"`cleanup_workers` \(to (\d+) at most\)", RUNBOOK.read_text())
+def test_fields_of_an_environment_exist() -> None:
+    named = set(re.findall(r"`([a-z]+(?:[._][a-z]+)+)`", RUNBOOK.read_text()))
+    named = {name for name in named if not re.match(r"report\.|.+\.py$", name)}
+    functions = set(re.findall(r"^ *(\w+)\(\) \{", RUNBOOK.read_text(), flags=re.MULTILINE))
+    fields = named - functions - {reason.value for reason in ReasonCode} - {"jwks_url"}
+    assert "cleanup.workers" in fields
+    for field in fields:
+        attrgetter(field)(DEV)
+
+
+def test_an_environment_accepts_the_numbers_of_workers() -> None:
+    (most,) = re.findall(r"`cleanup\.workers` \(to (\d+) at most\)", RUNBOOK.read_text())
     assert int(most) == MAX_CLEANUP_WORKERS
     for workers in re.findall(r'"workers": (\d+)', RUNBOOK.read_text()):
         assert int(workers) <= MAX_CLEANUP_WORKERS
 
 
-def test_outputs_that_commands_ask_for_are_there(templates: Templates) -> None:
+def test_outputs_that_commands_ask_for_exist(templates: Templates) -> None:
     asked = [words[1:] for words in commands("output")]
     assert len(asked) > 5
     for stack, output in asked:
@@ -116,7 +105,7 @@ def test_outputs_that_commands_ask_for_are_there(templates: Templates) -> None:
         assert output in templates[DEV.name]["Monitoring"].outputs
 
 
-def test_resources_that_commands_ask_for_are_there(templates: Templates) -> None:
+def test_resources_that_commands_ask_for_exist(templates: Templates) -> None:
     asked = [words[1:] for words in commands("resource")]
     assert len(asked) > 5
     for stack, kind, *part in asked:
@@ -132,9 +121,11 @@ def test_resources_that_commands_ask_for_are_there(templates: Templates) -> None
 
 
 @pytest.mark.parametrize(
-    "words", commands("function_name") + commands("log_group"), ids=lambda words: words[1]
+    "words",
+    commands("function_name") + commands("log_group") + commands("crashes"),
+    ids=lambda words: words[1],
 )
-def test_functions_that_commands_ask_for_are_there(templates: Templates, words: list[str]) -> None:
+def test_functions_that_commands_ask_for_exist(templates: Templates, words: list[str]) -> None:
     name = words[1]
     if name.startswith("$"):
         return
@@ -146,7 +137,7 @@ def test_functions_that_commands_ask_for_are_there(templates: Templates, words: 
     assert len(found) == 1
 
 
-def test_the_metric_that_announces_planned_work_is_the_one_that_the_alarm_watches(
+def test_the_command_for_planned_work_sends_the_metric_that_the_alarm_watches(
     templates: Templates,
 ) -> None:
     (words,) = (words for words in commands("aws") if words[2] == "put-metric-data")

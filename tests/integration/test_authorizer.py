@@ -15,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from lambdas import bootstrap
+from lambdas.bootstrap import Service
 from lambdas.domain.errors import Unavailable
 from lambdas.handlers.authorizer import handler
 from tests.unit.handlers.conftest import Context
@@ -29,13 +29,15 @@ Answer = dict[str, Any]
 
 @dataclass
 class Issuer:
-    """An OpenID provider, as far as its keys go."""
+    """An OpenID provider, as far as its keys go, and an authorizer that trusts it."""
 
     url: str
     server: ThreadingHTTPServer
     keys: dict[str, Any] = field(default_factory=dict)
     fetches: int = 0
     failing: bool = False
+    environ: dict[str, str] = field(init=False)
+    service: Service = field(init=False)
 
     def add_key(self, kid: str, algorithm: str) -> None:
         self.keys[kid] = (
@@ -86,9 +88,8 @@ def issuer() -> Iterator[Issuer]:
 
 
 @pytest.fixture(autouse=True)
-def _deployed(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name, value in {
-        "ENVIRONMENT": "test",
+def _deployed(issuer: Issuer) -> None:
+    issuer.environ = {
         "OIDC_ISSUER": ISSUER,
         "OIDC_AUDIENCE": "orders",
         "OIDC_JWKS_URL": issuer.url,
@@ -96,16 +97,13 @@ def _deployed(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         "OIDC_BUSINESSES_CLAIM": "businesses",
         "OIDC_ROLES_CLAIM": "roles",
         "OIDC_BUSINESS_PREFIX": "",
-    }.items():
-        monkeypatch.setenv(name, value)
+    }
+    issuer.service = Service(issuer.environ)
     issuer.failing = False
     issuer.fetches = 0
-    bootstrap.token_verifier.cache_clear()
-    yield
-    bootstrap.token_verifier.cache_clear()
 
 
-def _request(token: str, *, headers: dict[str, list[str]] | None = None) -> Answer:
+def _request(issuer: Issuer, token: str, *, headers: dict[str, list[str]] | None = None) -> Answer:
     event = {
         "type": "REQUEST",
         "methodArn": REST_ARN,
@@ -113,10 +111,11 @@ def _request(token: str, *, headers: dict[str, list[str]] | None = None) -> Answ
         "multiValueHeaders": headers or {"authorization": [f"Bearer {token}"]},
         "requestContext": {"requestId": "r1"},
     }
-    return handler(event, Context())
+    return handler(event, Context(), service=issuer.service)
 
 
 def _handshake(
+    issuer: Issuer,
     token: str | None,
     query: dict[str, list[str]] | None = None,
     *,
@@ -129,7 +128,7 @@ def _handshake(
         "multiValueQueryStringParameters": {"businessId": ["b1"]} if query is None else query,
         "requestContext": {"eventType": "CONNECT", "requestId": "r1"},
     }
-    return handler(event, Context())
+    return handler(event, Context(), service=issuer.service)
 
 
 def _effect(answer: Answer) -> str:
@@ -147,7 +146,7 @@ def test_a_good_token_opens_the_whole_rest_api_for_its_caller(
         businesses=["b2", "b1", "no#business", 7],
         roles=["operator", "unheard-of"],
     )
-    answer = _request(token)
+    answer = _request(issuer, token)
     (statement,) = answer["policyDocument"]["Statement"]
     assert statement["Effect"] == "Allow"
     assert statement["Resource"] == "arn:aws:execute-api:us-east-1:123456789012:rest1/dev/*"
@@ -155,12 +154,12 @@ def test_a_good_token_opens_the_whole_rest_api_for_its_caller(
     assert answer["context"] == {"userId": "u1", "businesses": "b1 b2", "roles": "operator"}
 
 
-def test_a_handshake_is_for_one_business_of_the_token(issuer: Issuer) -> None:
+def test_a_handshake_needs_a_business_of_the_token(issuer: Issuer) -> None:
     token = issuer.token()
-    answer = _handshake(token)
+    answer = _handshake(issuer, token)
     assert _effect(answer) == "Allow"
     assert answer["context"] == {"businessId": "b1", "userId": "u1"}
-    assert _effect(_handshake(token, {"businessId": ["b2"]})) == "Deny"
+    assert _effect(_handshake(issuer, token, {"businessId": ["b2"]})) == "Deny"
 
 
 @pytest.mark.parametrize(
@@ -179,19 +178,19 @@ def test_a_handshake_is_for_one_business_of_the_token(issuer: Issuer) -> None:
         pytest.param({"sub": ""}, id="an empty user"),
     ],
 )
-def test_a_token_that_is_not_right_is_refused_by_both_apis(
+def test_a_token_with_a_wrong_claim_is_refused_by_both_apis(
     issuer: Issuer, claims: dict[str, Any]
 ) -> None:
     token = issuer.token(**claims)
-    assert _effect(_request(token)) == "Deny"
-    assert _effect(_handshake(token)) == "Deny"
+    assert _effect(_request(issuer, token)) == "Deny"
+    assert _effect(_handshake(issuer, token)) == "Deny"
 
 
-def test_the_client_id_stands_for_the_audience_where_the_issuer_writes_that(
+def test_a_client_id_is_accepted_as_the_audience(
     issuer: Issuer,
 ) -> None:
     token = issuer.token(aud=None, client_id="orders", token_use="access")
-    assert _effect(_request(token)) == "Allow"
+    assert _effect(_request(issuer, token)) == "Allow"
 
 
 def _forged(issuer: Issuer) -> str:
@@ -226,8 +225,8 @@ def test_a_token_that_the_issuer_did_not_sign_is_refused(
     issuer: Issuer, make: Callable[[Issuer], str]
 ) -> None:
     token = make(issuer)
-    assert _effect(_request(token)) == "Deny"
-    assert _effect(_handshake(token)) == "Deny"
+    assert _effect(_request(issuer, token)) == "Deny"
+    assert _effect(_handshake(issuer, token)) == "Deny"
 
 
 @pytest.mark.parametrize(
@@ -244,7 +243,7 @@ def test_a_token_that_the_issuer_did_not_sign_is_refused(
         ({"businessId": ["b1"]}, {"Authorization": ["Bearer TOKEN", "Bearer TOKEN"]}),
     ],
 )
-def test_a_handshake_that_is_not_clear_is_refused(
+def test_an_ambiguous_handshake_is_refused(
     issuer: Issuer, query: dict[str, list[str]], headers: dict[str, list[str]] | None
 ) -> None:
     token = issuer.token()
@@ -252,16 +251,16 @@ def test_a_handshake_that_is_not_clear_is_refused(
         name: [value.replace("TOKEN", token) for value in values]
         for name, values in headers.items()
     }  # fmt: skip
-    answer = _handshake(None if whole == {} else token, query, headers=whole)
+    answer = _handshake(issuer, None if whole == {} else token, query, headers=whole)
     assert _effect(answer) == "Deny"
     assert answer["context"] == {}
 
 
-def test_a_header_that_comes_in_two_spellings_came_twice(issuer: Issuer) -> None:
+def test_a_header_in_two_capitalizations_is_refused(issuer: Issuer) -> None:
     token = issuer.token()
     headers = {"Authorization": [f"Bearer {token}"], "authorization": [f"Bearer {token}"]}
-    assert _effect(_request(token, headers=headers)) == "Deny"
-    assert _effect(_handshake(token, headers=headers)) == "Deny"
+    assert _effect(_request(issuer, token, headers=headers)) == "Deny"
+    assert _effect(_handshake(issuer, token, headers=headers)) == "Deny"
 
 
 @pytest.mark.parametrize(
@@ -282,60 +281,58 @@ def test_a_header_that_comes_in_two_spellings_came_twice(issuer: Issuer) -> None
         "",
     ],
 )
-def test_a_token_is_taken_in_one_spelling_alone(issuer: Issuer, spelling: str) -> None:
-    """Each spelling is a key of its own to API Gateway, which remembers answers by header."""
+def test_a_token_is_accepted_in_one_spelling_only(issuer: Issuer, spelling: str) -> None:
+    """API Gateway caches answers by the exact text of the header."""
     token = issuer.token()
     headers = {"Authorization": [spelling.replace("TOKEN", token)]}
-    assert _effect(_request(token, headers=headers)) == "Deny"
-    assert _effect(_handshake(token, headers=headers)) == "Deny"
+    assert _effect(_request(issuer, token, headers=headers)) == "Deny"
+    assert _effect(_handshake(issuer, token, headers=headers)) == "Deny"
     assert issuer.fetches == 0
 
 
-def test_the_keys_are_fetched_once_and_again_for_a_new_key(
+def test_keys_are_fetched_once_and_again_for_an_unknown_key(
     issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lambdas.adapters.tokens._JWKS_COOLDOWN", 0)
     for _ in range(3):
-        assert _effect(_request(issuer.token())) == "Allow"
+        assert _effect(_request(issuer, issuer.token())) == "Allow"
     assert issuer.fetches == 1
     issuer.add_key("rotated", "RS256")
-    assert _effect(_request(issuer.token(kid="rotated"))) == "Allow"
+    assert _effect(_request(issuer, issuer.token(kid="rotated"))) == "Allow"
     assert issuer.fetches == 2
 
 
-def test_strangers_cannot_make_the_issuer_be_asked_again_and_again(issuer: Issuer) -> None:
+def test_forged_tokens_do_not_cause_repeated_fetches(issuer: Issuer) -> None:
     stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     for number in range(5):
         headers = {"kid": f"unknown-{number}"}
         token = jwt.encode({"iss": ISSUER}, stranger, algorithm="RS256", headers=headers)
-        assert _effect(_request(token)) == "Deny"
+        assert _effect(_request(issuer, token)) == "Deny"
     assert issuer.fetches == 1
 
 
-def test_an_issuer_that_cannot_be_reached_is_an_error_and_neither_yes_nor_no(
+def test_an_unreachable_issuer_is_an_error_and_not_a_denial(
     issuer: Issuer,
 ) -> None:
     token = issuer.token()
     issuer.failing = True
     with pytest.raises(Unavailable):
-        _request(token)
+        _request(issuer, token)
     with pytest.raises(Unavailable):
-        _handshake(token)
+        _handshake(issuer, token)
     issuer.failing = False
-    assert _effect(_request(token)) == "Allow"
+    assert _effect(_request(issuer, token)) == "Allow"
 
 
-def test_cognito_groups_name_businesses_and_roles(
-    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OIDC_USER_CLAIM", "username")
-    monkeypatch.setenv("OIDC_BUSINESSES_CLAIM", "cognito:groups")
-    monkeypatch.setenv("OIDC_ROLES_CLAIM", "cognito:groups")
-    monkeypatch.setenv("OIDC_BUSINESS_PREFIX", "business:")
+def test_cognito_groups_name_businesses_and_roles(issuer: Issuer) -> None:
+    issuer.environ["OIDC_USER_CLAIM"] = "username"
+    issuer.environ["OIDC_BUSINESSES_CLAIM"] = "cognito:groups"
+    issuer.environ["OIDC_ROLES_CLAIM"] = "cognito:groups"
+    issuer.environ["OIDC_BUSINESS_PREFIX"] = "business:"
     groups = ["business:b1", "operator", "business:", "b2"]
     claims: dict[str, Any] = {"client_id": "orders", "username": "ada", "cognito:groups": groups}
     token = issuer.token(aud=None, token_use="access", **claims)
-    assert _request(token)["context"] == {
+    assert _request(issuer, token)["context"] == {
         "userId": "ada", "businesses": "b1", "roles": "operator",
     }  # fmt: skip
 
@@ -343,28 +340,28 @@ def test_cognito_groups_name_businesses_and_roles(
 @pytest.mark.parametrize(
     ("prefix", "group"), [("", "operator"), ("o", "operator"), ("business:", "business:operator")]
 )
-def test_a_business_with_the_name_of_a_role_gives_nobody_that_role(
-    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, prefix: str, group: str
+def test_a_business_named_like_a_role_does_not_give_that_role(
+    issuer: Issuer, prefix: str, group: str
 ) -> None:
-    monkeypatch.setenv("OIDC_BUSINESSES_CLAIM", "groups")
-    monkeypatch.setenv("OIDC_ROLES_CLAIM", "groups")
-    monkeypatch.setenv("OIDC_BUSINESS_PREFIX", prefix)
-    context = _request(issuer.token(groups=[group]))["context"]
+    issuer.environ["OIDC_BUSINESSES_CLAIM"] = "groups"
+    issuer.environ["OIDC_ROLES_CLAIM"] = "groups"
+    issuer.environ["OIDC_BUSINESS_PREFIX"] = prefix
+    context = _request(issuer, issuer.token(groups=[group]))["context"]
     assert context["businesses"] == group.removeprefix(prefix)
     assert context["roles"] == ""
 
 
 RESULT_LIMIT = 8 * 1024
-"""Bytes of an authorizer's result: API Gateway answers 500 beyond."""
+"""Bytes of an authorizer's result. API Gateway answers 500 if it is larger."""
 
 HEADER_LIMIT = 10_240
-"""Bytes of all headers: API Gateway takes no more."""
+"""Bytes of all headers that API Gateway accepts."""
 
 LONGEST_USER = '"' * 255
 
 
 @pytest.mark.parametrize("length", [8, 20, 64])
-def test_the_businesses_of_any_token_that_fits_into_a_header_fit_into_the_answer(
+def test_all_businesses_of_a_token_that_fits_into_a_header_are_passed_on(
     issuer: Issuer, length: int
 ) -> None:
     def ids(count: int) -> list[str]:
@@ -376,20 +373,20 @@ def test_the_businesses_of_any_token_that_fits_into_a_header_fit_into_the_answer
     most = 0
     while len(f"Authorization: Bearer {token(most + 1)}") <= HEADER_LIMIT:
         most += 1
-    answer = _request(token(most))
+    answer = _request(issuer, token(most))
     assert answer["context"]["businesses"].split() == ids(most)
     assert len(json.dumps(answer)) <= RESULT_LIMIT
 
 
 @pytest.mark.parametrize("user", ["u1", LONGEST_USER])
 @pytest.mark.parametrize("length", [8, 20, 64])
-def test_as_many_businesses_as_fit_are_handed_on_and_otherwise_none(
+def test_businesses_are_passed_on_only_if_all_of_them_fit(
     issuer: Issuer, length: int, user: str
 ) -> None:
-    """Such a token is too large for a header today, but that limit is not ours."""
+    """Today such a token is too large for a header, but API Gateway may raise that limit."""
     ids = [f"b{number:0{length - 1}}" for number in range(2_000)]
     token = issuer.token(businesses=ids, roles=["operator"], sub=user)
-    answer = _request(token)
+    answer = _request(issuer, token)
     assert _effect(answer) == "Allow"
     context = answer["context"]
     assert (context["businesses"], context["roles"]) == ("", "operator")
@@ -397,24 +394,25 @@ def test_as_many_businesses_as_fit_are_handed_on_and_otherwise_none(
     assert named == len(ids)
     assert len(json.dumps(answer)) <= RESULT_LIMIT
 
-    all_that_fit = _request(issuer.token(businesses=ids[:fit], roles=["operator"], sub=user))
+    token = issuer.token(businesses=ids[:fit], roles=["operator"], sub=user)
+    all_that_fit = _request(issuer, token)
     assert all_that_fit["context"]["businesses"].split() == ids[:fit]
     assert RESULT_LIMIT - length <= len(json.dumps(all_that_fit)) <= RESULT_LIMIT
     one_more = issuer.token(businesses=ids[: fit + 1], roles=["operator"], sub=user)
-    assert _request(one_more)["context"]["businessesLeftOut"] == f"{fit + 1} {fit}"
+    assert _request(issuer, one_more)["context"]["businessesLeftOut"] == f"{fit + 1} {fit}"
 
 
-def test_a_handshake_is_judged_by_all_businesses_of_the_token(issuer: Issuer) -> None:
+def test_a_handshake_checks_all_businesses_of_the_token(issuer: Issuer) -> None:
     token = issuer.token(businesses=[f"b{number:063}" for number in range(2_000)])
-    answer = _handshake(token, {"businessId": [f"b{1_999:063}"]})
+    answer = _handshake(issuer, token, {"businessId": [f"b{1_999:063}"]})
     assert _effect(answer) == "Allow"
     assert len(json.dumps(answer)) <= RESULT_LIMIT
 
 
 @pytest.mark.parametrize("user", ['u","status":"200', "back\\slash", "auth0|7", "a b~c"])
-def test_the_principal_of_an_answer_can_be_logged_as_it_is(issuer: Issuer, user: str) -> None:
-    """The formats of the access logs escape nothing."""
+def test_the_principal_can_be_logged_without_escaping(issuer: Issuer, user: str) -> None:
+    """The formats of the access logs do not escape values."""
     token = issuer.token(sub=user)
-    for answer in (_request(token), _handshake(token)):
+    for answer in (_request(issuer, token), _handshake(issuer, token)):
         assert re.fullmatch(r"[A-Za-z0-9._:@%-]+", answer["principalId"])
         assert unquote(answer["principalId"]) == answer["context"]["userId"] == user

@@ -12,9 +12,9 @@ from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.synthesis import ENVIRONMENTS, Templates
 from tests.infra.template import Template
 from tests.monitoring.reading import alarms_in, composites_in
-from tests.unit.handlers.conftest import context, deployed, recording, unrecorded
+from tests.unit.handlers.conftest import deployed, recording, unrecorded
 
-__all__ = ["context", "deployed", "recording", "unrecorded"]
+__all__ = ["deployed", "recording", "unrecorded"]
 
 ALL = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 

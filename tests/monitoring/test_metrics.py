@@ -19,7 +19,7 @@ from tests.infra.template import Template, flat
 from tests.monitoring.catalogue import documented
 from tests.monitoring.reading import alarms_in, expressions_in, lines_in
 from tests.unit.handlers import test_rest, test_websocket
-from tests.unit.handlers.conftest import Context, Deployed
+from tests.unit.handlers.conftest import Deployed
 
 PLANNED_WORK: Final = "PlannedWork"
 """Published by operators, with the one command of the runbook, and by no code."""
@@ -50,21 +50,20 @@ def published(
     environment: Environment,
     service: Template,
     deployed: Deployed,
-    context: Context,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> dict[Metric, str]:
     """The metrics of a test run of the handlers, the cleanup called as the schedules do."""
     capsys.readouterr()
-    websocket.on_connect(test_websocket.event(event_type="CONNECT"), context)
+    deployed.invoke(websocket.on_connect, test_websocket.event(event_type="CONNECT"))
     message = test_rest.event("POST", test_rest.MESSAGES, body='{"a":1}', roles=("backend",))
-    assert rest.handler(message, context)["statusCode"] == 200
+    assert deployed.invoke(rest.handler, message)["statusCode"] == 200
     with monkeypatch.context() as broken:
         broken.setattr(rest, "authorize", None)
-        assert rest.handler(message, context)["statusCode"] == 500
-    websocket.on_disconnect(test_websocket.event(event_type="DISCONNECT"), context)
+        assert deployed.invoke(rest.handler, message)["statusCode"] == 500
+    deployed.invoke(websocket.on_disconnect, test_websocket.event(event_type="DISCONNECT"))
     for event in schedules_in(service):
-        assert cleanup.handler(event, context)["complete"]
+        assert deployed.invoke(cleanup.handler, event)["complete"]
     return {
         _of_environment(metric, environment.name): unit
         for metric, unit in emitted(capsys.readouterr().out).items()
@@ -108,7 +107,7 @@ def test_every_metric_that_is_published_is_watched(
 
 
 def test_the_alarms_of_a_gradual_deployment_watch_what_is_published(
-    service: Template, environment: Environment, context: Context, published: dict[Metric, str]
+    service: Template, environment: Environment, deployed: Deployed, published: dict[Metric, str]
 ) -> None:
     own = [
         line.metric
@@ -118,7 +117,10 @@ def test_the_alarms_of_a_gradual_deployment_watch_what_is_published(
     ]
     assert len(own) == environment.gradual_deployments
     for metric in own:
-        dimensions = {**dict(metric.dimensions), VERSION_DIMENSION: context.function_version}
+        dimensions = {
+            **dict(metric.dimensions),
+            VERSION_DIMENSION: deployed.context.function_version,
+        }
         assert Metric.of(NAMESPACE, metric.name, dimensions) in published
 
 

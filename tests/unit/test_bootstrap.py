@@ -1,8 +1,11 @@
-"""What a function needs to know of its deployment."""
+"""What the parts of a function need of its environment, and what they cost at a cold start."""
+
+import subprocess
+import sys
 
 import pytest
 
-from lambdas.bootstrap import Configuration, MissingConfiguration
+from lambdas.bootstrap import Configuration, MissingConfiguration, Service
 
 WHOLE = {
     "ENVIRONMENT": "dev",
@@ -16,18 +19,36 @@ WHOLE = {
 }
 
 
-def test_the_whole_of_it() -> None:
+def test_a_complete_environment_is_read() -> None:
     configuration = Configuration.from_environ(WHOLE)
     assert configuration.environment == "dev"
     assert configuration.rules.silent_after == 660
 
 
-def test_one_error_names_all_that_is_missing_or_wrong() -> None:
+def test_one_error_names_everything_missing_or_wrong() -> None:
     broken = {**WHOLE, "PING_GRACE": "a while", "TABLE_NAME": ""}
     del broken["ENVIRONMENT"]
     with pytest.raises(MissingConfiguration) as raised:
         Configuration.from_environ(broken)
     assert str(raised.value) == (
         "ENVIRONMENT is not set; TABLE_NAME is not set;"
-        " PING_GRACE is 'a while', and must be a whole number"
+        " PING_GRACE is 'a while' but must be a whole number"
     )
+
+
+def test_a_part_is_built_once() -> None:
+    service = Service(WHOLE)
+    assert service.configuration is service.configuration
+    assert service.metrics is service.metrics
+
+
+def test_the_websocket_functions_start_without_the_libraries_of_the_others() -> None:
+    """Each import is time that a client waits at a cold start."""
+    script = (
+        "import sys, lambdas.handlers.websocket;"
+        "print([name for name in ('boto3', 'jwt', 'pydantic') if name in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert found.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""What docs/runbook.md tells somebody to type must work, and must name what there is."""
+"""The commands in docs/runbook.md work, and the names in it exist."""
 
 import ast
 import json
@@ -16,12 +16,12 @@ from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]  #
 from lambdas import metrics, protocol
 from lambdas.domain.cleanup import CleanupRun, Report
 from lambdas.domain.model import Attention
-from lambdas.handlers import rest
+from lambdas.routes import methods_by_path
 from tests.monitoring.catalogue import DOCUMENTED
 from tests.runbook import (
     OPERATORS,
-    PROCEDURES,
     RUNBOOK,
+    alarm_sections,
     blocks,
     commands,
     inline_commands,
@@ -31,11 +31,12 @@ from tests.runbook import (
 ROOT = RUNBOOK.parent.parent
 
 PARTS = ("First look", "Causes", "fix", "It worked when", "It does not")
-"""What each section of an alarm has, in this order."""
+"""The parts of an alarm's section, in order. Two may share a label: "Causes and fix"."""
 
 GLOBAL_OPTIONS = {
     "--query",
     "--output",
+    "--region",
     "--endpoint-url",
     "--cli-input-json",
     "--cli-read-timeout",
@@ -45,13 +46,13 @@ GLOBAL_OPTIONS = {
 """Options of the AWS CLI 2 itself: https://docs.aws.amazon.com/cli/latest/userguide/cli-configure-options.html"""
 
 PUT_METRIC_DATA = {"--metric-name", "--dimensions", "--value"}
-"""The CLI's own short form: https://docs.aws.amazon.com/cli/latest/reference/cloudwatch/put-metric-data.html"""
+"""The short form of the CLI: https://docs.aws.amazon.com/cli/latest/reference/cloudwatch/put-metric-data.html"""
 
-_LOOPS = {
+_VALUES = {
     f"${name}": values.split()
     for name, values in re.findall(r"for ([A-Z]+) in (.+?); do", "\n".join(blocks("sh")))
-}
-"""What the variable of a loop stands for."""
+} | {"$1": [words[1] for words in commands("websocket_metric")]}
+"""The names of metrics that a variable takes: that of a loop, or the one of `websocket_metric`."""
 
 AWS = [command for document in OPERATORS for command in commands("aws", document)]
 INSIGHTS = commands("insights")
@@ -71,13 +72,9 @@ def test_every_link_leads_to_a_section_or_a_file() -> None:
             assert (RUNBOOK.parent / target.partition("#")[0]).is_file(), target
 
 
-@pytest.mark.parametrize("heading", sorted(set(sections()) - PROCEDURES - {"Planned work"}))
+@pytest.mark.parametrize("heading", sorted(set(alarm_sections()) - {"Planned work"}))
 def test_the_section_of_an_alarm_has_all_that_is_needed_at_night(heading: str) -> None:
-    text = sections()[heading]
-    assert re.match(
-        r"\n\*\*(Page|Ticket|Pages through \[Service impaired\]\(#service-impaired\))\.\*\* ", text
-    )
-    labels = re.findall(r"^\*\*(.+?)\*\*", text, flags=re.MULTILINE)[1:]
+    labels = re.findall(r"^\*\*(.+?)\*\*", sections()[heading], flags=re.MULTILINE)[1:]
     wanted = iter(PARTS)
     part = next(wanted)
     for label in " | ".join(labels).split(" | "):
@@ -86,10 +83,6 @@ def test_the_section_of_an_alarm_has_all_that_is_needed_at_night(heading: str) -
             if not part:
                 return
     pytest.fail(f"{part!r} is missing in: {labels}")
-
-
-def test_a_procedure_exists_for_each_name_that_this_test_knows() -> None:
-    assert set(sections()) >= PROCEDURES
 
 
 # The commands.
@@ -101,7 +94,7 @@ def test_the_shell_can_read_a_block(block: str) -> None:
     assert read.returncode == 0, read.stderr
 
 
-def test_no_command_of_the_aws_cli_escapes_these_tests() -> None:
+def test_no_command_of_the_aws_cli_is_missed() -> None:
     text = "\n".join(
         text
         for document in OPERATORS
@@ -127,7 +120,7 @@ def test_a_command_of_the_aws_cli_exists_with_its_options(command: list[str]) ->
     assert set(given) <= allowed
     if "--cli-input-json" not in given:
         assert _required_options(model) <= set(given)
-    # One file is all that a command takes beside its options.
+    # `invoke` takes one file after its options. No other command takes any.
     assert (operation == "invoke") == words[-1].endswith(".json") or "--cli-input-json" in given
 
 
@@ -147,7 +140,7 @@ def test_a_query_of_the_aws_cli_asks_for_fields_of_the_answer(command: list[str]
     assert _fields(parsed) - {"VARIABLE"} <= _members(shape) | _KEYS_OF_MAPS
 
 
-def test_metrics_of_this_service_are_those_that_it_publishes() -> None:
+def test_metrics_of_this_service_are_published() -> None:
     published = {name.value for name in metrics.MetricName}
     own = [words for words in METRIC if words[1] == metrics.NAMESPACE]
     assert own
@@ -157,7 +150,7 @@ def test_metrics_of_this_service_are_those_that_it_publishes() -> None:
 
 
 @pytest.mark.parametrize("words", METRIC, ids=lambda words: words[2])
-def test_a_metric_of_aws_is_documented_with_the_dimensions_that_are_asked_for(
+def test_a_metric_of_aws_is_documented_with_its_dimensions(
     words: list[str],
 ) -> None:
     _, namespace, name, statistic, *dimensions = words
@@ -167,7 +160,7 @@ def test_a_metric_of_aws_is_documented_with_the_dimensions_that_are_asked_for(
     assert len(asked) == len(dimensions)
     if namespace == metrics.NAMESPACE:
         return
-    for each in _LOOPS.get(name, [name]):
+    for each in _VALUES.get(name, [name]):
         assert any(
             (known.namespace, known.dimensions) == (namespace, asked) and each in known.names
             for known in DOCUMENTED
@@ -185,7 +178,7 @@ def test_a_call_of_the_rest_api_is_one_of_its_routes(words: list[str]) -> None:
         assert value in set(Attention)
     path = path.replace("$BUSINESS", "{businessId}")
     path = re.sub(r"/connections/.+", "/connections/{connectionId}", path)
-    assert method in rest.METHODS[path]
+    assert method in methods_by_path()[path]
     if "-d" in options:
         json.loads(options[options.index("-d") + 1])
 
@@ -215,20 +208,10 @@ def test_a_query_of_logs_looks_for_messages_that_are_logged(words: list[str]) ->
         assert message in _LOGGED_MESSAGES
 
 
-def test_the_table_of_a_cleanups_answer_names_all_of_it() -> None:
+def test_the_table_of_a_cleanups_answer_names_all_its_fields() -> None:
     rows = re.findall(r"^\| (`.+?) \|", sections()["Dry run of a cleanup"], flags=re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert named == _REPORT - {"worker", "workers", "dryRun"}
-
-
-# The environment.
-
-
-def test_settings_of_an_environment_are_there() -> None:
-    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", RUNBOOK.read_text()))
-    fields = _fields_of_environment()
-    assert named - fields <= {reason.value for reason in _reason_codes()} | {"jwks_url"}
-    assert "cleanup_workers" in named
 
 
 def _anchor(heading: str) -> str:
@@ -289,7 +272,7 @@ _KEYS_OF_MAPS = {
     *("ERROR_CODE", "ERROR_MESSAGE", "SentTimestamp"),  # of a dead letter
     "connectionId",  # of an item of the table
 }
-"""What the model of an answer does not name."""
+"""Keys of maps in the answers. The models of botocore do not name them."""
 
 
 # What the code logs.
@@ -300,7 +283,7 @@ def _trees(folder: str) -> list[ast.AST]:
 
 
 def _logged() -> tuple[set[str], set[str]]:
-    """The messages of all logging calls of the functions, and the fields that they carry."""
+    """The messages and the fields of all logging calls in the functions."""
     messages, fields = set(), set()
     for tree in _trees("lambdas"):
         for node in ast.walk(tree):
@@ -369,31 +352,8 @@ _WORDS = {
 
 
 def _insights_fields(query: str) -> set[str]:
-    """The fields that a query reads: its words, without literals, keywords and what it names."""
+    """The fields that a query reads: its words except literals, keywords and its own names."""
     query = re.sub(r"""/(?:[^/\\]|\\.)+/|"[^"]*"|'[^']*'""", "", query)
     query = re.sub(r"\b\d+[mh]?\b", "", query)
     named = set(re.findall(r"\bas (\w+)", query))
     return set(re.findall(r"@?[A-Za-z_][\w.]*", query)) - _WORDS - named
-
-
-# The environment's fields, without paying for the import of the CDK.
-
-
-def _fields_of_environment() -> set[str]:
-    tree = ast.parse((ROOT / "infra" / "environments.py").read_text())
-    (environment,) = (
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ClassDef) and node.name == "Environment"
-    )
-    return {
-        node.target.id
-        for node in environment.body
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
-    }
-
-
-def _reason_codes() -> type[Any]:
-    from lambdas.domain.status import ReasonCode
-
-    return ReasonCode

@@ -1,70 +1,76 @@
-"""The tables of docs/protocol.md are those of the code."""
+"""docs/protocol.md documents every call, error, status and reason that the code has."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from contracts import asyncapi, openapi
-from lambdas import protocol
+from contracts import asyncapi
+from lambdas import problems, protocol
 from lambdas.domain.authorization import ALLOWED, Operation
 from lambdas.domain.status import OverallStatus, ReasonCode
-from lambdas.handlers import problems, rest
-from lambdas.handlers.problems import ProblemType
+from lambdas.problems import ProblemType
+from lambdas.routes import ROUTES
 from tests.json_schema import problems as wrong_with
 from tests.protocol_document import DOCUMENT, Snippet, problem_types, snippets, table
 
 
-def test_who_may_do_what_is_what_the_code_allows() -> None:
-    (_, _, *kinds), *rows = table("operation")
+def test_every_call_is_documented_with_who_may_make_it() -> None:
+    (_, *kinds), *rows = table("call")
     documented = {
-        Operation(operation.strip("`")): {
-            kind for kind, mark in zip(kinds, marks, strict=True) if mark == "yes"
-        }
-        for operation, _, *marks in rows
+        call.strip("` "): {kind for kind, mark in zip(kinds, marks, strict=True) if mark == "yes"}
+        for calls, *marks in rows
+        for call in calls.split(",")
     }
-    everybody = set(kinds)
+    operations = {
+        f"{route.method} {route.path}": route.operation
+        for route in ROUTES.values()
+        if route.operation is not None
+    }
+    operations["the WebSocket handshake"] = Operation.CONNECT
     assert documented == {
-        operation: everybody if "anyone" in allowed else allowed
-        for operation, allowed in ALLOWED.items()
+        call: set(kinds) if "anyone" in ALLOWED[operation] else ALLOWED[operation]
+        for call, operation in operations.items()
     }
 
 
-def test_every_call_of_the_rest_api_is_in_the_table_of_who_may_do_what() -> None:
-    _, *rows = table("operation")
-    documented = {call.strip("` ") for row in rows for call in row[1].split(",")}
-    calls = {f"{method} {path}" for path, methods in rest.METHODS.items() for method in methods}
-    assert documented == (calls - {"GET /health"}) | {"the WebSocket handshake"}
-
-
-def test_the_types_of_problems_are_those_of_the_code() -> None:
+def test_every_type_of_problem_is_documented() -> None:
     kinds = [kind for kind in vars(problems).values() if isinstance(kind, ProblemType)]
-    kinds += [openapi.UNAUTHORIZED, openapi.TOO_MANY_REQUESTS, openapi.TIMEOUT]
     assert problem_types() == {kind.name: kind.status for kind in kinds}
 
 
-def test_the_codes_of_errors_on_a_socket_are_those_of_the_code() -> None:
+def test_every_error_code_of_a_socket_is_documented() -> None:
     _, *rows = table("error code")
     assert {code.strip("`") for code, *_ in rows} == set(get_args(protocol.ErrorCode))
 
 
-def test_the_overall_statuses_and_reasons_are_those_of_the_code() -> None:
+def test_every_overall_status_and_reason_is_documented() -> None:
     _, *statuses = table("`overallStatus`")
     assert {row[0].strip("`") for row in statuses} == set(OverallStatus)
     _, *reasons = table("reason code")
     assert {row[0].strip("`") for row in reasons} == set(ReasonCode)
 
 
-def test_every_link_within_the_repository_leads_somewhere() -> None:
-    folder = DOCUMENT.parent
-    for name in ("openapi.json", "asyncapi.json"):
-        assert f"({name})" in DOCUMENT.read_text()
-        assert (folder / name).exists()
+@pytest.mark.parametrize("name", ["protocol.md", "deploying.md"])
+def test_every_link_leads_to_a_file_and_a_heading(name: str) -> None:
+    document = DOCUMENT.parent / name
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
+        if not target.startswith("https://"):
+            path, _, anchor = target.partition("#")
+            linked = document.parent / path if path else document
+            assert linked.is_file(), target
+            assert not anchor or anchor in _anchors(linked), target
 
 
-def test_the_status_document_that_is_shown_is_one() -> None:
+def _anchors(document: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_status_document_in_the_example_matches_the_contract() -> None:
     (shown,) = [s for s in snippets() if s.language == "json" and "overallStatus" in s.code]
     contract = asyncapi.document()
     schema = {"$ref": "#/components/schemas/StatusDocument"}
@@ -72,14 +78,14 @@ def test_the_status_document_that_is_shown_is_one() -> None:
 
 
 @pytest.mark.parametrize("snippet", [s for s in snippets() if s.language == "json"], ids=str)
-def test_json_that_is_shown_is_json(snippet: Snippet) -> None:
+def test_a_json_example_can_be_parsed(snippet: Snippet) -> None:
     json.loads(snippet.code)
 
 
 @pytest.mark.parametrize(
     "snippet", [s for s in snippets() if s.language == "js"], ids=lambda s: s.name
 )
-def test_javascript_that_is_shown_can_be_parsed(snippet: Snippet, tmp_path: Path) -> None:
+def test_a_javascript_example_can_be_parsed(snippet: Snippet, tmp_path: Path) -> None:
     file = tmp_path / "snippet.mjs"
     file.write_text(snippet.code)
     done = subprocess.run(

@@ -25,7 +25,7 @@ TABLE = {
     Operation.LIST_CONNECTIONS: "yes yes -   -   -",
     Operation.CONNECT: "yes -   -   -   -",
     Operation.PAUSE: "yes -   -   -   -",
-    Operation.SET_ARRANGEMENTS: "-   yes -   -   -",
+    Operation.CHANGE_SETTINGS: "-   yes -   -   -",
     Operation.ISSUE_TICKET: "yes -   -   -   -",
     Operation.PUSH_MESSAGE: "-   yes yes -   -",
     Operation.CLOSE_CONNECTION: "-   yes -   -   -",

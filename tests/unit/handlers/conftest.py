@@ -1,9 +1,10 @@
-"""A function's environment in this process: its variables, and a table in `moto`."""
+"""A `Service` in this process, as a deployed function has it, with a table in `moto`."""
 
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -11,17 +12,14 @@ import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from moto import mock_aws
 
-from lambdas import bootstrap
 from lambdas.adapters.table import Table
+from lambdas.bootstrap import Service
 from lambdas.domain.model import Business
-from lambdas.domain.ports import Store
-from lambdas.handlers.telemetry import logger
+from lambdas.handlers.entry_point import EntryPoint, Event, logger
+from tests.builders import FakeClock
 from tests.dynamodb import create_table
 
 VARIABLES = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_DEFAULT_REGION": "us-east-1",
     "ENVIRONMENT": "test",
     "WEBSOCKET_MANAGEMENT_URL": "https://api.execute-api.us-east-1.amazonaws.com/test",
     "PING_INTERVAL": "300",
@@ -31,29 +29,15 @@ VARIABLES = {
     "MAX_REAL_CONNECTIONS": "2",
 }
 
-_PARTS = (
-    bootstrap.configuration,
-    bootstrap.store,
-    bootstrap.sockets,
-    bootstrap.presence,
-    bootstrap.status_reader,
-    bootstrap.availability,
-    bootstrap.settings_writer,
-    bootstrap.tickets,
-    bootstrap.messaging,
-    bootstrap.idempotent_calls,
-    bootstrap.operators,
-    bootstrap.cleanup,
-    bootstrap._dynamodb,
-)
-
+HOOK_STATUS = "PutLifecycleEventHookExecutionStatus"
+"""The operation that tells CodeDeploy whether a new version may take over."""
 
 Calls = list[tuple[str, dict[str, Any]]]
-"""What was asked of AWS: operations and their parameters."""
+"""Calls to AWS: operations and their parameters."""
 
 
 class Context(LambdaContext):
-    """As much of a Lambda context as the handlers use."""
+    """The part of a Lambda context that the handlers use."""
 
     _function_name = "test"
     _function_version = "7"
@@ -68,22 +52,39 @@ class Context(LambdaContext):
 
 @dataclass
 class Deployed:
-    """A deployed function, from the inside."""
+    """A deployed function, from the inside. Its clock stands still until a test moves it."""
 
-    store: Store
-    client: Any
-    table_name: str
+    environ: dict[str, str]
+    service: Service
+    clock: FakeClock
     calls: Calls
     log: io.StringIO
+    client: Any
+    """A client for the tests' own use. Its calls are not in `calls`."""
+    context: Context = field(default_factory=Context)
+
+    def invoke(self, handler: EntryPoint, event: Event) -> dict[str, Any]:
+        """Call a handler as Lambda does."""
+        return handler(event, self.context, service=self.service)
+
+    @property
+    def table_name(self) -> str:
+        """The name of the one table."""
+        return self.environ["TABLE_NAME"]
+
+    @property
+    def store(self) -> Table:
+        """The table, for the tests' own use."""
+        return Table(self.client, self.table_name)
 
     @property
     def log_lines(self) -> list[dict[str, Any]]:
-        """What was logged, as the JSON documents that it is."""
+        """The log lines, parsed as JSON."""
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
 
     @property
     def operations(self) -> list[str]:
-        """The AWS operations that the handlers asked for, in order."""
+        """The AWS operations that the handlers called, in order."""
         return [operation for operation, _ in self.calls]
 
     def seed(self, *businesses: Business) -> None:
@@ -100,52 +101,45 @@ class Deployed:
         return list(self.client.scan(TableName=self.table_name)["Items"])
 
 
+def _session() -> boto3.Session:
+    return boto3.Session("test", "test", region_name="us-east-1")
+
+
 @pytest.fixture(scope="session")
 def recording() -> tuple[boto3.Session, Calls]:
-    """A session whose clients record what they are asked for. One, so that models load once."""
+    """A session whose clients record their calls. One for all tests, so that models load once."""
     calls: Calls = []
 
     def record(*, params: dict[str, Any], model: Any, **_: Any) -> None:
         calls.append((model.name, params))
 
-    session = boto3.Session()
+    def accept(**_: Any) -> Any:
+        return SimpleNamespace(status_code=200), {}
+
+    session = _session()
     session.events.register("before-parameter-build", record)
+    # `moto` does not know this operation.
+    session.events.register(f"before-call.codedeploy.{HOOK_STATUS}", accept)
     return session, calls
 
 
 @pytest.fixture(scope="session")
 def unrecorded() -> Any:
-    """A client for the tests' own use, whose calls are not the handlers'."""
-    return boto3.Session().client(
-        "dynamodb",
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-
-
-@pytest.fixture
-def context() -> Context:
-    return Context()
+    """A client for the tests' own use. Its calls are not recorded."""
+    return _session().client("dynamodb")
 
 
 @pytest.fixture
 def deployed(
-    monkeypatch: pytest.MonkeyPatch,
-    recording: tuple[boto3.Session, Calls],
-    unrecorded: Any,
+    monkeypatch: pytest.MonkeyPatch, recording: tuple[boto3.Session, Calls], unrecorded: Any
 ) -> Iterator[Deployed]:
     """A function with an empty table."""
     log = io.StringIO()
     monkeypatch.setattr(logger.registered_handler, "stream", log)
-    for name, value in VARIABLES.items():
-        monkeypatch.setenv(name, value)
+    session, calls = recording
+    clock = FakeClock()
     with mock_aws():
-        table_name = create_table(unrecorded)
-        monkeypatch.setenv("TABLE_NAME", table_name)
-        session, calls = recording
+        environ = {**VARIABLES, "TABLE_NAME": create_table(unrecorded)}
         calls.clear()
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
-        yield Deployed(Table(unrecorded, table_name), unrecorded, table_name, calls, log)
-    for part in _PARTS:
-        part.cache_clear()
+        service = Service(environ, clock=clock, session=session)
+        yield Deployed(environ, service, clock, calls, log, unrecorded)

@@ -4,16 +4,15 @@ from typing import Any
 
 import pytest
 
-from lambdas import bootstrap
 from lambdas.handlers.authorizer import handler
 from tests.builders import B1, U1
-from tests.unit.handlers.conftest import Context, Deployed
+from tests.unit.handlers.conftest import Deployed
 
 ARN = "arn:aws:execute-api:us-east-1:123456789012:ws1/v1/$connect"
 
 
 def _handshake(
-    query: dict[str, list[str]], headers: dict[str, list[str]] | None = None
+    deployed: Deployed, query: dict[str, list[str]], headers: dict[str, list[str]] | None = None
 ) -> tuple[str, dict[str, str]]:
     event: dict[str, Any] = {
         "methodArn": ARN,
@@ -21,7 +20,7 @@ def _handshake(
         "multiValueQueryStringParameters": query,
         "requestContext": {"eventType": "CONNECT", "requestId": "r1"},
     }
-    answer = handler(event, Context())
+    answer = deployed.invoke(handler, event)
     (statement,) = answer["policyDocument"]["Statement"]
     assert statement["Resource"] == ARN
     return statement["Effect"], answer["context"]
@@ -29,17 +28,18 @@ def _handshake(
 
 @pytest.fixture
 def ticket(deployed: Deployed) -> str:
-    secret, _ = bootstrap.tickets().issue(B1, U1)
+    secret, _ = deployed.service.tickets.issue(B1, U1)
     deployed.calls.clear()
     return secret
 
 
-def test_a_ticket_opens_one_socket_at_the_price_of_one_write(
-    deployed: Deployed, ticket: str
-) -> None:
-    assert _handshake({"ticket": [ticket]}) == ("Allow", {"businessId": "b1", "userId": "u1"})
+def test_a_ticket_opens_one_socket_and_costs_one_write(deployed: Deployed, ticket: str) -> None:
+    assert _handshake(deployed, {"ticket": [ticket]}) == (
+        "Allow",
+        {"businessId": "b1", "userId": "u1"},
+    )
     assert deployed.operations == ["DeleteItem"]
-    assert _handshake({"ticket": [ticket]}) == ("Deny", {})
+    assert _handshake(deployed, {"ticket": [ticket]}) == ("Deny", {})
     assert ticket not in deployed.log.getvalue()
 
 
@@ -52,28 +52,28 @@ def test_a_ticket_opens_one_socket_at_the_price_of_one_write(
         ({"Ticket": ["TICKET"]}, {}),
     ],
 )
-def test_a_handshake_that_is_not_clear_does_not_use_the_ticket_up(
+def test_an_ambiguous_handshake_does_not_use_up_the_ticket(
     deployed: Deployed,
     ticket: str,
     query: dict[str, list[str]],
     headers: dict[str, list[str]],
 ) -> None:
     filled = {name: [v.replace("TICKET", ticket) for v in values] for name, values in query.items()}
-    assert _handshake(filled, headers) == ("Deny", {})
+    assert _handshake(deployed, filled, headers) == ("Deny", {})
     assert deployed.operations == []
-    assert _handshake({"ticket": [ticket]})[0] == "Allow"
+    assert _handshake(deployed, {"ticket": [ticket]})[0] == "Allow"
 
 
 @pytest.mark.parametrize(
     "guess", ["", "guess", "x" * 42, "x" * 44, "x" * 42 + "=", "x" * 42 + "é", "x" * 43 + "\n"]
 )
-def test_what_cannot_be_a_ticket_is_refused_without_asking_the_table(
+def test_an_impossible_ticket_is_refused_without_asking_the_table(
     deployed: Deployed, guess: str
 ) -> None:
-    assert _handshake({"ticket": [guess]}) == ("Deny", {})
+    assert _handshake(deployed, {"ticket": [guess]}) == ("Deny", {})
     assert deployed.operations == []
 
 
-def test_a_guess_is_refused(deployed: Deployed) -> None:
-    assert _handshake({"ticket": ["x" * 43]}) == ("Deny", {})
+def test_an_unknown_ticket_is_refused(deployed: Deployed) -> None:
+    assert _handshake(deployed, {"ticket": ["x" * 43]}) == ("Deny", {})
     assert deployed.operations == ["DeleteItem"]

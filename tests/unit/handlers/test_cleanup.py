@@ -5,15 +5,14 @@ from typing import Any
 
 import pytest
 
-from lambdas import bootstrap
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
 from lambdas.handlers.cleanup import handler
 from lambdas.metrics import MetricName
-from tests.builders import B1, business, real, settings, virtual
-from tests.unit.handlers.conftest import Context, Deployed
+from tests.builders import B1, NOW, business, real, settings, virtual
+from tests.unit.handlers.conftest import Deployed
 
 GAUGES = {
     MetricName.REAL_CONNECTIONS,
@@ -34,7 +33,7 @@ COUNTS = {
 
 
 def _emitted(output: str, **dimensions: str) -> dict[str, Any]:
-    """The metrics that were written with exactly these dimensions beside the environment."""
+    """The metrics that were written with exactly these dimensions and the environment."""
     found: dict[str, Any] = {}
     for line in map(json.loads, output.splitlines()):
         (directive,) = line["_aws"]["CloudWatchMetrics"]
@@ -46,18 +45,17 @@ def _emitted(output: str, **dimensions: str) -> dict[str, Any]:
 
 
 def test_a_complete_run_reports_and_publishes_the_census(
-    deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str]
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now = bootstrap.now()
     deployed.seed(
         business(
-            real("alive", now=now),
-            real("silent", now=now, seen=700),
-            virtual(now=now, left=-1),
+            real("alive"),
+            real("silent", seen=700),
+            virtual(left=-1),
             declared=settings(),
         )
     )
-    report = handler({}, context)
+    report = deployed.invoke(handler, {})
     assert report["complete"] is True
     assert (report["businesses"], report["silent"], report["expired"]) == (1, 1, 1)
     emitted = _emitted(capsys.readouterr().out)
@@ -71,46 +69,45 @@ def test_a_complete_run_reports_and_publishes_the_census(
     assert left == {"BUSINESS", "CONNECTION#alive", "0/1"}  # the last is the census
 
 
-def test_a_run_near_its_deadline_is_no_census(
-    deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str]
+def test_a_run_that_is_out_of_time_publishes_no_census(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed.seed(business(declared=settings()))
-    context.milliseconds_left = 9_999
-    assert handler({}, context)["complete"] is False
+    deployed.context.milliseconds_left = 9_999
+    assert deployed.invoke(handler, {})["complete"] is False
     assert _emitted(capsys.readouterr().out).keys() == COUNTS
 
 
 def _needs_attention(deployed: Deployed, *, since: int) -> None:
-    """Let b1 need attention since then, past the grace period, and nobody know of it."""
-    deployed.seed(business(virtual(now=bootstrap.now()), declared=settings()))
+    """Mark b1 as needing attention since then, not reported yet."""
+    deployed.seed(business(virtual(), declared=settings()))
     read = deployed.store.load(B1)
     deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=since, counted=False)
 
 
-def test_a_business_that_newly_needs_attention_is_counted_at_once_and_named(
-    deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str]
+def test_a_business_that_newly_needs_attention_is_counted_at_once_with_its_id(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _needs_attention(deployed, since=bootstrap.now() - 900)
-    assert handler({}, context)["attentionEntered"] == 1
+    _needs_attention(deployed, since=NOW - 900)
+    assert deployed.invoke(handler, {})["attentionEntered"] == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     values = [line["AttentionEntered"] for line in lines if "AttentionEntered" in line]
     assert values == [[1], [0]]  # the business when it was found, then the run
     (told,) = [line for line in lines if "businessId" in line]
     assert (told["businessId"], told["attention"]) == ("b1", "virtual-only")
-    assert told["seconds"] >= 900
-    handler({}, context)
+    assert told["seconds"] == 900
+    deployed.invoke(handler, {})
     assert _emitted(capsys.readouterr().out)[MetricName.ATTENTION_ENTERED] == [0]
 
 
-def test_a_run_that_fails_publishes_what_it_did_before_it_says_so(
+def test_a_run_that_fails_publishes_what_it_did_before_it_raises(
     deployed: Deployed,
-    context: Context,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _needs_attention(deployed, since=bootstrap.now() - 900)
+    _needs_attention(deployed, since=NOW - 900)
     b0 = BusinessId("b0")
-    silent = real("c1", business_id=b0, now=bootstrap.now(), seen=700)
+    silent = real("c1", business_id=b0, seen=700)
     deployed.seed(business(silent, business_id=b0))
 
     def fail(*_: object) -> bool:
@@ -118,7 +115,7 @@ def test_a_run_that_fails_publishes_what_it_did_before_it_says_so(
 
     monkeypatch.setattr(Table, "claim_real", fail)
     with pytest.raises(RuntimeError, match="a defect"):
-        handler({}, context)
+        deployed.invoke(handler, {})
     output = capsys.readouterr().out
     assert _emitted(output).keys() == COUNTS
     assert '"AttentionEntered":[1.0]' in output.replace(" ", "")
@@ -126,49 +123,45 @@ def test_a_run_that_fails_publishes_what_it_did_before_it_says_so(
     assert (line["report"]["complete"], line["report"]["failed"]) == (False, 1)
 
 
-def test_an_item_that_cannot_be_read_is_logged_with_its_key(
-    deployed: Deployed, context: Context
-) -> None:
+def test_an_unreadable_item_is_logged_with_its_key(deployed: Deployed) -> None:
     deployed.client.put_item(
         TableName=deployed.table_name,
         Item={"pk": {"S": "BUSINESS#b1"}, "sk": {"S": "CONNECTION#c1"}, "ttl": {"S": "soon"}},
     )
-    assert handler({"dryRun": True}, context)["unreadable"] == 1
+    assert deployed.invoke(handler, {"dryRun": True})["unreadable"] == 1
     (line,) = [line for line in deployed.log_lines if line["message"] == "unreadable item"]
     assert (line["businessId"], line["sortKey"]) == ("b1", "CONNECTION#c1")
 
 
-def test_who_is_in_trouble_is_named_in_the_log(deployed: Deployed, context: Context) -> None:
-    now = bootstrap.now()
-    deployed.seed(business(virtual(now=now), declared=settings()))
+def test_each_business_that_needs_attention_is_logged(deployed: Deployed) -> None:
+    deployed.seed(business(virtual(), declared=settings()))
     read = deployed.store.load(B1)
-    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=now - 900, counted=True)
-    handler({}, context)
+    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=NOW - 900, counted=True)
+    deployed.invoke(handler, {})
     (line,) = [line for line in deployed.log_lines if line["message"] == "needs attention"]
     assert (line["businessId"], line["attention"]) == ("b1", "virtual-only")
-    assert line["seconds"] >= 900
+    assert line["seconds"] == 900
 
 
 def test_a_dry_run_publishes_nothing_and_writes_nothing(
-    deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str]
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deployed.seed(business(real("silent", now=bootstrap.now(), seen=700), declared=settings()))
+    deployed.seed(business(real("silent", seen=700), declared=settings()))
     before = deployed.items()
-    report = handler({"dryRun": True}, context)
+    report = deployed.invoke(handler, {"dryRun": True})
     assert (report["dryRun"], report["silent"]) == (True, 1)
     assert _emitted(capsys.readouterr().out) == {}
     assert deployed.items() == before
 
 
-def test_of_several_workers_each_has_a_census_of_its_own(
-    deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str]
+def test_each_of_several_workers_publishes_its_own_census(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now = bootstrap.now()
     for number in range(12):
         business_id = BusinessId(f"b{number}")
-        device = real(f"c{number}", business_id=business_id, now=now)
+        device = real(f"c{number}", business_id=business_id)
         deployed.seed(business(device, business_id=business_id))
-    reports = [handler({"worker": worker, "workers": 3}, context) for worker in range(3)]
+    reports = [deployed.invoke(handler, {"worker": worker, "workers": 3}) for worker in range(3)]
     assert [(report["worker"], report["workers"]) for report in reports] == [(0, 3), (1, 3), (2, 3)]
     output = capsys.readouterr().out
     assert _emitted(output).keys() == COUNTS
@@ -190,9 +183,9 @@ def test_of_several_workers_each_has_a_census_of_its_own(
         {"workers": 0},
     ],
 )
-def test_a_wrong_option_stops_the_run_before_it_begins(
-    deployed: Deployed, context: Context, options: dict[str, object]
+def test_a_wrong_option_stops_the_run_before_it_reads_the_table(
+    deployed: Deployed, options: dict[str, object]
 ) -> None:
     with pytest.raises(InvalidValue, match=r"worker|dry_run|dryRun|force"):
-        handler(options, context)
+        deployed.invoke(handler, options)
     assert deployed.operations == []

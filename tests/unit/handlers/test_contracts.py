@@ -1,4 +1,4 @@
-"""What the functions take and answer is what the contracts say."""
+"""The functions accept and answer what the contracts say."""
 
 import json
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from contracts import asyncapi, openapi
-from lambdas import bootstrap, protocol
+from lambdas import protocol
 from lambdas.handlers import rest, websocket
-from tests.builders import business, real, settings, virtual
+from tests.builders import NOW, business, real, settings, virtual
 from tests.json_schema import component, problems
-from tests.unit.handlers.conftest import Context, Deployed
+from tests.unit.handlers.conftest import Deployed
 from tests.unit.handlers.test_rest import event as rest_event
 from tests.unit.handlers.test_websocket import CONNECTION
 from tests.unit.handlers.test_websocket import event as socket_event
@@ -37,13 +37,12 @@ QUERY = {"getBusinesses": {"attention": "unreachable", "limit": "1"}}
 
 
 def _reachable_business(deployed: Deployed) -> None:
-    now = bootstrap.now()
-    connections = real(CONNECTION, now=now), virtual(now=now)
+    connections = real(CONNECTION), virtual()
     deployed.seed(business(*connections, declared=settings()))
 
 
 def _call(
-    path: str, method: str, body: str | None, operation: dict[str, Any], context: Context
+    deployed: Deployed, path: str, method: str, body: str | None, operation: dict[str, Any]
 ) -> Any:
     request = rest_event(
         method.upper(),
@@ -53,20 +52,20 @@ def _call(
         query=QUERY.get(operation["operationId"]),
         roles=("operator",),
     )
-    return rest.handler(request, context)
+    return deployed.invoke(rest.handler, request)
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS, ids=_name)
-def test_the_request_of_the_contract_gets_the_answer_of_the_contract(
-    deployed: Deployed, context: Context, path: str, method: str, operation: dict[str, Any]
+def test_the_example_request_of_the_contract_gets_the_response_of_the_contract(
+    deployed: Deployed, path: str, method: str, operation: dict[str, Any]
 ) -> None:
     _reachable_business(deployed)
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     example = content.get("example")
     if operation["operationId"] == "putPause":
-        example = {**example, "until": protocol.timestamp(bootstrap.now() + 60)}
+        example = {**example, "until": protocol.timestamp(NOW + 60)}
     body = None if example is None else json.dumps(example)
-    answer = _call(path, method, body, operation, context)
+    answer = _call(deployed, path, method, body, operation)
     good = operation["responses"].get(str(answer["statusCode"]))
     assert answer["statusCode"] < 300, answer
     assert good is not None, answer
@@ -79,13 +78,13 @@ def test_the_request_of_the_contract_gets_the_answer_of_the_contract(
 
 @pytest.mark.parametrize(("path", "method", "operation"), WITH_A_BODY, ids=_name)
 def test_a_request_that_the_contract_forbids_gets_a_problem_of_the_contract(
-    deployed: Deployed, context: Context, path: str, method: str, operation: dict[str, Any]
+    deployed: Deployed, path: str, method: str, operation: dict[str, Any]
 ) -> None:
     takes_any_json = operation["operationId"] == "postMessage"
     body = "null" if takes_any_json else '{"surprise": 1}'
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     assert problems(REST, schema, json.loads(body))
-    answer = _call(path, method, body, operation, context)
+    answer = _call(deployed, path, method, body, operation)
     problem = component(REST, operation["responses"][str(answer["statusCode"])]["$ref"])
     (content,) = problem["content"].values()
     assert problems(REST, content["schema"], json.loads(answer["body"])) == []
@@ -109,13 +108,13 @@ CLIENT_MESSAGES: list[Any] = [
 
 @pytest.mark.parametrize("message", CLIENT_MESSAGES, ids=lambda message: str(message)[:40])
 @pytest.mark.parametrize("action", websocket.ACTIONS)
-def test_a_client_message_is_taken_exactly_if_the_contract_takes_it(
-    deployed: Deployed, context: Context, action: str, message: dict[str, Any]
+def test_a_client_message_is_accepted_only_if_the_contract_accepts_it(
+    deployed: Deployed, action: str, message: dict[str, Any]
 ) -> None:
     _reachable_business(deployed)
     message = {**message, "action": action}
     route = {"ping": websocket.on_ping, "status": websocket.on_status}[action]
-    answer = json.loads(route(socket_event(json.dumps(message)), context)["body"])
+    answer = json.loads(deployed.invoke(route, socket_event(json.dumps(message)))["body"])
     expected = {"ping": "pong", "status": "statusAnswer"}[action]
     forbidden = problems(SOCKET, asyncapi.client_message(action), message)
     name = "error" if forbidden else expected
@@ -125,19 +124,15 @@ def test_a_client_message_is_taken_exactly_if_the_contract_takes_it(
 
 
 @pytest.mark.parametrize("body", ["no json", "[]", "{}", '{"action": "dance"}'])
-def test_what_is_no_message_gets_the_error_of_the_contract(
-    deployed: Deployed, context: Context, body: str
-) -> None:
+def test_an_invalid_message_gets_the_error_of_the_contract(deployed: Deployed, body: str) -> None:
     _reachable_business(deployed)
-    answer = json.loads(websocket.on_default(socket_event(body), context)["body"])
+    answer = json.loads(deployed.invoke(websocket.on_default, socket_event(body))["body"])
     payload = SOCKET["components"]["messages"]["error"]["payload"]
     assert problems(SOCKET, payload, answer) == []
 
 
 @pytest.mark.parametrize("pushed", ["message", "availabilityChanged"])
-def test_what_is_pushed_is_what_the_contract_says(
-    deployed: Deployed, context: Context, pushed: str
-) -> None:
+def test_pushed_messages_match_the_contract(deployed: Deployed, pushed: str) -> None:
     _reachable_business(deployed)
     if pushed == "message":
         request = rest_event(
@@ -147,7 +142,7 @@ def test_what_is_pushed_is_what_the_contract_says(
         request = rest_event(
             "PUT", "/businesses/{businessId}/availability", body='{"available": false}'
         )
-    assert rest.handler(request, context)["statusCode"] == 200
+    assert deployed.invoke(rest.handler, request)["statusCode"] == 200
     (data,) = [call["Data"] for name, call in deployed.calls if name == "PostToConnection"]
     told = SOCKET["components"]["messages"][pushed]
     document = json.loads(data)

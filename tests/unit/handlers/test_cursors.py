@@ -10,7 +10,7 @@ from lambdas.handlers import cursors
 from tests.builders import B1, NOW
 
 
-def test_a_cursor_comes_back_as_it_went() -> None:
+def test_a_decoded_cursor_is_the_entry_that_was_encoded() -> None:
     entry = AttentionEntry(B1, NOW)
     assert cursors.decode(cursors.encode(entry)) == entry
     odd = AttentionEntry(B1, 1, position="1.5")
@@ -42,6 +42,6 @@ def _packed(text: str) -> str:
         _packed("[" * 5000),
     ],
 )
-def test_what_was_never_handed_out_is_refused_by_name(cursor: str) -> None:
+def test_an_invalid_cursor_is_refused_by_name(cursor: str) -> None:
     with pytest.raises(InvalidValue, match=r"^cursor: "):
         cursors.decode(cursor)

@@ -20,7 +20,7 @@ DEEPEST = "[" * MAX_DEPTH + "]" * MAX_DEPTH
         pytest.param(DEEPEST, id="deepest"),
     ],
 )
-def test_json_is_taken_as_it_is(text: str) -> None:
+def test_valid_json_is_parsed(text: str) -> None:
     assert json_bodies.parse(text) == json.loads(text)
 
 
@@ -34,17 +34,33 @@ def test_deep_nesting_is_refused_and_the_limit_is_named(
         json_bodies.parse(opening * levels + inner + closing * levels)
 
 
-def test_depth_counts_wherever_it_is() -> None:
+def test_deep_nesting_is_found_anywhere() -> None:
     with pytest.raises(InvalidValue, match="levels deep"):
         json_bodies.parse(f'[1, {{"a": [], "b": {DEEPEST}}}]')
 
 
-def test_brackets_in_strings_and_side_by_side_do_not_count() -> None:
+def test_brackets_in_strings_or_side_by_side_are_not_nesting() -> None:
     value = ["[" * 5_000, '{"a": ' * 5_000, '"\\[', *([] for _ in range(5_000))]
     assert json_bodies.parse(json.dumps(value)) == value
 
 
-@pytest.mark.parametrize("text", ["", " ", "no json", "[", "{'a': 1}", "NaN", "-Infinity", "1e999"])
-def test_what_is_no_json_is_refused(text: str) -> None:
+@pytest.mark.parametrize("text", ["", " ", "no json", "[", "{'a': 1}", "NaN", "-Infinity"])
+def test_invalid_json_is_refused(text: str) -> None:
     with pytest.raises(InvalidValue, match=r"^body: must be JSON$"):
         json_bodies.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('[{"a": 1, "b": 2, "a": 3}]', "has the name 'a' twice in one object"),
+        ("1e999", "has the number '1e999', which is too large for a double"),
+        ("9" * 309, f"has the number '{'9' * 40}...', which is too large for a double"),
+        ("9" * 5_000, f"has the number '{'9' * 40}...', which is too large for a double"),
+    ],
+    ids=["name", "decimal number", "whole number", "longer than Python parses"],
+)
+def test_values_that_a_reader_could_lose_are_refused(text: str, problem: str) -> None:
+    with pytest.raises(InvalidValue) as refused:
+        json_bodies.parse(text)
+    assert (refused.value.field, refused.value.problem) == ("body", problem)

@@ -1,110 +1,77 @@
 """The check before a deployment takes traffic."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from lambdas import bootstrap
-from lambdas.bootstrap import store
 from lambdas.domain.errors import Unavailable
 from lambdas.handlers import preflight
-from tests.unit.handlers.conftest import Context, Deployed
+from tests.unit.handlers.conftest import HOOK_STATUS, Deployed
 
 EVENT = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "hook-1"}
 
 
-@pytest.fixture
-def told(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What CodeDeploy was told. `moto` does not know the operation."""
-    calls: list[dict[str, Any]] = []
-
-    class CodeDeploy:
-        def put_lifecycle_event_hook_execution_status(self, **request: Any) -> None:
-            calls.append(request)
-
-    monkeypatch.setattr("boto3.client", lambda _: CodeDeploy())
-    return calls
-
-
-@pytest.fixture(autouse=True)
-def _a_store_that_is_there(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lambdas.bootstrap.store", lambda: deployed.store)
-
-
-def test_a_version_that_is_fit_may_take_over(told: list[dict[str, Any]], context: Context) -> None:
-    assert preflight.handler(dict(EVENT), context) == {"status": "Succeeded"}
+def _verdict(deployed: Deployed) -> str:
+    """What the check said of the version, to its caller and to CodeDeploy alike."""
+    status: str = deployed.invoke(preflight.handler, dict(EVENT))["status"]
+    told = [parameters for operation, parameters in deployed.calls if operation == HOOK_STATUS]
     assert told == [
-        {
-            "deploymentId": "d-1",
-            "lifecycleEventHookExecutionId": "hook-1",
-            "status": "Succeeded",
-        }
+        {"deploymentId": "d-1", "lifecycleEventHookExecutionId": "hook-1", "status": status}
     ]
+    return status
 
 
-def test_a_table_that_does_not_answer_now_is_no_fault_of_the_version(
-    told: list[dict[str, Any]],
-    deployed: Deployed,
-    context: Context,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_working_version_may_take_over(deployed: Deployed) -> None:
+    assert _verdict(deployed) == "Succeeded"
+
+
+def test_a_table_that_does_not_answer_does_not_fail_the_version(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In an incident of the table, the version that is refused might be the one that mends it."""
+    """During an outage of the table, the new version may be the one that fixes it."""
 
     def fail(*_: object, **__: object) -> None:
         raise Unavailable("the table did not answer")
 
     monkeypatch.setattr("lambdas.adapters.table.Table.load", fail)
-    assert preflight.handler(dict(EVENT), context) == {"status": "Succeeded"}
-    assert [request["status"] for request in told] == ["Succeeded"]
+    assert _verdict(deployed) == "Succeeded"
     assert "did not answer" in deployed.log_lines[-1]["exception"]
 
 
-@pytest.mark.parametrize("code", ["AccessDeniedException", "ResourceNotFoundException"])
-def test_a_table_that_says_no_is_a_no(
-    told: list[dict[str, Any]],
-    deployed: Deployed,
-    context: Context,
-    monkeypatch: pytest.MonkeyPatch,
-    code: str,
+def test_a_table_that_may_not_be_read_fails_the_version(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def query(**_: object) -> None:
-        error = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+        error = {
+            "Error": {"Code": "AccessDeniedException"},
+            "ResponseMetadata": {"HTTPStatusCode": 400},
+        }
         raise ClientError(error, "Query")  # type: ignore[arg-type] # as much as is looked at
 
-    monkeypatch.setattr(deployed.client, "query", query)
-    assert preflight.handler(dict(EVENT), context) == {"status": "Failed"}
-    assert [request["status"] for request in told] == ["Failed"]
+    monkeypatch.setattr(deployed.service.dynamodb, "query", query)
+    assert _verdict(deployed) == "Failed"
 
 
-def test_a_variable_that_is_missing_is_a_no(
-    told: list[dict[str, Any]],
-    deployed: Deployed,
-    context: Context,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(bootstrap, "store", store)
-    monkeypatch.setattr(bootstrap, "_dynamodb", lambda: deployed.client)
-    monkeypatch.delenv("TABLE_NAME")
-    assert preflight.handler(dict(EVENT), context) == {"status": "Failed"}
-    assert [request["status"] for request in told] == ["Failed"]
+def test_a_missing_table_fails_the_version(deployed: Deployed) -> None:
+    deployed.environ["TABLE_NAME"] = "another-table"
+    assert _verdict(deployed) == "Failed"
+
+
+def test_a_missing_variable_fails_the_version(deployed: Deployed) -> None:
+    del deployed.environ["TABLE_NAME"]
+    assert _verdict(deployed) == "Failed"
     assert deployed.log_lines[-1]["exception_name"] == "MissingConfiguration"
 
 
-def test_a_handler_that_cannot_be_imported_is_a_no(
-    told: list[dict[str, Any]], context: Context, monkeypatch: pytest.MonkeyPatch
+def test_a_handler_that_cannot_be_imported_fails_the_version(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preflight, "HANDLERS", ("nowhere",))
-    assert preflight.handler(dict(EVENT), context) == {"status": "Failed"}
-    assert [request["status"] for request in told] == ["Failed"]
+    assert _verdict(deployed) == "Failed"
 
 
-def test_every_module_with_a_handler_is_looked_at() -> None:
+def test_every_module_with_an_entry_point_is_imported() -> None:
     folder = Path(preflight.__file__).parent
-    holding = {
-        path.stem
-        for path in folder.glob("*.py")
-        if "context: LambdaContext" in path.read_text() and path.stem != "telemetry"
-    }
+    holding = {path.stem for path in folder.glob("*.py") if "@entry_point" in path.read_text()}
     assert holding == {*preflight.HANDLERS, "preflight"}

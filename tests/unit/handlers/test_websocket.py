@@ -1,4 +1,4 @@
-"""The WebSocket functions: what they ask of AWS, and what they answer."""
+"""The WebSocket functions: their calls to AWS and their answers."""
 
 import json
 from typing import Any
@@ -8,27 +8,18 @@ from hypothesis import HealthCheck, assume, example, given
 from hypothesis import settings as examined
 from hypothesis import strategies as st
 
-from lambdas import bootstrap
 from lambdas.domain.identifiers import ConnectionId
 from lambdas.handlers import websocket
-from tests.builders import B1, FakeClock, business, real, settings
-from tests.unit.handlers.conftest import Context, Deployed
+from tests.builders import B1, NOW, business, real, settings
+from tests.unit.handlers.conftest import Deployed
 
 MEMBER = {"businessId": "b1", "userId": "u1"}
 CONNECTION = "O9oRTfeAoAMCK6g="
 API_GATEWAY_TAKES = 128 * 1024
-"""Bytes of one WebSocket message.
+"""Largest WebSocket message, in bytes.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 """
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """The clock of the handlers, which a test moves."""
-    clock = FakeClock()
-    monkeypatch.setattr(bootstrap, "now", clock)
-    return clock
 
 
 def event(
@@ -51,12 +42,11 @@ def event(
 
 
 def _alive(deployed: Deployed) -> None:
-    now = bootstrap.now()
-    deployed.seed(business(real(CONNECTION, now=now), declared=settings()))
+    deployed.seed(business(real(CONNECTION), declared=settings()))
 
 
-def test_connect_costs_one_read_and_one_write(deployed: Deployed, context: Context) -> None:
-    assert websocket.on_connect(event(event_type="CONNECT"), context) == {"statusCode": 200}
+def test_connect_costs_one_read_and_one_write(deployed: Deployed) -> None:
+    assert deployed.invoke(websocket.on_connect, event(event_type="CONNECT")) == {"statusCode": 200}
     assert deployed.operations == ["Query", "PutItem"]
     (item,) = deployed.items()
     assert item["pk"] == {"S": "BUSINESS#b1"}
@@ -68,45 +58,46 @@ def test_connect_costs_one_read_and_one_write(deployed: Deployed, context: Conte
     }  # fmt: skip
 
 
-def test_connect_beyond_the_cap_is_refused_with_429(deployed: Deployed, context: Context) -> None:
-    now = bootstrap.now()
-    deployed.seed(business(real("c1", now=now), real("c2", now=now)))
-    assert websocket.on_connect(event(event_type="CONNECT"), context)["statusCode"] == 429
+def test_connect_beyond_the_cap_is_refused_with_429(deployed: Deployed) -> None:
+    deployed.seed(business(real("c1"), real("c2")))
+    assert deployed.invoke(websocket.on_connect, event(event_type="CONNECT"))["statusCode"] == 429
     assert deployed.operations == ["Query"]
 
 
-def test_disconnect_costs_one_write(deployed: Deployed, context: Context) -> None:
+def test_disconnect_costs_one_write(deployed: Deployed) -> None:
     _alive(deployed)
-    assert websocket.on_disconnect(event(event_type="DISCONNECT"), context) == {"statusCode": 200}
+    assert deployed.invoke(websocket.on_disconnect, event(event_type="DISCONNECT")) == {
+        "statusCode": 200
+    }
     assert deployed.operations == ["DeleteItem"]
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
 
 
-def test_disconnect_without_context_asks_the_index(deployed: Deployed, context: Context) -> None:
+def test_disconnect_without_authorizer_context_asks_the_index(deployed: Deployed) -> None:
     _alive(deployed)
-    websocket.on_disconnect(event(authorizer={}, event_type="DISCONNECT"), context)
+    deployed.invoke(websocket.on_disconnect, event(authorizer={}, event_type="DISCONNECT"))
     assert deployed.operations == ["Query", "DeleteItem"]
     assert deployed.calls[0][1]["IndexName"] == "ConnectionIndex"
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
 
 
 @pytest.mark.parametrize("route", ["connect", "disconnect"])
-def test_a_message_named_like_a_life_cycle_event_is_refused_and_changes_nothing(
-    deployed: Deployed, context: Context, capsys: pytest.CaptureFixture[str], route: str
+def test_a_message_named_like_a_lifecycle_event_is_refused_and_changes_nothing(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str], route: str
 ) -> None:
     _alive(deployed)
     before = deployed.items()
     message = event(json.dumps({"action": f"${route}", "id": "1"}))
-    error = json.loads(getattr(websocket, f"on_{route}")(message, context)["body"])
+    error = json.loads(deployed.invoke(getattr(websocket, f"on_{route}"), message)["body"])
     assert (error["type"], error["code"], error["id"]) == ("error", "unknown_action", "1")
     assert deployed.operations == []
     assert deployed.items() == before
     assert capsys.readouterr().out == "", "it counts as no connection that came or went"
 
 
-def test_ping_costs_one_write_and_is_answered(deployed: Deployed, context: Context) -> None:
+def test_ping_costs_one_write_and_is_answered(deployed: Deployed) -> None:
     _alive(deployed)
-    reply = websocket.on_ping(event('{"action":"ping","id":"1"}'), context)
+    reply = deployed.invoke(websocket.on_ping, event('{"action":"ping","id":"1"}'))
     assert deployed.operations == ["UpdateItem"]
     pong = json.loads(reply["body"])
     assert pong.keys() == {"type", "id", "serverTime", "reconnectAfter"}
@@ -114,9 +105,9 @@ def test_ping_costs_one_write_and_is_answered(deployed: Deployed, context: Conte
     assert 0 < pong["reconnectAfter"] < 7200
 
 
-def test_status_is_the_rest_document(deployed: Deployed, context: Context) -> None:
+def test_status_is_the_same_document_as_in_rest(deployed: Deployed) -> None:
     _alive(deployed)
-    reply = websocket.on_status(event('{"action":"status","id":"2"}'), context)
+    reply = deployed.invoke(websocket.on_status, event('{"action":"status","id":"2"}'))
     assert deployed.operations == ["UpdateItem", "Query"]
     message = json.loads(reply["body"])
     assert (message["type"], message["id"]) == ("status", "2")
@@ -134,7 +125,7 @@ def test_status_is_the_rest_document(deployed: Deployed, context: Context) -> No
         pytest.param("[" * 100 + "]" * 100, "bad_request", "object", id="100 levels"),
         ('{"action":"ping","id":NaN}', "bad_request", "JSON"),
         ('{"action":"ping","id":-Infinity}', "bad_request", "JSON"),
-        ('{"action":"ping","id":1e999}', "bad_request", "JSON"),
+        ('{"action":"ping","id":1e999}', "bad_request", "too large"),
         ("[1]", "bad_request", "object"),
         ('"ping"', "bad_request", "object"),
         ("{}", "bad_request", "action"),
@@ -143,11 +134,11 @@ def test_status_is_the_rest_document(deployed: Deployed, context: Context) -> No
         ('{"action":"PING"}', "unknown_action", "ping, status"),
     ],
 )
-def test_what_no_route_takes_is_explained_and_the_socket_stays_open(
-    deployed: Deployed, context: Context, body: str | None, code: str, names: str
+def test_an_invalid_message_is_explained_and_the_socket_stays_open(
+    deployed: Deployed, body: str | None, code: str, names: str
 ) -> None:
     _alive(deployed)
-    error = json.loads(websocket.on_default(event(body), context)["body"])
+    error = json.loads(deployed.invoke(websocket.on_default, event(body))["body"])
     assert (error["type"], error["code"]) == ("error", code)
     assert names in error["detail"]
     assert deployed.operations == ["UpdateItem"]
@@ -164,22 +155,20 @@ def test_what_no_route_takes_is_explained_and_the_socket_stays_open(
 )
 @pytest.mark.parametrize("action", ["ping", "status"])
 def test_a_message_with_a_wrong_field_is_explained(
-    deployed: Deployed, context: Context, action: str, fields: dict[str, Any], names: str
+    deployed: Deployed, action: str, fields: dict[str, Any], names: str
 ) -> None:
     _alive(deployed)
     body = json.dumps({"action": action, **fields})
     route = {"ping": websocket.on_ping, "status": websocket.on_status}[action]
-    error = json.loads(route(event(body), context)["body"])
+    error = json.loads(deployed.invoke(route, event(body))["body"])
     assert (error["type"], error["code"]) == ("error", "bad_request")
     assert names in error["detail"]
 
 
-def test_an_error_names_a_few_unknown_fields_and_counts_the_others(
-    deployed: Deployed, context: Context
-) -> None:
+def test_an_error_names_a_few_unknown_fields_and_counts_the_others(deployed: Deployed) -> None:
     _alive(deployed)
     body = json.dumps({"action": "ping", "a" * 41: 1, **{f"b{n}": 1 for n in range(11)}})
-    error = json.loads(websocket.on_ping(event(body), context)["body"])
+    error = json.loads(deployed.invoke(websocket.on_ping, event(body))["body"])
     assert error["detail"].endswith(f"not: {'a' * 40}…, b0, b1, b10, b2 and 7 more")
 
 
@@ -191,9 +180,8 @@ def test_an_error_names_a_few_unknown_fields_and_counts_the_others(
 )
 @example(character="é", fields=1, message_id="", action="ping")
 @examined(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_whatever_is_sent_the_answer_is_one_that_api_gateway_takes(
+def test_no_answer_is_too_large_for_api_gateway(
     deployed: Deployed,
-    context: Context,
     character: str,
     fields: int,
     message_id: str,
@@ -203,31 +191,26 @@ def test_whatever_is_sent_the_answer_is_one_that_api_gateway_takes(
     message = {"action": action, "id": message_id} | dict.fromkeys(names)
     body = json.dumps(message, ensure_ascii=False)
     assume(len(body.encode()) <= API_GATEWAY_TAKES)
-    deployed.seed(business(real(CONNECTION, now=bootstrap.now())))
+    deployed.seed(business(real(CONNECTION)))
     routes = {"ping": websocket.on_ping, "status": websocket.on_status}
-    answer = routes.get(action or "", websocket.on_default)(event(body), context)["body"]
+    answer = deployed.invoke(routes.get(action or "", websocket.on_default), event(body))["body"]
     assert len(answer.encode()) <= API_GATEWAY_TAKES
     assert json.loads(answer)["id"] == message_id
 
 
-def test_the_longest_status_is_one_that_api_gateway_takes(
-    deployed: Deployed, context: Context
-) -> None:
-    now = bootstrap.now()
-    paused = settings(updated_by="u" * 255, paused_until=now + 9, pause_reason="\U0001f355" * 200)
-    deployed.seed(business(real(CONNECTION, now=now), declared=paused))
+def test_the_longest_status_is_not_too_large_for_api_gateway(deployed: Deployed) -> None:
+    paused = settings(updated_by="u" * 255, paused_until=NOW + 9, pause_reason="\U0001f355" * 200)
+    deployed.seed(business(real(CONNECTION), declared=paused))
     body = json.dumps({"action": "status", "id": "\U0001f355" * 128})
-    answer = websocket.on_status(event(body), context)["body"]
+    answer = deployed.invoke(websocket.on_status, event(body))["body"]
     assert "paused" in answer
     assert len(answer.encode()) <= API_GATEWAY_TAKES
 
 
 @pytest.mark.parametrize("route", ["on_ping", "on_status", "on_default"])
-def test_a_socket_without_an_item_is_told_so_and_closed(
-    deployed: Deployed, context: Context, route: str
-) -> None:
+def test_a_socket_without_an_item_is_told_so_and_closed(deployed: Deployed, route: str) -> None:
     body = json.dumps({"action": route.removeprefix("on_"), "id": "7"})
-    assert getattr(websocket, route)(event(body), context) == {"statusCode": 200}
+    assert deployed.invoke(getattr(websocket, route), event(body)) == {"statusCode": 200}
     assert deployed.operations == ["UpdateItem", "PostToConnection", "DeleteConnection"]
     told = json.loads(deployed.calls[1][1]["Data"])
     assert (told["type"], told["code"], told["id"]) == ("error", "not_registered", "7")
@@ -235,17 +218,15 @@ def test_a_socket_without_an_item_is_told_so_and_closed(
 
 
 @pytest.mark.parametrize("route", ["on_ping", "on_status", "on_default"])
-def test_a_client_that_sends_too_much_is_told_so_and_closed(
-    deployed: Deployed, context: Context, clock: FakeClock, route: str
-) -> None:
+def test_a_client_that_sends_too_much_is_told_so_and_closed(deployed: Deployed, route: str) -> None:
     _alive(deployed)
     for _ in range(59):
-        deployed.store.refresh_real(B1, ConnectionId(CONNECTION), clock.now)
+        deployed.store.refresh_real(B1, ConnectionId(CONNECTION), deployed.clock.now)
     message = event(json.dumps({"action": route.removeprefix("on_"), "id": "7"}))
-    assert "body" in getattr(websocket, route)(message, context), "the 60th is answered"
+    assert "body" in deployed.invoke(getattr(websocket, route), message), "the 60th is answered"
     for _ in ("61st", "62nd"):
         deployed.calls.clear()
-        assert getattr(websocket, route)(message, context) == {"statusCode": 200}
+        assert deployed.invoke(getattr(websocket, route), message) == {"statusCode": 200}
         assert deployed.operations == ["UpdateItem", "PostToConnection", "DeleteConnection"]
         told = json.loads(deployed.calls[1][1]["Data"])
         assert (told["type"], told["code"], told["id"]) == ("error", "too_many_messages", "7")
@@ -253,53 +234,47 @@ def test_a_client_that_sends_too_much_is_told_so_and_closed(
     assert len(deployed.items()) == 2, "the item is left to $disconnect and the cleanup"
 
 
-def test_a_client_that_could_not_be_closed_is_heard_again_in_the_next_minute(
-    deployed: Deployed, context: Context, clock: FakeClock
+def test_the_message_limit_starts_again_each_minute(
+    deployed: Deployed,
 ) -> None:
     _alive(deployed)
     for _ in range(70):
-        deployed.store.refresh_real(B1, ConnectionId(CONNECTION), clock.now)
+        deployed.store.refresh_real(B1, ConnectionId(CONNECTION), deployed.clock.now)
     ping = event('{"action":"ping"}')
-    assert "body" not in websocket.on_ping(ping, context)
-    clock.advance(60)
-    assert "body" in websocket.on_ping(ping, context)
+    assert "body" not in deployed.invoke(websocket.on_ping, ping)
+    deployed.clock.advance(60)
+    assert "body" in deployed.invoke(websocket.on_ping, ping)
 
 
 @pytest.mark.parametrize("body", ["no json", '{"action":"dance"}'])
-def test_messages_that_are_answered_with_an_error_count(
-    deployed: Deployed, context: Context, clock: FakeClock, body: str
-) -> None:
+def test_messages_that_get_an_error_count_towards_the_limit(deployed: Deployed, body: str) -> None:
     _alive(deployed)
     for _ in range(60):
-        assert "body" in websocket.on_default(event(body), context)
-    assert "body" not in websocket.on_ping(event('{"action":"ping"}'), context)
+        assert "body" in deployed.invoke(websocket.on_default, event(body))
+    assert "body" not in deployed.invoke(websocket.on_ping, event('{"action":"ping"}'))
 
 
-def test_an_item_holds_one_counter_however_long_its_client_pings(
-    deployed: Deployed, context: Context, clock: FakeClock
-) -> None:
-    websocket.on_connect(event(event_type="CONNECT"), context)
+def test_an_item_holds_one_counter_however_long_its_client_pings(deployed: Deployed) -> None:
+    deployed.invoke(websocket.on_connect, event(event_type="CONNECT"))
     (fresh,) = deployed.items()
     for _ in range(25):
-        websocket.on_ping(event('{"action":"ping"}'), context)
+        deployed.invoke(websocket.on_ping, event('{"action":"ping"}'))
         (item,) = deployed.items()
         assert len(item) == len(fresh) + 1
-        clock.advance(60)
+        deployed.clock.advance(60)
 
 
-def test_no_log_line_holds_a_token(deployed: Deployed, context: Context) -> None:
+def test_no_log_line_holds_a_token(deployed: Deployed) -> None:
     secret = "eyJhbGciOi.secret.token"
     with_token = {"headers": {"Authorization": f"Bearer {secret}"}}
-    websocket.on_connect({**event(event_type="CONNECT"), **with_token}, context)
-    websocket.on_disconnect({**event(event_type="DISCONNECT"), **with_token}, context)
+    deployed.invoke(websocket.on_connect, {**event(event_type="CONNECT"), **with_token})
+    deployed.invoke(websocket.on_disconnect, {**event(event_type="DISCONNECT"), **with_token})
     assert [line["message"] for line in deployed.log_lines] == ["connected", "disconnected"]
     assert secret not in deployed.log.getvalue()
 
 
-def test_log_lines_say_which_business_connection_and_request(
-    deployed: Deployed, context: Context
-) -> None:
-    websocket.on_connect(event(event_type="CONNECT"), context)
+def test_log_lines_name_the_business_the_connection_and_the_request(deployed: Deployed) -> None:
+    deployed.invoke(websocket.on_connect, event(event_type="CONNECT"))
     (line,) = deployed.log_lines
     assert (line["businessId"], line["connectionId"]) == ("b1", CONNECTION)
     assert (line["requestId"], line["function_request_id"]) == ("r1", "request-1")
@@ -308,14 +283,13 @@ def test_log_lines_say_which_business_connection_and_request(
 @pytest.mark.parametrize(
     ("route", "metric"), [("connect", "Connected"), ("disconnect", "Disconnected")]
 )
-def test_metrics_have_the_environment_as_their_one_dimension(
+def test_the_only_dimension_of_metrics_is_the_environment(
     deployed: Deployed,
-    context: Context,
     capsys: pytest.CaptureFixture[str],
     route: str,
     metric: str,
 ) -> None:
-    getattr(websocket, f"on_{route}")(event(event_type=route.upper()), context)
+    deployed.invoke(getattr(websocket, f"on_{route}"), event(event_type=route.upper()))
     line = json.loads(capsys.readouterr().out)
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     assert directive["Namespace"] == "BusinessConnections"

@@ -1,4 +1,4 @@
-"""Telling from many threads at once: each line must be one metric that CloudWatch can read."""
+"""Metrics told from many threads at once: each must be a line of its own for CloudWatch."""
 
 import io
 import json
@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from lambdas.adapters.metrics import Metrics
 from lambdas.domain.attention import Trouble
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
-from lambdas.handlers.telemetry import tell_attention
-from tests.unit.handlers.conftest import Deployed
 
 
 class Unbuffered(io.StringIO):
@@ -24,17 +23,16 @@ class Unbuffered(io.StringIO):
         return written
 
 
-def test_each_of_many_businesses_told_at_once_is_a_line_of_its_own(
-    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+def test_reports_from_many_threads_are_separate_lines(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     out = Unbuffered()
     monkeypatch.setattr(sys, "stdout", out)
+    tell = Metrics(lambda: "test").tell_attention
     with ThreadPoolExecutor(16) as pool:
         list(
             pool.map(
-                lambda n: tell_attention(
-                    Trouble(BusinessId(f"b{n}"), Attention.UNREACHABLE, seconds=300)
-                ),
+                lambda n: tell(Trouble(BusinessId(f"b{n}"), Attention.UNREACHABLE, seconds=300)),
                 range(500),
             )
         )

@@ -1,0 +1,51 @@
+"""What all Lambda functions share: the logger, and the `Service` of the process.
+
+Events are never logged as a whole, because they carry tokens.
+"""
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas.bootstrap import Service
+
+Event = dict[str, Any]
+"""An event as API Gateway, the Scheduler or CodeDeploy sends it."""
+
+logger: Final = Logger(service="business-connections", serialize_stacktrace=False)
+
+
+class EntryPoint(Protocol):
+    """What Lambda calls, with an event and its context. Tests add a service of their own."""
+
+    def __call__(
+        self, event: Event, context: LambdaContext, *, service: Service | None = None
+    ) -> dict[str, Any]: ...
+
+
+@functools.cache
+def _of_this_process() -> Service:
+    return Service(os.environ)
+
+
+def entry_point(function: Callable[[Service, Event, LambdaContext], dict[str, Any]]) -> EntryPoint:
+    """Make a function that Lambda can call, with the `Service` of the process.
+
+    Each log line gets the request id, and what was counted is written when the function ends.
+    """
+
+    @functools.wraps(function)
+    def handler(
+        event: Event, context: LambdaContext, *, service: Service | None = None
+    ) -> dict[str, Any]:
+        service = service or _of_this_process()
+        try:
+            return function(service, event, context)
+        finally:
+            service.metrics.write_counted()
+
+    return logger.inject_lambda_context(handler, clear_state=True)
