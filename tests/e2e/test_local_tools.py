@@ -1,11 +1,15 @@
 """The tools of the local system, as a person calls them."""
 
+import time
 from pathlib import Path
 
 import jwt
 import pytest
 
-from tests.e2e.harness import System, free_port
+from lambdas.adapters.table import Table
+from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.model import Attention
+from tests.e2e.harness import Business, System, free_port
 
 
 def test_the_token_tool_prints_a_token_and_nothing_else(system: System) -> None:
@@ -33,6 +37,20 @@ def test_without_a_running_system_a_tool_says_so(system: System, tmp_path: Path,
     assert done.returncode == 1
     assert done.stdout == ""
     assert "make run" in done.stderr
+
+
+def test_a_demo_that_others_would_spoil_names_them_and_says_how_to_end_it(
+    system: System, business: Business
+) -> None:
+    business.set_available(True)
+    table = Table(system.client("dynamodb"), system.endpoints.tableName)
+    before = table.load(BusinessId(business.id))
+    table.write_attention(before, Attention.VIRTUAL_ONLY, since=int(time.time()), counted=False)
+    done = system.run_tool("local.demo")
+    business.set_available(False)
+    assert done.returncode == 1
+    assert f"make -s token BUSINESS={business.id}" in done.stderr
+    assert f"{system.endpoints.restUrl}/businesses/{business.id}/availability" in done.stderr
 
 
 def test_a_busy_port_is_one_clear_line(system: System, tmp_path: Path) -> None:
