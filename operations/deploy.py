@@ -51,7 +51,6 @@ def deploy(
     Raises `Refused` or `CannotBegin` if nothing was changed, and `DeploymentFailed` otherwise. If
     the smoke test failed, the record says so.
     """
-    refuse_local_system(name)
     with _nothing_deployed(name):
         environment = DeployedEnvironment.of_build(build, name, profile=profile)
         quotas.require(environment, build.assembly.stacks(name))
@@ -185,6 +184,7 @@ def main() -> int:
     name: str = wanted.environment
 
     def verb() -> int:
+        refuse_local_system(name)
         build = Build.read(wanted.build.resolve())
         build.require(name)
         if not build.is_intact():

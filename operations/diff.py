@@ -23,9 +23,9 @@ def main() -> int:
     wanted = parser.parse_args()
 
     def diff() -> int:
+        refuse_local_system(wanted.environment)
         build = Build.read(wanted.build.resolve())
         build.require(wanted.environment)
-        refuse_local_system(wanted.environment)
         return cdk(
             *("diff", f"{wanted.environment}/*", "--app", str(build.assembly.folder)),
             # An environment may be compared before it may be deployed.

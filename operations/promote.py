@@ -137,7 +137,6 @@ def require_promotable(
     """Raise `Refused` with all reasons against a promotion, or `CannotBegin`."""
     build.require(source, target)
     _refuse(build, source, target, list(objections_to_build(build, source, target)))
-    refuse_local_system(target)
     try:
         state = inspect_source(
             DeployedEnvironment.of_build(build, source, profile=source_profile), build
@@ -175,6 +174,7 @@ def main() -> int:
     target: str = wanted.target
 
     def verb() -> int:
+        refuse_local_system(target)
         build = Build.read(wanted.build.resolve())
         require_promotable(
             build,

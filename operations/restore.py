@@ -98,18 +98,21 @@ class Restore:
         live_version = live.settings.version if live.settings is not None else 0
         # Greater than any version before, so that no call under way overwrites it.
         settings = _without_marks(then.settings, version=max(at, live_version + 1))
-        put: list[VirtualConnection] = []
+        put: Sequence[VirtualConnection] = ()
         remove: Sequence[VirtualConnection] = ()
         if settings.accepting_orders:
-            running = (lease for lease in then.virtual if lease.ttl > at)
-            put = sorted(running, key=lambda lease: lease.ttl)[-_MAX_LEASES:]
+            ends = {lease.user_id: lease.ttl for lease in live.virtual}
+            # A lease that was renewed since is not shortened.
+            put = [each for each in then.virtual if each.ttl > max(at, ends.get(each.user_id, 0))]
+            put = sorted(put, key=lambda lease: lease.ttl)[-_MAX_LEASES:]
         else:
             remove = live.virtual[:_MAX_LEASES]
-        if live.settings is not None and not remove:
-            same = _without_marks(live.settings, version=settings.version) == settings
-            users = {lease.user_id for lease in live.virtual}
-            if same and all(lease.user_id in users for lease in put):
-                return Outcome.LEFT
+        same = (
+            live.settings is not None
+            and _without_marks(live.settings, version=settings.version) == settings
+        )
+        if same and not put and not remove:
+            return Outcome.LEFT
         self.live.write_settings(live, settings, put=put, remove=remove)
         return Outcome.RESTORED
 

@@ -29,7 +29,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from operations.deploy import deploy
 from operations.shared import records, repository
 from operations.shared.assembly import Build
-from operations.shared.environment import DeployedEnvironment
+from operations.shared.environment import DeployedEnvironment, refuse_local_system
 from operations.shared.exit_codes import CannotBegin, ExitCode, Refused, exit_code
 from operations.shared.records import Record
 from operations.shared.repository import git
@@ -222,6 +222,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def verb() -> int:
+        refuse_local_system(environment)
         history = _history(DeployedEnvironment(environment, profile=wanted.profile))
         rollback = choose(history, wanted.commit)
         require_commit(rollback.to.commit)

@@ -56,14 +56,20 @@ def session(*, profile: str | None = None, region: str | None = None) -> boto3.S
 
 
 def refuse_local_system(environment: str) -> None:
-    """Raise `Refused` for `local`, unless AWS_ENDPOINT_URL names an emulator to deploy it to.
+    """Raise `Refused` for a local environment, unless AWS_ENDPOINT_URL names an emulator.
 
     The CDK CLI would deploy it to the AWS account of the shell.
     """
-    if environment == LOCAL and not os.environ.get("AWS_ENDPOINT_URL"):
+    if _is_local(environment) and not os.environ.get("AWS_ENDPOINT_URL"):
         raise Refused(
-            "only `make run` deploys the local system: stop it and start it again to try a change"
+            f"only `make run` deploys {environment}, to the emulator that it starts: stop it and"
+            " start it again to try a change"
         )
+
+
+def _is_local(environment: str) -> bool:
+    """Return whether it is an environment of the emulator: `local`, or `local-next` of a build."""
+    return environment == LOCAL or environment.startswith(f"{LOCAL}-")
 
 
 class DeployedEnvironment:
@@ -152,8 +158,7 @@ class DeployedEnvironment:
         Called only when AWS does not show it, so that an environment that was removed from
         infra/environments.py can still be rolled back.
         """
-        # `local-next` is not in the file: a build with BUILD_ARGS="--local …" has it.
-        if self.name not in configured_environments() and not self.name.startswith(f"{LOCAL}-"):
+        if not _is_local(self.name) and self.name not in configured_environments():
             raise no_such_environment(self.name)
 
     def _outputs_of(self, part: str) -> Mapping[str, str]:

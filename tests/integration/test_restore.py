@@ -162,6 +162,12 @@ def test_nothing_is_written_if_a_named_business_is_not_in_the_restored_table(
     assert tables.live.load(LOST).settings is None
 
 
+def test_a_lease_that_was_renewed_since_is_not_shortened(tables: Tables) -> None:
+    declare(tables.live, DAMAGED, accepting=True, lease=NOW + 7200)
+    tables.restore(DAMAGED)
+    assert [lease.ttl for lease in tables.live.load(DAMAGED).virtual] == [NOW + 7200]
+
+
 def test_many_leases_are_restored_as_far_as_one_transaction_takes_them(tables: Tables) -> None:
     for number in range(120):
         lease = VirtualConnection(

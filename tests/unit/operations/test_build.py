@@ -31,9 +31,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_build_of_a_commit_is_clean_and_the_same_each_time(
-    repository: Path, tmp_path: Path
-) -> None:
+def test_a_build_of_a_commit_is_clean_and_always_the_same(repository: Path, tmp_path: Path) -> None:
     first, second = build(tmp_path / "first"), build(tmp_path / "second")
     assert first == second
     assert first.clean
@@ -73,7 +71,7 @@ def test_sources_without_a_repository_are_not_clean(
     assert (manifest.commit, manifest.clean) == ("unknown", False)
 
 
-def test_a_new_build_takes_the_place_of_the_old_one(repository: Path, tmp_path: Path) -> None:
+def test_a_new_build_replaces_the_old_one(repository: Path, tmp_path: Path) -> None:
     build(tmp_path / "build")
     (tmp_path / "build" / "assembly" / "old").write_text("")
     build(tmp_path / "build")

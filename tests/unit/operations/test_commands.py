@@ -40,7 +40,7 @@ class Parsed(BaseException):
     """A tool took its arguments."""
 
 
-def test_no_make_command_escapes_these_tests() -> None:
+def test_all_make_commands_of_the_documents_are_found() -> None:
     text = "\n".join(
         text
         for document in OPERATORS
@@ -52,7 +52,7 @@ def test_no_make_command_escapes_these_tests() -> None:
 
 
 @pytest.mark.parametrize("command", MAKE)
-def test_a_make_command_is_taken_by_its_tool(
+def test_the_tool_of_a_make_command_takes_its_arguments(
     command: str, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for line in planned(command):
@@ -62,7 +62,7 @@ def test_a_make_command_is_taken_by_its_tool(
             taken(tool[1], shlex.split(tool[2]), build, monkeypatch)
 
 
-def test_verbs_that_are_named_exist() -> None:
+def test_verbs_in_the_text_exist() -> None:
     assert NAMED
     for command in NAMED:
         planned(command)
@@ -79,7 +79,7 @@ def test_verbs_that_are_named_exist() -> None:
         ("make rollback", "needs ENVIRONMENT"),
     ],
 )
-def test_a_command_that_would_be_refused_is_found(
+def test_a_command_that_would_be_refused_fails_these_tests(
     command: str,
     reason: str,
     build: Build,
@@ -87,7 +87,7 @@ def test_a_command_that_would_be_refused_is_found(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises((AssertionError, subprocess.CalledProcessError)) as refused:
-        test_a_make_command_is_taken_by_its_tool(command, build, monkeypatch)
+        test_the_tool_of_a_make_command_takes_its_arguments(command, build, monkeypatch)
     assert reason in f"{refused.value}{capfd.readouterr().err}"
 
 
@@ -148,7 +148,7 @@ def test_a_command_of_the_cdk_synthesizes_nothing(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("document", OPERATORS, ids=lambda document: document.name)
-def test_no_command_needs_a_path_that_a_new_shell_does_not_have(document: Path) -> None:
+def test_no_command_needs_more_than_the_path_of_a_new_shell(document: Path) -> None:
     for line in "\n".join(blocks("sh", document)).splitlines():
         assert not re.match(r"\s*(PATH=|(cdk|npx|ruff|pytest) )", line), line
 
@@ -202,4 +202,6 @@ def test_every_verb_that_asks_one_account_takes_a_profile(command: str) -> None:
 
 def test_a_token_needs_no_user_in_the_shell(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("USER", raising=False)
-    test_a_make_command_is_taken_by_its_tool("make token BUSINESS=b1", build, monkeypatch)
+    test_the_tool_of_a_make_command_takes_its_arguments(
+        "make token BUSINESS=b1", build, monkeypatch
+    )

@@ -1,8 +1,9 @@
-"""What a deployment asks of the CDK CLI, and what is recorded and said of one that fails."""
+"""What a deployment passes to the CDK CLI, what it records, and what it says if it fails."""
 
 import json
 from datetime import UTC, datetime
-from types import SimpleNamespace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from botocore.exceptions import NoCredentialsError
 
 from infra.parameters import DEPLOYMENT, GUARD
 from operations import deploy as tool
+from operations import diff, promote, rollback
 from operations.deploy import deploy, parameters
 from operations.shared import records
 from operations.shared.assembly import Build
 from operations.shared.environment import DeployedEnvironment
-from operations.shared.exit_codes import CannotBegin, DeploymentFailed, ExitCode, Refused
+from operations.shared.exit_codes import CannotBegin, DeploymentFailed, ExitCode
 from operations.shared.live_state import StackState
 from operations.shared.records import Record
 from tests.unit.operations.builders import record, template
@@ -28,7 +30,7 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 class Aws:
-    """An environment with a record, as AWS has it. `cdk` is what the CDK CLI does to it."""
+    """An environment with its records. `answer` is called for the CDK CLI: whether it succeeds."""
 
     name = "staging"
 
@@ -75,15 +77,15 @@ def test_a_deployment_is_recorded_when_it_begins_and_when_it_is_done(
     assert (done.codeSha256, done.rolledBackFrom) == ("c0de=", "bad")
 
 
-def test_every_reference_is_resolved_again(aws: Aws, build: Build) -> None:
-    """A parameter that is new each time makes CloudFormation update the monitoring stack."""
+def test_each_deployment_updates_the_monitoring_stack(aws: Aws, build: Build) -> None:
+    """Its parameter is new each time, so CloudFormation resolves what the stack refers to again."""
     deploy(with_parameter(build, "staging", DEPLOYMENT), "staging")
     (command,) = aws.commands
     begun = aws.history[0]
     assert f"{SERVICE}:{DEPLOYMENT}={begun.commit[:12]} at {begun.at}" in command
 
 
-def test_what_fails_before_cloudformation_is_asked_deploys_nothing(
+def test_a_failure_before_the_cdk_cli_runs_deploys_nothing(
     aws: Aws,
     build: Build,
     monkeypatch: pytest.MonkeyPatch,
@@ -99,7 +101,7 @@ def test_what_fails_before_cloudformation_is_asked_deploys_nothing(
     assert "deploying" not in capsys.readouterr().out, "nothing was being deployed"
 
 
-def test_what_fails_before_a_stack_changes_leaves_the_record_as_it_was(
+def test_a_failure_before_any_stack_changes_leaves_the_record_as_it_was(
     aws: Aws, build: Build
 ) -> None:
     aws.history = [record()]
@@ -109,7 +111,7 @@ def test_what_fails_before_a_stack_changes_leaves_the_record_as_it_was(
     assert aws.history[-1] == record()
 
 
-def test_a_first_deployment_that_fails_before_a_stack_changes_leaves_no_record(
+def test_a_first_deployment_that_fails_before_any_stack_changes_leaves_no_record(
     aws: Aws, build: Build
 ) -> None:
     aws.answer = lambda: False
@@ -118,18 +120,33 @@ def test_a_first_deployment_that_fails_before_a_stack_changes_leaves_no_record(
     assert aws.history == []
 
 
-def test_the_local_system_is_deployed_by_make_run_alone(
-    build: Build, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        (tool, ["--environment", "local"]),
+        (diff, ["--environment", "local"]),
+        (rollback, ["--environment", "local"]),
+        (promote, ["--from", "local", "--to", "local-next"]),
+    ],
+    ids=["deploy", "diff", "rollback", "promote"],
+)
+def test_only_make_run_deploys_the_local_system(
+    verb: ModuleType,
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The CDK CLI would deploy it to the AWS account of the shell."""
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: pytest.fail("it asked"))
-    with pytest.raises(Refused, match="make run"):
-        deploy(build, "local")
+    build = [] if verb is rollback else ["--build", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["verb", *arguments, *build])
+    assert verb.main() == ExitCode.REFUSED
+    assert "make run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("force", "code"), [([], ExitCode.REFUSED), (["--force"], ExitCode.DONE)])
-def test_only_who_insists_deploys_to_a_later_environment_directly(
+def test_a_later_environment_is_deployed_to_directly_only_by_force(
     build: Build, monkeypatch: pytest.MonkeyPatch, force: list[str], code: int
 ) -> None:
     deployed = []
@@ -140,7 +157,7 @@ def test_only_who_insists_deploys_to_a_later_environment_directly(
     assert deployed == (["prod"] if force else [])
 
 
-def test_what_fails_later_says_what_the_stacks_did(aws: Aws, build: Build) -> None:
+def test_a_failed_deployment_says_in_what_state_it_left_the_stacks(aws: Aws, build: Build) -> None:
     def rolled_back() -> bool:
         aws.stacks[SERVICE] = StackState("UPDATE_ROLLBACK_COMPLETE", NOW)
         return False
@@ -154,7 +171,7 @@ def test_what_fails_later_says_what_the_stacks_did(aws: Aws, build: Build) -> No
     assert results(aws) == ["pending"]
 
 
-def test_one_that_was_rolled_back_a_second_time_did_begin(aws: Aws, build: Build) -> None:
+def test_a_stack_that_was_rolled_back_a_second_time_did_change(aws: Aws, build: Build) -> None:
     aws.stacks[SERVICE] = StackState("UPDATE_ROLLBACK_COMPLETE", BEFORE.changed_at)
 
     def rolled_back() -> bool:
@@ -193,7 +210,7 @@ def with_parameter(build: Build, environment: str, name: str) -> Build:
 
 
 @pytest.mark.parametrize(("unguarded", "value"), [(False, "true"), (True, "false")])
-def test_a_guarded_deployment_always_says_whether_its_guards_are_on(
+def test_every_deployment_says_whether_its_guards_are_on(
     build: Build, unguarded: bool, value: str
 ) -> None:
     assert options(build, "staging", unguarded=unguarded) == [
@@ -202,7 +219,7 @@ def test_a_guarded_deployment_always_says_whether_its_guards_are_on(
     ]
 
 
-def test_nothing_is_said_to_a_stack_without_guards(
+def test_a_stack_without_guards_gets_no_parameter_for_them(
     build: Build, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert options(build, "dev", unguarded=False) == []
@@ -211,7 +228,7 @@ def test_nothing_is_said_to_a_stack_without_guards(
     assert "UNGUARDED has no effect" in capsys.readouterr().out
 
 
-def test_the_cdk_cli_gets_the_guards(aws: Aws, build: Build) -> None:
+def test_the_cdk_cli_gets_the_parameter_of_the_guards(aws: Aws, build: Build) -> None:
     deploy(with_parameter(build, "staging", GUARD), "staging", unguarded=True)
     (command,) = aws.commands
     assert f"{SERVICE}:GuardDeployment=false" in command
@@ -240,7 +257,7 @@ class Ssm:
             yield {"Parameters": [{"Version": version, "Value": value}]}
 
 
-def test_a_history_begins_with_the_newest_and_knows_older_and_newer_tools() -> None:
+def test_a_history_has_the_newest_first_and_records_of_older_and_newer_tools() -> None:
     fields = vars(record(commit="new"))
     old = {name: value for name, value in fields.items() if name != "rolledBackFrom"}
     ssm: Any = Ssm(

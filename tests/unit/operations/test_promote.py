@@ -16,7 +16,7 @@ from operations.shared.exit_codes import ExitCode
 from tests.unit.operations.builders import BUNDLE, CODE, record, source_state, template
 
 
-def test_an_assembly_says_which_bundle_each_environment_has_in_the_order_of_promotion(
+def test_an_assembly_has_the_bundle_of_each_environment_in_order_of_promotion(
     build: Build,
 ) -> None:
     assert list(build.manifest.environments) == ["local", "dev", "staging", "prod"]
@@ -25,7 +25,7 @@ def test_an_assembly_says_which_bundle_each_environment_has_in_the_order_of_prom
     assert build.assembly.stacks("dev")[0].region is None
 
 
-def test_nothing_speaks_against_the_next_environment_after_a_good_one(build: Build) -> None:
+def test_a_good_build_may_go_from_a_good_environment_to_the_next(build: Build) -> None:
     assert list(objections_to_build(build, "staging", "prod")) == []
     assert list(objections_to_source(build, "staging", source_state())) == []
 
@@ -45,14 +45,14 @@ def test_only_the_next_environment_is_promoted_to(
     assert list(objections_to_build(build, source, target)) == [reason]
 
 
-def test_a_build_with_changes_beside_its_commit_is_refused(build: Build) -> None:
+def test_a_build_with_uncommitted_changes_is_refused(build: Build) -> None:
     unclean = replace(build, manifest=replace(build.manifest, clean=False))
     (reason,) = objections_to_build(unclean, "staging", "prod")
     assert "not from a clean commit" in reason
 
 
 @pytest.mark.parametrize("change", ["assembly-prod/service.json", "assembly-prod/more.json"])
-def test_an_assembly_that_was_touched_since_it_was_built_is_refused(
+def test_an_assembly_that_was_changed_since_it_was_built_is_refused(
     build: Build, change: str
 ) -> None:
     (build.assembly.folder / change).write_text(json.dumps(template("other")))
@@ -60,7 +60,7 @@ def test_an_assembly_that_was_touched_since_it_was_built_is_refused(
     assert "the assembly was changed" in reason
 
 
-def test_what_a_deployment_leaves_in_an_assembly_does_not_count_as_touching_it(
+def test_what_a_deployment_leaves_in_an_assembly_is_no_change(
     build: Build,
 ) -> None:
     cache = build.assembly.folder / "assembly-prod" / ".cache"
@@ -92,7 +92,7 @@ def test_what_a_deployment_leaves_in_an_assembly_does_not_count_as_touching_it(
         ({"smoke_failure": "no pong"}, "no pong"),
     ],
 )
-def test_each_thing_that_is_not_as_it_should_be_is_a_reason_of_its_own(
+def test_each_problem_of_the_source_is_a_reason(
     build: Build, changes: dict[str, Any], reason: str
 ) -> None:
     (given,) = objections_to_source(build, "staging", source_state(**changes))
@@ -122,7 +122,7 @@ def test_a_refused_promotion_names_all_reasons(
     assert all(text in reasons for text in ("not OK but ALARM", "no pong", "prod has no room"))
 
 
-def test_what_the_build_alone_refuses_is_said_without_asking_aws(
+def test_reasons_in_the_build_are_given_without_asking_aws(
     build: Build, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: pytest.fail("it asked"))
@@ -150,11 +150,11 @@ def _promote(
     return promote.main()
 
 
-def test_without_a_build_one_is_told_to_make_one(tmp_path: Path) -> None:
+def test_without_a_build_the_error_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(NoBuild, match="make build"):
         Build.read(tmp_path)
 
 
-def test_an_environment_that_the_build_does_not_have_is_named(build: Build) -> None:
+def test_an_environment_that_the_build_lacks_is_named(build: Build) -> None:
     with pytest.raises(NoBuild, match="no environment 'qa': it has local, dev, staging, prod"):
         build.require("qa")

@@ -1,4 +1,4 @@
-"""Which deployment an environment goes back to, and that a commit is built beside the checkout."""
+"""Which deployment a rollback chooses, and how it builds that commit outside the checkout."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -75,13 +75,13 @@ PENDING_BACK_TO_B = deployed("b", back_from="c", smoke="pending", codeSha256=Non
         ),
     ],
 )
-def test_it_goes_back_to_the_newest_good_commit_that_nobody_left(
+def test_it_goes_back_to_the_newest_good_commit_that_was_not_rolled_back(
     history: list[Record], way: str
 ) -> None:
     assert chosen(*history) == way
 
 
-def test_it_says_why_newer_deployments_are_not_taken() -> None:
+def test_it_says_why_newer_deployments_are_skipped() -> None:
     way = choose([deployed("e", back_from="d"), deployed("d"), BROKEN_C, PENDING_C, A])
     assert way.to is A
     assert [reason.split(": ")[1] for reason in way.passed_over] == [
@@ -92,12 +92,12 @@ def test_it_says_why_newer_deployments_are_not_taken() -> None:
 
 
 @pytest.mark.parametrize("history", [[A], [BROKEN_B, A], [deployed("a", clean=False), A]])
-def test_without_anything_to_go_back_to_it_is_refused(history: list[Record]) -> None:
+def test_it_is_refused_if_there_is_nothing_to_go_back_to(history: list[Record]) -> None:
     with pytest.raises(Refused, match="nothing before commit aaaaaaaaaaaa"):
         chosen(*history)
 
 
-def test_without_a_history_it_is_refused(
+def test_it_is_refused_without_a_history(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
@@ -110,9 +110,7 @@ def test_without_a_history_it_is_refused(
 @pytest.mark.parametrize(
     ("commit", "way"), [("a", "d to a"), ("a" * 40, "d to a"), ("c", "d to c"), ("b", "d to b")]
 )
-def test_a_commit_that_is_named_is_taken_whatever_its_smoke_test_said(
-    commit: str, way: str
-) -> None:
+def test_a_named_commit_is_taken_even_if_its_smoke_test_failed(commit: str, way: str) -> None:
     assert chosen(A, B, BROKEN_C, deployed("b", back_from="c"), deployed("d"), commit=commit) == way
 
 
@@ -206,7 +204,7 @@ def worktrees() -> int:
     return len(repository_paths.git("worktree", "list").splitlines())
 
 
-def test_an_earlier_commit_is_built_beside_the_checkout_with_the_tools_of_the_checkout(
+def test_an_earlier_commit_is_built_outside_the_checkout_with_the_tools_of_the_checkout(
     repository: Path,
 ) -> None:
     first = repository_paths.git("rev-parse", "HEAD")
@@ -249,7 +247,7 @@ def test_an_interrupted_rollback_leaves_nothing_behind(repository: Path) -> None
     assert worktrees() == 1
 
 
-def test_a_commit_that_this_clone_does_not_have_is_to_be_fetched(repository: Path) -> None:
+def test_a_commit_that_this_clone_lacks_must_be_fetched(repository: Path) -> None:
     require_commit(repository_paths.git("rev-parse", "HEAD"))
     with pytest.raises(CannotBegin, match="git fetch origin " + "a" * 40):
         require_commit("a" * 40)

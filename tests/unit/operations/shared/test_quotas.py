@@ -1,4 +1,4 @@
-"""What an account can hold is asked of AWS. Its answers are made up here, in its own form."""
+"""The checks of an account's quotas, with made-up answers of AWS."""
 
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ SERVICE = "BusinessConnections-prod-Service"
 
 
 class Account:
-    """A deployment to an account with so much capacity, `unreserved` of it; and what it runs."""
+    """An environment in an account with these quotas, and the functions that are deployed."""
 
     name = "prod"
 
@@ -81,7 +81,7 @@ def _error(code: str, operation: str) -> ClientError:
 
 
 def service(*, rest: float = 1_000, websocket: float = 2_000, **reserved: int) -> StackArtifact:
-    """A stack whose functions reserve so much, and whose APIs let through so much."""
+    """A stack whose functions reserve this much, and whose APIs let this much through."""
     functions = {
         name: {
             "Type": "AWS::Lambda::Function",
@@ -116,12 +116,12 @@ def warning(account: Account, stack: StackArtifact) -> str | None:
     return quotas.throttle_warning(environment, [stack])
 
 
-def test_what_an_account_can_hold_to_the_last_call_is_enough() -> None:
+def test_exactly_enough_concurrency_is_enough() -> None:
     assert shortage(Account(), service(Ping=400, Rest=500)) is None
     assert shortage(Account(), service(Ping=400, Rest=501)) is not None
 
 
-def test_a_new_account_is_told_what_is_there_what_is_needed_and_how_to_get_it() -> None:
+def test_a_shortage_names_what_is_there_what_is_needed_and_how_to_get_it() -> None:
     reason = shortage(Account(limit=10, unreserved=10), service(Ping=200, Rest=2))
     assert reason is not None
     assert reason.startswith("prod reserves 202 concurrent executions, 202 more than now")
@@ -130,14 +130,14 @@ def test_a_new_account_is_told_what_is_there_what_is_needed_and_how_to_get_it() 
     assert "or lower `concurrency` of prod in infra/environments.py" in reason
 
 
-def test_what_other_applications_reserve_is_not_there_to_give() -> None:
+def test_what_other_applications_reserve_is_not_available() -> None:
     reason = shortage(Account(unreserved=250), service(Ping=200))
     assert reason is not None
     assert "has only 150 left" in reason
     assert "Raise the quota to 1050" in reason
 
 
-def test_what_the_environment_has_already_is_not_asked_for_again() -> None:
+def test_what_the_environment_reserves_already_is_not_needed_again() -> None:
     full = Account(unreserved=100, deployed={"Ping": 200, "Rest": 300, "Unbounded": None})
     assert shortage(full, service(Ping=200, Rest=300)) is None
     reason = shortage(full, service(Ping=201, Rest=300))
@@ -145,7 +145,7 @@ def test_what_the_environment_has_already_is_not_asked_for_again() -> None:
     assert "501 concurrent executions, 1 more than now" in reason
 
 
-def test_what_one_function_gives_back_makes_no_room_for_another() -> None:
+def test_what_one_function_frees_is_not_available_to_another() -> None:
     full = Account(unreserved=100, deployed={"Ping": 200, "Rest": 300})
     assert shortage(full, service(Ping=300, Rest=200)) is not None
 
@@ -157,13 +157,13 @@ def test_a_function_that_is_gone_or_was_never_bounded_reserves_nothing() -> None
     assert "100 more than now" in reason
 
 
-def test_where_nothing_is_reserved_nothing_is_asked() -> None:
+def test_aws_is_not_asked_if_nothing_is_reserved() -> None:
     account = Account(limit=10, unreserved=10)
     assert shortage(account, service()) is None
     assert account.asked == set()
 
 
-def test_apis_that_let_through_more_than_the_account_are_named_and_deployed() -> None:
+def test_a_throttle_above_the_account_s_is_a_warning() -> None:
     assert warning(Account(rate=3_000.0), service(rest=1_000, websocket=2_000)) is None
     text = warning(Account(rate=2_500.0), service(rest=1_000, websocket=2_000))
     assert text is not None
@@ -171,7 +171,7 @@ def test_apis_that_let_through_more_than_the_account_are_named_and_deployed() ->
     assert "L-8A5B8E43" in text
 
 
-def test_a_deployer_without_the_permission_is_told_where_it_is_listed(
+def test_an_error_for_lack_of_a_permission_says_where_they_are_listed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def denied(_: Account) -> Any:
@@ -182,7 +182,7 @@ def test_a_deployer_without_the_permission_is_told_where_it_is_listed(
         shortage(Account(), service(Ping=1))
 
 
-def test_a_deployment_that_the_account_cannot_hold_is_not_begun(
+def test_a_deployment_without_enough_concurrency_does_not_begin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Assembly:
