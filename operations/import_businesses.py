@@ -28,7 +28,7 @@ from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import Business, Clock, Settings
 from lambdas.domain.ports import Store
 from lambdas.domain.retrying import Backoff
-from operations.shared.business_file import BadLine, Declaration, Unreadable, read_businesses
+from operations.shared.business_file import BadLine, Declaration, read_businesses
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, exit_code
 from operations.shared.interrupts import INTERRUPTED, interrupted_between
@@ -211,7 +211,7 @@ def _without_duplicates(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m operations.import_businesses",
+        prog="make import",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -228,24 +228,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def verb() -> int:
         try:
-            file = wanted.file.open("rb")
+            with wanted.file.open("rb") as file:
+                lines = read_businesses(file, wanted.file.name)
+                environment = DeployedEnvironment(wanted.environment, profile=wanted.profile)
+                importer = Importer(
+                    store=environment.table(connections=IN_FLIGHT),
+                    clock=now,
+                    backoff=wait_a_while,
+                    overwrite=wanted.overwrite,
+                    dry_run=wanted.dry_run,
+                )
+                with interrupted_between(lines) as interruptible:
+                    return _run(ImportRun(importer, sys.stderr), interruptible)
         except OSError as error:
             raise CannotBegin(f"{wanted.file} cannot be read: {error.strerror}") from error
-        with file:
-            try:
-                lines = read_businesses(file, wanted.file.name)
-            except Unreadable as error:
-                raise CannotBegin(str(error)) from error
-            environment = DeployedEnvironment(wanted.environment, profile=wanted.profile)
-            importer = Importer(
-                store=environment.table(connections=IN_FLIGHT),
-                clock=now,
-                backoff=wait_a_while,
-                overwrite=wanted.overwrite,
-                dry_run=wanted.dry_run,
-            )
-            with interrupted_between(lines) as interruptible:
-                return _run(ImportRun(importer, sys.stderr), interruptible)
 
     return exit_code(verb)
 

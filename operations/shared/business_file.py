@@ -15,6 +15,7 @@ from typing import IO, Any, Final
 from lambdas.domain import identifiers
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
+from operations.shared.exit_codes import CannotBegin
 
 REQUIRED: Final = ("id", "accepting")
 FIELDS: Final = (*REQUIRED, "expectsSocket")
@@ -29,7 +30,7 @@ _SHOWN: Final = 40
 """Characters of a wrong value that a message repeats."""
 
 
-class Unreadable(Exception):
+class Unreadable(CannotBegin):
     """The file is empty or has a wrong header. The text says what is wrong."""
 
 

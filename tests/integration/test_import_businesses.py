@@ -1,4 +1,4 @@
-"""The import, on a table of the real DynamoDB API, found as an operator's shell finds it."""
+"""The import, on a real DynamoDB API, with the settings of an operator's shell."""
 
 import io
 import json
@@ -33,12 +33,12 @@ Environment = str
 
 
 def no_wait(_attempt: int) -> None:
-    """Nothing here is busy for long."""
+    """The table is never busy for long here."""
 
 
 @pytest.fixture
 def shell(ministack_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A shell whose AWS is the emulator."""
+    """A shell with the AWS settings of the emulator."""
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     for variable in ("AWS_PROFILE", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(variable, raising=False)
@@ -50,7 +50,7 @@ def shell(ministack_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 @pytest.fixture
 def deploy(shell: None) -> Iterator[Callable[[str], Environment]]:
-    """Deploys a data stack with a table, and one output of that name."""
+    """Deploys a Data stack with a table, and an output of the given name."""
     cloudformation = boto3.client("cloudformation", region_name="us-east-1")
     stacks: list[str] = []
 
@@ -93,7 +93,7 @@ def stored(store: Table) -> dict[str, Business]:
 
 
 class Shell:
-    """Runs the tool as `make import` does, and remembers what it said."""
+    """Runs the tool as `make import` does."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self._file = folder / "businesses.csv"
@@ -189,7 +189,7 @@ def test_an_interrupted_import_is_resumed_where_it_was(store: Table) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_racing_with_its_users_an_import_loses_nothing_and_mixes_nothing(
+def test_an_import_that_races_with_users_mixes_and_loses_nothing(
     store: Table, overwrite: bool
 ) -> None:
     count = 40
@@ -217,7 +217,7 @@ def test_racing_with_its_users_an_import_loses_nothing_and_mixes_nothing(
     for business in businesses.values():
         assert business.settings is not None
         by_user = business.settings.updated_by == user
-        # The whole of the one or of the other: whose word it is, and what follows from it.
+        # Either all of the import or all of the call.
         assert business.settings.accepting_orders == by_user
         assert [c.user_id for c in business.virtual] == ([user] if by_user else [])
         assert by_user or overwrite  # every call was answered, so only an overwrite undoes one
@@ -233,7 +233,7 @@ def test_a_thousand_lines_are_written_once(store: Table) -> None:
     assert stored(store) == written
 
 
-def test_ctrl_c_ends_it_with_a_true_summary_and_the_next_run_goes_on(
+def test_ctrl_c_ends_it_with_a_right_summary_and_the_next_run_goes_on(
     deploy: Callable[[str], Environment], tmp_path: Path
 ) -> None:
     environment, file = deploy("TableName"), tmp_path / "businesses.csv"
