@@ -1,14 +1,15 @@
-"""The process that runs MiniStack, the AWS emulator, as the local system needs it.
+"""Runs MiniStack, the AWS emulator, with two changes.
 
-Started by `local.run`, with its settings in the environment. Two of MiniStack's habits would make
-the local system say something else than AWS does; both are replaced here, for exactly one version:
+`local.run` starts this module and passes settings in environment variables. In two places MiniStack
+behaves differently from AWS. Both are replaced here, for exactly one version of MiniStack:
 
-- A WebSocket function gets one process for all its events, one event at a time, and what it logs is
-  dropped, while a function behind REST gets as many processes as it needs, and a log group.
-  `_invoke_ws_lambda` in `ministack/services/apigateway.py` asks `get_or_create_worker` for that one
-  process, so that is where an ordinary invocation is put in its place.
-- Each new data point makes MiniStack judge every alarm, without dimensions, periods, "M of N" or
-  missing data, and send its actions. `local.bridge` judges alarms by CloudWatch's rules instead.
+- MiniStack runs all events of a WebSocket function in one process, one after another, and drops its
+  logs. Functions behind REST get as many processes as they need, and a log group. WebSocket
+  functions get the same here: `_invoke_ws_lambda` in `ministack/services/apigateway.py` gets its
+  process from `get_or_create_worker`, which is replaced.
+- MiniStack judges every alarm after each new data point and ignores dimensions, periods, "M of N"
+  and missing data. That is switched off: `local.cloudwatch.alarm_states` judges alarms by
+  CloudWatch's rules.
 """
 
 import importlib
@@ -25,7 +26,7 @@ VERSION = "1.5.33"
 
 @dataclass(frozen=True)
 class OrdinaryInvocation:
-    """Stands where MiniStack expects a worker process; invokes as for any other caller."""
+    """Replaces the worker process of a WebSocket function by an ordinary invocation."""
 
     config: Mapping[str, Any]
     code_zip: bytes
@@ -36,7 +37,7 @@ class OrdinaryInvocation:
             {"config": self.config, "code_zip": self.code_zip}, event
         )
         if outcome.get("error") or outcome.get("throttle"):
-            # API Gateway tells a client this much about a function that failed, and no more.
+            # All that API Gateway tells a client about a function that failed.
             return {"status": "error", "error": '{"message": "Internal server error"}'}
         return {"status": "ok", "result": outcome.get("body")}
 
@@ -48,7 +49,7 @@ def _ordinary_invocation(
 
 
 def _judge_no_alarm() -> None:
-    """Alarms are judged by `local.bridge`."""
+    """Do nothing: `local.cloudwatch.alarm_states` judges alarms."""
 
 
 def patch() -> None:
@@ -56,21 +57,21 @@ def patch() -> None:
     installed = metadata.version("ministack")
     if installed != VERSION:
         raise SystemExit(
-            f"MiniStack {installed} is installed, and local/ministack.py fits {VERSION} alone:"
-            " install that one, or read again what is replaced there, and change VERSION."
+            f"MiniStack {installed} is installed, but local/ministack.py is written for {VERSION}:"
+            f" install {VERSION}, or check what is replaced there and change VERSION."
         )
     for module, name, replacement in (
         ("ministack.core.lambda_runtime", "get_or_create_worker", _ordinary_invocation),
         ("ministack.services.cloudwatch", "_evaluate_all_alarms", _judge_no_alarm),
     ):
         target = importlib.import_module(module)
-        getattr(target, name)  # a name that is gone must fail here, not be added silently
+        getattr(target, name)  # raises AttributeError if MiniStack no longer has it
         setattr(target, name, replacement)
 
 
 def _end_with_parent() -> None:
-    # The parent holds the other end of this pipe. However it dies, SIGKILL included, the pipe ends;
-    # the function processes end in the same way when this one is gone.
+    # The parent holds the other end of this pipe, which closes however the parent dies, even by
+    # SIGKILL. The function processes notice the end of this process in the same way.
     sys.stdin.buffer.read()
     os._exit(0)
 

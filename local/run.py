@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
-from local.bridge import AlarmStates, MetricsFromLogs, keep_running
+from local.cloudwatch.jobs import cloudwatch_jobs
 from operations.shared.local_system import (
     ACCOUNT,
     REGION,
@@ -37,7 +36,10 @@ from operations.shared.repository import CDK, ROOT
 HOST = "127.0.0.1"
 
 # What a synthesis of environment `local` reads. Nothing else can change its result.
-SOURCES = ("app.py", "cdk.json", "infra", "lambdas", "requirements*.txt", "package-lock.json")
+SOURCES = (
+    *("app.py", "cdk.json", "infra", "lambdas", "docs/openapi.json"),
+    *("requirements*.txt", "package-lock.json"),
+)
 
 # The fields of `LocalSystem`, and the outputs that they have the value of.
 OUTPUTS = {
@@ -137,7 +139,7 @@ def _run(stack: ExitStack) -> NoReturn:
     outputs = _deploy(cdk, synthesis)
     _enable_expiry(outputs["TableName"], endpoint_url)
     _first_census(outputs["CleanupFunctionName"], endpoint_url)
-    stack.enter_context(_bridges(endpoint_url))
+    stack.enter_context(cloudwatch_jobs(endpoint_url))
     system = LocalSystem(
         **{name: outputs[output] for name, output in OUTPUTS.items()},
         alarmNames=outputs["AlarmNames"].split(","),
@@ -365,35 +367,6 @@ def _first_census(cleanup: str, endpoint_url: str) -> None:
     answer = aws_client("lambda", endpoint_url).invoke(FunctionName=cleanup, Payload=b"{}")
     if "FunctionError" in answer:
         raise StepFailed(f"the first cleanup failed:\n{answer['Payload'].read().decode()}")
-
-
-@contextmanager
-def _bridges(endpoint_url: str) -> Iterator[None]:
-    cloudwatch = aws_client("cloudwatch", endpoint_url)
-    metrics = MetricsFromLogs(aws_client("logs", endpoint_url), cloudwatch)
-    alarms = AlarmStates(cloudwatch)
-    stop = threading.Event()
-    threads = [
-        threading.Thread(
-            target=keep_running,
-            args=(step,),
-            kwargs={"every": every, "stop": stop},
-            name=name,
-            daemon=True,
-        )
-        for name, step, every in (
-            ("metrics-from-logs", metrics.step, 1.0),
-            ("alarm-states", alarms.step, 2.0),
-        )
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(timeout=5)
 
 
 def _say_what_next(system: LocalSystem, seconds: float) -> None:

@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from local.bridge import AlarmStates, MetricsFromLogs
+from local.cloudwatch.alarm_states import AlarmStates
+from local.cloudwatch.metrics_from_logs import MetricsFromLogs
 from local.run import emulator_environment, ministack
 from operations.shared.local_system import ACCOUNT, REGION, aws_client, is_ready
 from operations.shared.repository import ROOT
@@ -28,7 +29,7 @@ from tests.e2e.harness import eventually, free_port
 from tests.runbook import OPERATORS, commands
 
 SOURCES = (
-    *("app.py", "cdk.json", ".gitignore", "infra", "lambdas", "local", "operations"),
+    *("app.py", "cdk.json", ".gitignore", "docs", "infra", "lambdas", "local", "operations"),
     *("Makefile", "requirements-dev.txt", "package-lock.json"),
 )
 

@@ -1,4 +1,4 @@
-"""The environments whose monitoring is proved: all that are deployed, and one with many workers."""
+"""The templates that are tested: those of every environment, and of one with three workers."""
 
 from pathlib import Path
 
@@ -6,12 +6,9 @@ import pytest
 
 from infra.configuration import Environment
 from infra.environments import PROD
-from local.alarms import Alarm
-from local.composite_alarms import CompositeAlarm
 from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.synthesis import ENVIRONMENTS, Templates
 from tests.infra.template import Template
-from tests.monitoring.reading import alarms_in, composites_in
 from tests.unit.handlers.conftest import deployed, recording, unrecorded
 
 __all__ = ["deployed", "recording", "unrecorded"]
@@ -43,24 +40,12 @@ def monitoring(all_templates: Templates, environment: Environment) -> Template:
 
 
 @pytest.fixture(scope="session")
-def prod_alarms(all_templates: Templates) -> dict[str, Alarm]:
-    """The metric alarms of prod, by construct id."""
-    return alarms_in(all_templates[PROD.name]["Monitoring"])
+def prod(all_templates: Templates) -> Template:
+    """The monitoring of prod."""
+    return all_templates[PROD.name]["Monitoring"]
 
 
 @pytest.fixture(scope="session")
-def crowd_alarms(all_templates: Templates) -> dict[str, Alarm]:
-    """The metric alarms where three workers share the table, by construct id."""
-    return alarms_in(all_templates[EVERY_OPTION.name]["Monitoring"])
-
-
-@pytest.fixture(scope="session")
-def impaired(all_templates: Templates) -> CompositeAlarm:
-    """The composite alarm of prod."""
-    return composites_in(all_templates[PROD.name]["Monitoring"])["ServiceImpaired"]
-
-
-@pytest.fixture(scope="session")
-def crowd_impaired(all_templates: Templates) -> CompositeAlarm:
-    """The composite alarm where three workers share the table."""
-    return composites_in(all_templates[EVERY_OPTION.name]["Monitoring"])["ServiceImpaired"]
+def three_workers(all_templates: Templates) -> Template:
+    """The monitoring of an environment whose table is shared by three workers."""
+    return all_templates[EVERY_OPTION.name]["Monitoring"]

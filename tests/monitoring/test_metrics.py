@@ -1,6 +1,6 @@
-"""Every alarm and every line of the dashboard looks at a metric that somebody really publishes.
+"""Every alarm and every graph of the dashboard looks at metrics that are really published.
 
-A wrong dimension is no error to CloudWatch: the alarm just never sees a data point.
+CloudWatch does not report a wrong dimension: the alarm just never gets a data point.
 """
 
 import json
@@ -12,37 +12,28 @@ import pytest
 from infra.configuration import Environment
 from lambdas.handlers import cleanup, rest, websocket
 from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
-from local import emf
-from local.alarms import Metric
-from local.metric_math import ids_in
+from local.cloudwatch.alarm_rules import Metric
+from local.cloudwatch.embedded_metrics import metric_data
 from tests.infra.template import Template, flat
-from tests.monitoring.catalogue import documented
-from tests.monitoring.reading import alarms_in, expressions_in, lines_in
+from tests.monitoring.aws_metrics import documented
+from tests.monitoring.cloudwatch.metric_math import IDENTIFIER
+from tests.monitoring.template_reader import alarms_in, graphs_in, metrics_in, options_in
 from tests.unit.handlers import test_rest, test_websocket
 from tests.unit.handlers.conftest import Deployed
 
 PLANNED_WORK: Final = "PlannedWork"
-"""Published by operators, with the one command of the runbook, and by no code."""
+"""Published by operators with a command of the runbook, not by code."""
 
 UNWATCHED: Final[Mapping[MetricName, str]] = {
-    MetricName.INTERNAL_ERRORS: "the alarm of a gradual deployment watches it, in the service stack"
+    MetricName.INTERNAL_ERRORS: "watched by the alarm of a gradual deployment, in the service stack"
 }
-"""Metrics of the code that are neither shown nor alarmed on, each with the reason."""
+"""Metrics of the code that the monitoring stack does not use, with the reason."""
 
 
 def schedules_in(service: Template) -> list[dict[str, Any]]:
-    """Return what the schedules of a template send to the cleanup."""
+    """Return the events that the schedules send to the cleanup."""
     found = service.properties("AWS::Scheduler::Schedule").values()
     return [json.loads(flat(properties["Target"]["Input"])) for properties in found]
-
-
-def emitted(output: str) -> dict[Metric, str]:
-    """Return the metrics of what functions wrote, with their units, as CloudWatch reads it."""
-    return {
-        Metric.from_properties({"Namespace": namespace, **datum}): datum["Unit"]
-        for line in output.splitlines()
-        for namespace, datum in emf.metric_data(line)
-    }
 
 
 @pytest.fixture
@@ -52,8 +43,8 @@ def published(
     deployed: Deployed,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> dict[Metric, str]:
-    """The metrics of a test run of the handlers, the cleanup called as the schedules do."""
+) -> set[Metric]:
+    """The metrics that the handlers publish; the cleanup is called as the schedules call it."""
     capsys.readouterr()
     deployed.invoke(websocket.on_connect, test_websocket.event(event_type="CONNECT"))
     message = test_rest.event("POST", test_rest.MESSAGES, body='{"a":1}', roles=("backend",))
@@ -65,28 +56,33 @@ def published(
     for event in schedules_in(service):
         assert deployed.invoke(cleanup.handler, event)["complete"]
     return {
-        _of_environment(metric, environment.name): unit
-        for metric, unit in emitted(capsys.readouterr().out).items()
+        _with_environment(
+            environment.name, Metric.from_properties({"Namespace": namespace} | datum)
+        )
+        for line in capsys.readouterr().out.splitlines()
+        for namespace, datum in metric_data(line)
     }
 
 
-def _of_environment(metric: Metric, name: str) -> Metric:
-    """Rename the environment of the test run: each function is told its own, see below."""
+def _with_environment(name: str, metric: Metric) -> Metric:
+    """Replace the name of the environment, which is `test` for handlers under test."""
     dimensions = dict(metric.dimensions)
     assert dimensions[DIMENSION] == "test"
     return Metric.of(metric.namespace, metric.name, {**dimensions, DIMENSION: name})
 
 
 def _watched(monitoring: Template) -> Iterator[tuple[str, Metric]]:
+    """Yield the place where a metric is watched, and the metric."""
     for name, alarm in alarms_in(monitoring).items():
-        for line in alarm.lines.values():
-            yield f"alarm {name}", line.metric
-    for title, line in lines_in(monitoring):
-        yield f"graph {title!r}", line.metric
+        for stat in alarm.stats.values():
+            yield f"alarm {name}", stat.metric
+    for title, lines in graphs_in(monitoring):
+        for metric in metrics_in(lines):
+            yield f"graph {title!r}", metric
 
 
 def test_every_metric_that_is_watched_is_published(
-    monitoring: Template, environment: Environment, published: dict[Metric, str]
+    monitoring: Template, environment: Environment, published: set[Metric]
 ) -> None:
     by_hand = Metric.of(NAMESPACE, PLANNED_WORK, {DIMENSION: environment.name})
     unknown = [
@@ -98,36 +94,34 @@ def test_every_metric_that_is_watched_is_published(
 
 
 def test_every_metric_that_is_published_is_watched(
-    monitoring: Template, published: dict[Metric, str]
+    monitoring: Template, published: set[Metric]
 ) -> None:
     assert {metric.name for metric in published} == set(MetricName)
-    watched = {metric for _, metric in _watched(monitoring)}
-    unseen = {metric for metric in published if metric not in watched}
+    unseen = published - {metric for _, metric in _watched(monitoring)}
     assert {metric.name for metric in unseen} == set(UNWATCHED)
 
 
 def test_the_alarms_of_a_gradual_deployment_watch_what_is_published(
-    service: Template, environment: Environment, deployed: Deployed, published: dict[Metric, str]
+    service: Template, deployed: Deployed, published: set[Metric]
 ) -> None:
     own = [
-        line.metric
+        stat.metric
         for alarm in alarms_in(service).values()
-        for line in alarm.lines.values()
-        if line.metric.namespace == NAMESPACE
+        for stat in alarm.stats.values()
+        if stat.metric.namespace == NAMESPACE
     ]
-    assert len(own) == environment.gradual_deployments
+    gradual = bool(service.resources("AWS::CodeDeploy::DeploymentGroup"))
+    assert len(own) == gradual
     for metric in own:
-        dimensions = {
-            **dict(metric.dimensions),
-            VERSION_DIMENSION: deployed.context.function_version,
-        }
+        version = {VERSION_DIMENSION: deployed.context.function_version}
+        dimensions = {**dict(metric.dimensions), **version}
         assert Metric.of(NAMESPACE, metric.name, dimensions) in published
 
 
 def test_functions_publish_under_the_name_of_their_environment(
     service: Template, environment: Environment
 ) -> None:
-    """What `_of_environment` relies on."""
+    """`_with_environment` relies on this."""
     named = [
         properties["Environment"]["Variables"]["ENVIRONMENT"]
         for properties in service.properties("AWS::Lambda::Function").values()
@@ -137,10 +131,10 @@ def test_functions_publish_under_the_name_of_their_environment(
     assert set(named) == {environment.name}
 
 
-def test_what_is_watched_of_a_function_an_api_a_queue_or_the_table_is_one_of_ours(
+def test_every_function_api_queue_or_table_that_is_watched_is_one_of_ours(
     monitoring: Template, service: Template
 ) -> None:
-    """A dimension that is text, and no reference, is a name that somebody guessed."""
+    """A dimension must be a reference, or a name that the service stack gives."""
     guessed = [
         f"{where}: {metric}"
         for where, metric in _watched(monitoring)
@@ -152,15 +146,19 @@ def test_what_is_watched_of_a_function_an_api_a_queue_or_the_table_is_one_of_our
     assert guessed == []
 
 
-def test_math_of_the_dashboard_refers_to_lines_of_the_same_graph(monitoring: Template) -> None:
-    for title, expression, ids in expressions_in(monitoring):
-        assert ids_in(expression) <= ids, title
-
-
-def test_a_worker_more_is_a_metric_more(
-    environment: Environment, service: Template, published: dict[Metric, str]
+def test_metric_math_of_the_dashboard_refers_to_lines_of_the_same_graph(
+    monitoring: Template,
 ) -> None:
-    workers = len(schedules_in(service))
-    assert workers == environment.cleanup.workers
+    expressions = 0
+    for title, lines in graphs_in(monitoring):
+        ids = {options.get("id") for options in options_in(lines)}
+        for options in options_in(lines):
+            if "expression" in options:
+                expressions += 1
+                assert set(IDENTIFIER.findall(options["expression"])) <= ids, title
+    assert expressions
+
+
+def test_each_worker_publishes_its_own_census(service: Template, published: set[Metric]) -> None:
     censuses = [metric for metric in published if metric.name == MetricName.REAL_CONNECTIONS]
-    assert len(censuses) == workers
+    assert len(censuses) == len(schedules_in(service))

@@ -1,164 +1,73 @@
-"""Who is told, over hours: one incident is one page, and nothing keeps a business's page back.
+"""Who is told, over hours: one incident is one page, and pages about businesses always go out.
 
-Incidents are played minute by minute against all alarms of prod, the composite one included.
+Incidents are played against all alarms of prod, including the composite one.
 """
-
-from collections.abc import Iterator
 
 import pytest
 
-from infra.environments import PROD
-from lambdas.metrics import DIMENSION, NAMESPACE, MetricName
-from local.alarms import Alarm, Metric, State
-from local.composite_alarms import CompositeAlarm
-from tests.monitoring.pager import Incident
+from local.cloudwatch.alarm_rules import State
+from tests.infra.template import Template
+from tests.monitoring.incident import Incident
 
 ON_CALL, TICKETS = "OnCall", "Tickets"
-PAGE, ALL_CLEAR = State.ALARM, State.OK
-
-CENSUS = PROD.cleanup.interval // 60
-"""Minutes between two cleanup runs."""
-
-# What the metrics are on a good day: of the census and of runs each interval, of AWS each minute.
-# What DynamoDB counts only when it happens is not there.
-GOOD_CENSUS = {
-    MetricName.REAL_CONNECTIONS: 1000,
-    MetricName.ONLINE_BUSINESSES: 800,
-    MetricName.VIRTUAL_ONLY_BUSINESSES: 0,
-    MetricName.UNREACHABLE_BUSINESSES: 0,
-    MetricName.CLEANUP_COMPLETED: 1,
-    MetricName.ATTENTION_ENTERED: 0,
-    MetricName.PROBES_UNKNOWN: 0,
-    MetricName.CLEANUP_REFUSED: 0,
-}
-GOOD_MINUTE = {
-    "Invocations": 200,
-    "Errors": 0,
-    "Throttles": 0,
-    "Duration": 30,
-    "Count": 300,
-    "5XXError": 0,
-    "Latency": 40,
-    "ConnectCount": 10,
-    "MessageCount": 200,
-    "IntegrationError": 0,
-    "ExecutionError": 0,
-    "ConsumedReadCapacityUnits": 500,
-    "ApproximateNumberOfMessagesVisible": 0,
-}
-RARE = {"ReadThrottleEvents", "WriteThrottleEvents", "SystemErrors", "PlannedWork"}
-
-
-class Prod:
-    """All alarms of prod, and an incident that begins as a good day."""
-
-    def __init__(
-        self, alarms: dict[str, Alarm], impaired: CompositeAlarm, minutes: int, deployed: int
-    ) -> None:
-        self._alarms = alarms
-        self._composites = {"ServiceImpaired": impaired}
-        self._incident = Incident(minutes)
-        for metric in self._metrics():
-            if metric.name in GOOD_CENSUS:
-                value = GOOD_CENSUS[MetricName(metric.name)]
-                self._incident.set(metric, value, start=deployed, every=CENSUS)
-            elif metric.name not in RARE:
-                self._incident.set(metric, GOOD_MINUTE[metric.name], start=deployed)
-
-    def _metrics(self, name: str | None = None, of: str = "") -> Iterator[Metric]:
-        for metric in {
-            line.metric for alarm in self._alarms.values() for line in alarm.lines.values()
-        }:
-            if name is None or (metric.name == name and of in str(metric.dimensions)):
-                yield metric
-
-    def during(self, start: int, end: int, of: str = "", **values: float | None) -> None:
-        """Say what metrics are from one minute until before another; `None` is no data.
-
-        `of` is part of a dimension's value.
-        """
-        for name, value in values.items():
-            every = CENSUS if name in GOOD_CENSUS else 1
-            found = list(self._metrics(name.lstrip("_"), of))
-            assert found, name
-            for metric in found:
-                self._incident.set(metric, value, start=start, end=end, every=every)
-
-    def no_census(self, start: int, end: int, of: str = "") -> None:
-        """Let no cleanup run be completed, or say anything."""
-        for metric in self._metrics():
-            if metric.name in GOOD_CENSUS and of in str(metric.dimensions):
-                self._incident.set(metric, None, start=start, end=end)
-
-    def announce_planned_work(self, minute: int) -> None:
-        """Do what the runbook's command does."""
-        metric = Metric.of(NAMESPACE, "PlannedWork", {DIMENSION: PROD.name})
-        assert metric in set(self._metrics())
-        self._incident.set(metric, 1, start=minute, end=minute + 1)
-
-    def told(
-        self, topic: str, state: State = PAGE, *, late: frozenset[str] = frozenset()
-    ) -> list[tuple[str, int]]:
-        """Return which alarms told a topic that they are in a state, and at which minute.
-
-        Those that are `late` are judged a minute after all others.
-        """
-        return [
-            (told.alarm, told.minute)
-            for told in self._incident.told(self._alarms, self._composites, late=late)
-            if told.topic.startswith(f"<{topic}") and told.state is state
-        ]
 
 
 @pytest.fixture
-def prod(prod_alarms: dict[str, Alarm], impaired: CompositeAlarm) -> Prod:
-    """Prod, deployed long ago, for four hours."""
-    return Prod(prod_alarms, impaired, minutes=240, deployed=0)
+def incident(prod: Template) -> Incident:
+    """Four hours of prod, which was deployed long ago."""
+    return Incident(prod, minutes=240)
 
 
-def _alarms(told: list[tuple[str, int]]) -> list[str]:
-    return [alarm for alarm, _ in told]
+def paged(incident: Incident) -> list[str]:
+    """Return the alarms that page on-call, in order."""
+    return [alarm for alarm, _ in incident.told(ON_CALL)]
 
 
-def _outage_of_the_table(prod: Prod, start: int, end: int) -> None:
-    prod.during(start, end, SystemErrors=50, _5XXError=100)
+def ticketed(incident: Incident) -> list[str]:
+    """Return the alarms that open tickets, in order."""
+    return [alarm for alarm, _ in incident.told(TICKETS)]
+
+
+def _outage_of_the_table(incident: Incident, start: int, end: int) -> None:
+    incident.during(start, end, {"SystemErrors": 50, "5XXError": 100})
     for function in ("Connect", "Disconnect", "Ping", "Status", "Rest"):
-        prod.during(start, end, of=f"Functions{function}", Errors=60)
-    prod.during(start, end, IntegrationError=80)
-    prod.no_census(start, end)
+        incident.during(start, end, {"Errors": 60}, of=f"Functions{function}")
+    incident.during(start, end, {"IntegrationError": 80})
+    incident.no_census(start, end)
 
 
-def test_a_good_day_tells_nobody(prod: Prod) -> None:
-    assert prod.told(ON_CALL) == []
-    assert prod.told(TICKETS) == []
+def test_a_good_day_tells_nobody(incident: Incident) -> None:
+    assert paged(incident) == []
+    assert ticketed(incident) == []
 
 
-def test_an_outage_of_the_table_is_one_page_and_one_all_clear(prod: Prod) -> None:
-    _outage_of_the_table(prod, 60, 120)
-    ((alarm, minute),) = prod.told(ON_CALL)
+def test_an_outage_of_the_table_is_one_page_and_one_all_clear(incident: Incident) -> None:
+    _outage_of_the_table(incident, 60, 120)
+    ((alarm, minute),) = incident.told(ON_CALL)
     assert alarm == "ServiceImpaired"
     assert 60 < minute <= 75
-    clear = [(alarm, minute) for alarm, minute in prod.told(ON_CALL, ALL_CLEAR) if minute > 60]
-    assert _alarms(clear) == ["ServiceImpaired"]
-    assert 120 < clear[0][1] <= 145
-    assert prod.told(TICKETS) == []
+    all_clear = [told for told in incident.told(ON_CALL, State.OK) if told[1] > 60]
+    ((alarm, minute),) = all_clear
+    assert alarm == "ServiceImpaired"
+    assert 120 < minute <= 145
+    assert ticketed(incident) == []
 
 
-def test_a_second_member_that_joins_is_no_second_page(prod: Prod) -> None:
-    prod.during(60, 120, of="FunctionsPing", Errors=100)
-    prod.during(100, 180, of="FunctionsRest", Throttles=50)
-    assert _alarms(prod.told(ON_CALL)) == ["ServiceImpaired"]
+def test_a_second_failure_during_an_incident_does_not_page_again(incident: Incident) -> None:
+    incident.during(60, 120, {"Errors": 100}, of="FunctionsPing")
+    incident.during(100, 180, {"Throttles": 50}, of="FunctionsRest")
+    assert paged(incident) == ["ServiceImpaired"]
 
 
-def test_two_incidents_are_two_pages(prod: Prod) -> None:
+def test_two_incidents_are_two_pages(incident: Incident) -> None:
     for start in (30, 150):
-        prod.during(start, start + 30, of="FunctionsPing", Errors=100)
-    assert _alarms(prod.told(ON_CALL)) == ["ServiceImpaired"] * 2
+        incident.during(start, start + 30, {"Errors": 100}, of="FunctionsPing")
+    assert paged(incident) == ["ServiceImpaired"] * 2
 
 
-def test_a_minute_of_trouble_pages_nobody(prod: Prod) -> None:
-    _outage_of_the_table(prod, 61, 62)
-    assert prod.told(ON_CALL) == []
+def test_one_minute_of_trouble_pages_nobody(incident: Incident) -> None:
+    _outage_of_the_table(incident, 61, 62)
+    assert paged(incident) == []
 
 
 @pytest.mark.parametrize(
@@ -167,7 +76,7 @@ def test_a_minute_of_trouble_pages_nobody(prod: Prod) -> None:
         ("Errors", "FunctionsCleanup", 1),
         ("Errors", "FunctionsConnect", 100),
         ("Throttles", "FunctionsAuthorizer", 100),
-        ("_5XXError", "", 100),
+        ("5XXError", "", 100),
         ("IntegrationError", "", 100),
         ("ExecutionError", "", 100),
         ("ReadThrottleEvents", "", 100),
@@ -177,91 +86,87 @@ def test_a_minute_of_trouble_pages_nobody(prod: Prod) -> None:
         ("CleanupCompleted", "", None),
     ],
 )
-def test_each_thing_that_is_wrong_with_the_service_pages(
-    prod: Prod, metric: str, of: str, value: float | None
+def test_any_failure_of_the_service_pages(
+    incident: Incident, metric: str, of: str, value: float | None
 ) -> None:
-    prod.during(60, 180, of=of, **{metric: value})
-    assert _alarms(prod.told(ON_CALL)) == ["ServiceImpaired"]
+    incident.during(60, 180, {metric: value}, of=of)
+    assert paged(incident) == ["ServiceImpaired"]
 
 
 @pytest.mark.parametrize("late", ["", "CleanupDidNotComplete", "UnreachableBusinesses"])
-def test_the_first_deployment_pages_nobody(
-    prod_alarms: dict[str, Alarm], impaired: CompositeAlarm, late: str
-) -> None:
-    """Alarms are judged once a minute, not all at the same moment."""
-    prod = Prod(prod_alarms, impaired, minutes=120, deployed=30)
-    assert prod.told(ON_CALL, late=frozenset({late})) == []
-    assert prod.told(TICKETS) == []
+def test_the_first_deployment_pages_nobody(prod: Template, late: str) -> None:
+    """Alarms are judged once a minute, but not all at the same moment."""
+    incident = Incident(prod, minutes=120, deployed=30)
+    assert incident.told(ON_CALL, late={late}) == []
+    assert ticketed(incident) == []
 
 
-def test_a_cleanup_that_fails_from_the_first_run_on_pages(
-    prod_alarms: dict[str, Alarm], impaired: CompositeAlarm
-) -> None:
-    prod = Prod(prod_alarms, impaired, minutes=120, deployed=0)
-    prod.no_census(0, 120)
-    prod.during(0, 120, of="FunctionsCleanup", Errors=1)
-    assert _alarms(prod.told(ON_CALL)) == ["ServiceImpaired"]
+def test_a_cleanup_that_fails_from_the_first_run_on_pages(prod: Template) -> None:
+    incident = Incident(prod, minutes=120)
+    incident.no_census(0, 120)
+    incident.during(0, 120, {"Errors": 1}, of="FunctionsCleanup")
+    assert paged(incident) == ["ServiceImpaired"]
 
 
-def test_planned_work_pages_nobody(prod: Prod) -> None:
-    prod.announce_planned_work(55)
-    _outage_of_the_table(prod, 60, 100)
-    assert prod.told(ON_CALL) == []
+def test_planned_work_pages_nobody(incident: Incident) -> None:
+    incident.announce_planned_work(55)
+    _outage_of_the_table(incident, 60, 100)
+    assert paged(incident) == []
 
 
-def test_planned_work_that_is_announced_as_the_trouble_begins_pages_nobody(prod: Prod) -> None:
-    prod.during(60, 100, of="FunctionsRest", Errors=100)
-    prod.announce_planned_work(64)
-    assert prod.told(ON_CALL) == []
+def test_planned_work_announced_when_the_trouble_begins_pages_nobody(incident: Incident) -> None:
+    incident.during(60, 100, {"Errors": 100}, of="FunctionsRest")
+    incident.announce_planned_work(64)
+    assert paged(incident) == []
 
 
-def test_planned_work_that_leaves_trouble_behind_pages_when_it_is_over(prod: Prod) -> None:
-    prod.announce_planned_work(55)
-    prod.during(60, 240, of="FunctionsRest", Errors=100)
-    ((alarm, minute),) = prod.told(ON_CALL)
+def test_trouble_that_lasts_beyond_planned_work_pages_then(incident: Incident) -> None:
+    incident.announce_planned_work(55)
+    incident.during(60, 240, {"Errors": 100}, of="FunctionsRest")
+    ((alarm, minute),) = incident.told(ON_CALL)
     assert alarm == "ServiceImpaired"
     assert 55 + 60 < minute <= 55 + 60 + 25
 
 
-def test_what_recovers_soon_after_planned_work_pages_nobody(prod: Prod) -> None:
+def test_trouble_that_ends_soon_after_planned_work_pages_nobody(incident: Incident) -> None:
     """The announcement made at minute 55 holds until minute 125 at the latest."""
-    prod.announce_planned_work(55)
-    prod.during(60, 122, of="FunctionsRest", Errors=100)
-    assert prod.told(ON_CALL) == []
+    incident.announce_planned_work(55)
+    incident.during(60, 122, {"Errors": 100}, of="FunctionsRest")
+    assert paged(incident) == []
 
 
-def test_planned_work_keeps_no_page_about_a_business_back(prod: Prod) -> None:
-    prod.announce_planned_work(55)
-    _outage_of_the_table(prod, 60, 62)
-    prod.during(60, 75, AttentionEntered=1)
-    prod.during(60, 120, VirtualOnlyBusinesses=1)
-    assert set(_alarms(prod.told(ON_CALL))) == {"AttentionEntered", "VirtualWithoutReal"}
+def test_planned_work_does_not_suppress_pages_about_businesses(incident: Incident) -> None:
+    incident.announce_planned_work(55)
+    _outage_of_the_table(incident, 60, 62)
+    incident.during(60, 75, {"AttentionEntered": 1})
+    incident.during(60, 120, {"VirtualOnlyBusinesses": 1})
+    assert set(paged(incident)) == {"AttentionEntered", "VirtualWithoutReal"}
 
 
-def test_a_business_pages_while_the_service_is_impaired(prod: Prod) -> None:
-    prod.during(60, 200, of="FunctionsRest", Errors=100)
-    prod.during(120, 125, AttentionEntered=1)
-    assert _alarms(prod.told(ON_CALL)) == ["ServiceImpaired", "AttentionEntered"]
+def test_a_business_in_trouble_pages_while_the_service_is_impaired(incident: Incident) -> None:
+    incident.during(60, 200, {"Errors": 100}, of="FunctionsRest")
+    incident.during(120, 125, {"AttentionEntered": 1})
+    assert paged(incident) == ["ServiceImpaired", "AttentionEntered"]
 
 
-def test_a_second_business_in_trouble_pages_again(prod: Prod) -> None:
-    prod.during(60, 180, VirtualOnlyBusinesses=1)
-    prod.during(60, 65, AttentionEntered=1)
-    prod.during(120, 125, AttentionEntered=1)
-    told = _alarms(prod.told(ON_CALL))
+def test_a_second_business_in_trouble_pages_again(incident: Incident) -> None:
+    incident.during(60, 180, {"VirtualOnlyBusinesses": 1})
+    incident.during(60, 65, {"AttentionEntered": 1})
+    incident.during(120, 125, {"AttentionEntered": 1})
+    told = paged(incident)
     assert told.count("AttentionEntered") == 2
     assert told.count("VirtualWithoutReal") == 1
 
 
-def test_a_business_that_becomes_unreachable_pages_as_such(prod: Prod) -> None:
-    prod.during(60, 120, VirtualOnlyBusinesses=1)
-    prod.during(120, 180, UnreachableBusinesses=1)
-    assert _alarms(prod.told(ON_CALL)) == ["VirtualWithoutReal", "UnreachableBusinesses"]
+def test_a_business_that_becomes_unreachable_pages_again(incident: Incident) -> None:
+    incident.during(60, 120, {"VirtualOnlyBusinesses": 1})
+    incident.during(120, 180, {"UnreachableBusinesses": 1})
+    assert paged(incident) == ["VirtualWithoutReal", "UnreachableBusinesses"]
 
 
-def test_a_mass_disconnect_pages_by_itself(prod: Prod) -> None:
-    prod.during(60, 240, RealConnections=300)
-    assert _alarms(prod.told(ON_CALL)) == ["MassDisconnect"]
+def test_a_mass_disconnect_pages_on_its_own(incident: Incident) -> None:
+    incident.during(60, 240, {"RealConnections": 300})
+    assert paged(incident) == ["MassDisconnect"]
 
 
 @pytest.mark.parametrize(
@@ -274,25 +179,21 @@ def test_a_mass_disconnect_pages_by_itself(prod: Prod) -> None:
         ("NewConnections", "ConnectCount", "", 400 * 60),
     ],
 )
-def test_what_can_wait_is_a_ticket_and_no_page(
-    prod: Prod, alarm: str, metric: str, of: str, value: float
+def test_what_can_wait_opens_a_ticket_and_pages_nobody(
+    incident: Incident, alarm: str, metric: str, of: str, value: float
 ) -> None:
-    prod.during(60, 120, of=of, **{metric: value})
-    assert _alarms(prod.told(TICKETS)) == [alarm]
-    assert prod.told(ON_CALL) == []
+    incident.during(60, 120, {metric: value}, of=of)
+    assert ticketed(incident) == [alarm]
+    assert paged(incident) == []
 
 
-def test_one_worker_of_three_that_is_gone_pages(
-    crowd_alarms: dict[str, Alarm], crowd_impaired: CompositeAlarm
-) -> None:
-    crowd = Prod(crowd_alarms, crowd_impaired, minutes=120, deployed=0)
-    crowd.during(60, 100, of="('worker', '2')", CleanupCompleted=None)
-    assert _alarms(crowd.told(ON_CALL)) == ["ServiceImpaired"]
+def test_one_worker_of_three_that_stops_pages(three_workers: Template) -> None:
+    incident = Incident(three_workers, minutes=120)
+    incident.during(60, 100, {"CleanupCompleted": None}, of="('worker', '2')")
+    assert paged(incident) == ["ServiceImpaired"]
 
 
-def test_the_first_deployment_of_three_workers_pages_nobody(
-    crowd_alarms: dict[str, Alarm], crowd_impaired: CompositeAlarm
-) -> None:
-    crowd = Prod(crowd_alarms, crowd_impaired, minutes=120, deployed=30)
-    crowd.no_census(30, 45, of="('worker', '2')")
-    assert crowd.told(ON_CALL) == []
+def test_the_first_deployment_of_three_workers_pages_nobody(three_workers: Template) -> None:
+    incident = Incident(three_workers, minutes=120, deployed=30)
+    incident.no_census(30, 45, of="('worker', '2')")
+    assert paged(incident) == []

@@ -17,7 +17,7 @@ from lambdas import metrics, protocol
 from lambdas.domain.cleanup import CleanupRun, Report
 from lambdas.domain.model import Attention
 from lambdas.routes import methods_by_path
-from tests.monitoring.catalogue import DOCUMENTED
+from tests.monitoring.aws_metrics import DOCUMENTED
 from tests.runbook import (
     OPERATORS,
     RUNBOOK,

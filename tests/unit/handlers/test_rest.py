@@ -16,7 +16,7 @@ from lambdas.domain.errors import DomainError, Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
 from lambdas.handlers import rest
-from local import emf
+from local.cloudwatch.embedded_metrics import metric_data
 from tests.builders import NOW, business, real, settings, virtual
 from tests.unit.handlers.conftest import Deployed
 
@@ -847,7 +847,7 @@ def test_a_defect_is_counted_for_the_version_that_has_it(
 
     monkeypatch.setattr("lambdas.adapters.table.Table.load", fail)
     assert deployed.invoke(rest.handler, event("GET", STATUS))["statusCode"] == 500
-    ((namespace, datum),) = emf.metric_data(capsys.readouterr().out)
+    ((namespace, datum),) = metric_data(capsys.readouterr().out)
     assert (namespace, datum["MetricName"], datum["Values"]) == (
         "BusinessConnections",
         "InternalErrors",

@@ -1,4 +1,4 @@
-"""The patch of MiniStack is for one version of it."""
+"""The changes to MiniStack are refused for any version but the one they were written for."""
 
 import pytest
 

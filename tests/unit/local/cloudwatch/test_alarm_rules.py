@@ -1,4 +1,4 @@
-"""The rules of metric alarms, as the tables of the CloudWatch user guide show them.
+"""The rules for metric alarms: the tables of the CloudWatch user guide.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 """
@@ -7,20 +7,11 @@ from typing import Any
 
 import pytest
 
-from local.alarms import (
-    Alarm,
-    Line,
-    Metric,
-    MissingData,
-    Rule,
-    State,
-    evaluate,
-    statistic_of,
-)
-from local.metric_math import UnsupportedExpression
+from local.cloudwatch.alarm_rules import Metric, MetricStat, MissingData, Rule, State, evaluate
 
 OK, ALARM, NO_DATA = State.OK, State.ALARM, State.INSUFFICIENT_DATA
 KEPT = "kept"
+"""The alarm keeps the state that it has."""
 
 
 def rule(
@@ -40,7 +31,7 @@ def rule(
 
 
 def series(picture: str) -> list[float | None]:
-    """`X` breaches, `0` does not, `-` is missing; the newest is the last."""
+    """Read a picture: `X` breaches, `0` does not, `-` is missing; the newest comes last."""
     return [{"X": 6.0, "0": 1.0, "-": None}[sign] for sign in picture.split()]
 
 
@@ -122,8 +113,7 @@ def test_the_reason_tells_the_datapoints_and_the_threshold() -> None:
     assert "greater than the threshold (5.0)" in reason
 
 
-ON_ONE_METRIC: dict[str, Any] = {
-    "AlarmDescription": "[test] Somebody should look.",
+PROPERTIES: dict[str, Any] = {
     "Namespace": "Shop",
     "MetricName": "Orders",
     "Dimensions": [{"Name": "worker", "Value": "1"}, {"Name": "environment", "Value": "test"}],
@@ -132,96 +122,23 @@ ON_ONE_METRIC: dict[str, Any] = {
     "EvaluationPeriods": 3,
     "Threshold": 5,
     "ComparisonOperator": "GreaterThanThreshold",
-    "AlarmActions": ["page"],
 }
 
 
-def on_math(*expressions: dict[str, Any], **changes: Any) -> Alarm:
-    """An alarm on `a` and `b` of five minutes, and on expressions of them."""
-    metrics = [
-        {
-            "Id": name,
-            "ReturnData": False,
-            "MetricStat": {
-                "Metric": {"Namespace": "Shop", "MetricName": name.upper()},
-                "Period": 300,
-                "Stat": "Maximum",
-            },
-        }
-        for name in ("a", "b")
-    ]
-    kept = {k: v for k, v in ON_ONE_METRIC.items() if k in ("Threshold", "ComparisonOperator")}
-    properties = {**kept, "EvaluationPeriods": 1, "Metrics": [*metrics, *expressions], **changes}
-    return Alarm.from_properties("name", properties)
-
-
-def test_an_alarm_on_one_metric_is_read_as_the_api_and_a_template_write_it() -> None:
-    alarm = Alarm.from_properties("name", ON_ONE_METRIC)
+def test_an_alarm_is_read_from_what_the_api_and_templates_write() -> None:
+    watched = MetricStat.from_properties(PROPERTIES)
     metric = Metric("Shop", "Orders", (("environment", "test"), ("worker", "1")))
-    (line,) = alarm.lines.values()
-    assert line == Line(metric, "Sum", 300)
-    assert alarm.rule == Rule(
+    assert watched == MetricStat(metric, "Sum", 300)
+    assert Rule.from_properties(PROPERTIES, [watched]) == Rule(
         comparison="GreaterThanThreshold",
         threshold=5,
         evaluation_periods=3,
         datapoints_to_alarm=3,
         missing_data=MissingData.MISSING,
     )
-    assert alarm.actions == {ALARM: ("page",), OK: (), NO_DATA: ()}
-    assert alarm.judge({alarm.watched: tuple(series("X X X"))}, OK).state is ALARM
 
 
-def test_an_alarm_whose_actions_are_off_tells_nobody() -> None:
-    assert Alarm.from_properties("name", {**ON_ONE_METRIC, "ActionsEnabled": False}).actions == {}
-
-
-def test_an_alarm_on_math_watches_the_one_result_that_is_returned() -> None:
-    alarm = on_math(
-        {"Id": "share", "Expression": "100 * part", "ReturnData": True},
-        {"Id": "part", "Expression": "a / (a + b)", "ReturnData": False},
-    )
-    assert alarm.series({"a": (1.0, 1.0, None), "b": (3.0, None, None)}) == (25.0, 100.0, None)
-    assert alarm.judge({"a": (1.0,), "b": (3.0,)}, OK).state is ALARM
-
-
-@pytest.mark.parametrize(
-    "expressions",
-    [
-        (),
-        ({"Id": "e", "Expression": "a + c"},),
-        ({"Id": "e", "Expression": "f + a"}, {"Id": "f", "Expression": "e", "ReturnData": False}),
-        ({"Id": "e", "Expression": "a"}, {"Id": "f", "Expression": "b"}),
-    ],
-)
-def test_math_that_cannot_be_calculated_is_refused(expressions: tuple[dict[str, Any], ...]) -> None:
-    with pytest.raises(UnsupportedExpression):
-        on_math(*expressions).series({"a": (1.0,), "b": (1.0,)})
-
-
-def test_alarms_on_the_table_ignore_missing_data_whatever_they_say() -> None:
-    table = {**ON_ONE_METRIC, "Namespace": "AWS/DynamoDB", "TreatMissingData": "notBreaching"}
-    assert Alarm.from_properties("name", table).rule.missing_data is MissingData.IGNORE
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("Sum", 5050),
-        ("Minimum", 1),
-        ("Maximum", 100),
-        ("Average", 50.5),
-        ("SampleCount", 100),
-        ("p99", 99),
-        ("p50", 50),
-        ("p99.9", 100),
-        ("p0", 1),
-    ],
-)
-def test_statistics_of_the_samples_1_to_100(name: str, expected: float) -> None:
-    assert statistic_of(name, [float(n) for n in range(100, 0, -1)]) == expected
-    assert statistic_of(name, []) is None
-
-
-def test_an_unknown_statistic_is_refused() -> None:
-    with pytest.raises(UnsupportedExpression):
-        statistic_of("TM99", [1.0])
+def test_alarms_on_dynamodb_metrics_ignore_missing_data_whatever_they_are_told() -> None:
+    table = {**PROPERTIES, "Namespace": "AWS/DynamoDB", "TreatMissingData": "notBreaching"}
+    watched = MetricStat.from_properties(table)
+    assert Rule.from_properties(table, [watched]).missing_data is MissingData.IGNORE

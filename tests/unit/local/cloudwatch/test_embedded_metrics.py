@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.emf import metric_data
+from local.cloudwatch.embedded_metrics import metric_data
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
@@ -50,7 +50,7 @@ def test_a_metric_with_several_values_is_published_with_all_of_them() -> None:
     assert datum["Values"] == [1, 0, 2.5]
 
 
-def test_each_dimension_set_is_a_metric_of_its_own() -> None:
+def test_each_dimension_set_is_a_separate_metric() -> None:
     document = json.loads(line(worker="2"))
     document["_aws"]["CloudWatchMetrics"][0]["Dimensions"] = [
         [],
@@ -87,5 +87,5 @@ def test_a_metric_without_dimensions_and_unit_is_published_without_them() -> Non
         line(Orders=[]),
     ],
 )
-def test_a_line_without_a_metric_yields_nothing(other: str) -> None:
+def test_a_line_without_metrics_yields_nothing(other: str) -> None:
     assert list(metric_data(other)) == []

@@ -1,4 +1,4 @@
-"""CloudWatch's embedded metric format, read as CloudWatch reads it.
+"""Reads CloudWatch's embedded metric format (EMF).
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 MARKER = "CloudWatchMetrics"
-"""A log line without this word holds no metric."""
+"""A log line without this word contains no metrics."""
 
 Datum = dict[str, Any]
 """One entry of `MetricData` in a `PutMetricData` call."""
 
 
 def metric_data(line: str) -> Iterator[tuple[str, Datum]]:
-    """Each metric of one log line, once for each of its dimension sets, as (namespace, datum).
+    """Yield each metric of one log line as (namespace, datum), once for each set of dimensions.
 
-    A line that is not in the format yields nothing, and so does a metric without a numeric value:
-    CloudWatch ignores both.
+    Skips lines in other formats and metrics without a numeric value, as CloudWatch does. Raises
+    `KeyError`, `TypeError` or `AttributeError` if the line breaks the format.
     """
     try:
         fields = json.loads(line)
