@@ -142,20 +142,23 @@ def restore(run: Restore) -> Counter[Outcome]:
 
 
 def require_restored_table(dynamodb: Any, restored: str, *, live: str) -> None:
-    """Raise `CannotBegin` unless `restored` is an active table that was restored from `live`."""
-    described, own = _described(dynamodb, restored), _described(dynamodb, live)
-    if described["TableArn"] == own["TableArn"]:
-        raise CannotBegin(f"{restored} is the live table: give the table that was restored from it")
-    if described["TableStatus"] != "ACTIVE":
-        raise CannotBegin(
-            f"the table {restored} is {described['TableStatus']}: wait until it is ACTIVE"
-        )
-    source = described.get("RestoreSummary", {}).get("SourceTableArn", own["TableArn"])
-    if source != own["TableArn"] or described["KeySchema"] != own["KeySchema"]:
-        raise CannotBegin(
-            f"the table {restored} was restored from {source}, and must be restored from"
-            f" {own['TableArn']}"
-        )
+    """Raise `CannotBegin` unless `restored` can be an active table that was restored from `live`."""
+    table, own = _described(dynamodb, restored), _described(dynamodb, live)
+    source = table.get("RestoreSummary", {}).get("SourceTableArn", own["TableArn"])
+    if table["TableArn"] == own["TableArn"]:
+        problem = "is the live table: give the table that was restored from it"
+    elif table["TableStatus"] != "ACTIVE":
+        problem = f"is {table['TableStatus']}: wait until it is ACTIVE"
+    elif table.get("DeletionProtectionEnabled"):
+        # A restored table has no protection, so this is probably another environment's table.
+        problem = "is protected from deletion, and a restored table is not: check RESTORED"
+    elif table["KeySchema"] != own["KeySchema"]:
+        problem = f"has other keys than {live}: check RESTORED"
+    elif source != own["TableArn"]:
+        problem = f"was restored from {source}, and must be restored from {own['TableArn']}"
+    else:
+        return
+    raise CannotBegin(f"the table {restored} {problem}")
 
 
 def _described(dynamodb: Any, table: str) -> Any:
@@ -193,8 +196,8 @@ def main() -> int:
             raise CannotBegin(f"DAMAGED: {error.field!r} {error.problem}") from error
         environment = DeployedEnvironment(wanted.environment, profile=wanted.profile)
         dynamodb = environment.client("dynamodb", connections=_IN_FLIGHT)
-        require_restored_table(dynamodb, wanted.restored, live=environment.table_name)
         live, restored = environment.table_name, wanted.restored
+        require_restored_table(dynamodb, restored, live=live)
         run = Restore(Table(dynamodb, live), Table(dynamodb, restored), damaged)
         try:
             counts = restore(run)

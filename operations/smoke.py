@@ -65,8 +65,8 @@ def smoke(environment: DeployedEnvironment) -> str | None:
 
 class _Story:
     def __init__(self, environment: DeployedEnvironment, business: str, token: str) -> None:
-        self._rest = environment.output("RestUrl").rstrip("/")
-        self._websocket = environment.output("WebSocketUrl")
+        self._rest = environment.output("Service", "RestUrl").rstrip("/")
+        self._websocket = environment.output("Service", "WebSocketUrl")
         self._business = business
         self._headers = {"Authorization": f"Bearer {token}"}
 
@@ -186,7 +186,7 @@ def _wait_for_close(device: ClientConnection) -> None:
 @contextmanager
 def _clean_table(environment: DeployedEnvironment, business: str) -> Iterator[None]:
     """Remove what is stored of the test business, at the beginning and at the end."""
-    dynamodb, table = environment.client("dynamodb"), environment.output("TableName")
+    dynamodb, table = environment.client("dynamodb"), environment.table_name
     _remove(dynamodb, table, business)
     try:
         yield

@@ -131,21 +131,17 @@ class DeployedEnvironment:
         """The outputs of all its stacks by name. Raises `CannotBegin`."""
         return {name: value for part in PARTS for name, value in self._outputs_of(part).items()}
 
-    def output(self, name: str) -> str:
-        """Return one output of its stacks. Raises `CannotBegin`."""
-        if name not in self.outputs:
-            raise CannotBegin(f"the stacks of {self.name} have no output {name}: deploy them again")
-        return self.outputs[name]
+    def output(self, part: str, name: str) -> str:
+        """Return one output of one of its stacks. Raises `CannotBegin`."""
+        outputs = self._outputs_of(part)
+        if name not in outputs:
+            raise CannotBegin(f"the stack {self.stack(part)} has no output {name}: deploy it again")
+        return outputs[name]
 
-    @cached_property
+    @property
     def table_name(self) -> str:
-        """The name of its table. Asks for the Data stack alone. Raises `CannotBegin`."""
-        outputs = self._outputs_of("Data")
-        if "TableName" not in outputs:
-            raise CannotBegin(
-                f"the stack {self.stack('Data')} has no output TableName: deploy it again"
-            )
-        return outputs["TableName"]
+        """The name of its table. Raises `CannotBegin`."""
+        return self.output("Data", "TableName")
 
     def table(self, *, connections: int) -> Table:
         """Open its table, for up to so many calls at once. Raises `CannotBegin`."""

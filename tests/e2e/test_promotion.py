@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local.cloudwatch.alarm_states import AlarmStates
 from local.cloudwatch.metrics_from_logs import MetricsFromLogs
@@ -247,7 +248,7 @@ def test_a_first_deployment_that_cannot_begin_leaves_no_record(laptop: Laptop) -
     with laptop.outdated_bootstrap():
         code, output = laptop.operate("deploy", "--environment", "local-next", "--force")
     assert code == 2, output
-    with pytest.raises(laptop.client("ssm").exceptions.ParameterNotFound):
+    with pytest.raises(ClientError, match="ParameterNotFound"):
         laptop.record("local-next")
 
 

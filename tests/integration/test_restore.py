@@ -203,7 +203,8 @@ def test_only_an_existing_table_other_than_the_live_one_is_taken(tables: Tables)
     [
         ({"TableStatus": "CREATING"}, "wait until it is ACTIVE"),
         ({"RestoreSummary": {"SourceTableArn": "arn:staging"}}, "must be restored from arn:live"),
-        ({"KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}, "must be restored from"),
+        ({"KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}, "has other keys"),
+        ({"DeletionProtectionEnabled": True}, "is protected from deletion"),
     ],
 )
 def test_a_table_that_is_not_ready_or_not_from_the_live_one_is_refused(
