@@ -142,7 +142,7 @@ def restore(run: Restore) -> Counter[Outcome]:
 
 
 def require_restored_table(dynamodb: Any, restored: str, *, live: str) -> None:
-    """Raise `CannotBegin` unless `restored` can be an active table that was restored from `live`."""
+    """Raise `CannotBegin` unless `restored` can be a table that was restored from `live`."""
     table, own = _described(dynamodb, restored), _described(dynamodb, live)
     source = table.get("RestoreSummary", {}).get("SourceTableArn", own["TableArn"])
     if table["TableArn"] == own["TableArn"]:
