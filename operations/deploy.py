@@ -48,8 +48,8 @@ def deploy(
 ) -> None:
     """Deploy to an environment, play the smoke test on it, and record both.
 
-    Raises `Refused` or `CannotBegin` if nothing was changed, and `DeploymentFailed` otherwise. If
-    the smoke test failed, the record says so.
+    Raises `CannotBegin` if nothing was changed, and `DeploymentFailed` otherwise. If the smoke test
+    failed, the record says so.
     """
     with _nothing_deployed(name):
         environment = DeployedEnvironment.of_build(build, name, profile=profile)
@@ -76,10 +76,11 @@ def deploy(
         if not _cdk_deploy(build, name, options, profile):
             after = stack_states(environment)
             if after == before:
-                if version == 1:
-                    records.delete(environment)
-                elif previous is not None:
-                    records.write(environment, previous)
+                with _nothing_deployed(name):
+                    if version == 1:  # the only one
+                        records.delete(environment)
+                    elif previous is not None:
+                        records.write(environment, previous)
                 raise CannotBegin(f"`cdk deploy` to {name} failed before it changed any stack")
             raise DeploymentFailed(
                 f"`cdk deploy` to {name} failed, and left {_changes(before, after)}"

@@ -44,7 +44,7 @@ class Rollback:
 
     leaves: str
     to: Record
-    passed_over: Sequence[str]
+    skipped: Sequence[str]
     """Why newer deployments were skipped, one text for each."""
 
 
@@ -58,20 +58,20 @@ def choose(history: Sequence[Record], commit: str | None = None) -> Rollback:
     unfinished = newest.rolledBackFrom if newest.smoke == "pending" else None
     leaves = unfinished or newest.commit
     if commit is not None:
-        return Rollback(leaves=leaves, to=_named(history, commit), passed_over=())
-    passed_over: list[str] = []
+        return Rollback(leaves=leaves, to=_named(history, commit), skipped=())
+    skipped: list[str] = []
     rolled_back: dict[str, str] = {}
     for record in history:
         if record.commit != leaves:
             why = rolled_back.get(record.commit) or _unfit(record)
             if why is None:
-                return Rollback(leaves=leaves, to=record, passed_over=passed_over)
-            passed_over.append(f"{record.commit[:12]}, deployed {record.at}: {why}")
+                return Rollback(leaves=leaves, to=record, skipped=skipped)
+            skipped.append(f"{record.commit[:12]}, deployed {record.at}: {why}")
         if record.rolledBackFrom is not None:
             rolled_back.setdefault(record.rolledBackFrom, f"it was rolled back {record.at}")
     raise Refused(
         f"there is nothing before commit {leaves[:12]} to roll back to"
-        + "".join(f"\n  - not {reason}" for reason in passed_over)
+        + "".join(f"\n  - not {reason}" for reason in skipped)
     )
 
 
@@ -201,7 +201,7 @@ def _explain(environment: str, newest: Record, rollback: Rollback) -> None:
             f"{environment} runs commit {newest.commit[:12]}, deployed {newest.at} by {newest.by};"
             f" its smoke test {newest.smoke}"
         )
-    for reason in rollback.passed_over:
+    for reason in rollback.skipped:
         print(f"  not to {reason}")
     print(
         f"rolling back from {rollback.leaves[:12]} to {to.commit[:12]}, deployed {to.at} by"

@@ -84,7 +84,7 @@ def test_it_goes_back_to_the_newest_good_commit_that_was_not_rolled_back(
 def test_it_says_why_newer_deployments_are_skipped() -> None:
     way = choose([deployed("e", back_from="d"), deployed("d"), BROKEN_C, PENDING_C, A])
     assert way.to is A
-    assert [reason.split(": ")[1] for reason in way.passed_over] == [
+    assert [reason.split(": ")[1] for reason in way.skipped] == [
         f"it was rolled back {A.at}",
         "its smoke test failed",
         "its deployment did not finish",
