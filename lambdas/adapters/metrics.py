@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, WORKER_DIMENSION, MetricName
+from lambdas.observability import (
+    DIMENSION,
+    NAMESPACE,
+    VERSION_DIMENSION,
+    WORKER_DIMENSION,
+    MetricName,
+)
 
 if TYPE_CHECKING:
     from lambdas.domain.attention import AttentionReport

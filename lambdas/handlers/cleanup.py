@@ -18,7 +18,7 @@ from lambdas.bootstrap import Service
 from lambdas.domain.cleanup import CleanupRun, Share
 from lambdas.domain.errors import InvalidValue
 from lambdas.handlers.entry_point import Event, entry_point, logger
-from lambdas.metrics import MetricName
+from lambdas.observability import MetricName
 
 _RESERVED_MILLISECONDS: Final = 15_000
 """A run stops this long before the function times out, so that it can still report."""

@@ -33,7 +33,7 @@ from lambdas.handlers.requests import (
     PauseRequest,
     SettingsRequest,
 )
-from lambdas.metrics import MetricName
+from lambdas.observability import MetricName
 from lambdas.routes import CORS_HEADERS, ROUTES, methods_by_path
 
 MAX_BODY: Final = 128 * 1024

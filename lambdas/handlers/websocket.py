@@ -30,7 +30,7 @@ from lambdas.domain.model import RealConnection
 from lambdas.domain.rules import sends_too_much
 from lambdas.handlers import json_bodies
 from lambdas.handlers.entry_point import Event, entry_point, logger
-from lambdas.metrics import MetricName
+from lambdas.observability import MetricName
 
 Reply = dict[str, Any]
 """A status code, which only ``$connect`` needs, and the message to send back, if any."""

@@ -12,7 +12,7 @@ from infra.configuration import Environment
 from infra.environments import STAGING
 from lambdas.bootstrap import Service
 from lambdas.domain.rules import Rules
-from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
+from lambdas.observability import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
 from tests.infra.synthesis import synthesize
 from tests.infra.template import Properties, Template, as_list, flat
 from tests.runbook import sections

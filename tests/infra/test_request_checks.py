@@ -1,6 +1,7 @@
 """What API Gateway refuses by itself: nothing that the function would take."""
 
 import json
+from typing import Any
 
 import jsonschema
 import pytest
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 from lambdas.handlers import requests
 from tests.infra.template import Template
 
-BODIES = {
+BODIES: dict[str, tuple[list[Any], list[Any]]] = {
     "AvailabilityRequest": (
         [{"available": True}],
         [{}, {"available": "yes"}, {"available": None}, {"available": True, "more": 1}, []],

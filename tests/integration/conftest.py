@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from local.system import is_ready
+from operations.shared.local_system import is_ready
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -13,7 +13,7 @@ from botocore import xform_name
 from botocore.model import OperationModel, Shape
 from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]  # as above
 
-from lambdas import metrics, protocol
+from lambdas import observability, protocol
 from lambdas.domain.cleanup import CleanupReport, CleanupRun
 from lambdas.domain.model import Attention
 from lambdas.routes import methods_by_path
@@ -141,12 +141,12 @@ def test_a_query_of_the_aws_cli_asks_for_fields_of_the_answer(command: list[str]
 
 
 def test_metrics_of_this_service_are_published() -> None:
-    published = {name.value for name in metrics.MetricName}
-    own = [words for words in METRIC if words[1] == metrics.NAMESPACE]
+    published = {name.value for name in observability.MetricName}
+    own = [words for words in METRIC if words[1] == observability.NAMESPACE]
     assert own
     for _, _, name, _, *dimensions in own:
         assert name in published
-        assert dimensions == [f"Name={metrics.DIMENSION},Value=$ENVIRONMENT"]
+        assert dimensions == [f"Name={observability.DIMENSION},Value=$ENVIRONMENT"]
 
 
 @pytest.mark.parametrize("words", METRIC, ids=lambda words: words[2])
@@ -158,7 +158,7 @@ def test_a_metric_of_aws_is_documented_with_its_dimensions(
     pairs = [re.fullmatch(r"Name=(\w+),Value=.+", dimension) for dimension in dimensions]
     asked = frozenset(str(pair[1]) for pair in pairs if pair)
     assert len(asked) == len(dimensions)
-    if namespace == metrics.NAMESPACE:
+    if namespace == observability.NAMESPACE:
         return
     for each in _VALUES.get(name, [name]):
         assert any(

@@ -10,7 +10,7 @@ from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
 from lambdas.handlers.cleanup import handler
-from lambdas.metrics import MetricName
+from lambdas.observability import MetricName
 from tests.builders import B1, NOW, business, real, settings, virtual
 from tests.unit.handlers.conftest import Deployed
 
