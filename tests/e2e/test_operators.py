@@ -1,4 +1,4 @@
-"""What operators see and do: who needs attention, arrangements, one socket, one cleanup."""
+"""What operators see and do: who needs attention, settings, one socket, one cleanup."""
 
 import time
 import uuid
@@ -138,14 +138,14 @@ class TestAttention:
 
 
 class TestSettings:
-    def arrange(self, business: Business, token: str, body: Any) -> Answer:
+    def change_settings(self, business: Business, token: str, body: Any) -> Answer:
         return business.call("PUT", "settings", token=token, body=body)
 
     def test_a_business_that_works_without_a_device_needs_no_attention(
         self, system: System, operator: str, business: Business
     ) -> None:
         assert business.set_available(True)["needsAttention"] == "virtual-only"
-        answer = self.arrange(business, operator, {"expectsSocket": False})
+        answer = self.change_settings(business, operator, {"expectsSocket": False})
         assert (answer.status, answer.body["needsAttention"]) == (200, None)
         assert answer.body["overallStatus"] == "VIRTUAL_ONLY"
         assert "socket_not_expected" in {reason["code"] for reason in answer.body["reasons"]}
@@ -153,18 +153,18 @@ class TestSettings:
         listed = in_attention(system, operator, "virtual-only")
         assert business.id not in {entry["businessId"] for entry in listed}
 
-        # The arrangement outlives what the business declares, until it is made anew.
+        # The setting outlives what the business declares, until an operator changes it.
         assert business.set_available(True)["needsAttention"] is None
-        answer = self.arrange(business, operator, {"expectsSocket": True})
+        answer = self.change_settings(business, operator, {"expectsSocket": True})
         assert answer.body["needsAttention"] == "virtual-only"
         business.set_available(False)
 
-    def test_only_operators_arrange(self, system: System, business: Business) -> None:
+    def test_only_operators_change_settings(self, system: System, business: Business) -> None:
         business.set_available(False)
         before = business.items()
         for token in (business.token, system.token("backend"), system.token()):
             assert_problem(
-                self.arrange(business, token, {"expectsSocket": False}), 403, "forbidden"
+                self.change_settings(business, token, {"expectsSocket": False}), 403, "forbidden"
             )
         assert business.items() == before
 
@@ -176,13 +176,13 @@ class TestSettings:
     ) -> None:
         business.set_available(False)
         before = business.items()
-        assert_problem(self.arrange(business, operator, body), 400, "invalid-request")
+        assert_problem(self.change_settings(business, operator, body), 400, "invalid-request")
         assert business.items() == before
 
     def test_a_business_that_nobody_declared_is_not_arranged(
         self, operator: str, business: Business
     ) -> None:
-        answer = self.arrange(business, operator, {"expectsSocket": False})
+        answer = self.change_settings(business, operator, {"expectsSocket": False})
         assert_problem(answer, 409, "not-declared")
         assert business.items() == []
 
