@@ -6,17 +6,17 @@ CDK := PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/cdk
 PYTEST_ARGS ?=
 BUILD_ARGS ?=
 
-# A flag that is misspelled must not be taken for one that is not set.
+# Refuse DRY_RUN=true: taken for a flag that is not set, it would do the real thing.
 $(foreach flag,DRY_RUN FORCE OVERWRITE UNGUARDED,$(if $(filter-out 0 1,$($(flag))),\
 	$(error $(flag) must be 1 or 0, is '$($(flag))')))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run token demo test import contracts check bench format synth build bootstrap deploy promote rollback smoke diff lock clean
+.PHONY: help setup run token demo test import contracts check bench format synth build bootstrap deploy promote rollback smoke diff restore lock clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
 
-setup: .venv/.done node_modules/.done ## Install what all other verbs need (they do it themselves)
+setup: .venv/.done node_modules/.done ## Install what the other verbs need (they run it themselves)
 
 .venv/.done: requirements-dev.txt
 	$(PYTHON) -m venv .venv
@@ -32,7 +32,7 @@ run: setup ## Run the whole system on this machine, until Ctrl-C
 	@exec $(BIN)/python -m local.run
 
 token: .venv/.done ## Print an access token: make token BUSINESS=b1 USER=u1 [SCOPE=operator]
-	@$(BIN)/python -m local.token $(addprefix --business ,$(BUSINESS)) --user $(USER) $(addprefix --scope ,$(SCOPE))
+	@$(BIN)/python -m local.token $(addprefix --business ,$(BUSINESS)) $(addprefix --user ,$(USER)) $(addprefix --scope ,$(SCOPE))
 
 demo: .venv/.done ## Play the product's main story on the running system
 	@$(BIN)/python -m local.demo
@@ -40,10 +40,15 @@ demo: .venv/.done ## Play the product's main story on the running system
 test: setup ## Run all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
 
-import: .venv/.done ## Declare businesses in bulk: make import FILE=businesses.csv ENVIRONMENT=dev [OVERWRITE=1] [DRY_RUN=1]
+import: .venv/.done ## Declare businesses in bulk: make import FILE=businesses.csv ENVIRONMENT=dev [OVERWRITE=1] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(FILE)" -a -n "$(ENVIRONMENT)" || { echo "make import needs FILE=businesses.csv and ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
 	@$(BIN)/python -m operations.import_businesses --file "$(FILE)" --environment "$(ENVIRONMENT)" \
-		$(if $(filter 1,$(OVERWRITE)),--overwrite) $(if $(filter 1,$(DRY_RUN)),--dry-run)
+		$(if $(filter 1,$(OVERWRITE)),--overwrite) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
+
+restore: .venv/.done ## Bring settings back: make restore ENVIRONMENT=dev RESTORED=<restored table> [DAMAGED="b1 b2"] [PROFILE=…]
+	@test -n "$(ENVIRONMENT)" -a -n "$(RESTORED)" || { echo "make restore needs ENVIRONMENT=dev, staging or prod and RESTORED=<restored table>" >&2; exit 2; }
+	@$(BIN)/python -m operations.restore --environment "$(ENVIRONMENT)" --restored "$(RESTORED)" \
+		$(addprefix --damaged ,$(DAMAGED)) $(addprefix --profile ,$(PROFILE))
 
 contracts: .venv/.done ## Write docs/openapi.json and docs/asyncapi.json from the code
 	$(BIN)/python -m contracts
@@ -68,7 +73,7 @@ format: .venv/.done ## Format the code
 synth: setup ## Synthesize the templates of all environments into cdk.out
 	$(CDK) synth --quiet
 
-build: setup ## Build what is promoted: one assembly with all environments, in build/release
+build: setup ## Make the build: one assembly with all environments, in build/release
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m operations.build $(BUILD_ARGS)
 
 bootstrap: setup ## Prepare an account for the CDK, once: make bootstrap [ENVIRONMENT=dev | TARGET=aws://…/…] [PROFILE=…] [ARGS=…]
@@ -94,12 +99,11 @@ smoke: .venv/.done ## Play the story in short on a deployed environment: make sm
 	@test -n "$(ENVIRONMENT)" || { echo "make smoke needs ENVIRONMENT=dev, staging, prod or local" >&2; exit 2; }
 	@$(BIN)/python -m operations.smoke --environment "$(ENVIRONMENT)" $(addprefix --profile ,$(PROFILE))
 
-diff: setup ## Say what the build would change in an environment: make diff ENVIRONMENT=prod
+diff: setup ## Show what the build would change in an environment: make diff ENVIRONMENT=prod [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make diff needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
-	@test -d build/release/assembly || { echo "there is no build in build/release: run \`make build\`" >&2; exit 2; }
-	@node_modules/.bin/cdk diff '$(ENVIRONMENT)/*' --app build/release/assembly --method template --ignore-errors
+	@$(BIN)/python -m operations.diff --environment "$(ENVIRONMENT)" $(addprefix --profile ,$(PROFILE))
 
-lock: .venv/.done ## Pin anew what the *.in files ask for
+lock: .venv/.done ## Pin new versions of what the *.in files ask for
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.14 --python-platform aarch64-manylinux2014 \
 		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' lambdas/requirements.in -o lambdas/requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 \

@@ -1,11 +1,12 @@
-"""The cleanup: what it costs to read the table, and whether its memory grows with the table.
+"""Measures the cleanup: the time to read the table, and whether memory grows with the table.
 
     python -m benchmarks.cleanup
 
-Everything is measured in one process and printed as a ratio, for machines differ. The baselines:
+Everything is measured in one process and printed as a ratio, because machines differ. The
+baselines:
 
-* reading items: the same model made from what boto3's `TypeDeserializer` makes of each item, as
-  one would on top of the resource API;
+* reading items: the same model, made from what boto3's `TypeDeserializer` makes of each item, as
+  code on top of the resource API would do;
 * memory: the same run over a table a tenth of the size.
 """
 
@@ -70,11 +71,11 @@ def items_of(business: int) -> Iterator[dict[str, Any]]:
 
 
 def model(plain: dict[str, Any]) -> Settings | RealConnection | VirtualConnection:
-    """The domain's view of an item that was deserialized already."""
+    """The object of the domain for an item that was already deserialized."""
     business_id = BusinessId(plain["pk"].removeprefix("BUSINESS#"))
     if plain["sk"] == "BUSINESS":
         return Settings(
-            accepting_orders=plain["acceptingOrders"],
+            available=plain["acceptingOrders"],
             version=int(plain["version"]),
             updated_at=int(plain["updatedAt"]),
             updated_by=UserId(plain["updatedBy"]),
@@ -86,7 +87,7 @@ def model(plain: dict[str, Any]) -> Settings | RealConnection | VirtualConnectio
             user_id=UserId(plain["userId"]),
             created_at=int(plain["createdAt"]),
             renewed_at=int(plain["renewedAt"]),
-            ttl=int(plain["ttl"]),
+            expires_at=int(plain["ttl"]),
         )
     return RealConnection(
         business_id=business_id,
@@ -94,12 +95,12 @@ def model(plain: dict[str, Any]) -> Settings | RealConnection | VirtualConnectio
         user_id=UserId(plain["userId"]),
         connected_at=int(plain["connectedAt"]),
         last_seen_at=int(plain["lastSeenAt"]),
-        ttl=int(plain["ttl"]),
+        expires_at=int(plain["ttl"]),
     )
 
 
 class PagesOnly:
-    """A client whose Scan makes its pages when it is asked, as a network would bring them."""
+    """A client whose Scan makes each page when it is asked for it, as if it came over a network."""
 
     def __init__(self, businesses: int) -> None:
         self._businesses = businesses
@@ -125,7 +126,7 @@ class PagesOnly:
 
 
 class NoSockets:
-    """Nothing is probed in a healthy table."""
+    """The sockets of a healthy table: nothing is probed."""
 
     def probe(self, connection_id: ConnectionId) -> SocketAnswer:
         return SocketAnswer.OK
@@ -145,12 +146,12 @@ def run_cleanup(businesses: int) -> None:
         NoSockets(),
         RULES,
         clock=lambda: NOW,
-        tell=lambda trouble: None,
-        pace=lambda: None,
+        report_attention=lambda report: None,
+        pace_calls=lambda: None,
         pace_marks=lambda: None,
     )
     run = cleanup.cleanup_all_connections(out_of_time=lambda: False)
-    assert run.complete  # noqa: S101 - a benchmark of half a run says nothing
+    assert run.complete  # noqa: S101 - half a run would measure nothing
     assert run.report.active_real == businesses  # noqa: S101
 
 
@@ -181,7 +182,7 @@ def main() -> None:
     deserializer = TypeDeserializer()
 
     def read_ours() -> None:
-        for _ in table.scan(0, 1, lambda units: None):
+        for _ in table.walk(0, 1):
             pass
 
     def make_pages() -> None:

@@ -1,4 +1,4 @@
-"""Counts what each operation asks of AWS: DynamoDB calls, capacity units, and socket calls.
+"""Counts what each operation costs at AWS: DynamoDB calls, capacity units and socket calls.
 
     DYNAMODB_LOCAL_URL=http://127.0.0.1:8000 python -m benchmarks.requests
 
@@ -48,20 +48,20 @@ _VARIABLES: Final = {
 
 
 class Context(LambdaContext):
-    """As much of a Lambda context as the handlers use."""
+    """The part of a Lambda context that the handlers use."""
 
     _function_name = "benchmark"
     _memory_limit_in_mb = 512
     _invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:benchmark"
     _aws_request_id = "benchmark"
 
-    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # static over there
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # static in Powertools
         return 300_000
 
 
 @dataclass
 class Meter:
-    """What was asked of AWS since it was last read."""
+    """The calls of AWS since the last reset."""
 
     calls: Counter[str] = field(default_factory=Counter)
     read_units: float = 0.0
@@ -70,8 +70,8 @@ class Meter:
     def attach(self, session: boto3.Session) -> None:
         session.events.register("before-parameter-build.dynamodb", self._ask_for_capacity)
         session.events.register("after-call.dynamodb", self._count)
-        # A socket is always there, and API Gateway is not: nothing goes out.
-        answer: Any = self._answer  # botocore's stubs know no hook that returns something
+        # Answer calls of sockets here, as if every socket were open: nothing leaves this machine.
+        answer: Any = self._answer  # botocore's stubs do not know hooks that return something
         session.events.register_first("before-send.apigatewaymanagementapi", answer)
 
     def reset(self) -> None:
@@ -89,7 +89,7 @@ class Meter:
             for each in (consumed if isinstance(consumed, list) else [consumed])
         )
         if model.name == "TransactWriteItems":
-            # AWS prepares and commits each item, and bills both; DynamoDB Local counts one.
+            # AWS bills both phases of a transaction, prepare and commit. DynamoDB Local counts one.
             units *= 2
         if model.name in READS:
             self.read_units += units
@@ -176,7 +176,7 @@ def measure(*, businesses: int) -> list[Measured]:
         meter.reset()
         answer = call()
         status = answer.get("statusCode", 200)
-        assert status < 300, (operation, answer)  # noqa: S101 - a refused call measures nothing
+        assert status < 300, (operation, answer)  # noqa: S101 - a refused call would measure nothing
         found.append(Measured(operation, dict(meter.calls), meter.read_units, meter.write_units))
         return answer
 
@@ -192,7 +192,7 @@ def measure(*, businesses: int) -> list[Measured]:
         return handler(event, context, service=service)
 
     available = f"{root}/availability"
-    over_rest("PUT", available, {"available": False})  # nobody declared it before
+    over_rest("PUT", available, {"available": False})  # its first declaration
     step("`$connect`", lambda: over_socket(websocket.on_connect, event_type="CONNECT"))
     step("`PUT …/availability` true", lambda: over_rest("PUT", available, {"available": True}))
     step(
@@ -238,7 +238,7 @@ def measure(*, businesses: int) -> list[Measured]:
 
 @contextlib.contextmanager
 def _table_engine() -> Iterator[bool]:
-    """Run with DynamoDB Local, which knows capacity, or with a stand-in in this process."""
+    """Use DynamoDB Local, which reports capacity, or moto in this process, which does not."""
     if url := os.environ.get("DYNAMODB_LOCAL_URL"):
         os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = url
         yield True

@@ -7,7 +7,7 @@ from typing import Final
 from contracts.schemas import Json, plain
 from lambdas import protocol
 from lambdas.domain.availability import AvailabilityOutcome
-from lambdas.domain.cleanup import CleanupRun, Report
+from lambdas.domain.cleanup import CleanupReport, CleanupRun
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.messages import AvailabilityChanged, PushedMessage
 from lambdas.domain.messaging import Delivery
@@ -39,7 +39,7 @@ _RULES: Final = Rules(
     max_real_connections=50,
 )
 _SETTINGS: Final = Settings(
-    accepting_orders=True,
+    available=True,
     version=7,
     updated_at=_NOW - 1800,
     updated_by=_USER,
@@ -50,14 +50,14 @@ _DEVICE: Final = RealConnection(
     user_id=_USER,
     connected_at=_NOW - 900,
     last_seen_at=_NOW - 40,
-    ttl=_NOW + 6900,
+    expires_at=_NOW + 6900,
 )
 _LEASE: Final = VirtualConnection(
     business_id=_BUSINESS,
     user_id=_USER,
     created_at=_NOW - 1800,
     renewed_at=_NOW,
-    ttl=_NOW + 12 * 3600,
+    expires_at=_NOW + 12 * 3600,
 )
 _ONLINE: Final = Business(_BUSINESS, _SETTINGS, (_DEVICE,), (_LEASE,))
 _VIRTUAL_ONLY: Final = Business(_BUSINESS, _SETTINGS, (), (_LEASE,))
@@ -65,8 +65,8 @@ _UNKNOWN: Final = Business(_OTHER, None, (), ())
 _PAUSED: Final = replace(
     _ONLINE, settings=replace(_SETTINGS, paused_until=_NOW + 1200, pause_reason="busy")
 )
-_BY_API_ALONE: Final = replace(_VIRTUAL_ONLY, settings=replace(_SETTINGS, expects_socket=False))
-_IN_TROUBLE: Final = replace(
+_WITHOUT_DEVICE: Final = replace(_VIRTUAL_ONLY, settings=replace(_SETTINGS, expects_socket=False))
+_NEEDS_ATTENTION: Final = replace(
     _VIRTUAL_ONLY,
     settings=replace(_SETTINGS, attention=Attention.VIRTUAL_ONLY, attention_since=_NOW - 600),
 )
@@ -77,7 +77,7 @@ def _status(business: Business) -> protocol.StatusDocument:
 
 
 def requests() -> Json:
-    """The bodies of REST requests, by the name of the function that takes them."""
+    """The bodies of REST requests, by the name of the function that handles them."""
     return {
         "put_availability": {"available": True},
         "post_online": {"businessIds": [_BUSINESS, _OTHER]},
@@ -89,27 +89,29 @@ def requests() -> Json:
 
 
 def answers() -> Json:
-    """The bodies of good REST answers, by the name of the function that gives them."""
-    declared = AvailabilityOutcome(judge(_ONLINE, _NOW, _RULES), _LEASE.ttl, 0)
-    batch = {b.business_id: judge(b, _NOW, _RULES) for b in (_ONLINE, _UNKNOWN)}
+    """The bodies of successful REST answers, by the name of the function that answers."""
+    declared = AvailabilityOutcome(judge(_ONLINE, _NOW, _RULES), _LEASE.expires_at, 0)
+    online = {b.business_id: judge(b, _NOW, _RULES).online for b in (_ONLINE, _UNKNOWN)}
     entry = AttentionEntry(_BUSINESS, _NOW - 600)
-    page = AttentionPage([(entry, judge(_IN_TROUBLE, _NOW, _RULES))], after=None)
+    page = AttentionPage([(entry, judge(_NEEDS_ATTENTION, _NOW, _RULES))], after=None)
     delivery = Delivery(_MESSAGE_ID, sent=2, gone=0, failed=0)
     dry_run = CleanupRun(
-        Report(businesses=1, real=2, virtual=1, probed=1, gone=1, active_real=1, active_virtual=1),
+        CleanupReport(
+            businesses=1, real=2, virtual=1, probed=1, gone=1, active_real=1, active_virtual=1
+        ),
         complete=True,
         dry_run=True,
-        in_trouble=(),
+        attention_reports=(),
     )
     documents = {
         "health": {"status": "ok", "environment": "prod"},
-        "get_status": _status(_IN_TROUBLE),
-        "get_online": protocol.online_document(judge(_ONLINE, _NOW, _RULES)),
+        "get_status": _status(_NEEDS_ATTENTION),
+        "get_online": protocol.online_document(online[_BUSINESS], _NOW),
         "put_availability": protocol.availability_document(declared),
-        "post_online": protocol.batch_document([_BUSINESS, _OTHER], batch, _NOW),
+        "post_online": protocol.batch_document([_BUSINESS, _OTHER], online, _NOW),
         "put_pause": _status(_PAUSED),
         "delete_pause": _status(_ONLINE),
-        "put_settings": _status(_BY_API_ALONE),
+        "put_settings": _status(_WITHOUT_DEVICE),
         "get_connections": protocol.connections_document(_ONLINE, _RULES, _NOW),
         "post_ticket": protocol.ticket_document(
             "Ug7zcG4vS1bVbYq1oJm0y3m1c6v4nZ7r2mJt0hXkq8E", Ticket(_BUSINESS, _USER, _NOW + 60)

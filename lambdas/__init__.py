@@ -1,5 +1,5 @@
-"""What is deployed: one bundle, one unit.
+"""What is deployed, as one bundle.
 
-`handlers` translate events, `domain` holds the rules and knows no AWS, `adapters` talk to one AWS
-service each, `bootstrap` wires them together.
+`handlers` translate events, `domain` holds the rules and knows nothing of AWS, each of the
+`adapters` talks to one AWS service, and `bootstrap` puts the parts together.
 """

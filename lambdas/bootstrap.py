@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from lambdas.domain.tickets import Tickets
 
 MANAGEMENT_CALLS_PER_SECOND: Final = 500
-"""Calls that one cleanup makes, of the 10,000 requests a second that all APIs of an account and
-region share.
+"""Calls that one cleanup makes to the management API. All APIs of an account and region share
+10,000 requests a second.
 """
 
 MARKS_PER_SECOND: Final = 300
-"""Attention marks that one cleanup writes. One key of the attention index takes 1,000 writes a
-second from all workers together.
+"""Attention marks that one cleanup writes. All marks share two keys of the attention index, and one
+key takes 1,000 writes a second from all workers together.
 """
 
 
@@ -60,12 +60,9 @@ class Configuration:
             environment=read.text("ENVIRONMENT"),
             table_name=read.text("TABLE_NAME"),
             websocket_management_url=read.text("WEBSOCKET_MANAGEMENT_URL"),
+            # The variable of each rule is its name in capitals: PING_INTERVAL, PING_GRACE, …
             rules=Rules(
-                ping_interval=read.whole_number("PING_INTERVAL"),
-                ping_grace=read.whole_number("PING_GRACE"),
-                virtual_lease=read.whole_number("VIRTUAL_LEASE"),
-                attention_grace=read.whole_number("ATTENTION_GRACE"),
-                max_real_connections=read.whole_number("MAX_REAL_CONNECTIONS"),
+                **{rule.name: read.whole_number(rule.name.upper()) for rule in fields(Rules)}
             ),
         )
         read.check()
@@ -127,7 +124,7 @@ class Service:
     def metrics(self) -> "Metrics":
         from lambdas.adapters.metrics import Metrics
 
-        # Not the name itself: a function that counts nothing must not fail for a missing variable.
+        # Read the name late: a function that counts nothing must not fail for a missing variable.
         return Metrics(lambda: self.configuration.environment)
 
     @cached_property
@@ -140,8 +137,8 @@ class Service:
     def dynamodb(self) -> "DynamoDBClient":
         from botocore.config import Config
 
-        # The largest answer is one page (1 MB). With its retries, a call ends before the 29 s for
-        # which API Gateway waits.
+        # The largest answer is one page (1 MB). A call with all its retries ends before the 29
+        # seconds for which API Gateway waits.
         config = Config(
             connect_timeout=1,
             read_timeout=3,
@@ -240,8 +237,8 @@ class Service:
             self.sockets,
             self.configuration.rules,
             self.clock,
-            tell=self.metrics.tell_attention,
-            pace=calls.take,
+            report_attention=self.metrics.report_attention,
+            pace_calls=calls.take,
             pace_marks=marks.take,
         )
 

@@ -1,18 +1,19 @@
-"""The JSON documents of both APIs, made from what the domain says.
+"""The JSON documents of both APIs, made from the objects of the domain.
 
-Times are RFC 3339 in UTC, durations are whole seconds. The same status document answers
-``GET …/status`` and the ``status`` message.
+Times are RFC 3339 in UTC, durations are whole seconds. ``GET …/status`` and the ``status`` message
+answer with the same status document.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from typing_extensions import TypedDict  # Pydantic wants this one before Python 3.12
+from typing_extensions import TypedDict  # Pydantic needs this one before Python 3.12
 
 from lambdas.domain.availability import AvailabilityOutcome
-from lambdas.domain.cleanup import CleanupRun
+from lambdas.domain.cleanup import CleanupReport, CleanupRun
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.messages import (
     AvailabilityChanged,
@@ -65,15 +66,15 @@ class StatusDocument(TypedDict):
 
 
 class OnlineDocument(TypedDict):
-    """What customer apps ask. `online` is null for a business that nobody ever declared."""
+    """What customer apps ask for. `online` is null for a business that nobody ever declared."""
 
     online: bool | None
     asOf: str
 
 
 class AvailabilityDocument(StatusDocument):
-    """The status after an availability call. `leaseUntil`: until when the caller's own virtual
-    connection holds; `socketsRemaining`: sockets that could not be closed.
+    """The status after an availability call. `leaseUntil`: when the caller's own virtual connection
+    expires; `socketsRemaining`: sockets that could not be closed.
     """
 
     leaseUntil: str | None
@@ -88,21 +89,23 @@ class BatchEntryDocument(TypedDict):
 
 
 class BatchDocument(TypedDict):
-    """The answers to a batch, in the order of the question, duplicates included."""
+    """The answers to a batch, in the order of the request, duplicates included."""
 
     businesses: list[BatchEntryDocument]
     asOf: str
 
 
 class TicketDocument(TypedDict):
-    """A ticket for one WebSocket, once and soon."""
+    """A ticket that opens one WebSocket, until it expires."""
 
     ticket: str
     expiresAt: str
 
 
 class DeliveryDocument(TypedDict):
-    """What became of a message. `reached` is false when no device got it: fall back to a call."""
+    """What became of a message. `reached` is false if no device got it: use another way, such as a
+    phone call.
+    """
 
     messageId: str
     reached: bool
@@ -121,38 +124,32 @@ class AttentionEntryDocument(TypedDict):
 
 
 class AttentionPageDocument(TypedDict):
-    """One page, the longest first. `next` is the cursor of the next page, null on the last."""
+    """One page, longest first. `next` is the cursor of the next page; null on the last page."""
 
     businesses: list[AttentionEntryDocument]
     next: str | None
     asOf: str
 
 
-class CleanupDocument(TypedDict):
-    """What a cleanup saw and did; in a dry run, what it would have done."""
+def _camel_case(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
-    complete: bool
-    dryRun: bool
-    businesses: int
-    real: int
-    virtual: int
-    probed: int
-    gone: int
-    silent: int
-    expired: int
-    unknown: int
-    tooYoung: int
-    refused: int
-    refusedBecause: str | None
-    failed: int
-    unreadable: int
-    activeReal: int
-    activeVirtual: int
-    online: int
-    virtualOnly: int
-    unreachable: int
-    attentionEntered: int
-    readUnits: float
+
+if TYPE_CHECKING:
+    CleanupDocument = dict[str, int | str | None]
+else:
+    # Made of the report's fields, so that they are listed once. mypy cannot read such a type.
+    CleanupDocument = TypedDict(
+        "CleanupDocument",
+        {
+            "complete": bool,
+            "dryRun": bool,
+            "refusedBecause": str | None,
+            **{_camel_case(field.name): field.type for field in fields(CleanupReport)},
+        },
+    )
+    CleanupDocument.__doc__ = "What a cleanup saw and did; in a dry run, what it would have done."
 
 
 class RealConnectionDocument(TypedDict):
@@ -176,7 +173,7 @@ class VirtualConnectionDocument(TypedDict):
 
 
 class ConnectionsDocument(TypedDict):
-    """All stored connections of a business, each type for itself."""
+    """All stored connections of a business, by type."""
 
     businessId: str
     real: list[RealConnectionDocument]
@@ -185,8 +182,8 @@ class ConnectionsDocument(TypedDict):
 
 
 class PongMessage(TypedDict):
-    """The answer to a ping. `reconnectAfter`: seconds until the client should move to a new
-    socket, before API Gateway cuts this one.
+    """The answer to a ping. `reconnectAfter`: seconds until the client should move to a new socket,
+    before API Gateway closes this one.
     """
 
     type: Literal["pong"]
@@ -204,7 +201,7 @@ class StatusMessage(TypedDict):
 
 
 class ErrorMessage(TypedDict):
-    """The answer to a message that could not be taken."""
+    """The answer to a message that could not be handled."""
 
     type: Literal["error"]
     id: str | None
@@ -230,8 +227,9 @@ class PushMessage(TypedDict):
 
 
 def encode(document: object) -> bytes:
-    """A document as it goes over a socket. ASCII: a lone surrogate, which JSON permits, cannot be
-    encoded otherwise.
+    """The bytes of a document that is sent over a socket.
+
+    They are ASCII, because JSON permits lone surrogates, which UTF-8 cannot encode.
     """
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -265,9 +263,9 @@ def status_document(status: BusinessStatus) -> StatusDocument:
     }
 
 
-def online_document(status: BusinessStatus) -> OnlineDocument:
+def online_document(online: bool | None, now: Instant) -> OnlineDocument:
     """The answer of ``GET …/online``."""
-    return {"online": status.online, "asOf": timestamp(status.as_of)}
+    return {"online": online, "asOf": timestamp(now)}
 
 
 def availability_document(outcome: AvailabilityOutcome) -> AvailabilityDocument:
@@ -280,7 +278,7 @@ def availability_document(outcome: AvailabilityOutcome) -> AvailabilityDocument:
 
 
 def connections_document(business: Business, rules: Rules, now: Instant) -> ConnectionsDocument:
-    """The answer of ``GET …/connections``; what no longer counts is in it, marked."""
+    """The answer of ``GET …/connections``. Connections that no longer count are marked."""
     return {
         "businessId": business.business_id,
         "real": [
@@ -299,7 +297,7 @@ def connections_document(business: Business, rules: Rules, now: Instant) -> Conn
                 "active": rules.is_active(c, now),
                 "createdAt": timestamp(c.created_at),
                 "renewedAt": timestamp(c.renewed_at),
-                "expiresAt": timestamp(c.ttl),
+                "expiresAt": timestamp(c.expires_at),
             }
             for c in business.virtual
         ],
@@ -308,18 +306,18 @@ def connections_document(business: Business, rules: Rules, now: Instant) -> Conn
 
 
 def batch_document(
-    asked: Sequence[BusinessId], answers: Mapping[BusinessId, BusinessStatus], now: Instant
+    asked: Sequence[BusinessId], online: Mapping[BusinessId, bool | None], now: Instant
 ) -> BatchDocument:
     """The answer of ``POST /businesses/online``."""
     return {
-        "businesses": [{"businessId": b, "online": answers[b].online} for b in asked],
+        "businesses": [{"businessId": b, "online": online[b]} for b in asked],
         "asOf": timestamp(now),
     }
 
 
 def ticket_document(secret: str, ticket: Ticket) -> TicketDocument:
     """The answer of ``POST …/tickets``."""
-    return {"ticket": secret, "expiresAt": timestamp(ticket.ttl)}
+    return {"ticket": secret, "expiresAt": timestamp(ticket.expires_at)}
 
 
 def delivery_document(delivery: Delivery) -> DeliveryDocument:
@@ -354,30 +352,11 @@ def attention_document(
 
 def cleanup_document(run: CleanupRun) -> CleanupDocument:
     """The report of a cleanup run, as it is logged and returned."""
-    report = run.report
     return {
         "complete": run.complete,
         "dryRun": run.dry_run,
-        "businesses": report.businesses,
-        "real": report.real,
-        "virtual": report.virtual,
-        "probed": report.probed,
-        "gone": report.gone,
-        "silent": report.silent,
-        "expired": report.expired,
-        "unknown": report.unknown,
-        "tooYoung": report.too_young,
-        "refused": report.refused,
         "refusedBecause": run.refused_because,
-        "failed": report.failed,
-        "unreadable": report.unreadable,
-        "activeReal": report.active_real,
-        "activeVirtual": report.active_virtual,
-        "online": report.online,
-        "virtualOnly": report.virtual_only,
-        "unreachable": report.unreachable,
-        "attentionEntered": report.attention_entered,
-        "readUnits": report.read_units,
+        **{_camel_case(name): count for name, count in asdict(run.report).items()},
     }
 
 
@@ -397,11 +376,11 @@ def status_message(message_id: str | None, status: BusinessStatus) -> StatusMess
 
 
 PushedDocument = PushMessage | AvailabilityChangedMessage | ErrorMessage
-"""What a socket receives without having asked."""
+"""What a socket receives without asking for it."""
 
 
 def message_document(message: SocketMessage) -> PushedDocument:
-    """What a socket is told without having asked."""
+    """The JSON of a message that is sent without being asked for."""
     match message:
         case AvailabilityChanged():
             return {
@@ -411,7 +390,7 @@ def message_document(message: SocketMessage) -> PushedDocument:
                 "at": timestamp(message.at),
             }
         case NotRegistered():
-            detail = "this connection is not registered any more: connect again"
+            detail = "this connection is no longer registered: connect again"
             return error_message(message.reply_to, "not_registered", detail)
         case TooManyMessages():
             detail = (
@@ -424,5 +403,5 @@ def message_document(message: SocketMessage) -> PushedDocument:
 
 
 def error_message(message_id: str | None, code: ErrorCode, detail: str) -> ErrorMessage:
-    """The answer to a message that could not be taken."""
+    """The answer to a message that could not be handled."""
     return {"type": "error", "id": message_id, "code": code, "detail": detail}

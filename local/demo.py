@@ -1,9 +1,12 @@
-"""Plays the main story on the running local system, and says what it sees.
+"""Plays the main story on the running local system, and prints what happens.
 
-A device connects and its business goes available; the device freezes without a word; the business
-now only looks reachable; the cleanup finds out, and somebody is paged; the device comes back.
+    make demo
 
-Ends with exit code 1 and one line of explanation when something does not happen in time.
+A device connects and its business goes available; the device freezes, so orders would go nowhere;
+the cleanup finds out, and on call is paged; the device comes back.
+
+The exit code is 1, with an explanation, if something does not happen in time, or if another
+business needs attention and keeps the alarm in ALARM.
 """
 
 import json
@@ -20,59 +23,63 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from local.rest import call
-from local.system import ROOT, Endpoints, NotRunning
 from local.token import access_token
+from operations.shared.local_system import LocalSystem, NotRunning
+from operations.shared.repository import ROOT
 
 PAGING_METRIC = "VirtualOnlyBusinesses"
 USER = "demo"
+OPERATOR = "demo-operator"
 
 T = TypeVar("T")
 
 
 class DidNotHappen(Exception):
-    """The story went another way. Its text says what was expected and what was seen last."""
+    """A step of the story did not happen. The text says what was expected and what was seen."""
 
 
 @dataclass
 class Device:
-    """The process of `local.device`, and what it said so far."""
+    """The process of `local.device`, and the events that it printed so far."""
 
     process: subprocess.Popen[str]
-    heard: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
-    def listen(self) -> None:
+    def read_events(self) -> None:
         for line in self.process.stdout or ():
-            self.heard.append(json.loads(line))
+            self.events.append(json.loads(line))
 
-    def has_heard(self, event: str) -> bool:
-        return any(line["event"] == event for line in self.heard)
+    def has_printed(self, event: str) -> bool:
+        return any(line["event"] == event for line in self.events)
 
     def has_pong(self) -> bool:
-        return any(line.get("message", {}).get("type") == "pong" for line in self.heard)
+        return any(line.get("message", {}).get("type") == "pong" for line in self.events)
 
 
 class Story:
     """One business, and the people who use it and watch over it."""
 
-    def __init__(self, endpoints: Endpoints, stack: ExitStack) -> None:
+    def __init__(self, system: LocalSystem, stack: ExitStack) -> None:
         self._began = time.monotonic()
         self._stack = stack
-        self._endpoints = endpoints
+        self._system = system
         self._business = f"demo-{secrets.token_hex(4)}"
-        self._token = access_token(endpoints, user=USER, businesses=[self._business])
-        self._cloudwatch = endpoints.client("cloudwatch")
-        self._lambda = endpoints.client("lambda")
-        self._sqs = endpoints.client("sqs")
+        self._token = access_token(system, user=USER, businesses=[self._business])
+        self._operator = access_token(system, user=OPERATOR, roles=["operator"])
+        self._cloudwatch = system.client("cloudwatch")
+        self._lambda = system.client("lambda")
+        self._sqs = system.client("sqs")
         self._alarm = self._paging_alarm()
 
     def tell(self) -> None:
         """Play the whole story. Raises `DidNotHappen`."""
-        self._say(f"This is business {self._business}. On call listens to the alarm {self._alarm}.")
+        self._say(f"This is business {self._business}. The alarm {self._alarm} pages on call.")
+        self._require_no_other_business_needs_attention()
         self._wait("the alarm is OK before the story begins", self._alarm_is("OK"), seconds=100)
         pager = self._stack.enter_context(self._pager())
 
         device = self._stack.enter_context(self._device())
-        self._wait("the device connects", lambda: device.has_heard("connected"))
+        self._wait("the device connects", lambda: device.has_printed("connected"))
         self._wait("its ping is answered", device.has_pong)
         connected_at = time.monotonic()
         connection = self._wait("its connection is stored", self._stored_connection)
@@ -84,13 +91,13 @@ class Story:
         self._show(self._wait("the status is ONLINE", self._status_is("ONLINE")))
 
         os.killpg(device.process.pid, signal.SIGSTOP)
-        self._say("The device freezes: its socket stays open, and nothing comes from it any more.")
+        self._say("The device freezes: its socket stays open, but it sends nothing any more.")
         self._show(
             self._wait("the status is VIRTUAL_ONLY", self._status_is("VIRTUAL_ONLY"), seconds=60)
         )
-        self._say("Customers can still order, and nobody can hear it.")
+        self._say("Customers can still order, but no device receives the orders.")
 
-        self._say("Its back end knows nothing of this, and renews the lease every few seconds.")
+        self._say("Its back end does not notice, and renews the lease every few seconds.")
 
         self._say(
             "The cleanup runs every minute; to keep this short, it is called by hand as well."
@@ -122,11 +129,15 @@ class Story:
         self._wait("the device is connected again", again.has_pong)
         self._say("The device is switched off and on again, and is connected.")
         self._show(self._wait("the status is ONLINE", self._status_is("ONLINE")))
-        self._wait_with_cleanup("the alarm goes to OK", self._alarm_is("OK"), seconds=180)
+        try:
+            self._wait_with_cleanup("the alarm goes to OK", self._alarm_is("OK"), seconds=180)
+        except DidNotHappen:
+            self._require_no_other_business_needs_attention()
+            raise
         self._wait("the all-clear reaches on call", lambda: pager("OK"), seconds=30)
         self._say("OK. On call can go back to sleep.")
 
-    # What people see.
+    # What it prints.
 
     def _say(self, text: str) -> None:
         print(f"[{time.monotonic() - self._began:6.1f} s] {text}", flush=True)
@@ -137,7 +148,7 @@ class Story:
             self._say(f"    {reason['code']}: {reason['detail']}")
 
     def _wait(self, what: str, condition: Callable[[], T | None], *, seconds: float = 20) -> T:
-        """Ask again and again until the answer is true, and return it. Raises `DidNotHappen`."""
+        """Ask until the answer is true, and return it. Raises `DidNotHappen`."""
         deadline = time.monotonic() + seconds
         while not (answer := condition()):
             if time.monotonic() > deadline:
@@ -160,7 +171,7 @@ class Story:
 
         return self._wait(what, after_cleanup, seconds=seconds)
 
-    # What they do.
+    # What people and devices do.
 
     @contextmanager
     def _device(self) -> Iterator[Device]:
@@ -176,7 +187,7 @@ class Story:
             start_new_session=True,
         )
         device = Device(process)
-        threading.Thread(target=device.listen, daemon=True).start()
+        threading.Thread(target=device.read_events, daemon=True).start()
         try:
             yield device
         finally:
@@ -186,7 +197,7 @@ class Story:
     def _set_availability(self, available: bool) -> None:
         answer = call(
             "PUT",
-            f"{self._endpoints.restUrl}/businesses/{self._business}/availability",
+            f"{self._system.restUrl}/businesses/{self._business}/availability",
             token=self._token,
             body={"available": available},
         )
@@ -201,9 +212,7 @@ class Story:
         return look
 
     def _clean_up(self) -> None:
-        answer = self._lambda.invoke(
-            FunctionName=self._endpoints.cleanupFunctionName, Payload=b"{}"
-        )
+        answer = self._lambda.invoke(FunctionName=self._system.cleanupFunctionName, Payload=b"{}")
         report = answer["Payload"].read()
         if "FunctionError" in answer:
             raise DidNotHappen(f"the cleanup failed: {report.decode()}")
@@ -213,10 +222,32 @@ class Story:
         time.sleep(2)
         return self._stored_connection() != connection
 
-    # What they look at.
+    def _require_no_other_business_needs_attention(self) -> None:
+        """Raise `DidNotHappen` with the way out if other businesses hold the alarm."""
+        url = f"{self._system.restUrl}/businesses?attention=virtual-only&limit=100"
+        answer = call("GET", url, token=self._operator)
+        if answer.status != 200:
+            raise DidNotHappen(f"GET /businesses answered {answer.status}: {answer.body}")
+        others = {each["businessId"] for each in answer.body["businesses"]} - {self._business}
+        if others:
+            raise DidNotHappen(
+                "The demo needs an alarm that is OK, but these businesses need attention and keep"
+                f" it in ALARM: {', '.join(sorted(others))}.\n"
+                "Connect their devices, or declare them unavailable, and try again:\n"
+                + "\n".join(self._command_to_end(each) for each in sorted(others))
+            )
+
+    def _command_to_end(self, business: str) -> str:
+        return (
+            f"  curl -sS --fail-with-body -X PUT -d '{{\"available\": false}}'"
+            f' -H "Authorization: Bearer $(make -s token BUSINESS={business})"'
+            f" {self._system.restUrl}/businesses/{business}/availability"
+        )
+
+    # What the service shows.
 
     def _get(self, resource: str) -> dict[str, Any]:
-        url = f"{self._endpoints.restUrl}/businesses/{self._business}/{resource}"
+        url = f"{self._system.restUrl}/businesses/{self._business}/{resource}"
         answer = call("GET", url, token=self._token)
         if answer.status != 200:
             raise DidNotHappen(f"GET {resource} answered {answer.status}: {answer.body}")
@@ -238,7 +269,7 @@ class Story:
         return stored[0]["connectionId"] if stored else None
 
     def _paging_alarm(self) -> str:
-        described = self._cloudwatch.describe_alarms(AlarmNames=self._endpoints.alarmNames)
+        described = self._cloudwatch.describe_alarms(AlarmNames=self._system.alarmNames)
         for alarm in described["MetricAlarms"]:
             if alarm.get("MetricName") == PAGING_METRIC:
                 return str(alarm["AlarmName"])
@@ -253,12 +284,12 @@ class Story:
 
     @contextmanager
     def _pager(self) -> Iterator[Callable[[str], dict[str, Any] | None]]:
-        """Subscribe a queue to the on-call topic. Yields a look for the page with a state."""
-        sns = self._endpoints.client("sns")
+        """Subscribe a queue to the on-call topic. Yields a function that finds a page by state."""
+        sns = self._system.client("sns")
         queue = self._sqs.create_queue(QueueName=self._business)["QueueUrl"]
         attributes = self._sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
         subscription = sns.subscribe(
-            TopicArn=self._endpoints.onCallTopicArn,
+            TopicArn=self._system.onCallTopicArn,
             Protocol="sqs",
             Endpoint=attributes["Attributes"]["QueueArn"],
             ReturnSubscriptionArn=True,
@@ -287,13 +318,13 @@ class Story:
 
 
 def main() -> int:
-    # However it is asked to end, it must take its devices with it: a frozen one would stay forever.
+    # Also on SIGTERM it must end its devices: a frozen one would stay forever.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, signal.default_int_handler)
     try:
-        endpoints = Endpoints.of_running_system()
+        system = LocalSystem.running()
         with ExitStack() as stack:
-            Story(endpoints, stack).tell()
+            Story(system, stack).tell()
     except (NotRunning, DidNotHappen) as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,8 +1,8 @@
-"""A device of a business: holds a WebSocket, sends pings, and prints what it hears as JSON lines.
+"""A device of a business: it holds a WebSocket, sends pings, and prints what it receives as JSON.
 
     python -m local.device --business b1 --user u1
 
-Stop it with Ctrl-C. Freeze it as a machine freezes that nobody told goodbye: `kill -STOP <pid>`.
+Stop it with Ctrl-C. `kill -STOP <pid>` freezes it, so that its socket stays open and silent.
 """
 
 import argparse
@@ -17,40 +17,40 @@ from urllib.parse import urlencode
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from local.system import Endpoints, NotRunning
 from local.token import access_token
+from operations.shared.local_system import LocalSystem, NotRunning
 
 
-def say(event: str, **details: Any) -> None:
-    """Print one JSON line at once, so that whoever reads along sees it now."""
+def print_event(event: str, **details: Any) -> None:
+    """Print one JSON line at once, because another program may read along."""
     print(json.dumps({"event": event, **details}), flush=True)
 
 
-async def hold(endpoints: Endpoints, business: str, user: str, ping_every: float) -> int:
-    """Connect and stay until the socket closes or the process is told to end."""
-    token = access_token(endpoints, user=user, businesses=[business])
-    url = f"{endpoints.websocketUrl}?{urlencode({'businessId': business})}"
+async def hold(system: LocalSystem, business: str, user: str, ping_every: float) -> int:
+    """Stay connected until the socket closes or the process receives a signal to end."""
+    token = access_token(system, user=user, businesses=[business])
+    url = f"{system.websocketUrl}?{urlencode({'businessId': business})}"
     headers = {"Authorization": f"Bearer {token}"}
     try:
-        # The service's own pings keep a connection active; the library's control frames do not.
+        # Only the service's own pings keep a connection active, not the library's control frames.
         async with connect(url, additional_headers=headers, ping_interval=None) as socket:
-            say("connected", businessId=business)
+            print_event("connected", businessId=business)
             loop = asyncio.get_running_loop()
             for signum in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(signum, lambda: asyncio.ensure_future(socket.close()))
             pings = asyncio.create_task(_ping(socket, ping_every))
             try:
                 async for message in socket:
-                    say("received", message=_parsed(message))
+                    print_event("received", message=_parsed(message))
             finally:
                 pings.cancel()
-            say("closed", code=socket.close_code, reason=socket.close_reason)
+            print_event("closed", code=socket.close_code, reason=socket.close_reason)
             return 0
     except ConnectionClosed:
-        say("closed", code=None, reason="the connection broke")
+        print_event("closed", code=None, reason="the connection broke")
         return 1
     except InvalidStatus as refusal:
-        say("refused", status=refusal.response.status_code)
+        print_event("refused", status=refusal.response.status_code)
         return 1
 
 
@@ -77,11 +77,11 @@ def main() -> int:
     parser.add_argument("--ping-every", type=float, default=5.0, metavar="SECONDS")
     wanted = parser.parse_args()
     try:
-        endpoints = Endpoints.of_running_system()
+        system = LocalSystem.running()
     except NotRunning as error:
         print(error, file=sys.stderr)
         return 1
-    return asyncio.run(hold(endpoints, wanted.business, wanted.user, wanted.ping_every))
+    return asyncio.run(hold(system, wanted.business, wanted.user, wanted.ping_every))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import urllib3
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back, whatever the status was; `body` is decoded if it is JSON, else text."""
+    """An answer with any status. `body` is decoded if it is JSON; otherwise it is text."""
 
     status: int
     content_type: str
@@ -19,7 +19,7 @@ class Answer:
 def call(
     method: str, url: str, *, token: str | None = None, body: Any = None, raw: bytes | None = None
 ) -> Answer:
-    """Send one request; `body` goes out as JSON, `raw` as it is."""
+    """Send one request. `body` is sent as JSON, `raw` as it is."""
     headers = {}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"

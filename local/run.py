@@ -23,15 +23,25 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from local.cloudwatch.jobs import cloudwatch_jobs
-from local.system import ACCOUNT, REGION, ROOT, Endpoints, aws_client, is_ready, state_folder
+from operations.shared.local_system import (
+    ACCOUNT,
+    REGION,
+    LocalSystem,
+    aws_client,
+    is_ready,
+    state_folder,
+)
+from operations.shared.repository import CDK, ROOT
 
-CDK = ROOT / "node_modules" / ".bin" / "cdk"
 HOST = "127.0.0.1"
 
 # What a synthesis of environment `local` reads. Nothing else can change its result.
-SOURCES = ("app.py", "cdk.json", "infra", "lambdas", "requirements*.txt", "package-lock.json")
+SOURCES = (
+    *("app.py", "cdk.json", "infra", "lambdas", "docs/openapi.json"),
+    *("requirements*.txt", "package-lock.json"),
+)
 
-# The outputs that become endpoints, by their names there.
+# The fields of `LocalSystem`, and the outputs that they have the value of.
 OUTPUTS = {
     "restUrl": "RestUrl",
     "websocketUrl": "WebSocketUrl",
@@ -114,30 +124,30 @@ def _run(stack: ExitStack) -> NoReturn:
     state = state_folder()
     state.mkdir(parents=True, exist_ok=True)
     stack.enter_context(_alone_on(state))
-    stack.callback(Endpoints.file().unlink, missing_ok=True)
-    Endpoints.file().unlink(missing_ok=True)
+    stack.callback(LocalSystem.file().unlink, missing_ok=True)
+    LocalSystem.file().unlink(missing_ok=True)
 
     endpoint_url = f"http://{HOST}:{port}"
     process = stack.enter_context(ministack(state, port))
     cdk = Cdk(stack, state, endpoint_url)
-    assembly = Assembly(state, endpoint_url)
-    finish_synthesis = assembly.start_synthesis(cdk)
+    synthesis = SynthesisCache(state, endpoint_url)
+    finish_synthesis = synthesis.start(cdk)
     _wait_until_ready(process, endpoint_url)
     # In a folder without cdk.json, or the CLI synthesizes once more.
     cdk.start("bootstrap", f"aws://{ACCOUNT}/{REGION}", folder=state).finish()
     finish_synthesis()
-    outputs = _deploy(cdk, assembly)
+    outputs = _deploy(cdk, synthesis)
     _enable_expiry(outputs["TableName"], endpoint_url)
     _first_census(outputs["CleanupFunctionName"], endpoint_url)
     stack.enter_context(cloudwatch_jobs(endpoint_url))
-    endpoints = Endpoints(
+    system = LocalSystem(
         **{name: outputs[output] for name, output in OUTPUTS.items()},
         alarmNames=outputs["AlarmNames"].split(","),
         awsEndpointUrl=endpoint_url,
         region=REGION,
     )
-    endpoints.publish()
-    _say_what_next(endpoints, time.monotonic() - began)
+    system.publish()
+    _say_what_next(system, time.monotonic() - began)
     while process.poll() is None:
         time.sleep(0.5)
     raise StepFailed(f"MiniStack ended by itself:\n{_tail(state / 'logs' / 'ministack.log')}")
@@ -280,7 +290,7 @@ def emulator_environment(endpoint_url: str) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True)
-class Assembly:
+class SynthesisCache:
     """The synthesized environment `local`, kept from run to run until its sources change."""
 
     state: Path
@@ -294,7 +304,7 @@ class Assembly:
     def _key_file(self) -> Path:
         return self.state / "assembly.key"
 
-    def start_synthesis(self, cdk: Cdk) -> Callable[[], None]:
+    def start(self, cdk: Cdk) -> Callable[[], None]:
         """Synthesize in the background, unless nothing has changed.
 
         Returns what waits for the end of it, and raises `StepFailed` if it failed.
@@ -330,14 +340,14 @@ class Assembly:
         return digest.hexdigest()
 
 
-def _deploy(cdk: Cdk, assembly: Assembly) -> dict[str, str]:
+def _deploy(cdk: Cdk, synthesis: SynthesisCache) -> dict[str, str]:
     """Deploy all stacks and return their outputs by name."""
     outputs = cdk.state / "outputs.json"
     outputs.unlink(missing_ok=True)
     cdk.start(
         "deploy",
         "local/*",
-        *("--app", str(assembly.folder)),
+        *("--app", str(synthesis.folder)),
         *("--require-approval", "never"),
         *("--outputs-file", str(outputs)),
     ).finish()
@@ -359,15 +369,15 @@ def _first_census(cleanup: str, endpoint_url: str) -> None:
         raise StepFailed(f"the first cleanup failed:\n{answer['Payload'].read().decode()}")
 
 
-def _say_what_next(endpoints: Endpoints, seconds: float) -> None:
+def _say_what_next(system: LocalSystem, seconds: float) -> None:
     say(
         f"""
 Ready after {seconds:.1f} s.
 
-  REST       {endpoints.restUrl}
-  WebSocket  {endpoints.websocketUrl}
-  AWS API    {endpoints.awsEndpointUrl}   (region {endpoints.region}, any credentials)
-  Details    {endpoints.file()}
+  REST       {system.restUrl}
+  WebSocket  {system.websocketUrl}
+  AWS API    {system.awsEndpointUrl}   (region {system.region}, any credentials)
+  Details    {system.file()}
 
 Try, in another terminal:
 
@@ -375,9 +385,9 @@ Try, in another terminal:
   make token BUSINESS=b1 USER=u1                    an access token
 
   TOKEN=$(make -s token BUSINESS=b1 USER=u1)
-  curl -H "Authorization: Bearer $TOKEN" {endpoints.restUrl}/businesses/b1/status
+  curl -H "Authorization: Bearer $TOKEN" {system.restUrl}/businesses/b1/status
   curl -H "Authorization: Bearer $TOKEN" -X PUT -d '{{"available": true}}' \\
-       {endpoints.restUrl}/businesses/b1/availability
+       {system.restUrl}/businesses/b1/availability
   {os.path.relpath(sys.executable)} -m local.device --business b1    a device that stays connected
 
 Ctrl-C stops everything."""

@@ -1,6 +1,6 @@
 """Prints an access token for the running local system, and nothing else on standard output.
 
-python -m local.token --business b1 --user u1 [--scope operator]
+make token BUSINESS=b1 USER=u1 [SCOPE=operator]
 """
 
 import argparse
@@ -11,32 +11,32 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Any
 
-from local.system import Endpoints, NotRunning, state_folder
+from operations.shared.local_system import LocalSystem, NotRunning, state_folder
 
 ROLES = ("operator", "backend")
 
 
 def access_token(
-    endpoints: Endpoints,
+    system: LocalSystem,
     *,
     user: str,
     businesses: Collection[str] = (),
     roles: Collection[str] = (),
 ) -> str:
-    """Sign a user in who is a member of exactly these businesses and has exactly these roles.
+    """Sign in a user who is a member of exactly these businesses and has exactly these roles.
 
-    The user and the groups come into being as needed, in the Cognito pool of the running system.
+    The user and the groups are created in the Cognito pool if they do not exist.
     """
-    cognito = endpoints.client("cognito-idp")
+    cognito = system.client("cognito-idp")
     groups = {*(f"business:{business}" for business in businesses), *roles}
-    # A token carries the groups of the moment, and two calls may ask for one user at the same time.
+    # A token has the user's groups at that moment, and another process may change them.
     with (state_folder() / "token.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        password = _with_new_password(cognito, endpoints.userPoolId, user)
-        _put_into_groups(cognito, endpoints.userPoolId, user, groups)
+        password = _with_new_password(cognito, system.userPoolId, user)
+        _put_into_groups(cognito, system.userPoolId, user, groups)
         answer = cognito.admin_initiate_auth(
-            UserPoolId=endpoints.userPoolId,
-            ClientId=endpoints.userPoolClientId,
+            UserPoolId=system.userPoolId,
+            ClientId=system.userPoolClientId,
             AuthFlow="ADMIN_USER_PASSWORD_AUTH",
             AuthParameters={"USERNAME": user, "PASSWORD": password},
         )
@@ -75,11 +75,11 @@ def main() -> int:
     )
     wanted = parser.parse_args()
     try:
-        endpoints = Endpoints.of_running_system()
+        system = LocalSystem.running()
     except NotRunning as error:
         print(error, file=sys.stderr)
         return 1
-    print(access_token(endpoints, user=wanted.user, businesses=wanted.business, roles=wanted.scope))
+    print(access_token(system, user=wanted.user, businesses=wanted.business, roles=wanted.scope))
     return 0
 
 

@@ -8,26 +8,27 @@ Exit codes: that of `cdk bootstrap`, or 2 if it could not begin.
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from operations.build import CDK
-from operations.deployment import LOCAL, NoDeployment, session
+from operations.shared.environment import configured_environments, no_such_environment, session
+from operations.shared.exit_codes import CannotBegin, exit_code
+from operations.shared.repository import cdk
 
 
 def target(environment: str | None, profile: str | None) -> str:
-    """Name the account and region of an environment, or of the shell. Raises `NoDeployment`."""
+    """Name the account and region of an environment, or of the shell. Raises `CannotBegin`."""
     account, region = _configured(environment) if environment is not None else (None, None)
     opened = session(profile=profile, region=region)
     if not opened.region_name:
-        raise NoDeployment("no region is set: set AWS_REGION, or give TARGET")
+        raise CannotBegin("no region is set: set AWS_REGION, or give TARGET")
     try:
         account = account or opened.client("sts").get_caller_identity()["Account"]
     except (BotoCoreError, ClientError) as error:
-        raise NoDeployment(
+        raise CannotBegin(
             f"the AWS account cannot be determined ({error}): check the credentials of this shell,"
             " or give TARGET"
         ) from error
@@ -35,13 +36,11 @@ def target(environment: str | None, profile: str | None) -> str:
 
 
 def _configured(environment: str) -> tuple[str | None, str | None]:
-    # Imported here, because it starts the CDK's own engine.
-    from infra.environments import all_environments
-
-    known = {each.name: each for each in all_environments(local_endpoint="")}
-    known.pop(LOCAL)  # `make run` bootstraps it
+    known = configured_environments()
     if environment not in known:
-        raise NoDeployment(f"there is no environment {environment!r}, only {', '.join(known)}")
+        raise no_such_environment(environment)
+    if known[environment].emulator is not None:
+        raise CannotBegin(f"`make run` bootstraps and deploys {environment}")
     return known[environment].account, known[environment].region
 
 
@@ -53,16 +52,13 @@ def main() -> int:
     parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     parser.add_argument("more", nargs="*", metavar="-- …", help="passed on to `cdk bootstrap`")
     wanted = parser.parse_args()
-    try:
+
+    def bootstrap() -> int:
         to = wanted.target or target(wanted.environment, wanted.profile)
-    except NoDeployment as error:
-        print(error, file=sys.stderr)
-        return 2
-    profile = ("--profile", wanted.profile) if wanted.profile else ()
-    # In a folder without cdk.json: with one, the CLI would synthesize all environments first.
-    with tempfile.TemporaryDirectory() as empty:
-        command = [str(CDK), "bootstrap", to, *profile, *wanted.more]
-        return subprocess.run(command, cwd=empty, check=False).returncode
+        with tempfile.TemporaryDirectory() as empty:
+            return cdk("bootstrap", to, *wanted.more, folder=Path(empty), profile=wanted.profile)
+
+    return exit_code(bootstrap)
 
 
 if __name__ == "__main__":

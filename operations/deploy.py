@@ -10,112 +10,101 @@ quota that is too small), 3 deployed, or tried to, but it does not work.
 """
 
 import argparse
-import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.parameters import DEPLOYMENT, GUARD
-from operations import quotas, records
-from operations.assembly import BUILD, Build, NoBuild
-from operations.build import CDK
-from operations.deployment import Deployment, NoDeployment
-from operations.records import Record
-from operations.running import StackState, code_of_functions, stack_states
-from operations.smoke import SmokeFailed, smoke
-
-DONE: Final = 0
-REFUSED: Final = 1
-COULD_NOT_BEGIN: Final = 2
-BROKEN: Final = 3
-
-
-class DeploymentFailed(Exception):
-    """The CDK CLI failed, or what it deployed does not work. The text says which."""
-
-
-def say(line: str) -> None:
-    print(line, flush=True)
-
-
-def find(build: Build, environment: str, profile: str | None) -> Deployment:
-    """Find an environment of a build, where the build says that it is. Raises `NoDeployment`."""
-    data = build.assembly.stacks(environment)[0]
-    deployment = Deployment(environment, profile=profile, region=data.region)
-    if data.account is not None:
-        account = deployment.client("sts").get_caller_identity()["Account"]
-        if account != data.account:
-            raise NoDeployment(
-                f"{environment} is in account {data.account}, and these credentials are of"
-                f" {account}: check AWS_PROFILE, or the profile given for {environment}"
-            )
-    return deployment
+from operations.shared import quotas, records
+from operations.shared.assembly import Build
+from operations.shared.environment import DeployedEnvironment, refuse_local_system
+from operations.shared.exit_codes import (
+    CannotBegin,
+    DeploymentFailed,
+    ExitCode,
+    Refused,
+    exit_code,
+)
+from operations.shared.live_state import StackState, code_of_functions, stack_states
+from operations.shared.records import Record
+from operations.shared.repository import RELEASE, cdk
+from operations.smoke import smoke
 
 
 def deploy(
     build: Build,
-    environment: str,
+    name: str,
     *,
     source: str | None = None,
     rolled_back_from: str | None = None,
     unguarded: bool = False,
     profile: str | None = None,
-) -> Record:
-    """Deploy to an environment, play the smoke test on it, and keep the record of both.
+) -> None:
+    """Deploy to an environment, play the smoke test on it, and record both.
 
-    Raises `NoDeployment` if nothing was changed, for example because a quota is too small, and
-    `DeploymentFailed` otherwise. If the smoke test failed, the record says so.
+    Raises `CannotBegin` if nothing was changed, and `DeploymentFailed` otherwise. If the smoke test
+    failed, the record says so.
     """
-    say(f"deploying {build.manifest.title} to {environment}")
-    with _interruptible(environment):
-        try:
-            deployment = find(build, environment, profile)
-            quotas.require(deployment, build.assembly.stacks(environment))
-            stacks, previous = stack_states(deployment), records.read(deployment)
-            record = Record(
-                commit=build.manifest.commit,
-                clean=build.manifest.clean,
-                assetHash=build.manifest.environments[environment],
-                codeSha256=None,
-                source=source,
-                target=environment,
-                at=_now(),
-                by=records.who(deployment),
-                smoke="pending",
-                rolledBackFrom=rolled_back_from,
-            )
-            records.write(deployment, record)
-        except (BotoCoreError, ClientError) as error:
-            raise NoDeployment(f"nothing was deployed to {environment}: {error}") from error
-        if not _cdk_deploy(build, environment, unguarded=unguarded, at=record.at, profile=profile):
-            now = stack_states(deployment)
-            if now == stacks:
-                if previous is not None:
-                    records.write(deployment, previous)
-                raise NoDeployment(
-                    f"`cdk deploy` to {environment} failed before it changed any stack"
-                )
+    with _nothing_deployed(name):
+        environment = DeployedEnvironment.of_build(build, name, profile=profile)
+        quotas.require(environment, build.assembly.stacks(name))
+        before, previous = stack_states(environment), records.read(environment)
+        caller = records.caller(environment)
+    record = Record(
+        commit=build.manifest.commit,
+        clean=build.manifest.clean,
+        assetHash=build.manifest.environments[name],
+        codeSha256=None,
+        source=source,
+        target=name,
+        at=_now(),
+        by=caller,
+        smoke="pending",
+        rolledBackFrom=rolled_back_from,
+    )
+    print(f"deploying {build.manifest.title} to {name}")
+    with _interruptible(name):
+        with _nothing_deployed(name):
+            version = records.write(environment, record)
+        options = parameters(build, name, unguarded=unguarded, at=record.at)
+        if not _cdk_deploy(build, name, options, profile):
+            after = stack_states(environment)
+            if after == before:
+                with _nothing_deployed(name):
+                    if version == 1:  # the only one
+                        records.delete(environment)
+                    elif previous is not None:
+                        records.write(environment, previous)
+                raise CannotBegin(f"`cdk deploy` to {name} failed before it changed any stack")
             raise DeploymentFailed(
-                f"`cdk deploy` to {environment} failed, and left {_told(stacks, now)}"
+                f"`cdk deploy` to {name} failed, and left {_changes(before, after)}"
             )
-        return _checked(build, deployment, record)
+        _test(build, environment, record)
 
 
 @contextmanager
-def _interruptible(environment: str) -> Iterator[None]:
+def _nothing_deployed(name: str) -> Iterator[None]:
+    """Raise `CannotBegin` if AWS refuses a step before the CDK CLI runs."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise CannotBegin(f"nothing was deployed to {name}: {error}") from error
+
+
+@contextmanager
+def _interruptible(name: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
         raise DeploymentFailed(
-            f"interrupted: CloudFormation goes on with what it began in {environment}; deploy or"
-            " roll back once it has finished"
+            f"interrupted: CloudFormation goes on with what it began in {name}; deploy or roll back"
+            " once it has finished"
         ) from None
 
 
@@ -123,7 +112,7 @@ def _now() -> str:
     return datetime.now(tz=UTC).isoformat(timespec="seconds")
 
 
-def _told(before: Mapping[str, StackState], after: Mapping[str, StackState]) -> str:
+def _changes(before: Mapping[str, StackState], after: Mapping[str, StackState]) -> str:
     """Say in what state a failed deployment left each stack."""
     return ", ".join(
         f"{name} {'as it was' if state == before.get(name) else state.status}"
@@ -131,56 +120,37 @@ def _told(before: Mapping[str, StackState], after: Mapping[str, StackState]) -> 
     )
 
 
-def _checked(build: Build, deployment: Deployment, record: Record) -> Record:
-    """Play the smoke test on what was deployed, and record its result."""
-    environment = deployment.environment
-    service = next(stack for stack in build.assembly.stacks(environment) if stack.functions())
-    code = set(code_of_functions(deployment, service).values())
+def _test(build: Build, environment: DeployedEnvironment, record: Record) -> None:
+    """Play the smoke test on what was deployed, and record the result."""
+    name = environment.name
+    service = next(stack for stack in build.assembly.stacks(name) if stack.functions())
+    code = set(code_of_functions(environment, service).values())
     if len(code) != 1:
-        raise DeploymentFailed(f"the functions of {environment} do not run one bundle: {code}")
+        raise DeploymentFailed(f"the functions of {name} do not all run the same bundle: {code}")
     try:
-        failure = smoke_failure(deployment)
-    except NoDeployment as error:
+        failure = smoke(environment)
+    except CannotBegin as error:
         failure = str(error)
     result: Literal["passed", "failed"] = "passed" if failure is None else "failed"
-    record = replace(record, codeSha256=code.pop(), at=_now(), smoke=result)
-    records.write(deployment, record)
-    say(f"recorded in {records.parameter(environment)}")
+    records.write(environment, replace(record, codeSha256=code.pop(), at=_now(), smoke=result))
+    print(f"recorded in {records.parameter(name)}")
     if failure is not None:
-        raise DeploymentFailed(f"{environment} was deployed, and its smoke test failed: {failure}")
-    return record
+        raise DeploymentFailed(f"{name} was deployed, and its smoke test failed: {failure}")
 
 
-def smoke_failure(deployment: Deployment) -> str | None:
-    """Play the smoke test; say why it failed. Raises `NoDeployment` if it could not begin."""
-    say(f"smoke test of {deployment.environment}")
-    try:
-        smoke(deployment, say=lambda line: say(f"  {line}"))
-    except SmokeFailed as failure:
-        return str(failure)
-    return None
-
-
-def _cdk_deploy(
-    build: Build, environment: str, *, unguarded: bool, at: str, profile: str | None
-) -> bool:
+def _cdk_deploy(build: Build, name: str, options: list[str], profile: str | None) -> bool:
     """Run `cdk deploy` to its end, and return whether it succeeded."""
-    deployed = subprocess.run(
-        [
-            *(str(CDK), "deploy", f"{environment}/*", "--app", str(build.assembly.folder)),
-            *("--require-approval", "never", "--progress", "events"),
-            *parameters(build, environment, unguarded=unguarded, at=at),
-            *(("--profile", profile) if profile else ()),
-        ],
-        # In a folder without cdk.json: everything there is about making an assembly.
-        cwd=build.assembly.folder.parent,
-        env={**os.environ, "CDK_DISABLE_CLI_TELEMETRY": "true"},
-        check=False,
+    deployed = cdk(
+        *("deploy", f"{name}/*", "--app", str(build.assembly.folder)),
+        *("--require-approval", "never", "--progress", "events"),
+        *options,
+        folder=build.assembly.folder.parent,
+        profile=profile,
     )
-    return deployed.returncode == 0
+    return deployed == 0
 
 
-def parameters(build: Build, environment: str, *, unguarded: bool, at: str) -> list[str]:
+def parameters(build: Build, name: str, *, unguarded: bool, at: str) -> list[str]:
     """Return the options of `cdk deploy` for the parameters of the stacks.
 
     All are passed every time: CloudFormation keeps the last deployment's values of any others.
@@ -190,13 +160,13 @@ def parameters(build: Build, environment: str, *, unguarded: bool, at: str) -> l
         DEPLOYMENT: f"{build.manifest.commit[:12]} at {at}",
     }
     given = [
-        (name, f"{stack.name}:{name}={value}")
-        for stack in build.assembly.stacks(environment)
-        for name, value in values.items()
-        if name in stack.template.get("Parameters", {})
+        (parameter, f"{stack.name}:{parameter}={value}")
+        for stack in build.assembly.stacks(name)
+        for parameter, value in values.items()
+        if parameter in stack.template.get("Parameters", {})
     ]
     if unguarded and GUARD not in dict(given):
-        say(f"this build has no {GUARD} for {environment}: UNGUARDED has no effect")
+        print(f"this build has no {GUARD} for {name}: UNGUARDED has no effect")
     return [word for _, option in given for word in ("--parameters", option)]
 
 
@@ -210,35 +180,27 @@ def main() -> int:
     )
     parser.add_argument("--unguarded", action="store_true", help="ignore the alarms that guard it")
     parser.add_argument("--profile", help="AWS credentials; the shell's by default")
-    parser.add_argument("--build", type=Path, default=BUILD)
+    parser.add_argument("--build", type=Path, default=RELEASE)
     wanted = parser.parse_args()
-    environment: str = wanted.environment
-    try:
+    name: str = wanted.environment
+
+    def verb() -> int:
+        refuse_local_system(name)
         build = Build.read(wanted.build.resolve())
-        build.require(environment)
+        build.require(name)
         if not build.is_intact():
-            print("the assembly is not as it was built: `make build` again", file=sys.stderr)
-            return REFUSED
-        first, *_ = build.manifest.neighbours(environment)
-        if environment != first and not wanted.force:
-            print(
-                f"{environment} comes after {first}: promote to it with `make promote`, or deploy"
-                " anyway with FORCE=1",
-                file=sys.stderr,
+            raise Refused("the assembly was changed after it was built: `make build` again")
+        first, *_ = build.manifest.neighbours(name)
+        if name != first and not wanted.force:
+            raise Refused(
+                f"{name} comes after {first}: promote to it with `make promote`, or deploy anyway"
+                " with FORCE=1"
             )
-            return REFUSED
-        deploy(build, environment, unguarded=wanted.unguarded, profile=wanted.profile)
-    except (NoBuild, NoDeployment) as error:
-        print(error, file=sys.stderr)
-        return COULD_NOT_BEGIN
-    except DeploymentFailed as error:
-        print(error, file=sys.stderr)
-        return BROKEN
-    except (BotoCoreError, ClientError) as error:
-        print(f"AWS refused a step: {error}", file=sys.stderr)
-        return BROKEN
-    say(f"{environment} runs {build.manifest.title}")
-    return DONE
+        deploy(build, name, unguarded=wanted.unguarded, profile=wanted.profile)
+        print(f"{name} runs {build.manifest.title}")
+        return ExitCode.DONE
+
+    return exit_code(verb)
 
 
 if __name__ == "__main__":

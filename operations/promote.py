@@ -1,49 +1,46 @@
-"""Promotes the build from one environment to the next: what was tried is what is deployed.
+"""Promotes the build from one environment to the next: what was tested is what is deployed.
 
     make promote FROM=staging TO=prod
 
-It refuses, and gives all reasons at once, unless: the build is of a clean commit, and as it was
-built; the two environments follow each other; FROM runs exactly this build; the alarms of FROM that
-page are OK, and none of its alarms watches something that no longer exists; the smoke test passes
-on FROM; and the account of TO has room for what the build reserves. Then it deploys the same
-assembly to TO with the ordinary CDK CLI, plays the smoke test there, and keeps a record with the
-deployment.
+It is refused unless the build is from a clean commit, nothing in it was changed, and TO follows
+FROM. This is checked first, without credentials. Then AWS is asked, and all reasons are given at
+once: FROM must run exactly this build, its alarms that page must be OK, none of its alarms may
+watch something that no longer exists, its smoke test must pass, and the account of TO must have
+room for what the build reserves. Then the same assembly is deployed to TO as `make deploy` does.
 Exit codes: 0 promoted, 1 refused, 2 could not begin (neither changes anything), 3 deployed, or
 tried to, but it does not work.
 """
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from operations import quotas, records
-from operations.assembly import BUILD, Build, NoBuild
-from operations.deploy import (
-    BROKEN,
-    COULD_NOT_BEGIN,
-    DONE,
-    REFUSED,
-    DeploymentFailed,
-    deploy,
-    find,
-    say,
-    smoke_failure,
+from operations.deploy import deploy
+from operations.shared import quotas, records
+from operations.shared.assembly import Build
+from operations.shared.environment import DeployedEnvironment, refuse_local_system
+from operations.shared.exit_codes import CannotBegin, ExitCode, Refused, exit_code
+from operations.shared.live_state import (
+    blind_alarms,
+    changed_stacks,
+    code_of_functions,
+    paging_alarms,
 )
-from operations.deployment import Deployment, NoDeployment
-from operations.records import Record
-from operations.running import blind_alarms, changed_stacks, code_of_functions, paging_alarms
+from operations.shared.records import Record
+from operations.shared.repository import RELEASE
+from operations.smoke import smoke
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What an environment was seen to be, before anything is promoted from it."""
+class SourceState:
+    """The state of an environment that a build shall be promoted from."""
 
     record: Record | None
-    """What was recorded when it was deployed to."""
+    """The record of its last deployment."""
     changed_stacks: list[str] = field(default_factory=list)
     """The stacks whose template is not the one of the build."""
     code: Mapping[str, str] = field(default_factory=dict)
@@ -53,24 +50,25 @@ class Seen:
     blind: Mapping[str, str] = field(default_factory=dict)
     """The missing resources that an alarm watches, by the alarm's name."""
     smoke_failure: str | None = None
+    """Why the smoke test failed; None if it passed."""
 
 
-def look_at(deployment: Deployment, build: Build) -> Seen:
-    """See what an environment runs and how it is. Raises `NoDeployment`."""
-    stacks = build.assembly.stacks(deployment.environment)
+def inspect_source(environment: DeployedEnvironment, build: Build) -> SourceState:
+    """Find out what an environment runs and how it is. Raises `CannotBegin`."""
+    stacks = build.assembly.stacks(environment.name)
     service = next(stack for stack in stacks if stack.functions())
-    return Seen(
-        record=records.read(deployment),
-        changed_stacks=changed_stacks(deployment, stacks),
-        code=code_of_functions(deployment, service),
-        alarms=paging_alarms(deployment),
-        blind=blind_alarms(deployment),
-        smoke_failure=smoke_failure(deployment),
+    return SourceState(
+        record=records.read(environment),
+        changed_stacks=changed_stacks(environment, stacks),
+        code=code_of_functions(environment, service),
+        alarms=paging_alarms(environment),
+        blind=blind_alarms(environment),
+        smoke_failure=smoke(environment),
     )
 
 
-def refused_by_build(build: Build, source: str, target: str) -> Iterator[str]:
-    """Give the reasons that lie in the build itself, and in the order of its environments."""
+def objections_to_build(build: Build, source: str, target: str) -> Iterator[str]:
+    """Give the reasons against a promotion that the build alone shows."""
     manifest = build.manifest
     if not manifest.clean:
         yield (
@@ -78,7 +76,7 @@ def refused_by_build(build: Build, source: str, target: str) -> Iterator[str]:
             " `make build` again"
         )
     if not build.is_intact():
-        yield "the assembly is not as it was built: `make build` again"
+        yield "the assembly was changed after it was built: `make build` again"
     order = manifest.neighbours(target)
     if source not in order:
         yield f"{source} and {target} do not run the same bundle"
@@ -86,12 +84,12 @@ def refused_by_build(build: Build, source: str, target: str) -> Iterator[str]:
         yield f"{target} does not follow {source}: the order is {', '.join(order)}"
 
 
-def refused_by_source(build: Build, source: str, seen: Seen) -> Iterator[str]:
-    """Give the reasons that lie in what the source environment was seen to be."""
-    manifest, record = build.manifest, seen.record
+def objections_to_source(build: Build, source: str, state: SourceState) -> Iterator[str]:
+    """Give the reasons against a promotion that the state of the source environment shows."""
+    manifest, record = build.manifest, state.record
     asset = manifest.environments[source]
     if record is None:
-        yield f"nothing is recorded of {source}: it was not deployed to with `make deploy`"
+        yield f"{source} has no record: it was not deployed to with `make deploy`"
     elif record.smoke == "pending":
         yield (
             f"the last deployment to {source}, of commit {record.commit[:12]}, did not finish:"
@@ -103,26 +101,64 @@ def refused_by_source(build: Build, source: str, seen: Seen) -> Iterator[str]:
             f" {record.commit[:12]}, and the build has {asset[:12]} of {manifest.commit[:12]}"
         )
     else:
-        others = [name for name, code in seen.code.items() if code != record.codeSha256]
+        others = [name for name, code in state.code.items() if code != record.codeSha256]
         if others:
             yield (
                 f"{source} does not run this bundle: since it was deployed, somebody changed the"
                 f" code of {', '.join(others)}"
             )
-    if seen.changed_stacks:
-        yield f"{source} does not run this build: {', '.join(seen.changed_stacks)} is another"
-    for state in sorted(set(seen.alarms.values()) - {"OK"}):
-        names = ", ".join(name for name, its in seen.alarms.items() if its == state)
-        yield f"alarms of {source} that page are not OK but {state}: {names}"
-    for alarm, missing in seen.blind.items():
+    if state.changed_stacks:
+        yield (
+            f"{source} does not run this build: the templates of {', '.join(state.changed_stacks)}"
+            " differ"
+        )
+    for problem in sorted(set(state.alarms.values()) - {"OK"}):
+        names = ", ".join(name for name, its in state.alarms.items() if its == problem)
+        yield f"alarms of {source} that page are not OK but {problem}: {names}"
+    for alarm, missing in state.blind.items():
         yield (
             f"alarm {alarm} of {source} watches something that does not exist: {missing}; deploy to"
             f" {source} again"
         )
-    if not seen.alarms:
+    if not state.alarms:
         yield f"no alarm of {source} pages anybody: nobody would know that something is wrong"
-    if seen.smoke_failure is not None:
-        yield f"the smoke test fails on {source}: {seen.smoke_failure}"
+    if state.smoke_failure is not None:
+        yield f"the smoke test fails on {source}: {state.smoke_failure}"
+
+
+def require_promotable(
+    build: Build,
+    source: str,
+    target: str,
+    *,
+    source_profile: str | None,
+    target_profile: str | None,
+) -> None:
+    """Raise `Refused` with all reasons against a promotion, or `CannotBegin`."""
+    build.require(source, target)
+    _refuse(build, source, target, list(objections_to_build(build, source, target)))
+    try:
+        state = inspect_source(
+            DeployedEnvironment.of_build(build, source, profile=source_profile), build
+        )
+        shortage = quotas.concurrency_shortage(
+            DeployedEnvironment.of_build(build, target, profile=target_profile),
+            build.assembly.stacks(target),
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise CannotBegin(
+            f"AWS did not show {source} or the account of {target}: {error}"
+        ) from error
+    reasons = [*objections_to_source(build, source, state), *([shortage] if shortage else ())]
+    _refuse(build, source, target, reasons)
+
+
+def _refuse(build: Build, source: str, target: str, reasons: Collection[str]) -> None:
+    if reasons:
+        raise Refused(
+            f"{build.manifest.title} is not promoted from {source} to {target}:"
+            + "".join(f"\n  - {reason}" for reason in reasons)
+        )
 
 
 def main() -> int:
@@ -132,45 +168,29 @@ def main() -> int:
     parser.add_argument("--from-profile", help="AWS credentials for FROM; the shell's by default")
     parser.add_argument("--to-profile", help="AWS credentials for TO; the shell's by default")
     parser.add_argument("--dry-run", action="store_true", help="only say whether it would")
-    parser.add_argument("--build", type=Path, default=BUILD)
+    parser.add_argument("--build", type=Path, default=RELEASE)
     wanted = parser.parse_args()
     source: str = wanted.source
     target: str = wanted.target
-    try:
+
+    def verb() -> int:
+        refuse_local_system(target)
         build = Build.read(wanted.build.resolve())
-        build.require(source)
-        build.require(target)
-        reasons = list(refused_by_build(build, source, target))
-        reasons += refused_by_source(
-            build, source, look_at(find(build, source, wanted.from_profile), build)
+        require_promotable(
+            build,
+            source,
+            target,
+            source_profile=wanted.from_profile,
+            target_profile=wanted.to_profile,
         )
-        reasons += quotas.refused_by_account(
-            find(build, target, wanted.to_profile), build.assembly.stacks(target)
-        )
-    except (NoBuild, NoDeployment) as error:
-        print(error, file=sys.stderr)
-        return COULD_NOT_BEGIN
-    except (BotoCoreError, ClientError) as error:
-        print(f"{source} cannot be looked at: {error}", file=sys.stderr)
-        return COULD_NOT_BEGIN
-    if reasons:
-        print(f"{build.manifest.title} is not promoted from {source} to {target}:", file=sys.stderr)
-        for reason in reasons:
-            print(f"  - {reason}", file=sys.stderr)
-        return REFUSED
-    if wanted.dry_run:
-        say(f"{build.manifest.title} can be promoted from {source} to {target}")
-        return DONE
-    try:
+        if wanted.dry_run:
+            print(f"{build.manifest.title} can be promoted from {source} to {target}")
+            return ExitCode.DONE
         deploy(build, target, source=source, profile=wanted.to_profile)
-    except NoDeployment as error:
-        print(error, file=sys.stderr)
-        return COULD_NOT_BEGIN
-    except (DeploymentFailed, BotoCoreError, ClientError) as error:
-        print(error, file=sys.stderr)
-        return BROKEN
-    say(f"{target} runs {build.manifest.title}, promoted from {source}")
-    return DONE
+        print(f"{target} runs {build.manifest.title}, promoted from {source}")
+        return ExitCode.DONE
+
+    return exit_code(verb)
 
 
 if __name__ == "__main__":

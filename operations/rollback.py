@@ -5,7 +5,8 @@
 It goes through the history of the environment's deployments, newest first, and picks the first
 commit that was built clean, passed its smoke test, and has not been rolled back since. It builds
 that commit in a temporary folder, checks that the bundle is the recorded one, and deploys it as
-`make deploy` does. A second rollback goes back further.
+`make deploy` does. A second rollback goes back further. Only the bundle (the code of the functions)
+is compared: the templates come from the commit and from BUILD_ARGS, and are deployed as built now.
 Exit codes: 0 done, 1 refused, 2 could not begin (neither changes anything), 3 deployed, or tried
 to, but it does not work.
 """
@@ -25,27 +26,16 @@ from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from operations import records
-from operations.assembly import ROOT, Build, NoBuild
-from operations.build import BuildFailed, git
-from operations.deploy import (
-    BROKEN,
-    COULD_NOT_BEGIN,
-    DONE,
-    REFUSED,
-    DeploymentFailed,
-    deploy,
-    say,
-)
-from operations.deployment import Deployment, NoDeployment
-from operations.records import Record
+from operations.deploy import deploy
+from operations.shared import records, repository
+from operations.shared.assembly import Build
+from operations.shared.environment import DeployedEnvironment, refuse_local_system
+from operations.shared.exit_codes import CannotBegin, ExitCode, Refused, exit_code
+from operations.shared.records import Record
+from operations.shared.repository import git
 
 _INSTALLED: Final = {"requirements-dev.txt": ".venv", "package-lock.json": "node_modules"}
-"""What pins the tools of a build, and where they are installed."""
-
-
-class Refused(Exception):
-    """There is nothing to roll back to. The text says why."""
+"""The lock files of the tools that build, and the folders where those are installed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,34 +44,34 @@ class Rollback:
 
     leaves: str
     to: Record
-    passed_over: Sequence[str]
+    skipped: Sequence[str]
     """Why newer deployments were skipped, one text for each."""
 
 
 def choose(history: Sequence[Record], commit: str | None = None) -> Rollback:
-    """Choose what to roll back to, from a history that begins with the newest and is not empty.
+    """Choose what to roll back to. `history` has the newest first, and at least one.
 
     Raises `Refused`.
     """
     newest = history[0]
-    # A rollback that did not finish is resumed.
+    # Resume a rollback that did not finish.
     unfinished = newest.rolledBackFrom if newest.smoke == "pending" else None
     leaves = unfinished or newest.commit
     if commit is not None:
-        return Rollback(leaves=leaves, to=_named(history, commit), passed_over=())
-    passed_over: list[str] = []
-    left: dict[str, str] = {}
+        return Rollback(leaves=leaves, to=_named(history, commit), skipped=())
+    skipped: list[str] = []
+    rolled_back: dict[str, str] = {}
     for record in history:
         if record.commit != leaves:
-            why = left.get(record.commit) or _unfit(record)
+            why = rolled_back.get(record.commit) or _unfit(record)
             if why is None:
-                return Rollback(leaves=leaves, to=record, passed_over=passed_over)
-            passed_over.append(f"{record.commit[:12]}, deployed {record.at}: {why}")
+                return Rollback(leaves=leaves, to=record, skipped=skipped)
+            skipped.append(f"{record.commit[:12]}, deployed {record.at}: {why}")
         if record.rolledBackFrom is not None:
-            left.setdefault(record.rolledBackFrom, f"it was rolled back {record.at}")
+            rolled_back.setdefault(record.rolledBackFrom, f"it was rolled back {record.at}")
     raise Refused(
         f"there is nothing before commit {leaves[:12]} to roll back to"
-        + "".join(f"\n  - not {reason}" for reason in passed_over)
+        + "".join(f"\n  - not {reason}" for reason in skipped)
     )
 
 
@@ -115,18 +105,18 @@ def _unfit(record: Record) -> str | None:
 
 
 def require_commit(commit: str) -> None:
-    """Raise `NoBuild` if this clone does not have the commit."""
+    """Raise `CannotBegin` if this clone does not have the commit."""
     try:
         git("cat-file", "-e", f"{commit}^{{commit}}")
     except (OSError, subprocess.CalledProcessError):
-        raise NoBuild(
+        raise CannotBegin(
             f"commit {commit} is not in this clone: run `git fetch origin {commit}` and try again"
         ) from None
 
 
 @contextmanager
 def built(commit: str) -> Iterator[Build]:
-    """Build a commit in a temporary worktree, which is removed afterwards. Raises `BuildFailed`."""
+    """Build a commit in a temporary worktree, which is removed afterwards. Raises `CannotBegin`."""
     with tempfile.TemporaryDirectory(prefix="rollback-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve()
         tree = folder / "tree"
@@ -137,7 +127,7 @@ def built(commit: str) -> Iterator[Build]:
         finally:
             subprocess.run(
                 ["git", "worktree", "remove", "--force", str(tree)],  # noqa: S607
-                cwd=ROOT,
+                cwd=repository.ROOT,
                 stderr=subprocess.DEVNULL,
                 check=False,
             )
@@ -148,11 +138,12 @@ def _make_build(tree: Path, ignored: Path) -> None:
     shared = [
         installed
         for lock, installed in _INSTALLED.items()
-        if (tree / lock).exists() and filecmp.cmp(ROOT / lock, tree / lock, shallow=False)
+        if (tree / lock).exists()
+        and filecmp.cmp(repository.ROOT / lock, tree / lock, shallow=False)
     ]
     for installed in shared:
-        (tree / installed).symlink_to((ROOT / installed).resolve())
-    # .gitignore names folders, but these are links: ignore them too, or the build is not clean.
+        (tree / installed).symlink_to((repository.ROOT / installed).resolve())
+    # .gitignore names folders, but these are links: Git must ignore them too.
     ignored.write_text("\n".join(shared))
     made = subprocess.run(
         # The lock files of a new checkout are newer than what was installed from them.
@@ -171,15 +162,15 @@ def _make_build(tree: Path, ignored: Path) -> None:
         text=True,
     )
     if made.returncode != 0:
-        raise BuildFailed(made.stdout)
+        raise CannotBegin(made.stdout)
 
 
 def roll_back(
     rollback: Rollback, environment: str, *, unguarded: bool, profile: str | None
 ) -> None:
-    """Build and deploy. Raises `Refused`, `BuildFailed`, and what `deploy` raises."""
+    """Build and deploy. Raises `Refused`, `CannotBegin` and `DeploymentFailed`."""
     to = rollback.to
-    say(f"building commit {to.commit[:12]}")
+    print(f"building commit {to.commit[:12]}")
     with built(to.commit) as build:
         build.require(environment)
         bundle = build.manifest.environments[environment]
@@ -201,18 +192,18 @@ def roll_back(
 def _explain(environment: str, newest: Record, rollback: Rollback) -> None:
     to = rollback.to
     if newest.smoke == "pending":
-        say(
+        print(
             f"the last deployment to {environment}, of commit {newest.commit[:12]}, did not finish"
             f" ({newest.at}, {newest.by})"
         )
     else:
-        say(
+        print(
             f"{environment} runs commit {newest.commit[:12]}, deployed {newest.at} by {newest.by};"
             f" its smoke test {newest.smoke}"
         )
-    for reason in rollback.passed_over:
-        say(f"  not to {reason}")
-    say(
+    for reason in rollback.skipped:
+        print(f"  not to {reason}")
+    print(
         f"rolling back from {rollback.leaves[:12]} to {to.commit[:12]}, deployed {to.at} by"
         f" {to.by}; its smoke test {to.smoke}"
     )
@@ -229,43 +220,34 @@ def main() -> int:
     environment: str = wanted.environment
     # So that the worktree is also removed when a pipeline is cancelled.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        history = _history(Deployment(environment, profile=wanted.profile))
+
+    def verb() -> int:
+        refuse_local_system(environment)
+        history = _history(DeployedEnvironment(environment, profile=wanted.profile))
         rollback = choose(history, wanted.commit)
         require_commit(rollback.to.commit)
         _explain(environment, history[0], rollback)
         if wanted.dry_run:
-            say("this was a dry run: nothing was changed")
-            return DONE
+            print("this was a dry run: nothing was changed")
+            return ExitCode.DONE
         roll_back(rollback, environment, unguarded=wanted.unguarded, profile=wanted.profile)
-    except Refused as error:
-        print(f"{environment} is not rolled back: {error}", file=sys.stderr)
-        return REFUSED
-    except (NoBuild, NoDeployment, BuildFailed) as error:
-        print(error, file=sys.stderr)
-        return COULD_NOT_BEGIN
-    except KeyboardInterrupt:
-        print("interrupted: nothing was changed", file=sys.stderr)
-        return COULD_NOT_BEGIN
-    except DeploymentFailed as error:
-        print(error, file=sys.stderr)
-        return BROKEN
-    except (BotoCoreError, ClientError) as error:
-        print(f"AWS refused a step: {error}", file=sys.stderr)
-        return BROKEN
-    say(f"{environment} runs commit {rollback.to.commit[:12]} again")
-    return DONE
+        print(f"{environment} runs commit {rollback.to.commit[:12]} again")
+        return ExitCode.DONE
+
+    return exit_code(verb)
 
 
-def _history(deployment: Deployment) -> Sequence[Record]:
+def _history(environment: DeployedEnvironment) -> Sequence[Record]:
     try:
-        history = records.history(deployment)
+        history = records.history(environment)
     except (BotoCoreError, ClientError) as error:
-        raise NoDeployment(f"the record cannot be read: {error}") from error
+        environment.require_configured()
+        raise CannotBegin(f"the record cannot be read: {error}") from error
     if not history:
+        environment.require_configured()
         raise Refused(
-            f"{records.parameter(deployment.environment)} records nothing in region"
-            f" {deployment.client('ssm').meta.region_name} of this account: check the profile and"
+            f"{records.parameter(environment.name)} has no record in region"
+            f" {environment.client('ssm').meta.region_name} of this account: check the profile and"
             " AWS_REGION, or deploy first"
         )
     return history

@@ -3,13 +3,12 @@
     make smoke ENVIRONMENT=dev
 
 A device of a test business connects, the business goes available and is online, the device pings,
-the business goes unavailable, and the socket is closed. The test business has an id of its own,
-and all that is stored of it is removed at the end (and at the beginning, should an earlier run have
-been killed).
+the business goes unavailable, and the socket is closed. The business has an id of its own. All that
+is stored of it is removed at the end, and also at the beginning in case an earlier run was killed.
 
-The token comes from the stack's own Cognito user pool. Where an environment trusts another issuer,
-SMOKE_TOKEN gives one; it must name the business SMOKE_BUSINESS (`smoke-test` by default).
-SMOKE_PATIENCE is how many seconds each step may take (20 by default).
+The token comes from the Cognito user pool of the environment. If the environment trusts another
+issuer, give a token in SMOKE_TOKEN; it must be for a member of the business SMOKE_BUSINESS
+(`smoke-test` by default). SMOKE_PATIENCE is how many seconds each step may take (20 by default).
 Exit codes: 0 passed, 1 failed, 2 could not begin.
 """
 
@@ -19,7 +18,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
@@ -30,14 +29,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
-from operations.deployment import Deployment, NoDeployment
+from lambdas.adapters.items import business_key
+from lambdas.domain.identifiers import BusinessId
+from operations.shared.environment import DeployedEnvironment
+from operations.shared.exit_codes import CannotBegin, exit_code
 
 BUSINESS: Final = "smoke-test"
 USER: Final = "smoke-test"
 PATIENCE: Final = 20.0
-"""Seconds that each step may take: cold starts included, and a fresh deployment that spreads."""
+"""Seconds that each step may take, enough for cold starts and for a deployment to take effect."""
 
-Say = Callable[[str], None]
 T = TypeVar("T")
 
 
@@ -45,41 +46,47 @@ class SmokeFailed(Exception):
     """A step of the story did not happen. The text says which, and what was seen instead."""
 
 
-def smoke(deployment: Deployment, *, say: Say) -> None:
-    """Play the story. Raises `SmokeFailed`, or `NoDeployment` if it could not begin."""
+def smoke(environment: DeployedEnvironment) -> str | None:
+    """Play the story and print its steps. Return why it failed; None if it passed.
+
+    Raises `CannotBegin`.
+    """
     business = os.environ.get("SMOKE_BUSINESS") or BUSINESS
     try:
-        with _nothing_left(deployment, business), _token(deployment, business) as token:
-            _Story(deployment.outputs, business, token, say).tell()
+        with _clean_table(environment, business), _token(environment, business) as token:
+            print(f"smoke test of {environment.name}")
+            _Story(environment, business, token).tell()
+    except SmokeFailed as failure:
+        return str(failure)
     except (BotoCoreError, ClientError) as error:
-        raise SmokeFailed(f"AWS refused a step: {error}") from error
+        return f"AWS refused a step: {error}"
+    return None
 
 
 class _Story:
-    def __init__(self, outputs: Mapping[str, str], business: str, token: str, say: Say) -> None:
-        self._rest = _required(outputs, "RestUrl").rstrip("/")
-        self._websocket = _required(outputs, "WebSocketUrl")
+    def __init__(self, environment: DeployedEnvironment, business: str, token: str) -> None:
+        self._rest = environment.output("Service", "RestUrl").rstrip("/")
+        self._websocket = environment.output("Service", "WebSocketUrl")
         self._business = business
         self._headers = {"Authorization": f"Bearer {token}"}
-        self._say = say
 
     def tell(self) -> None:
         _eventually("GET /health answers 200", lambda: self._call("GET", "/health"))
-        self._say("healthy")
+        print("  healthy")
         with self._connected() as device:
-            self._say("a device is connected")
+            print("  a device is connected")
             self._set_available(True)
             _eventually("the business is ONLINE", lambda: self._has_status("ONLINE"))
-            self._say("the business is online")
+            print("  the business is online")
             device.send(json.dumps({"action": "ping", "id": "smoke"}))
-            _hear(device, "pong")
-            self._say("a ping is answered")
+            _receive(device, "pong")
+            print("  a ping is answered")
             self._set_available(False)
-            _hear(device, "availability.changed")
-            _hear_the_end(device)
-            self._say("unavailable: the device was told, and its socket closed")
+            _receive(device, "availability.changed")
+            _wait_for_close(device)
+            print("  unavailable: the device was told, and its socket closed")
         _eventually("the business is OFFLINE", lambda: self._has_status("OFFLINE"))
-        self._say("the business is offline")
+        print("  the business is offline")
 
     @contextmanager
     def _connected(self) -> Iterator[ClientConnection]:
@@ -132,7 +139,7 @@ class _Story:
         try:
             return json.loads(text)
         except ValueError:
-            raise SmokeFailed(f"{method} {path} answered no JSON: {text[:300]}") from None
+            raise SmokeFailed(f"the answer to {method} {path} is not JSON: {text[:300]}") from None
 
 
 def _patience() -> float:
@@ -140,7 +147,7 @@ def _patience() -> float:
 
 
 def _eventually(what: str, step: Callable[[], T]) -> T:
-    """Try until it succeeds; a step that has not, raises `SmokeFailed`."""
+    """Try a step, which raises `SmokeFailed`, until it succeeds. Raises `SmokeFailed`."""
     deadline = time.monotonic() + _patience()
     while True:
         try:
@@ -151,21 +158,21 @@ def _eventually(what: str, step: Callable[[], T]) -> T:
             time.sleep(0.5)
 
 
-def _hear(device: ClientConnection, kind: str) -> None:
+def _receive(device: ClientConnection, kind: str) -> None:
     deadline = time.monotonic() + _patience()
-    heard: list[str] = []
+    received: list[str] = []
     try:
         while (left := deadline - time.monotonic()) > 0:
             message = device.recv(timeout=left)
-            heard.append(str(message)[:300])
+            received.append(str(message)[:300])
             if json.loads(message).get("type") == kind:
                 return
     except (TimeoutError, ConnectionClosed, ValueError, AttributeError):
         pass
-    raise SmokeFailed(f"the device did not hear {kind!r}, but {heard or 'nothing'}")
+    raise SmokeFailed(f"the device did not receive {kind!r}, but {received or 'nothing'}")
 
 
-def _hear_the_end(device: ClientConnection) -> None:
+def _wait_for_close(device: ClientConnection) -> None:
     deadline = time.monotonic() + _patience()
     with suppress(TimeoutError):
         while (left := deadline - time.monotonic()) > 0:
@@ -177,22 +184,22 @@ def _hear_the_end(device: ClientConnection) -> None:
 
 
 @contextmanager
-def _nothing_left(deployment: Deployment, business: str) -> Iterator[None]:
-    dynamodb = deployment.client("dynamodb")
-    table = _required(deployment.outputs, "TableName")
-    _forget(dynamodb, table, business)
+def _clean_table(environment: DeployedEnvironment, business: str) -> Iterator[None]:
+    """Remove what is stored of the test business, at the beginning and at the end."""
+    dynamodb, table = environment.client("dynamodb"), environment.table_name
+    _remove(dynamodb, table, business)
     try:
         yield
     finally:
-        _forget(dynamodb, table, business)
+        _remove(dynamodb, table, business)
 
 
-def _forget(dynamodb: Any, table: str, business: str) -> None:
-    """Remove the settings and the connections of the test business, and nothing else."""
+def _remove(dynamodb: Any, table: str, business: str) -> None:
+    """Remove the settings and the connections of one business."""
     pages = dynamodb.get_paginator("query").paginate(
         TableName=table,
         KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues={":pk": {"S": f"BUSINESS#{business}"}},
+        ExpressionAttributeValues={":pk": business_key(BusinessId(business))},
         ProjectionExpression="pk, sk",
         ConsistentRead=True,
     )
@@ -202,18 +209,18 @@ def _forget(dynamodb: Any, table: str, business: str) -> None:
 
 
 @contextmanager
-def _token(deployment: Deployment, business: str) -> Iterator[str]:
+def _token(environment: DeployedEnvironment, business: str) -> Iterator[str]:
     if given := os.environ.get("SMOKE_TOKEN"):
         yield given
         return
-    outputs = deployment.outputs
+    outputs = environment.outputs
     pool, client = outputs.get("UserPoolId"), outputs.get("UserPoolClientId")
     if pool is None or client is None:
-        raise NoDeployment(
-            f"{deployment.environment} brings no user pool: give SMOKE_TOKEN, an access token of"
-            f" its issuer for a member of the business {business}"
+        raise CannotBegin(
+            f"{environment.name} has no user pool: give SMOKE_TOKEN, an access token of its issuer"
+            f" for a member of the business {business}"
         )
-    cognito = deployment.client("cognito-idp")
+    cognito = environment.client("cognito-idp")
     group = f"business:{business}"
     password = f"aA1!{secrets.token_urlsafe(24)}"
     try:
@@ -239,28 +246,21 @@ def _token(deployment: Deployment, business: str) -> Iterator[str]:
             cognito.delete_group(UserPoolId=pool, GroupName=group)
 
 
-def _required(outputs: Mapping[str, str], name: str) -> str:
-    if name not in outputs:
-        raise NoDeployment(f"the stacks have no output {name}: deploy them again")
-    return outputs[name]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make smoke", description=__doc__)
     parser.add_argument("--environment", required=True)
     parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     wanted = parser.parse_args()
-    try:
-        deployment = Deployment(wanted.environment, profile=wanted.profile)
-        smoke(deployment, say=lambda line: print(f"  {line}", flush=True))
-    except NoDeployment as error:
-        print(error, file=sys.stderr)
-        return 2
-    except SmokeFailed as failure:
-        print(f"{wanted.environment}: the smoke test FAILED: {failure}", file=sys.stderr)
-        return 1
-    print(f"{wanted.environment}: the smoke test passed")
-    return 0
+
+    def verb() -> int:
+        failure = smoke(DeployedEnvironment(wanted.environment, profile=wanted.profile))
+        if failure is not None:
+            print(f"{wanted.environment}: the smoke test FAILED: {failure}", file=sys.stderr)
+            return 1
+        print(f"{wanted.environment}: the smoke test passed")
+        return 0
+
+    return exit_code(verb)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Makes what tests arrange with. Every builder has a sensible whole; a test names what matters."""
+"""Builds what tests need. Builders have sensible defaults; a test names only what matters to it."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def settings(**changes: Any) -> Settings:
     """Settings of a business that accepts orders."""
     return Settings(
         **{
-            "accepting_orders": True,
+            "available": True,
             "version": 1,
             "updated_at": NOW - 3600,
             "updated_by": U1,
@@ -59,7 +59,7 @@ def real(
             "user_id": user_id,
             "connected_at": connected_at,
             "last_seen_at": now - seen,
-            "ttl": connected_at + 7800,
+            "expires_at": connected_at + 7800,
             **changes,
         }
     )
@@ -79,7 +79,7 @@ def virtual(
         user_id=UserId(user_id),
         created_at=renewed_at,
         renewed_at=renewed_at,
-        ttl=now + left,
+        expires_at=now + left,
     )
 
 
@@ -88,7 +88,7 @@ def business(
     declared: Settings | None = None,
     business_id: BusinessId = B1,
 ) -> Business:
-    """A business as one read returns it."""
+    """A business as one read returns it, with these settings (`declared`)."""
     return Business(
         business_id,
         declared,
@@ -98,13 +98,17 @@ def business(
 
 
 def in_time() -> bool:
-    """The answer to "out of time?" of a call that may take as long as it likes."""
+    """For a call that may take as long as it likes: it is never out of time."""
     return False
 
 
 def make_cleanup(store: Store, sockets: Sockets, clock: Clock, **parts: Any) -> Cleanup:
-    """A cleanup that waits for nobody and tells nobody, unless a test says otherwise."""
-    quiet = {"tell": lambda trouble: None, "pace": lambda: None, "pace_marks": lambda: None}
+    """A cleanup that does not wait and whose reports go nowhere, unless a test says otherwise."""
+    quiet = {
+        "report_attention": lambda report: None,
+        "pace_calls": lambda: None,
+        "pace_marks": lambda: None,
+    }
     return Cleanup(store, sockets, RULES, clock, **{**quiet, **parts})
 
 

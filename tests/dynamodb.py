@@ -3,6 +3,16 @@
 import uuid
 from typing import TYPE_CHECKING
 
+from lambdas.table_schema import (
+    ATTENTION,
+    ATTENTION_INDEX,
+    ATTENTION_SINCE,
+    CONNECTION_ID,
+    CONNECTION_INDEX,
+    PARTITION_KEY,
+    SORT_KEY,
+)
+
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
@@ -14,27 +24,27 @@ def create_table(client: "DynamoDBClient") -> str:
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[
-            {"AttributeName": "pk", "KeyType": "HASH"},
-            {"AttributeName": "sk", "KeyType": "RANGE"},
+            {"AttributeName": PARTITION_KEY, "KeyType": "HASH"},
+            {"AttributeName": SORT_KEY, "KeyType": "RANGE"},
         ],
         AttributeDefinitions=[
-            {"AttributeName": "pk", "AttributeType": "S"},
-            {"AttributeName": "sk", "AttributeType": "S"},
-            {"AttributeName": "connectionId", "AttributeType": "S"},
-            {"AttributeName": "attention", "AttributeType": "S"},
-            {"AttributeName": "attentionSince", "AttributeType": "N"},
+            {"AttributeName": PARTITION_KEY, "AttributeType": "S"},
+            {"AttributeName": SORT_KEY, "AttributeType": "S"},
+            {"AttributeName": CONNECTION_ID, "AttributeType": "S"},
+            {"AttributeName": ATTENTION, "AttributeType": "S"},
+            {"AttributeName": ATTENTION_SINCE, "AttributeType": "N"},
         ],
         GlobalSecondaryIndexes=[
             {
-                "IndexName": "ConnectionIndex",
-                "KeySchema": [{"AttributeName": "connectionId", "KeyType": "HASH"}],
+                "IndexName": CONNECTION_INDEX,
+                "KeySchema": [{"AttributeName": CONNECTION_ID, "KeyType": "HASH"}],
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
             },
             {
-                "IndexName": "AttentionIndex",
+                "IndexName": ATTENTION_INDEX,
                 "KeySchema": [
-                    {"AttributeName": "attention", "KeyType": "HASH"},
-                    {"AttributeName": "attentionSince", "KeyType": "RANGE"},
+                    {"AttributeName": ATTENTION, "KeyType": "HASH"},
+                    {"AttributeName": ATTENTION_SINCE, "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
             },

@@ -1,11 +1,11 @@
 """The ports of the domain, in memory.
 
-`MemoryStore` passes the same contract suite as the DynamoDB table (`tests/integration`), so it
-cannot drift from it.
+`MemoryStore` passes the same contract suite as the DynamoDB table (`tests/integration`), so the two
+behave alike.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from lambdas.domain.errors import Conflict
@@ -37,7 +37,7 @@ class MemoryStore:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def seed(self, *businesses: Business) -> None:
-        """Put whole businesses there."""
+        """Store whole businesses."""
         for business in businesses:
             if business.settings is not None:
                 self.settings[business.business_id] = business.settings
@@ -105,7 +105,7 @@ class MemoryStore:
                     settings,
                     attention=stored.attention,
                     attention_since=stored.attention_since,
-                    attention_counted=stored.attention_counted,
+                    attention_reported=stored.attention_reported,
                 )
             self.settings[before.business_id] = settings
             for connection in put:
@@ -117,13 +117,13 @@ class MemoryStore:
         with self._lock:
             key = (connection.business_id, connection.user_id)
             found = self.virtual.get(key)
-            if found is None or found.ttl > now:
+            if found is None or found.expires_at > now:
                 return False
             del self.virtual[key]
             return True
 
     def write_attention(
-        self, before: Business, attention: Attention | None, *, since: Instant, counted: bool
+        self, before: Business, attention: Attention | None, *, since: Instant, reported: bool
     ) -> bool:
         with self._lock:
             stored = self.settings.get(before.business_id)
@@ -139,7 +139,7 @@ class MemoryStore:
                 stored,
                 attention=attention,
                 attention_since=since if attention else None,
-                attention_counted=counted if attention else False,
+                attention_reported=reported if attention else False,
             )
             return True
 
@@ -166,27 +166,24 @@ class MemoryStore:
     def take_ticket(self, digest: str, now: Instant) -> Ticket | None:
         with self._lock:
             ticket = self.tickets.get(digest)
-            if ticket is None or ticket.ttl <= now:
+            if ticket is None or ticket.expires_at <= now:
                 return None
             return self.tickets.pop(digest)
 
-    def scan(
-        self, segment: int, segments: int, meter: Callable[[float], None]
-    ) -> Iterator[Business]:
-        meter(1)
+    def walk(self, part: int, parts: int) -> Iterator[Business]:
         ids = {*self.settings, *(b for b, _ in self.real), *(b for b, _ in self.virtual)}
         for business_id in sorted(ids):
-            if sum(business_id.encode()) % segments == segment:
+            if sum(business_id.encode()) % parts == part:
                 yield self.load(business_id)
 
 
 @dataclass
 class FakeSockets:
-    """`lambdas.domain.ports.Sockets`: what is open, and what was said to whom."""
+    """`lambdas.domain.ports.Sockets`: which sockets are open, and what was sent to them."""
 
     open: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
-    """Sockets for which the management API fails, whatever is asked."""
+    """Sockets for which every call of the gateway fails."""
     sent: list[tuple[str, SocketMessage]] = field(default_factory=list)
     probed: list[str] = field(default_factory=list)
 

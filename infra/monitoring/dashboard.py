@@ -24,11 +24,7 @@ from infra.monitoring.metrics import (
 from infra.service.function import ServiceFunction
 from infra.service.rest_api import RestApi
 from infra.service.websocket_api import WebSocketApi
-from lambdas.metrics import MetricName
-
-NEEDS_ATTENTION: Final = "needs attention"
-"""The message that the cleanup logs for each business that needs attention, with these fields."""
-ATTENTION_FIELDS: Final = ("businessId", "attention", "seconds")
+from lambdas.observability import ATTENTION_FIELDS, NEEDS_ATTENTION, MetricName
 
 _WIDTH: Final = 24
 

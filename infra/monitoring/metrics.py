@@ -19,13 +19,10 @@ from infra.service.rest_api import STAGE as REST_STAGE
 from infra.service.rest_api import RestApi
 from infra.service.websocket_api import STAGE as WEBSOCKET_STAGE
 from infra.service.websocket_api import WebSocketApi
-from lambdas.metrics import DIMENSION, NAMESPACE, WORKER_DIMENSION, MetricName
+from lambdas.observability import DIMENSION, NAMESPACE, PLANNED_WORK, WORKER_DIMENSION, MetricName
 
 HEALTH_PERIOD: Final = cdk.Duration.minutes(5)
 """The period of the metrics of AWS services."""
-
-PLANNED_WORK: Final = "PlannedWork"
-"""The metric that operators publish, with the value 1, to announce planned work."""
 
 TABLE_OPERATIONS: Final = (
     "GetItem",

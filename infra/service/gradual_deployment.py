@@ -12,7 +12,7 @@ from constructs import Construct
 from infra.parameters import GUARD
 from infra.security import acknowledge, logical_id
 from infra.service.function import LIVE, ServiceFunction
-from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
+from lambdas.observability import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
 
 SHIFT: Final = codedeploy.LambdaDeploymentConfig.CANARY_10_PERCENT_5_MINUTES
 AT_ONCE: Final = codedeploy.LambdaDeploymentConfig.ALL_AT_ONCE

@@ -1,6 +1,6 @@
-"""Repeated requests, by Powertools' idempotency, in the table of everything else.
+"""Remembers the answers to requests with an idempotency key, with Powertools, in the same table.
 
-Its records are items of their own below ``IDEMPOTENCY#<businessId>``, and expire by TTL.
+The partition key of a record is ``IDEMPOTENCY#<businessId>``. Records expire by TTL.
 """
 
 from collections.abc import Callable
@@ -21,18 +21,19 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.domain.errors import KeyReused, StillRunning, Unavailable
 from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.table_schema import IDEMPOTENCY_PREFIX, PARTITION_KEY, SORT_KEY, TTL
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 REMEMBERED: Final = 24 * 60 * 60
-"""Seconds that an answer is remembered."""
+"""Seconds for which an answer is remembered."""
 
 _Result = TypeVar("_Result")
 
 
 class IdempotentCalls:
-    """Runs a call once for each key of a caller, and answers its repetitions with its result."""
+    """Runs a call once for each idempotency key, and answers repeated calls with its result."""
 
     def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
         self._client = client
@@ -47,16 +48,16 @@ class IdempotentCalls:
         call: Callable[[], _Result],
         context: LambdaContext,
     ) -> _Result:
-        """The result of `call`, or that of the first call with this key.
+        """Return the result of `call`, or that of the first call with this key.
 
-        A call that raises is forgotten. Raises `KeyReused`, `StillRunning`, or `Unavailable`.
+        A call that raises is forgotten. Raises `KeyReused`, `StillRunning` or `Unavailable`.
         """
         records = DynamoDBPersistenceLayer(
             table_name=self._table_name,
-            key_attr="pk",
-            static_pk_value=f"IDEMPOTENCY#{business_id}",
-            sort_key_attr="sk",
-            expiry_attr="ttl",
+            key_attr=PARTITION_KEY,
+            static_pk_value=IDEMPOTENCY_PREFIX + business_id,
+            sort_key_attr=SORT_KEY,
+            expiry_attr=TTL,
             boto3_client=self._client,
         )
         config = IdempotencyConfig(
@@ -81,7 +82,9 @@ class IdempotentCalls:
         try:
             result: _Result = idempotent(data={"key": [user_id, key], "request": request})
         except IdempotencyValidationError as error:
-            raise KeyReused("this Idempotency-Key came with another request before") from error
+            raise KeyReused(
+                "this Idempotency-Key was already used with a different request"
+            ) from error
         except IdempotencyAlreadyInProgressError as error:
             raise StillRunning("the first request with this key is still running") from error
         except IdempotencyInconsistentStateError as error:

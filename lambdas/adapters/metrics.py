@@ -1,4 +1,4 @@
-"""CloudWatch metrics, as log lines in EMF, by Powertools."""
+"""CloudWatch metrics, written as log lines in the embedded metric format (EMF) by Powertools."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -6,16 +6,23 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, WORKER_DIMENSION, MetricName
+from lambdas.observability import (
+    DIMENSION,
+    NAMESPACE,
+    VERSION_DIMENSION,
+    WORKER_DIMENSION,
+    MetricName,
+)
 
 if TYPE_CHECKING:
-    from lambdas.domain.attention import Trouble
+    from lambdas.domain.attention import AttentionReport
 
 
 class Metrics:
-    """Counts what happens during one event, and writes what cannot wait for its end.
+    """Counts what happens during one event, and writes at once what must not be lost.
 
-    `environment` names the environment. It is called only when there is something to count.
+    `environment` returns the name of the environment. It is called only when there is something to
+    write.
     """
 
     def __init__(self, environment: Callable[[], str]) -> None:
@@ -40,14 +47,14 @@ class Metrics:
             counted.flush_metrics()
 
     def publish_of_version(self, name: MetricName, version: str) -> None:
-        """Write one data point now, with the version of the function as a further dimension."""
+        """Write one data point now, with the version of the function as an additional dimension."""
         metrics = self._new()
         metrics.add_dimension(VERSION_DIMENSION, version)
         metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
         metrics.flush_metrics()
 
     def publish_census(self, values: Mapping[MetricName, float], *, worker: int | None) -> None:
-        """Write gauges now. `worker` is a further dimension, or None if there is only one."""
+        """Write gauges now. `worker` is an additional dimension; None if there is only one."""
         metrics = self._new()
         if worker is not None:
             metrics.add_dimension(WORKER_DIMENSION, str(worker))
@@ -55,21 +62,22 @@ class Metrics:
             metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
         metrics.flush_metrics()
 
-    def tell_attention(self, trouble: "Trouble") -> None:
-        """Report one business that newly needs attention, at once: no later failure can lose it.
+    def report_attention(self, report: "AttentionReport") -> None:
+        """Report one business that newly needs attention. It is written at once, so that no later
+        failure can lose it.
 
-        The business id is a field of the log line, not a dimension. Threads may call this.
+        The business id is a field of the log line, not a dimension. Any thread may call this.
         """
         metrics = self._new()
         metrics.add_metric(name=MetricName.ATTENTION_ENTERED, unit=MetricUnit.Count, value=1)
-        metrics.add_metadata("businessId", trouble.business_id)
-        metrics.add_metadata("attention", trouble.attention)
-        metrics.add_metadata("seconds", trouble.seconds)
+        metrics.add_metadata("businessId", report.business_id)
+        metrics.add_metadata("attention", report.attention)
+        metrics.add_metadata("seconds", report.seconds)
         with self._one_line_at_a_time:
             metrics.flush_metrics()
 
     def _new(self) -> EphemeralMetrics:
-        # No `service`, here or in the environment: Powertools would make it a dimension.
+        # Do not name a `service`, here or in the environment: Powertools makes it a dimension.
         metrics = EphemeralMetrics(namespace=NAMESPACE)
         metrics.add_dimension(DIMENSION, self._environment())
         return metrics

@@ -1,4 +1,4 @@
-"""Waiting between attempts, and keeping calls below a rate."""
+"""Waits between attempts, and keeps calls below a rate."""
 
 import random
 import threading
@@ -14,9 +14,9 @@ def wait_with_jitter(attempt: int) -> None:
 
 
 class TokenBucket:
-    """Lets `rate` calls through each second, and `burst` of them at once.
+    """Lets `rate` calls through each second, and up to `burst` of them at once.
 
-    `monotonic` and `sleep` are seconds; tests bring their own.
+    `monotonic` and `sleep` count in seconds; tests pass their own.
     """
 
     def __init__(
@@ -35,10 +35,10 @@ class TokenBucket:
         self._next = monotonic() - burst * self._interval
 
     def take(self) -> None:
-        """Wait for the next free place."""
+        """Wait until one more call may be made."""
         with self._lock:
             now = self._monotonic()
-            # Whoever comes late has saved up at most `burst` places.
+            # After a quiet time, at most `burst` calls may go at once.
             self._next = max(self._next, now - self._burst * self._interval) + self._interval
             wait = self._next - now
         if wait > 0:

@@ -1,5 +1,8 @@
-"""API Gateway's management API (``@connections``): the only place that knows its errors."""
+"""API Gateway's management API (``@connections``): the only place that calls it and knows its
+errors.
+"""
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -21,6 +24,7 @@ class ManagementApi:
     def __init__(self, client: "ApiGatewayManagementApiClient") -> None:
         self._client = client
         self._failures: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     def probe(self, connection_id: ConnectionId) -> SocketAnswer:
         return self._ask(lambda: self._client.get_connection(ConnectionId=connection_id))
@@ -34,13 +38,17 @@ class ManagementApi:
     def close(self, connection_id: ConnectionId) -> SocketAnswer:
         return self._ask(lambda: self._client.delete_connection(ConnectionId=connection_id))
 
-    def take_failures(self) -> dict[str, int]:
-        """Why answers were `UNKNOWN` since the last call: error codes, and how often each came."""
-        failures, self._failures = self._failures, Counter()
+    def pop_failures(self) -> dict[str, int]:
+        """Why answers have been `UNKNOWN` since the last call of this method: how often each error
+        code came.
+        """
+        with self._lock:
+            failures, self._failures = self._failures, Counter()
         return dict(failures)
 
     def _ask(self, call: Callable[[], object]) -> SocketAnswer:
-        """410 means gone. Everything else (403, 429, 5xx, a timeout) means that nothing was learnt.
+        """410 means that the socket is gone. Any other error (403, 429, 5xx, a timeout) leaves that
+        open.
 
         https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
         """
@@ -54,5 +62,6 @@ class ManagementApi:
             code = type(error).__name__
         else:
             return SocketAnswer.OK
-        self._failures[code] += 1
+        with self._lock:  # several threads call at the same time
+            self._failures[code] += 1
         return SocketAnswer.UNKNOWN

@@ -1,8 +1,8 @@
-"""OpenID Connect access tokens: the only place that reads one.
+"""Verifies OpenID Connect access tokens. Nothing else reads a token.
 
-A token is accepted when its signature (RS256 or ES256, with a key of the issuer's JWKS), `iss`,
-`exp`, `nbf` and its audience (`aud`, or `client_id` where the issuer writes that, as Cognito does)
-are right.
+A token is accepted when its signature (RS256 or ES256, with a key of the issuer's JWKS), its issuer
+(`iss`), its times (`exp`, `nbf`) and its audience are right. The audience is `aud` or, for issuers
+such as Cognito, `client_id`.
 """
 
 from dataclasses import dataclass
@@ -20,18 +20,20 @@ _CLOCK_SKEW: Final = 30
 """Seconds that the issuer's clock may differ from ours."""
 
 _JWKS_LIFESPAN: Final = 15 * 60
+"""Seconds for which the issuer's keys are cached."""
+
 _JWKS_COOLDOWN: Final = 30
 """An unknown key id refreshes the key set at most this often (seconds)."""
 _JWKS_TIMEOUT: Final = 3
 
 
 class InvalidToken(DomainError):
-    """The token is not one that this deployment accepts. Never contains the token."""
+    """The token is not accepted by this deployment. The message never contains the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Whose tokens are accepted, and in which claims they say what."""
+    """Whose tokens are accepted, and which of their claims say what."""
 
     issuer: str
     audience: str
@@ -40,11 +42,13 @@ class Issuer:
     businesses_claim: str
     roles_claim: str
     business_prefix: str
-    """What marks an entry of `businesses_claim` as a business id, for example ``business:``."""
+    """Entries of `businesses_claim` that begin with this are business ids, for example
+    ``business:``.
+    """
 
 
 class TokenVerifier:
-    """Verifies access tokens. Keeps the issuer's keys for a while: hold on to the instance."""
+    """Verifies access tokens. It caches the issuer's keys, so keep the instance."""
 
     def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer
@@ -56,15 +60,15 @@ class TokenVerifier:
         )
 
     def verify(self, token: str) -> Caller:
-        """Whom the token speaks for.
+        """Return the caller that the token names.
 
-        Raises `InvalidToken` if it is not to be believed, `Unavailable` if the issuer's keys
-        cannot be had (which says nothing about the token).
+        Raises `InvalidToken` if the token is not valid, and `Unavailable` if the issuer's keys
+        cannot be loaded (which says nothing about the token).
         """
         try:
             self._keys.get_jwk_set()
         except (jwt.PyJWTError, ValueError) as error:
-            raise Unavailable("the keys of the token's issuer cannot be had") from error
+            raise Unavailable("the keys of the token's issuer could not be loaded") from error
         try:
             key = self._keys.get_signing_key_from_jwt(token)
             claims = jwt.decode(
@@ -76,21 +80,21 @@ class TokenVerifier:
                 options={"require": ["exp", "iss"], "verify_aud": False},
             )
         except jwt.PyJWKClientConnectionError as error:
-            raise Unavailable("the keys of the token's issuer cannot be had") from error
+            raise Unavailable("the keys of the token's issuer could not be loaded") from error
         except jwt.PyJWTError as error:
             raise InvalidToken(f"the token is not valid: {type(error).__name__}") from error
         self._check_audience(claims)
         return self._caller(claims)
 
     def _check_audience(self, claims: dict[str, Any]) -> None:
-        # Cognito: access tokens have `client_id` and no `aud`, ID tokens have `aud`; both name
-        # the client, so only `token_use` tells them apart.
+        # Cognito's access tokens have `client_id` instead of `aud`, its ID tokens have `aud`. Both
+        # name the client, so only `token_use` tells them apart.
         if claims.get("token_use", "access") != "access":
             raise InvalidToken("the token is not an access token")
         audience = claims.get("aud", claims.get("client_id"))
         accepted = audience if isinstance(audience, list) else [audience]
         if self._issuer.audience not in accepted:
-            raise InvalidToken("the token is for another audience")
+            raise InvalidToken("the token is for a different audience")
 
     def _caller(self, claims: dict[str, Any]) -> Caller:
         user = claims.get(self._issuer.user_claim)
@@ -108,18 +112,18 @@ class TokenVerifier:
         roles = {
             Role(entry)
             for entry in _strings(claims, self._issuer.roles_claim)
-            if entry in Role.__members__.values() and not self._names_a_business(entry)
+            if entry in Role.__members__.values() and not self._is_also_a_business(entry)
         }
         return Caller(user_id, frozenset(businesses), frozenset(roles))
 
-    def _names_a_business(self, role: str) -> bool:
-        # Synthesis refuses an environment that has both in one list and cannot tell them apart. If
+    def _is_also_a_business(self, role: str) -> bool:
+        # Synthesis refuses an environment that has both in one claim and cannot tell them apart. If
         # one runs anyway, it allows less rather than more.
         one_list = self._issuer.businesses_claim == self._issuer.roles_claim
         return one_list and self._business(role) is not None
 
     def _business(self, entry: str) -> BusinessId | None:
-        """An entry of the claim as a business id; None for what is something else."""
+        """The business id in an entry of the claim; None if it is something else."""
         if not entry.startswith(self._issuer.business_prefix):
             return None
         try:
@@ -129,7 +133,7 @@ class TokenVerifier:
 
 
 def _strings(claims: dict[str, Any], name: str) -> list[str]:
-    """A claim that lists strings: a JSON array or, as `scope` is, one text with spaces."""
+    """The strings of a claim: a JSON array or, like `scope`, one text with spaces."""
     value = claims.get(name)
     if isinstance(value, str):
         return value.split()

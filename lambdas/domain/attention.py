@@ -1,4 +1,4 @@
-"""Tracks who needs attention and since when, and reports each episode."""
+"""Tracks which businesses need attention and since when, and reports each episode."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +16,13 @@ _ATTEMPTS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class AttentionReport:
     """A business that has needed attention for longer than the grace period."""
 
     business_id: BusinessId
     attention: Attention
     seconds: int
+    """How long it has needed attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,34 +31,35 @@ class Mark:
 
     attention: Attention
     since: Instant | None
-    """When a consistent read first found the need. None if the mark has no readable time."""
-    counted: bool
+    """When the need was first found. None if the mark has no readable time."""
+    reported: bool
     """Whether the episode was reported."""
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """What one look at a business found."""
+class AttentionUpdate:
+    """What one update of a business found and did."""
 
     status: BusinessStatus
-    trouble: Trouble | None
-    told: bool
-    """Whether this look reported the episode."""
-    written: bool = True
+    report: AttentionReport | None
+    """None unless the business has needed attention for longer than the grace period."""
+    newly_reported: bool
+    """Whether this update reported the episode or, in a dry run, would have."""
+    mark_written: bool = True
     """False if the business changed every time before its mark could be written."""
 
 
-def marked(settings: Settings | None) -> Mark | None:
+def mark_of(settings: Settings | None) -> Mark | None:
     """The mark of an episode, if there is one."""
     if settings is None or settings.attention is None:
         return None
-    return Mark(settings.attention, settings.attention_since, settings.attention_counted)
+    return Mark(settings.attention, settings.attention_since, settings.attention_reported)
 
 
 def next_mark(status: BusinessStatus, before: Mark | None, rules: Rules) -> Mark | None:
     """The mark that a business should have after it was judged.
 
-    A mark that is newer than this judgement was set by a later look, and stays. If it is newer by
+    A mark that is newer than this judgement was set by a later update, and stays. If it is newer by
     more than clocks can differ, it is wrong, and the episode begins now.
     """
     now = status.as_of
@@ -68,67 +70,69 @@ def next_mark(status: BusinessStatus, before: Mark | None, rules: Rules) -> Mark
         return before
     if status.attention is None:
         return None
-    counted = (before is not None and before.counted) or now - since >= rules.attention_grace
-    return Mark(status.attention, since, counted)
+    reported = (before is not None and before.reported) or now - since >= rules.attention_grace
+    return Mark(status.attention, since, reported)
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class AttentionTracker:
     """Keeps the marks of businesses up to date, and reports each episode that outlasts the grace
     period.
 
     An episode is reported before its mark says so. If anything fails in between, it is reported
-    again; it is never dropped.
+    again, so no episode goes unreported.
     """
 
     store: Store
     rules: Rules
     clock: Clock
-    tell: Callable[[Trouble], None]
-    """Reports a business that newly needs attention. Returns once the report is handed over."""
+    report_attention: Callable[[AttentionReport], None]
+    """Reports a business that newly needs attention. Returns once the report is safe."""
     pace_marks: Callable[[], None]
-    """Waits until the marks of one more business may be written."""
+    """Waits until the mark of one more business may be written."""
 
-    def look_at(self, business_id: BusinessId, *, out_of_time: OutOfTime, dry_run: bool) -> Looked:
-        """Read a business, and write its mark if that must change.
+    def update(
+        self, business_id: BusinessId, *, out_of_time: OutOfTime, dry_run: bool
+    ) -> AttentionUpdate:
+        """Read a business, report it if that is due, and write its mark if it must change.
 
-        Raises `Unavailable` if the table does not answer, or time ran out first.
+        Raises `Unavailable` if the store does not answer, or if time ran out first.
         """
-        told = False
+        reported = False
         for attempts_left in reversed(range(_ATTEMPTS)):
             if out_of_time():
-                raise Unavailable("there was no time left to look at the business")
+                raise Unavailable("there was no time left to check whether it needs attention")
             business = self.store.load(business_id)
-            # The clock is read after the business: a pause or a mark that was just set must not be
+            # Read the clock after the business: a pause or a mark that was just set must not be
             # judged as of an earlier time.
             status = judge(business, self.clock(), self.rules)
-            before = marked(business.settings)
+            before = mark_of(business.settings)
             after = next_mark(status, before, self.rules)
-            trouble = _trouble(status, after)
-            is_new = trouble is not None and not (before and before.counted)
+            report = _report(status, after)
+            is_new = report is not None and not (before and before.reported)
             if dry_run:
-                return Looked(status, trouble, told=is_new)
-            if trouble is not None and is_new and not told:
-                self.tell(trouble)
-                told = True
+                return AttentionUpdate(status, report, newly_reported=is_new)
+            if report is not None and is_new and not reported:
+                self.report_attention(report)
+                reported = True
             written = after == before or self._write(business, after)
             if written or not attempts_left:
-                return Looked(status, trouble, told, written)
+                return AttentionUpdate(status, report, reported, written)
         raise AssertionError("the last attempt returns")
 
     def _write(self, business: Business, mark: Mark | None) -> bool:
         if business.settings is None:
-            return True  # no item is ever created here
+            return True  # never create settings here
         self.pace_marks()
         if mark is None:
-            return self.store.write_attention(business, None, since=0, counted=False)
+            return self.store.write_attention(business, None, since=0, reported=False)
         return self.store.write_attention(
-            business, mark.attention, since=mark.since or 0, counted=mark.counted
+            business, mark.attention, since=mark.since or 0, reported=mark.reported
         )
 
 
-def _trouble(status: BusinessStatus, mark: Mark | None) -> Trouble | None:
+def _report(status: BusinessStatus, mark: Mark | None) -> AttentionReport | None:
     """The report on a business, once it is past its grace period."""
-    if status.attention is None or mark is None or mark.since is None or not mark.counted:
+    if status.attention is None or mark is None or mark.since is None or not mark.reported:
         return None
-    return Trouble(status.business_id, status.attention, max(0, status.as_of - mark.since))
+    return AttentionReport(status.business_id, status.attention, max(0, status.as_of - mark.since))

@@ -1,4 +1,4 @@
-"""Who may do what. The one place that decides it."""
+"""Decides who may do what. Nothing else decides it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,17 +17,17 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A token named too many businesses, so none of them were handed on."""
+    """A token named more businesses than the authorizer can pass on, so it passed on none."""
 
     named: int
-    """How many the token named."""
-    fit: int
-    """How many would have fitted."""
+    """How many businesses the token named."""
+    limit: int
+    """How many it could have named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a verified token speaks for."""
+    """Who is calling, according to a verified token."""
 
     user_id: UserId
     businesses: frozenset[BusinessId]
@@ -36,7 +36,7 @@ class Caller:
 
 
 class Operation(StrEnum):
-    """What can be asked of this service, apart from its health, which is open to all."""
+    """What callers can ask for. (The health check is open to all and not listed.)"""
 
     READ_STATUS = "read-status"
     READ_ONLINE = "read-online"
@@ -69,14 +69,16 @@ ALLOWED: Final[dict[Operation, frozenset[str]]] = {
     Operation.CLEAN_UP: frozenset({Role.OPERATOR}),
     Operation.LIST_ATTENTION: frozenset({Role.OPERATOR}),
 }
-"""Caller kinds by operation: `member` is a user whose token names the business, `anyone` is every
-caller with a valid token."""
+"""The kinds of callers that may do each operation.
+
+`member` is a user whose token names the business, `anyone` is every caller with a valid token.
+"""
 
 
 def authorize(caller: Caller, operation: Operation, business_id: BusinessId | None = None) -> None:
-    """Raise `Forbidden` unless the caller may do this with this business, known or not.
+    """Raise `Forbidden` unless the caller may do this with this business, whether it exists or not.
 
-    Without a business: with all of them.
+    `business_id` is None for an operation that is not about one business.
     """
     kinds = {_ANYONE, *caller.roles}
     if business_id in caller.businesses:
@@ -85,6 +87,7 @@ def authorize(caller: Caller, operation: Operation, business_id: BusinessId | No
         if caller.left_out and _MEMBER in ALLOWED[operation]:
             raise Forbidden(
                 f"this token names {caller.left_out.named} businesses, but with ids of this"
-                f" length it may name at most {caller.left_out.fit}: get one that names fewer"
+                f" length it may name at most {caller.left_out.limit}: get one that names fewer"
             )
-        raise Forbidden(f"this token does not allow {operation} for {business_id or 'all'}")
+        about = f" for {business_id}" if business_id else ""
+        raise Forbidden(f"this token does not allow {operation}{about}")

@@ -1,7 +1,6 @@
-"""A business says whether it wants orders."""
+"""Declares businesses available or unavailable."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
@@ -33,14 +32,17 @@ class AvailabilityOutcome:
 
     status: BusinessStatus
     lease_until: Instant | None
-    """Until when the caller's own virtual connection holds; None when there is none."""
+    """When the caller's own virtual connection expires; None if there is none."""
     sockets_remaining: int
-    """Real connections that could not be closed; the cleanup, or their clients, will end them."""
+    """Real connections that could not be closed. Their clients or the cleanup will end them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Sets the availability of a business. Racing calls end in one of the two serial outcomes."""
+    """Sets the availability of a business.
+
+    Calls that race end as if they had come one after the other.
+    """
 
     store: Store
     sockets: Sockets
@@ -58,13 +60,13 @@ class Availability:
     ) -> AvailabilityOutcome:
         """Declare a business available or not, on behalf of one of its users.
 
-        `True` writes the settings and the user's virtual connection (a new lease) in one
-        transaction. `False` writes the settings and removes every virtual connection in one
-        transaction, then notifies and closes as many sockets as it can, until `out_of_time` says to
+        Available writes the settings and the user's virtual connection (with a new lease) in one
+        transaction. Unavailable writes the settings and removes every virtual connection in one
+        transaction, then notifies and closes as many sockets as it can until `out_of_time` says to
         stop.
 
-        Raises `TooManyConnections` when the business has all the virtual connections it may have,
-        `Unavailable` when too many calls for the same business race.
+        Raises `TooManyConnections` when the business already has as many virtual connections as it
+        may, and `Unavailable` when too many calls for the same business race.
         """
         if available:
             return until_no_conflict(
@@ -73,13 +75,15 @@ class Availability:
         after = until_no_conflict(
             lambda: self._declare_unavailable(self.store.load(business_id), user_id), self.backoff
         )
-        return self._close_sockets(after, out_of_time)
+        remaining = self._close_sockets(after, out_of_time)
+        status = judge(replace(after, real=remaining), self.clock(), self.rules)
+        return AvailabilityOutcome(status, lease_until=None, sockets_remaining=len(remaining))
 
     def _declare_available(self, before: Business, user_id: UserId) -> AvailabilityOutcome:
         now = self.clock()
         mine = next((c for c in before.virtual if c.user_id == user_id), None)
         others = tuple(c for c in before.virtual if c is not mine)
-        # Expired items make room only when room is needed; else they are the cleanup's business.
+        # Remove expired ones only if there is no room without; otherwise leave them to the cleanup.
         expired: tuple[VirtualConnection, ...] = ()
         if len(others) >= MAX_VIRTUAL_CONNECTIONS:
             expired = tuple(c for c in others if not self.rules.is_active(c, now))
@@ -93,54 +97,49 @@ class Availability:
             user_id=user_id,
             created_at=mine.created_at if mine and renewing else now,
             renewed_at=now,
-            ttl=now + self.rules.virtual_lease,
+            expires_at=now + self.rules.virtual_lease,
         )
-        settings = _declared(before.settings, True, user_id, now)
+        settings = _declared_settings(before.settings, True, user_id, now)
         self.store.write_settings(before, settings, put=[lease], remove=expired)
         kept = tuple(c for c in others if c not in expired)
         after = replace(before, settings=settings, virtual=(*kept, lease))
-        return AvailabilityOutcome(judge(after, now, self.rules), lease.ttl, 0)
+        status = judge(after, now, self.rules)
+        return AvailabilityOutcome(status, lease.expires_at, sockets_remaining=0)
 
     def _declare_unavailable(self, before: Business, user_id: UserId) -> Business:
-        settings = _declared(before.settings, False, user_id, self.clock())
+        settings = _declared_settings(before.settings, False, user_id, self.clock())
         self.store.write_settings(before, settings, remove=before.virtual)
         return replace(before, settings=settings, virtual=())
 
-    def _close_sockets(self, business: Business, out_of_time: OutOfTime) -> AvailabilityOutcome:
-        remaining = tuple(self._not_closed(business, out_of_time)) if business.real else ()
-        now = self.clock()
-        status = judge(replace(business, real=remaining), now, self.rules)
-        return AvailabilityOutcome(status, None, len(remaining))
+    def _close_sockets(
+        self, business: Business, out_of_time: OutOfTime
+    ) -> tuple[RealConnection, ...]:
+        """Notify and close all sockets, as far as possible. Returns the connections that remain."""
+        if not business.real:
+            return ()
+        store_failed = threading.Event()
 
-    def _not_closed(self, business: Business, out_of_time: OutOfTime) -> Iterator[RealConnection]:
-        """Notify and close all sockets, best effort. Yields the connections that could not be
-        closed.
-        """
-        table_failed = threading.Event()
+        def must_stop() -> bool:
+            return store_failed.is_set() or out_of_time()
 
         def close(connection: RealConnection) -> bool:
-            def must_stop() -> bool:
-                return table_failed.is_set() or out_of_time()
-
             try:
-                return self._tell_and_close(connection, must_stop)
+                return self._notify_and_close(connection, must_stop)
             except Unavailable:
-                table_failed.set()
+                store_failed.set()
                 return False
 
         with ThreadPoolExecutor(max_workers=_PARALLEL_CLOSES) as pool:
-            for connection, closed in zip(
-                business.real, pool.map(close, business.real), strict=True
-            ):
-                if not closed:
-                    yield connection
+            closed = list(pool.map(close, business.real))
+        return tuple(c for c, is_closed in zip(business.real, closed, strict=True) if not is_closed)
 
-    def _tell_and_close(self, connection: RealConnection, must_stop: OutOfTime) -> bool:
+    def _notify_and_close(self, connection: RealConnection, must_stop: OutOfTime) -> bool:
+        """Tell a device that the business is unavailable and close its socket; true if closed."""
         if must_stop():
             return False
         now = self.clock()
-        told = AvailabilityChanged(connection.business_id, available=False, at=now)
-        self.sockets.post(connection.connection_id, told)
+        message = AvailabilityChanged(connection.business_id, available=False, at=now)
+        self.sockets.post(connection.connection_id, message)
         if must_stop():
             return False
         removal = close_and_remove(
@@ -149,7 +148,9 @@ class Availability:
         return removal is not Removal.KEPT
 
 
-def _declared(before: Settings | None, accepting: bool, user: UserId, now: Instant) -> Settings:
+def _declared_settings(
+    before: Settings | None, available: bool, user: UserId, now: Instant
+) -> Settings:
     if before is None:
-        return Settings.first(accepting, at=now, by=user)
-    return before.declared(accepting, at=now, by=user)
+        return Settings.first(available, at=now, by=user)
+    return before.declared(available, at=now, by=user)

@@ -1,4 +1,4 @@
-"""What keeps a cleanup run from doing harm: a brake on removals, care with the management API."""
+"""What keeps a cleanup run from doing harm: a brake on removals, and careful use of the gateway."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -17,80 +17,78 @@ BRAKE_SHARE: Final = 10
 """Beyond the floor, a run may remove one in this many of the real connections that are known."""
 
 OUTAGE_AFTER: Final = 50
-"""So many calls in a row that told nothing are an outage: the rest of the run asks no more."""
+"""After this many calls in a row without a useful answer, the rest of the run makes no more."""
 
 
 @dataclass(slots=True)
-class Place:
-    """A place within the limit, for the removal of one real connection."""
+class RemovalSlot:
+    """The permission to remove one real connection."""
 
     used: bool = False
-    """Set once the socket was closed or the item is gone. Otherwise the place is free again."""
+    """Set once the socket was closed or the connection is gone. Otherwise the slot is free again.
+    """
 
 
 class Brake:
     """Limits how many real connections one run removes.
 
-    A wrong endpoint that answers 410 for everything, or clients that all stopped pinging, must not
-    be able to close the marketplace. The limit is a share of the real connections that the last
-    census counted, or of those that the run has seen, if they are more. So it does not matter how
-    early in a run the dead ones are read. Only removals that happened count.
+    A wrong endpoint that calls every socket gone, or clients that all stopped pinging, must not be
+    able to close the marketplace. The limit is a share of the real connections that the last census
+    counted, or of those that the run has seen, if they are more. So it does not matter how early in
+    a run the dead ones are read. Only removals that happened count.
     """
 
     def __init__(self, *, forced: bool) -> None:
-        self._known = 0
+        self.last_census = 0
+        """Real connections that the last census counted."""
         self._forced = forced
         self._seen = 0
         self._removed = 0
         self._under_way = 0
-        self._pulled_because: str | None = None
+        self._refused_because: str | None = None
         self._changed = threading.Condition()
 
-    def knows(self, real: int) -> None:
-        """Say how many real connections the last census counted."""
-        self._known = real
-
-    def saw(self, real: int) -> None:
-        """Count the real connections of one more business."""
+    def add_seen(self, real: int) -> None:
+        """Count real connections that the run has seen."""
         with self._changed:
             self._seen += real
-            if self._under_way:  # somebody may be waiting
+            if self._under_way:  # others may be waiting for a slot
                 self._changed.notify_all()
 
     @contextmanager
-    def place(self) -> Iterator[Place | None]:
-        """Hold a place while one connection is being removed; None if the run may not remove any
-        more.
+    def removal_slot(self) -> Iterator[RemovalSlot | None]:
+        """Hold a slot while one connection is being removed; None if the limit is reached.
 
-        If removals under way hold the last places, it waits for them: one that fails frees its
-        place, so an outage is never mistaken for a mass removal.
+        If removals under way hold the last slots, it waits for them: one that fails frees its slot,
+        so that an outage is never mistaken for a mass removal.
         """
-        if not self._enter():
+        if not self._take_slot():
             yield None
             return
-        place = Place()
+        slot = RemovalSlot()
         try:
-            yield place
+            yield slot
         finally:
             with self._changed:
                 self._under_way -= 1
-                self._removed += place.used
+                self._removed += slot.used
                 self._changed.notify_all()
 
     @property
-    def pulled_because(self) -> str | None:
+    def refused_because(self) -> str | None:
         """Why removals were refused, in numbers; None if none was."""
-        return self._pulled_because
+        return self._refused_because
 
-    def _enter(self) -> bool:
+    def _take_slot(self) -> bool:
+        """Take a slot and return true, or return false if the limit is reached."""
         with self._changed:
-            while not self._forced and self._removed + self._under_way >= self._most:
+            while not self._forced and self._removed + self._under_way >= self._limit:
                 if not self._under_way:
-                    self._pulled_because = self._pulled_because or (
+                    self._refused_because = self._refused_because or (
                         f"{self._removed} real connections were removed, and a run may remove at"
-                        f" most {self._most}: {BRAKE_FLOOR}, or one in {BRAKE_SHARE} of the"
-                        f" {self._known} that the last census counted or the {self._seen} seen so"
-                        " far"
+                        f" most {self._limit}: {BRAKE_FLOOR}, or one in {BRAKE_SHARE} of the"
+                        f" {self.last_census} that the last census counted or the {self._seen} seen"
+                        " so far"
                     )
                     return False
                 self._changed.wait()
@@ -98,14 +96,14 @@ class Brake:
             return True
 
     @property
-    def _most(self) -> int:
-        return max(BRAKE_FLOOR, max(self._known, self._seen) // BRAKE_SHARE)
+    def _limit(self) -> int:
+        return max(BRAKE_FLOOR, max(self.last_census, self._seen) // BRAKE_SHARE)
 
 
-class CarefulSockets:
-    """`Sockets` that ask no faster than `pace` permits, and stop asking once there is an outage.
+class GuardedSockets:
+    """`Sockets` that are called no faster than `pace` permits, and no more once there is an outage.
 
-    In an outage each call costs its whole timeout: a run that insisted would neither remove
+    In an outage every call takes its whole timeout: a run that went on calling would neither remove
     anything nor finish its census.
     """
 
@@ -116,26 +114,26 @@ class CarefulSockets:
         self._lock = threading.Lock()
 
     @property
-    def out(self) -> bool:
-        """Whether the management API is taken to be out for the rest of the run."""
+    def has_outage(self) -> bool:
+        """Whether the gateway counts as down for the rest of the run."""
         return self._unknown_in_a_row >= OUTAGE_AFTER
 
     def probe(self, connection_id: ConnectionId) -> SocketAnswer:
-        return self._ask(lambda: self._sockets.probe(connection_id))
+        return self._call(lambda: self._sockets.probe(connection_id))
 
     def post(self, connection_id: ConnectionId, message: SocketMessage) -> SocketAnswer:
-        return self._ask(lambda: self._sockets.post(connection_id, message))
+        return self._call(lambda: self._sockets.post(connection_id, message))
 
     def close(self, connection_id: ConnectionId) -> SocketAnswer:
-        return self._ask(lambda: self._sockets.close(connection_id))
+        return self._call(lambda: self._sockets.close(connection_id))
 
-    def _ask(self, call: Callable[[], SocketAnswer]) -> SocketAnswer:
-        if self.out:
+    def _call(self, call: Callable[[], SocketAnswer]) -> SocketAnswer:
+        if self.has_outage:
             return SocketAnswer.UNKNOWN
         self._pace()
         answer = call()
         with self._lock:
-            if not self.out:
-                told_nothing = answer is SocketAnswer.UNKNOWN
-                self._unknown_in_a_row = self._unknown_in_a_row + 1 if told_nothing else 0
+            if not self.has_outage:
+                is_unknown = answer is SocketAnswer.UNKNOWN
+                self._unknown_in_a_row = self._unknown_in_a_row + 1 if is_unknown else 0
         return answer

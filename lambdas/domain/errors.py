@@ -1,4 +1,4 @@
-"""What can go wrong, in the words of the domain. Handlers turn each of these into one status."""
+"""What can go wrong, in the words of the domain. `lambdas.problems` has the status of each."""
 
 
 class DomainError(Exception):
@@ -6,7 +6,7 @@ class DomainError(Exception):
 
 
 class InvalidValue(DomainError):
-    """A value from outside does not have the form it must have."""
+    """A value from outside does not have the form that it must have."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field}: {problem}")
@@ -15,7 +15,7 @@ class InvalidValue(DomainError):
 
 
 class Forbidden(DomainError):
-    """The caller is known, and may not do this."""
+    """The caller is known, but may not do this."""
 
 
 class TooManyConnections(DomainError):
@@ -27,19 +27,19 @@ class Conflict(DomainError):
 
 
 class NotDeclared(DomainError):
-    """The business has no settings: nobody ever declared it."""
+    """The business has no settings: it was never declared available or unavailable."""
 
 
 class NotFound(DomainError):
-    """What was named is not there."""
+    """The thing that the caller named does not exist."""
 
 
 class MessageTooLarge(DomainError):
-    """A message is larger than what API Gateway sends over a socket."""
+    """A message is larger than a socket may receive."""
 
 
 class KeyReused(DomainError):
-    """The same idempotency key came with another request."""
+    """The same idempotency key was used with a different request."""
 
 
 class StillRunning(DomainError):
@@ -47,4 +47,4 @@ class StillRunning(DomainError):
 
 
 class Unavailable(DomainError):
-    """A service that this one stands on did not answer in time; nothing is known to be written."""
+    """A service that this one depends on did not answer in time. It may or may not have acted."""

@@ -1,6 +1,6 @@
-"""The identifiers of this service, and the one place that decides which texts are valid ones.
+"""The identifiers of this service, and the one place that decides which texts are valid.
 
-None of them can contain ``#``, which separates the parts of a key in the table.
+None of them can contain ``#``, which separates the parts of a stored key.
 """
 
 import re
@@ -16,7 +16,7 @@ UserId = NewType("UserId", str)
 """A person or integration acting for a business: a claim of the token, as the issuer wrote it."""
 
 ConnectionId = NewType("ConnectionId", str)
-"""A socket, as API Gateway names it, for example ``O9oRTfeAoAMCK6g=``."""
+"""A socket, as the gateway names it, for example ``O9oRTfeAoAMCK6g=``."""
 
 BUSINESS_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}")
 CONNECTION_ID: Final = re.compile(r"[A-Za-z0-9_=+/-]{1,128}")
@@ -25,7 +25,7 @@ _USER_ID_MAX: Final = 255
 
 
 def business_id(text: str, *, field: str = "businessId") -> BusinessId:
-    """Take a text from outside as a business id, or raise `InvalidValue` for that field."""
+    """Check that a text from outside is a business id. Raises `InvalidValue` for that field."""
     if not BUSINESS_ID.fullmatch(text):
         raise InvalidValue(
             field,
@@ -35,14 +35,14 @@ def business_id(text: str, *, field: str = "businessId") -> BusinessId:
 
 
 def connection_id(text: str) -> ConnectionId:
-    """Take a text from outside as a connection id, or raise `InvalidValue`."""
+    """Check that a text from outside is a connection id. Raises `InvalidValue`."""
     if not CONNECTION_ID.fullmatch(text):
         raise InvalidValue("connectionId", "must be 1 to 128 characters of A-Z a-z 0-9 _ = + / -")
     return ConnectionId(text)
 
 
 def user_id(text: str) -> UserId:
-    """Take a claim as a user id, or raise `InvalidValue`."""
+    """Check that a claim of a token is a user id. Raises `InvalidValue`."""
     if not (text.isascii() and text.isprintable() and 1 <= len(text) <= _USER_ID_MAX):
         raise InvalidValue("userId", f"must be 1 to {_USER_ID_MAX} printable ASCII characters")
     return UserId(text)
@@ -53,7 +53,7 @@ def encode_user_id(user: UserId) -> str:
 
     Percent-encoding, reversible: ``auth0|7`` becomes ``auth0%7C7``.
     """
-    # `quote` never encodes "~", which the alphabet of our keys does not have.
+    # `quote` never encodes "~", which is not in the alphabet of business ids.
     return quote(user, safe="._:@-").replace("~", "%7E")
 
 

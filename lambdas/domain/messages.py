@@ -1,4 +1,4 @@
-"""What the service says to a socket on its own account. `lambdas.protocol` has the JSON of it."""
+"""What the service sends to a socket without being asked. `lambdas.protocol` makes the JSON."""
 
 import hashlib
 import json
@@ -20,12 +20,12 @@ class AvailabilityChanged:
 
 @dataclass(frozen=True, slots=True)
 class NotRegistered:
-    """The socket's connection was removed; it is about to be closed, so that its client connects
-    anew.
+    """The connection of the socket was removed. The socket is about to be closed, so that its
+    client connects again.
     """
 
     reply_to: str | None
-    """The id of the message that this answers, if it had one."""
+    """The id of the message that this answers; None if it had none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,12 @@ class TooManyMessages:
     """The client sent more messages than it may in a minute; its socket is about to be closed."""
 
     reply_to: str | None
-    """The id of the message that this answers, if it had one."""
+    """The id of the message that this answers; None if it had none."""
 
 
 @dataclass(frozen=True, slots=True)
 class PushedMessage:
-    """What a back end or an operator has to say to the devices of a business."""
+    """What a back end or an operator sends to the devices of a business."""
 
     id: str
     body: Any
@@ -46,10 +46,12 @@ class PushedMessage:
 
 
 def repeatable_message_id(business_id: BusinessId, user_id: UserId, key: str) -> str:
-    """The id of a message with an idempotency key: the same each time the call is repeated, so that
-    a device can recognize a message that it already has.
+    """The id of a message with an idempotency key.
+
+    It is the same each time the call is repeated, so that a device can recognize a message that it
+    already has.
     """
-    # As JSON, since a plain separator could be part of a key or a user id.
+    # JSON, because a plain separator could be part of a key or a user id.
     text = json.dumps([business_id, user_id, key])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -1,4 +1,4 @@
-"""Pushing messages to the devices of a business."""
+"""Pushes messages to the devices of a business."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from lambdas.domain.removal import remove_gone
 from lambdas.domain.rules import Rules
 
 _ATTEMPTS: Final = 4
-"""How often one socket is tried while the management API cannot tell."""
+"""How often one socket is tried while the gateway cannot tell."""
 
 _PARALLEL_POSTS: Final = 25
 
@@ -27,15 +27,15 @@ class Delivery:
 
     message_id: str
     sent: int
-    """Sockets for which API Gateway took it. Not that a person saw it."""
+    """Sockets for which the gateway accepted it. It does not mean that a person saw it."""
     gone: int
-    """Sockets that turned out to be no longer there."""
+    """Sockets that no longer existed."""
     failed: int
-    """Sockets for which API Gateway did not take it in time."""
+    """Sockets for which the gateway did not accept it in time."""
 
     @property
     def reached(self) -> bool:
-        """Whether anybody was reached. If not, the caller should fall back: a phone call."""
+        """Whether any device was reached. If not, the caller should fall back to a phone call."""
         return self.sent > 0
 
 
@@ -53,9 +53,10 @@ class Messaging:
     def push(
         self, business_id: BusinessId, message: PushedMessage, out_of_time: OutOfTime
     ) -> Delivery:
-        """Push one message. `out_of_time` says when to stop trying; what is left counts as failed.
+        """Push one message. `out_of_time` says when to stop trying; the rest counts as failed.
 
-        A 410 removes the item of that connection, and of no other, unless it is too young.
+        A connection whose socket turns out to be gone is removed, unless it is too young to be
+        sure.
         """
         connections = self.rules.active_real(self.store.load(business_id), self.clock())
 
@@ -83,12 +84,12 @@ class Messaging:
                 return SocketAnswer.UNKNOWN
             answer = self.sockets.post(connection.connection_id, message)
             if answer is SocketAnswer.GONE:
-                self._forget(connection)
+                self._remove_gone(connection)
             if answer is not SocketAnswer.UNKNOWN:
                 return answer
         return SocketAnswer.UNKNOWN
 
-    def _forget(self, connection: RealConnection) -> None:
-        # The message is what matters here: if the table fails, the cleanup finds the connection.
+    def _remove_gone(self, connection: RealConnection) -> None:
+        # The message matters more: if the store fails, the cleanup removes the connection.
         with suppress(Unavailable):
             remove_gone(connection, store=self.store, rules=self.rules, now=self.clock())

@@ -1,6 +1,6 @@
-"""What the service knows of a business: its settings and its connections.
+"""What the service knows about a business: its settings and its connections.
 
-Times are `Instant`: whole seconds since the epoch (UTC), the unit of DynamoDB's TTL.
+Times are `Instant`: whole seconds since the epoch (UTC).
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ OutOfTime = Callable[[], bool]
 
 
 class Attention(StrEnum):
-    """Why a business needs attention: it accepts orders, and no device of it can hear them."""
+    """Why a business needs attention: it accepts orders, but none of its devices can hear them."""
 
     VIRTUAL_ONLY = "virtual-only"
     UNREACHABLE = "unreachable"
@@ -32,30 +32,31 @@ _NO_PAUSE: Final[dict[str, Any]] = {"paused_until": None, "pause_reason": None}
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a business declared. The primary source of truth for customer apps.
+    """What is set for a business. Customer apps go by this first."""
 
-    `version` grows by one with every settings write, so that concurrent writes are noticed.
-    `attention` and `attention_since` mark an episode and are set by the cleanup;
-    `attention_counted` is true once it was reported.
-    """
-
-    accepting_orders: bool
+    available: bool
+    """What the business declared. `accepts_orders` says what follows from it at a given moment."""
     version: int
+    """Grows by one with every write of the settings, so that concurrent writes are noticed."""
     updated_at: Instant
     updated_by: UserId
     paused_until: Instant | None = None
     pause_reason: str | None = None
     expects_socket: bool = True
+    """False for a business that works without a device, through the API alone."""
     attention: Attention | None = None
+    """Set by the cleanup for as long as an episode lasts."""
     attention_since: Instant | None = None
-    attention_counted: bool = False
+    """When the cleanup first found that the business needs attention."""
+    attention_reported: bool = False
+    """Whether the cleanup has reported the episode."""
 
     def accepts_orders(self, now: Instant) -> bool:
-        """Whether orders are accepted at this moment. A pause ends by itself, here, at the read."""
-        return self.accepting_orders and not self.is_paused(now)
+        """Whether orders are accepted at this moment: declared available, and not paused."""
+        return self.available and not self.is_paused(now)
 
     def is_paused(self, now: Instant) -> bool:
-        """Whether a pause holds at this moment."""
+        """Whether the business is paused at this moment. A pause ends by itself."""
         return self.paused_until is not None and now < self.paused_until
 
     def needs_device(self, now: Instant) -> bool:
@@ -69,23 +70,23 @@ class Settings:
 
     @classmethod
     def first(
-        cls, accepting: bool, *, at: Instant, by: UserId, expects_socket: bool = True
+        cls, available: bool, *, at: Instant, by: UserId, expects_socket: bool = True
     ) -> Self:
         """The settings of a business after its first declaration."""
         return cls(
-            accepting_orders=accepting,
+            available=available,
             version=1,
             updated_at=at,
             updated_by=by,
             expects_socket=expects_socket,
         )
 
-    def declared(self, accepting: bool, *, at: Instant, by: UserId) -> Self:
-        """The settings after a declaration of availability, which ends a pause."""
-        return self._changed(at, by, accepting_orders=accepting, **_NO_PAUSE)
+    def declared(self, available: bool, *, at: Instant, by: UserId) -> Self:
+        """The settings after a declaration of availability, which also ends a pause."""
+        return self._changed(at, by, available=available, **_NO_PAUSE)
 
     def paused(self, until: Instant, reason: str | None, *, at: Instant, by: UserId) -> Self:
-        """The settings after a pause was set, which replaces any other."""
+        """The settings after a pause was set. It replaces an earlier one."""
         return self._changed(at, by, paused_until=until, pause_reason=reason)
 
     def resumed(self, *, at: Instant, by: UserId) -> Self:
@@ -93,39 +94,33 @@ class Settings:
         return self._changed(at, by, **_NO_PAUSE)
 
     def expecting_socket(self, expects_socket: bool, *, at: Instant, by: UserId) -> Self:
-        """The settings after a change of whether a device is expected."""
+        """The settings after an operator changed whether a socket is expected."""
         return self._changed(at, by, expects_socket=expects_socket)
 
-    def imported(self, accepting: bool, expects_socket: bool, *, at: Instant, by: UserId) -> Self:
-        """The settings after an import, which ends a pause if it changes whether orders are
-        accepted.
-        """
-        pause = {} if accepting == self.accepting_orders else _NO_PAUSE
-        return self._changed(
-            at, by, accepting_orders=accepting, expects_socket=expects_socket, **pause
-        )
+    def imported(self, available: bool, expects_socket: bool, *, at: Instant, by: UserId) -> Self:
+        """The settings after an import, which ends a pause if it changes the availability."""
+        pause = {} if available == self.available else _NO_PAUSE
+        return self._changed(at, by, available=available, expects_socket=expects_socket, **pause)
 
     def _changed(self, at: Instant, by: UserId, **changes: Any) -> Self:
         """The next version of these settings.
 
-        The marks of an episode stay, unless the change itself ends the need for a device: attention
-        belongs to the state of a business, not to the last write.
+        The mark of an episode stays, unless the change itself ends the need for a device.
         """
         after = replace(self, version=self.version + 1, updated_at=at, updated_by=by, **changes)
         if not after.ends_attention:
             return after
-        return replace(after, attention=None, attention_since=None, attention_counted=False)
+        return replace(after, attention=None, attention_since=None, attention_reported=False)
 
 
 @dataclass(frozen=True, slots=True)
 class RealConnection:
     """A WebSocket held open by a device of the business. Orders are pushed over it.
 
-    Key: ``CONNECTION#<connectionId>``. Created by API Gateway's ``$connect``, kept active by what
-    the client sends (never by what we push: a half-open socket still accepts pushes). Ends on
-    ``$disconnect``, which is best effort; else the cleanup removes it once the management API
-    says that the socket is gone, or once the client has been silent for too long. ``ttl`` is the
-    last resort: API Gateway ends every socket after two hours.
+    It is stored when the socket opens. What the client sends keeps it active, never what we push:
+    a half-open socket still accepts pushes. It is removed when the gateway tells us that the socket
+    closed, which the gateway does not promise to do. Otherwise the cleanup removes it, once the
+    gateway says that the socket is gone or the client has been silent for too long.
     """
 
     business_id: BusinessId
@@ -133,49 +128,52 @@ class RealConnection:
     user_id: UserId
     connected_at: Instant
     last_seen_at: Instant
-    ttl: Instant
+    expires_at: Instant
+    """The last resort: no socket lives this long."""
     closing_at: Instant | None = None
     """When somebody claimed this silent connection in order to close it."""
     messages: int = 0
-    """How many messages its client sent in the minute of `last_seen_at`, as far as is known."""
+    """Messages that its client sent in the minute of `last_seen_at`, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualConnection:
     """A status marker with no socket behind it: somebody declared the business available.
 
-    Key: ``CONNECTION#VIRTUAL#<businessId>#<userId>``, one for each user of the business. Created
-    and renewed by an availability call of that user over REST. Ends when the business is declared
-    unavailable (all of them, in one transaction), or when its lease ``ttl`` runs out. It says that
-    somebody wants orders, not that a device can hear them.
+    Each user of the business has one. It is created and renewed when that user declares the
+    business available. It ends when the business is declared unavailable (all of them, in one
+    transaction) or when its lease runs out. It says that somebody wants orders, not that a device
+    can hear them.
     """
 
     business_id: BusinessId
     user_id: UserId
     created_at: Instant
     renewed_at: Instant
-    ttl: Instant
+    expires_at: Instant
+    """When the lease ends."""
     odd_key: str | None = None
-    """The sort key of an item that was written by hand, if it is not the key of this user."""
+    """The store's key, if somebody stored it by hand under another key than this user's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Lets one browser open one socket, once and soon. A browser cannot set the header that
-    carries a token, and a token never appears in a URL.
+    """Lets one browser open one socket, once and within a short time.
+
+    A browser cannot set the header that carries a token, and a token never appears in a URL.
     """
 
     business_id: BusinessId
     user_id: UserId
-    ttl: Instant
+    expires_at: Instant
 
 
 @dataclass(frozen=True, slots=True)
 class Business:
-    """All that is stored of one business, as one read returned it.
+    """Everything that is stored about one business, as one read returned it.
 
-    Connections that are no longer active may still be in here: DynamoDB and the cleanup remove them
-    late. Ask `Rules` which of them count.
+    It can include connections that are no longer active, because they are removed late. `Rules`
+    says which of them count.
     """
 
     business_id: BusinessId
@@ -183,9 +181,9 @@ class Business:
     real: tuple[RealConnection, ...]
     virtual: tuple[VirtualConnection, ...]
     unreadable: tuple[str, ...] = ()
-    """Sort keys of items that could not be read completely: a wrong type, an unknown kind.
+    """The store's keys of what could not be read completely: a wrong type, an unknown kind.
 
-    Attributes that cannot be read are treated as missing.
+    Values that cannot be read are treated as missing.
     """
 
 

@@ -1,4 +1,4 @@
-"""What operators ask: who needs attention right now, and please close this socket."""
+"""What operators do: list the businesses that need attention, and close a socket."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ _PARALLEL_READS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class AttentionPage:
-    """One page of the businesses that need attention, the longest first."""
+    """One page of the businesses that need attention, longest first."""
 
     businesses: Sequence[tuple[AttentionEntry, BusinessStatus]]
     after: AttentionEntry | None
-    """Where the next page begins; None if this is the last."""
+    """The entry after which the next page begins; None if this is the last page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operators:
-    """Looks at all businesses, and acts on one connection."""
+    """Lists businesses of the whole marketplace, and closes single sockets."""
 
     store: Store
     sockets: Sockets
@@ -42,8 +42,10 @@ class Operators:
         out_of_time: OutOfTime,
         after: AttentionEntry | None = None,
     ) -> AttentionPage:
-        """One page. The index only nominates: each entry is asked again before it is shown, so a
-        page can be shorter than `limit` and still not be the last.
+        """One page of the businesses that need attention at this moment.
+
+        The stored list may lag behind, so each business is read again. That can make a page shorter
+        than `limit` even if it is not the last.
         """
         entries = self.store.list_attention(attention, limit=limit, after=after)
         now = self.clock()
@@ -64,10 +66,10 @@ class Operators:
         )
 
     def close_connection(self, business_id: BusinessId, connection_id: ConnectionId) -> None:
-        """Close one socket of a business and remove its item.
+        """Close one socket of a business and remove its connection.
 
-        Raises `NotFound` if the business has no such real connection, `Unavailable` if the
-        management API cannot tell, or says that a connection is gone that has only just begun.
+        Raises `NotFound` if the business has no such real connection, and `Unavailable` if the
+        gateway cannot tell, or calls a socket gone that has only just connected.
         """
         business = self.store.load(business_id)
         found = next((c for c in business.real if c.connection_id == connection_id), None)

@@ -15,11 +15,10 @@ _Read = TypeVar("_Read")
 def read_in_parallel(
     read: Callable[[_Key], _Read], keys: Sequence[_Key], *, threads: int, out_of_time: OutOfTime
 ) -> list[_Read]:
-    """Read all keys; the results are in the same order. Raises `Unavailable` if one cannot be read,
-    or not in time.
+    """Read all keys; the results are in the same order.
 
-    After the first failure no new read is started, so a table that does not answer costs one
-    time-out.
+    Raises `Unavailable` if one of them cannot be read in time. After the first failure no new read
+    is started, so that a store that does not answer costs one timeout.
     """
     failed = threading.Event()
 

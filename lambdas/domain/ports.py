@@ -1,8 +1,8 @@
-"""What the domain needs from outside. `lambdas.adapters` has the real ones, the tests fakes;
-one contract suite runs on both.
+"""What the domain needs from outside. `lambdas.adapters` implements it on AWS, and the tests in
+memory; one contract suite runs on both.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
@@ -23,28 +23,31 @@ from lambdas.domain.model import (
 
 @dataclass(frozen=True, slots=True)
 class AttentionEntry:
-    """A business in the list of those that need attention, and since when it is there."""
+    """A business in the list of those that need attention, and since when it does."""
 
     business_id: BusinessId
     since: Instant
     position: str = field(default="", compare=False)
-    """What the store needs, besides these two, to continue after this entry."""
+    """What else the store needs in order to continue after this entry."""
 
 
 class Store(Protocol):
-    """The table. Every method raises `Unavailable` when the table cannot be asked."""
+    """Keeps everything. Every method raises `Unavailable` when the store does not answer."""
 
     def load(self, business_id: BusinessId, *, consistent: bool = True) -> Business:
-        """All that is stored of one business, in one Query."""
+        """Everything that is stored about one business, in one read.
+
+        A read that need not be `consistent` costs half as much, and may lag behind the last write.
+        """
 
     def find_business(self, connection_id: ConnectionId) -> BusinessId | None:
-        """The business of a real connection, for events that do not say it. May lag behind."""
+        """The business of a real connection, for events that do not name it. May lag behind."""
 
     def add_real(self, connection: RealConnection) -> None:
-        """Write a new real connection."""
+        """Store a new real connection."""
 
     def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
-        """Remove a real connection; false if it was not there (which is fine)."""
+        """Remove a real connection and return true; false if it was not there (which is fine)."""
 
     def refresh_real(
         self, business_id: BusinessId, connection_id: ConnectionId, now: Instant
@@ -52,7 +55,7 @@ class Store(Protocol):
         """Set `last_seen_at` of an existing connection and lift a claim that no longer holds.
 
         Adds the message to `messages`, which never counts more than came in the minute of `now`.
-        None, and nothing written, if the connection is not there or a claim on it holds.
+        Returns None, and writes nothing, if the connection is not there or a claim on it holds.
         """
 
     def claim_real(self, connection: RealConnection, now: Instant) -> bool:
@@ -66,29 +69,29 @@ class Store(Protocol):
         put: Sequence[VirtualConnection] = (),
         remove: Sequence[VirtualConnection] = (),
     ) -> None:
-        """Write the settings, and the virtual connections that follow from them, in one go.
+        """Write the settings, and the virtual connections that follow from them, all or nothing.
 
-        Clears the attention marks if `settings.ends_attention`. Otherwise it leaves them alone, so
-        that marks that a cleanup sets in the meantime stay. Raises `Conflict`, and writes nothing,
-        if the version of the settings is no longer that of `before`.
+        Clears the mark of an episode if `settings.ends_attention`. Otherwise it leaves the mark
+        alone, so that one that a cleanup sets in the meantime stays. Raises `Conflict`, and writes
+        nothing, if the version of the settings is no longer that of `before`.
         """
 
     def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
-        """Remove a virtual connection only if its lease is (still) over; true if it was removed."""
+        """Remove a virtual connection if its lease is still over; true if it was removed."""
 
     def write_attention(
-        self, before: Business, attention: Attention | None, *, since: Instant, counted: bool
+        self, before: Business, attention: Attention | None, *, since: Instant, reported: bool
     ) -> bool:
-        """Set (or, with None, clear) the attention marks, without bumping the version.
+        """Set the mark of an episode or, with None, clear it. The version stays the same.
 
-        False, and nothing written, if the settings do not exist, or the settings or the episode
-        are no longer those of `before`.
+        Returns false, and writes nothing, if there are no settings, or if the settings or the
+        episode are no longer those of `before`.
         """
 
     def list_attention(
         self, attention: Attention, *, limit: int, after: AttentionEntry | None = None
     ) -> Sequence[AttentionEntry]:
-        """Up to `limit` businesses that were marked, the longest first. May lag behind."""
+        """Up to `limit` marked businesses, longest first. May lag behind."""
 
     def last_censuses(self) -> Sequence[Census]:
         """The last census of each worker, as `record_census` stored it."""
@@ -97,38 +100,36 @@ class Store(Protocol):
         """Store the census of one worker's complete run, in place of its last one."""
 
     def add_ticket(self, digest: str, ticket: Ticket) -> None:
-        """Keep a ticket under its digest."""
+        """Store a ticket under its digest."""
 
     def take_ticket(self, digest: str, now: Instant) -> Ticket | None:
-        """Take a ticket away, if it is there and still valid. Of many that try, one gets it."""
+        """Remove a valid ticket and return it. If many try at once, exactly one gets it."""
 
-    def scan(
-        self, segment: int, segments: int, meter: Callable[[float], None]
-    ) -> Iterator[Business]:
-        """Stream one segment of the table, business by business, whole item collections.
-
-        `meter` is told the read request units of each page.
+    def walk(self, part: int, parts: int) -> Iterator[Business]:
+        """Yield every business of one part of the store (from 0 to `parts` - 1), each once and
+        whole.
         """
 
 
 class SocketAnswer(Enum):
-    """What the management API said of one socket."""
+    """What the gateway answered about one socket."""
 
     OK = auto()
+    """The socket is open; or it took the message, or was closed."""
     GONE = auto()
-    """`410 Gone`: there is no such socket (any more, or, for a moment, yet)."""
+    """There is no such socket: it is closed or, for a moment after connecting, not known yet."""
     UNKNOWN = auto()
-    """Throttled, forbidden, failed or timed out: nothing was learnt."""
+    """The gateway could not tell: it was throttled, refused, failed or timed out."""
 
 
 class Sockets(Protocol):
-    """API Gateway's management API. Never raises: what it cannot tell is `UNKNOWN`."""
+    """The gateway that holds the WebSockets. Never raises: a failed call answers `UNKNOWN`."""
 
     def probe(self, connection_id: ConnectionId) -> SocketAnswer:
-        """Ask whether a socket is open, without touching it."""
+        """Ask whether a socket is open, without sending it anything."""
 
     def post(self, connection_id: ConnectionId, message: SocketMessage) -> SocketAnswer:
-        """Send one JSON message. `OK` means that API Gateway took it."""
+        """Send one JSON message. `OK` means that the gateway accepted it."""
 
     def close(self, connection_id: ConnectionId) -> SocketAnswer:
         """Close a socket; its client sees a normal closure."""

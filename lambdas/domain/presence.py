@@ -11,7 +11,7 @@ from lambdas.domain.rules import CONNECTION_AGE_MARGIN, MAX_CONNECTION_AGE, Rule
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Keeps the items of real connections in step with their sockets, as far as events tell."""
+    """Keeps the stored real connections in step with their sockets."""
 
     store: Store
     rules: Rules
@@ -20,11 +20,11 @@ class Presence:
     def connect(
         self, business_id: BusinessId, user_id: UserId, connection_id: ConnectionId
     ) -> RealConnection:
-        """Register a new socket: one read (the cap), one write.
+        """Register a new socket: one read (for the limit), one write.
 
-        The cap counts active connections. A ghost counts until it has missed two pings and the
-        grace period is over. The cap is soft: two sockets that connect at the same moment may both
-        get in.
+        The limit counts active connections. A dead socket counts until it has missed two pings and
+        the grace period is over. The limit is not exact: two sockets that connect at the same
+        moment may both get in. Raises `TooManyConnections`.
         """
         now = self.clock()
         business = self.store.load(business_id, consistent=False)
@@ -37,15 +37,15 @@ class Presence:
             user_id=user_id,
             connected_at=now,
             last_seen_at=now,
-            ttl=now + MAX_CONNECTION_AGE + CONNECTION_AGE_MARGIN,
+            expires_at=now + MAX_CONNECTION_AGE + CONNECTION_AGE_MARGIN,
         )
         self.store.add_real(connection)
         return connection
 
     def disconnect(self, business_id: BusinessId | None, connection_id: ConnectionId) -> bool:
-        """Forget a socket that is gone: one write. True if it was still registered.
+        """Remove the connection of a closed socket: one write. True if it was still registered.
 
-        `business_id` is None where the event does not say it; then the index is asked first.
+        `business_id` is None if the event does not name it; then it is looked up first.
         """
         business_id = business_id or self.store.find_business(connection_id)
         return business_id is not None and self.store.remove_real(business_id, connection_id)
@@ -53,10 +53,10 @@ class Presence:
     def heard_from(
         self, business_id: BusinessId | None, connection_id: ConnectionId
     ) -> RealConnection | None:
-        """Note that the client sent something: one write. It alone keeps a connection active.
+        """Record that the client sent something: one write. Nothing else keeps it active.
 
-        None if the connection is not registered (any more), or about to be closed for its silence;
-        it is never brought back, its client has to connect anew.
+        None if the connection is no longer registered, or is about to be closed for its silence.
+        Such a connection is never restored: its client has to connect again.
         """
         business_id = business_id or self.store.find_business(connection_id)
         if business_id is None:

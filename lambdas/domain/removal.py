@@ -1,7 +1,7 @@
-"""Removing real connections, on every path, without ever taking a live one.
+"""Removes real connections, on every path, without ever removing a live one.
 
-An item is removed only after the management API said that its socket is closed or gone, and never
-on the word of a 410 while the connection is so fresh that API Gateway may not know it yet.
+A connection is removed only after the gateway said that its socket is closed or gone. Just after
+connecting, "gone" is not believed, because the gateway may not know the socket yet.
 """
 
 from enum import Enum, auto
@@ -12,19 +12,19 @@ from lambdas.domain.rules import Rules
 
 
 class Removal(Enum):
-    """What became of the item of a real connection."""
+    """What became of a real connection."""
 
     REMOVED = auto()
     ALREADY_REMOVED = auto()
-    """Its socket is gone, and somebody else removed the item first."""
+    """Its socket is gone, and something else removed the connection first."""
     KEPT = auto()
-    """The socket could not be closed, or is too young for its 410 to be trusted."""
+    """The socket could not be closed, or is too young to be believed gone."""
 
 
 def close_and_remove(
     connection: RealConnection, *, store: Store, sockets: Sockets, rules: Rules, now: Instant
 ) -> Removal:
-    """Close one socket and remove its item."""
+    """Close one socket and remove its connection."""
     answer = sockets.close(connection.connection_id)
     return remove_closed(connection, answer, store=store, rules=rules, now=now)
 
@@ -32,7 +32,7 @@ def close_and_remove(
 def remove_closed(
     connection: RealConnection, answer: SocketAnswer, *, store: Store, rules: Rules, now: Instant
 ) -> Removal:
-    """Remove the item of a socket, if the answer to closing it says that it is closed or gone."""
+    """Remove a connection if, as the answer to closing it says, its socket is closed or gone."""
     if answer is SocketAnswer.GONE:
         return remove_gone(connection, store=store, rules=rules, now=now)
     if answer is SocketAnswer.OK:
@@ -41,7 +41,7 @@ def remove_closed(
 
 
 def remove_gone(connection: RealConnection, *, store: Store, rules: Rules, now: Instant) -> Removal:
-    """Remove the item of a socket that answered 410, unless it is too young to be sure."""
+    """Remove a connection whose socket is said to be gone, unless it is too young to be sure."""
     if rules.is_young(connection, now):
         return Removal.KEPT
     return _remove(connection, store)

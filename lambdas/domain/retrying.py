@@ -1,4 +1,4 @@
-"""Writing settings that others may be writing at the same moment."""
+"""Writes settings that others may be writing at the same moment."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -6,18 +6,18 @@ from typing import Final, TypeVar
 from lambdas.domain.errors import Conflict, Unavailable
 
 Backoff = Callable[[int], None]
-"""Waits before attempt 1, 2, …; with jitter, so that racing calls part."""
+"""Waits before attempt 1, 2, …; for a random time, so that racing calls spread out."""
 
 _ATTEMPTS: Final = 6
-"""How often a write that met another one is tried again before the caller is told."""
+"""How often a write is tried before it fails because of conflicts."""
 
 _Result = TypeVar("_Result")
 
 
 def until_no_conflict(attempt: Callable[[], _Result], backoff: Backoff) -> _Result:
-    """Read, decide and write, again and again until nobody came in between.
+    """Return the result of an attempt to read, decide and write. Repeats it after a `Conflict`.
 
-    Raises `Unavailable` when others always do.
+    Raises `Unavailable` after too many conflicts.
     """
     for number in range(_ATTEMPTS):
         if number:

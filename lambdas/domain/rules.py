@@ -8,19 +8,25 @@ from typing import Final
 from lambdas.domain.model import Business, Instant, RealConnection, VirtualConnection
 
 MAX_CONNECTION_AGE: Final = 2 * 60 * 60
-"""API Gateway ends every WebSocket after two hours (a hard quota)."""
+"""No socket gets older: API Gateway ends every WebSocket after two hours, a quota that cannot be
+raised.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+"""
 
 CONNECTION_AGE_MARGIN: Final = 10 * 60
-"""How much longer than its socket the item of a real connection may live."""
+"""How much longer than its socket a real connection may stay stored."""
 
 RECONNECT_BEFORE: Final = 5 * 60
-"""Clients should have moved to a new socket this long before API Gateway ends theirs."""
+"""Clients should have moved to a new socket this long before theirs is ended for its age."""
 
 RECONNECT_SPREAD: Final = 20 * 60
-"""The clients of a fleet that connected together reconnect spread over this long."""
+"""Clients that connected at the same time reconnect spread over this long."""
 
 YOUNG_CONNECTION: Final = 60
-"""A fresh connection can answer `410 Gone` for a moment; below this age a 410 removes nothing."""
+"""Below this age, nothing is removed because its socket is said to be gone: for a moment after
+connecting, the gateway can say so of a socket that is there.
+"""
 
 CLAIM_HOLDS: Final = 60
 """How long a claimed connection refuses to be refreshed: long enough to close and remove it."""
@@ -29,10 +35,14 @@ CLOCK_SKEW: Final = 60
 """How many seconds the clocks of two machines may differ, at most."""
 
 MAX_MESSAGES_PER_MINUTE: Final = 60
-"""What one client may send. API Gateway throttles the whole stage: one client could use it up."""
+"""What one client may send. The gateway limits all clients together, so one of them could use up
+everything.
+"""
 
 MAX_VIRTUAL_CONNECTIONS: Final = 90
-"""Per business, so that one transaction (100 items) always covers them all and the settings."""
+"""Per business, so that one transaction always covers all of them and the settings: DynamoDB allows
+100 items.
+"""
 
 
 def sends_too_much(connection: RealConnection) -> bool:
@@ -43,23 +53,23 @@ def sends_too_much(connection: RealConnection) -> bool:
 def reconnect_at(connection: RealConnection) -> Instant:
     """When the client of a connection should move to a new socket.
 
-    Spread by the connection id, so that each connection always hears the same moment and a fleet
-    that connected at once never reconnects at once.
+    The moment depends on the connection id: one connection always gets the same answer, and clients
+    that connected at the same time get different ones.
     """
     spread = zlib.crc32(connection.connection_id.encode()) % RECONNECT_SPREAD
     return connection.connected_at + MAX_CONNECTION_AGE - RECONNECT_BEFORE - spread
 
 
 class Verdict(Enum):
-    """What the cleanup does about a real connection."""
+    """What the cleanup does with a real connection."""
 
     KEEP = auto()
     TOO_YOUNG = auto()
-    """Keep it: API Gateway may not know its socket yet, so a 410 cannot be trusted."""
+    """Keep it: the gateway may not know its socket yet."""
     PROBE = auto()
-    """Ask whether its socket is still there, and remove it if not: it missed a ping."""
+    """It missed a ping: ask whether its socket is still there, and remove it if not."""
     CLOSE = auto()
-    """Claim it, close its socket and remove it: it was silent for too long."""
+    """It was silent for too long: claim it, close its socket and remove it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,7 @@ class Rules:
     ping_interval: int = 300
     """Clients send a ping at least this often."""
     ping_grace: int = 60
-    """Extra seconds allowed after two missed pings, for network delay and clock skew."""
+    """Extra time after two missed pings, for network delay and clocks that differ."""
     virtual_lease: int = 12 * 60 * 60
     """How long a virtual connection lives after the last availability call of its user."""
     attention_grace: int = 300
@@ -79,27 +89,27 @@ class Rules:
 
     @property
     def silent_after(self) -> int:
-        """A client that was not heard of for longer than this is not there: two pings missed."""
+        """After this long without a word from it, a client counts as gone: it missed two pings."""
         return 2 * self.ping_interval + self.ping_grace
 
     def is_active(self, connection: RealConnection | VirtualConnection, now: Instant) -> bool:
-        """Whether a connection counts at this moment, whatever has or has not been cleaned up."""
-        if connection.ttl <= now:
+        """Whether a connection counts at this moment, even if the cleanup has not run since."""
+        if connection.expires_at <= now:
             return False
         if isinstance(connection, RealConnection):
             return now - connection.last_seen_at <= self.silent_after
         return True
 
     def is_young(self, connection: RealConnection, now: Instant) -> bool:
-        """Whether a `410 Gone` for this connection cannot be trusted yet."""
+        """Whether it is too early to believe that the socket of a connection is gone."""
         return now - connection.connected_at < YOUNG_CONNECTION
 
     def is_quiet(self, connection: RealConnection, now: Instant) -> bool:
-        """Whether this client missed a ping: worth asking whether its socket is still there."""
+        """Whether a client missed a ping, so that it is worth asking for its socket."""
         return now - connection.last_seen_at > self.ping_interval
 
     def verdict(self, connection: RealConnection, now: Instant) -> Verdict:
-        """What to do about a connection at this moment."""
+        """What to do with a connection at this moment."""
         if self.is_young(connection, now):
             return Verdict.TOO_YOUNG
         if not self.is_active(connection, now):

@@ -1,4 +1,6 @@
-"""Changing the settings of a business without changing its connections: pauses, arrangements."""
+"""Changes the settings of a business and leaves its connections alone: pauses, and whether a socket
+is expected.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,12 +15,12 @@ from lambdas.domain.rules import Rules
 from lambdas.domain.status import BusinessStatus, judge
 
 MAX_PAUSE: Final = 7 * 24 * 60 * 60
-"""Seconds that a pause may last. Who is away for longer is not available."""
+"""Seconds that a pause may last. A business that is away for longer is not available."""
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsWriter:
-    """Changes settings. Racing changes are written one after the other, and none is lost."""
+    """Changes settings. Racing changes are written one after the other; none is lost."""
 
     store: Store
     rules: Rules
@@ -30,9 +32,9 @@ class SettingsWriter:
     ) -> BusinessStatus:
         """Stop accepting orders until a moment ("busy, 20 minutes").
 
-        Nothing is removed and nobody is disconnected; the pause ends by itself, at the read.
-        Raises `InvalidValue` for a moment that is not ahead or too far ahead, `NotDeclared` for a
-        business that nobody ever declared.
+        Nothing is removed and nobody is disconnected. The pause ends by itself. Raises
+        `InvalidValue` for a moment that is in the past or too far ahead, and `NotDeclared` for a
+        business that was never declared available or unavailable.
         """
         now = self.clock()
         if until <= now:
@@ -45,14 +47,14 @@ class SettingsWriter:
         )
 
     def resume_business(self, business_id: BusinessId, user_id: UserId) -> BusinessStatus:
-        """End a pause now. Fine if there is none. Raises `NotDeclared`."""
+        """End a pause now, if there is one. Raises `NotDeclared`."""
         return self._change(business_id, lambda settings, at: settings.resumed(at=at, by=user_id))
 
     def expect_socket(
         self, business_id: BusinessId, user_id: UserId, expects_socket: bool
     ) -> BusinessStatus:
-        """Arrange whether a device is expected. A business that works by API alone needs no
-        attention when none is connected. Raises `NotDeclared`.
+        """Set whether a socket is expected. A business that works without a device never needs
+        attention. Raises `NotDeclared`.
         """
         return self._change(
             business_id,
@@ -65,7 +67,7 @@ class SettingsWriter:
         def attempt() -> BusinessStatus:
             before = self.store.load(business_id)
             if before.settings is None:
-                raise NotDeclared("nobody ever declared this business available or not")
+                raise NotDeclared("nobody ever declared this business available or unavailable")
             now = self.clock()
             settings = change(before.settings, now)
             self.store.write_settings(before, settings)

@@ -1,4 +1,4 @@
-"""Is this business online, and why: a pure function of what is stored, and of the time."""
+"""Whether a business is online, and why: a pure function of what is stored and of the time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,11 +23,11 @@ class OverallStatus(StrEnum):
     CONNECTED_NOT_ACCEPTING = "CONNECTED_NOT_ACCEPTING"
     OFFLINE = "OFFLINE"
     UNKNOWN = "UNKNOWN"
-    """Nobody ever declared this business: neither an error nor "offline"."""
+    """Never declared available or unavailable. Neither an error nor "offline"."""
 
 
 _STATUS: Final = {
-    # accepting, real, virtual
+    # accepts orders, has a real connection, has a virtual connection
     (True, True, True): OverallStatus.ONLINE,
     (True, True, False): OverallStatus.ONLINE,
     (True, False, True): OverallStatus.VIRTUAL_ONLY,
@@ -42,7 +42,7 @@ _ONLINE: Final = {OverallStatus.ONLINE, OverallStatus.VIRTUAL_ONLY}
 
 
 class ReasonCode(StrEnum):
-    """What a status rests on. Codes are stable; the text beside them is for people."""
+    """What a status rests on. Codes are stable; the text that comes with them is for people."""
 
     NO_SETTINGS = "no_settings"
     ACCEPTING_ORDERS = "accepting_orders"
@@ -67,31 +67,31 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class BusinessStatus:
-    """The judgement of one business at the moment `as_of`, with the evidence for it."""
+    """The status of one business at the moment `as_of`, with the evidence for it."""
 
     business_id: BusinessId
     overall_status: OverallStatus
     accepting_orders: bool
-    """As settings and pause say together."""
+    """Whether it is declared available and not paused."""
     real: int
     """Active real connections."""
     virtual: int
     """Active virtual connections."""
     attention: Attention | None
-    """Why the business needs attention at this moment, if it does."""
+    """Why the business needs attention at this moment; None if it does not."""
     attention_since: Instant | None
-    """When a cleanup first saw that it does."""
+    """When a cleanup first found that the business needs attention."""
     last_seen_at: Instant | None
-    """When any device was last heard from, of those whose items are still there."""
+    """When a device was last heard from, among the connections that are still stored."""
     virtual_until: Instant | None
-    """Until when the last virtual connection holds, unless renewed."""
+    """When the last virtual connection expires, unless it is renewed."""
     paused_until: Instant | None
     as_of: Instant
     _business: Business = field(compare=False, repr=False)
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
-        """The evidence. Written when it is asked for: a census of a whole table never asks."""
+        """The evidence. It is put into words only on request: a cleanup never needs it."""
         return (
             *_settings_reasons(self._business.settings, self.as_of),
             _real_reason(self._business, self.real, self.as_of),
@@ -100,7 +100,7 @@ class BusinessStatus:
 
     @property
     def online(self) -> bool | None:
-        """Whether customers can order at this moment; None if nobody ever declared the business."""
+        """Whether customers can order at this moment; None if the business is unknown."""
         if self.overall_status is OverallStatus.UNKNOWN:
             return None
         return self.overall_status in _ONLINE
@@ -124,7 +124,7 @@ def judge(business: Business, now: Instant, rules: Rules) -> BusinessStatus:
         attention=(attention := _attention(overall, settings)),
         attention_since=settings.attention_since if settings and attention else None,
         last_seen_at=max((c.last_seen_at for c in business.real), default=None),
-        virtual_until=max((c.ttl for c in virtual), default=None),
+        virtual_until=max((c.expires_at for c in virtual), default=None),
         paused_until=settings.paused_until if settings and settings.is_paused(now) else None,
         as_of=now,
         _business=business,
@@ -144,7 +144,7 @@ def _settings_reasons(settings: Settings | None, now: Instant) -> tuple[Reason, 
     if settings is None:
         return (Reason(ReasonCode.NO_SETTINGS, "nobody ever declared this business"),)
     changed = f"settings last changed by {settings.updated_by}, {now - settings.updated_at} s ago"
-    if not settings.accepting_orders:
+    if not settings.available:
         reason = Reason(ReasonCode.NOT_ACCEPTING_ORDERS, f"does not accept orders ({changed})")
     elif settings.paused_until is not None and settings.is_paused(now):
         why = f": {settings.pause_reason}" if settings.pause_reason else ""
@@ -154,7 +154,7 @@ def _settings_reasons(settings: Settings | None, now: Instant) -> tuple[Reason, 
         reason = Reason(ReasonCode.ACCEPTING_ORDERS, f"accepts orders ({changed})")
     if settings.expects_socket:
         return (reason,)
-    return (reason, Reason(ReasonCode.SOCKET_NOT_EXPECTED, "works without a device by arrangement"))
+    return (reason, Reason(ReasonCode.SOCKET_NOT_EXPECTED, "works without a device"))
 
 
 def _real_reason(business: Business, active: int, now: Instant) -> Reason:
@@ -180,30 +180,34 @@ def _virtual_reason(business: Business, active: int) -> Reason:
 
 @dataclass(frozen=True, slots=True)
 class StatusReader:
-    """Answers questions about a business. Each costs one Query."""
+    """Answers questions about businesses, with one read for each business."""
 
     store: Store
     rules: Rules
     clock: Clock
 
     def comprehensive_business_status(self, business_id: BusinessId) -> BusinessStatus:
-        """The status with all its evidence, strongly consistent."""
+        """The status with all its evidence. Sees every write that came before."""
         return judge(self.store.load(business_id), self.clock(), self.rules)
 
-    def is_business_online(self, business_id: BusinessId) -> BusinessStatus:
-        """The same judgement at half the price: eventually consistent, for customer apps."""
-        return judge(self.store.load(business_id, consistent=False), self.clock(), self.rules)
+    def is_business_online(self, business_id: BusinessId) -> bool | None:
+        """Whether customers can order at this moment; None if the business is unknown.
+
+        Costs half as much as the comprehensive status, and may lag behind the last write.
+        """
+        business = self.store.load(business_id, consistent=False)
+        return judge(business, self.clock(), self.rules).online
 
     def are_businesses_online(
         self, business_ids: Sequence[BusinessId], *, out_of_time: OutOfTime
-    ) -> Mapping[BusinessId, BusinessStatus]:
-        """The same for many businesses, read in parallel; each is read once."""
+    ) -> Mapping[BusinessId, bool | None]:
+        """The same for many businesses, read in parallel. Each of them is read once."""
         unique = list(dict.fromkeys(business_ids))
-        statuses = read_in_parallel(
+        online = read_in_parallel(
             self.is_business_online, unique, threads=_PARALLEL_READS, out_of_time=out_of_time
         )
-        return dict(zip(unique, statuses, strict=True))
+        return dict(zip(unique, online, strict=True))
 
-    def connections(self, business_id: BusinessId) -> Business:
-        """All stored connections of the business, the ones that no longer count included."""
+    def stored_business(self, business_id: BusinessId) -> Business:
+        """Everything that is stored about a business, including connections that have expired."""
         return self.store.load(business_id)

@@ -20,7 +20,7 @@ _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True, slots=True)
 class Tickets:
-    """Issues and redeems tickets. The table knows their digests alone."""
+    """Issues and redeems tickets. Only their digests are stored."""
 
     store: Store
     clock: Clock
@@ -28,18 +28,19 @@ class Tickets:
     """Makes a text that nobody can guess: `SECRET_BYTES` random bytes in base64url."""
 
     def issue(self, business_id: BusinessId, user_id: UserId) -> tuple[str, Ticket]:
-        """A new ticket for one socket of one business: the secret, and what it is good for."""
+        """A new ticket for one socket of one business: its secret, and what it is good for."""
         secret = self.new_secret()
-        ticket = Ticket(business_id, user_id, ttl=self.clock() + TICKET_LIFETIME)
+        ticket = Ticket(business_id, user_id, expires_at=self.clock() + TICKET_LIFETIME)
         self.store.add_ticket(_digest(secret), ticket)
         return secret, ticket
 
     def redeem(self, secret: str) -> Ticket | None:
-        """Use a ticket up. None if it is unknown, used or expired; which of them is nobody's
-        business. Of many that redeem the same ticket at once, exactly one gets it.
+        """Use a ticket up. None if it is unknown, used or expired; the caller does not learn which.
+
+        If many redeem the same ticket at once, exactly one gets it.
         """
         if not _SECRET.fullmatch(secret):
-            return None  # without asking the table
+            return None  # without asking the store
         return self.store.take_ticket(_digest(secret), self.clock())
 
 

@@ -18,7 +18,7 @@ from lambdas.bootstrap import Service
 from lambdas.domain.cleanup import CleanupRun, Share
 from lambdas.domain.errors import InvalidValue
 from lambdas.handlers.entry_point import Event, entry_point, logger
-from lambdas.metrics import MetricName
+from lambdas.observability import MetricName
 
 _RESERVED_MILLISECONDS: Final = 15_000
 """A run stops this long before the function times out, so that it can still report."""
@@ -45,17 +45,18 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
         "worker": options.share.worker,
         "workers": options.share.workers,
         **protocol.cleanup_document(run),
+        "readUnits": service.store.pop_read_units(),
         "milliseconds": milliseconds,
-        "failures": service.sockets.take_failures(),
+        "failures": service.sockets.pop_failures(),
     }
     logger.info("cleanup", extra={"report": report})
-    for trouble in run.in_trouble:
+    for needed in run.attention_reports:
         logger.warning(
             "needs attention",
             extra={
-                "businessId": trouble.business_id,
-                "attention": trouble.attention,
-                "seconds": trouble.seconds,
+                "businessId": needed.business_id,
+                "attention": needed.attention,
+                "seconds": needed.seconds,
             },
         )
     for business_id, key in run.unreadable:
@@ -82,7 +83,9 @@ class _Options:
                     name, f"is not an option; the options are: {', '.join(_OPTIONS)}"
                 )
             if type(value) is not kind:
-                raise InvalidValue(name, f"must be a {'flag' if kind is bool else 'whole number'}")
+                raise InvalidValue(
+                    name, f"must be {'true or false' if kind is bool else 'a whole number'}"
+                )
         return cls(
             dry_run=event.get("dryRun", False),
             force=event.get("force", False),

@@ -30,4 +30,4 @@ def decode(cursor: str) -> AttentionEntry:
             return AttentionEntry(identifiers.business_id(business_id), since, position)
     except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError, InvalidValue):
         pass
-    raise InvalidValue("cursor", "must be the `next` of an earlier answer, as it was")
+    raise InvalidValue("cursor", "must be the `next` of an earlier answer, unchanged")

@@ -1,6 +1,6 @@
 """What all Lambda functions share: the logger, and the `Service` of the process.
 
-Events are never logged as a whole, because they carry tokens.
+Never log a whole event: it can contain a token.
 """
 
 import functools
@@ -14,13 +14,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from lambdas.bootstrap import Service
 
 Event = dict[str, Any]
-"""An event as API Gateway, the Scheduler or CodeDeploy sends it."""
+"""An event from API Gateway, EventBridge Scheduler or CodeDeploy."""
 
 logger: Final = Logger(service="business-connections", serialize_stacktrace=False)
 
 
 class EntryPoint(Protocol):
-    """What Lambda calls, with an event and its context. Tests add a service of their own."""
+    """What Lambda calls with an event and its context. Tests also pass a service."""
 
     def __call__(
         self, event: Event, context: LambdaContext, *, service: Service | None = None
@@ -33,9 +33,9 @@ def _of_this_process() -> Service:
 
 
 def entry_point(function: Callable[[Service, Event, LambdaContext], dict[str, Any]]) -> EntryPoint:
-    """Make a function that Lambda can call, with the `Service` of the process.
+    """Make a function that Lambda can call. It gets the `Service` of the process.
 
-    Each log line gets the request id, and what was counted is written when the function ends.
+    Each log line gets the request id, and metrics are written when the function ends.
     """
 
     @functools.wraps(function)

@@ -6,18 +6,17 @@ not be read. A table that does not answer right now is no reason to fail: the ne
 one that ends the incident.
 """
 
+import pkgutil
 from importlib import import_module
 from typing import Any, Final
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from lambdas import handlers
 from lambdas.bootstrap import Service
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.handlers.entry_point import Event, entry_point, logger
-
-HANDLERS: Final = ("authorizer", "cleanup", "rest", "websocket")
-"""The modules that hold the handlers of all other functions."""
 
 _NOBODY: Final = BusinessId("preflight")
 """The business that the check reads. It need not exist."""
@@ -45,8 +44,8 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
 
 
 def _check(service: Service) -> None:
-    for name in HANDLERS:
-        import_module(f"lambdas.handlers.{name}")
+    for module in pkgutil.iter_modules(handlers.__path__):
+        import_module(f"lambdas.handlers.{module.name}")
     try:
         service.store.load(_NOBODY, consistent=False)
     except Unavailable:

@@ -33,20 +33,21 @@ from lambdas.handlers.requests import (
     PauseRequest,
     SettingsRequest,
 )
-from lambdas.metrics import MetricName
+from lambdas.observability import MetricName
 from lambdas.routes import CORS_HEADERS, ROUTES, methods_by_path
 
 MAX_BODY: Final = 128 * 1024
-"""Bytes that a request may carry, and a message to a socket: API Gateway takes no more there."""
+"""Bytes that a request body or a message to a socket may have: API Gateway sends no larger one."""
 
 _RESERVED_MILLISECONDS: Final = 15_000
-"""No new work starts this long before the function times out, so that it can still answer. The
-slowest single call is one to the table: three attempts of 4 seconds, and the waits in between.
+"""No new work starts this long before the function times out, so that it can still answer.
+
+The slowest single call is one to the table: three attempts of 4 seconds, and the waits in between.
 """
 
 
 def _cors(origins: str) -> CORSConfig | None:
-    """What browsers of these origins (comma separated) may do; none may anything by default."""
+    """What pages of these origins (comma separated) may do. By default, none may call the API."""
     if not origins:
         return None
     first, *others = origins.split(",")
@@ -61,9 +62,9 @@ def _cors(origins: str) -> CORSConfig | None:
 def _parse(body: str) -> Any:
     value = json_bodies.parse(body)
     if value is None:
-        # Powertools would treat it as a missing body.
+        # Powertools would treat null as a missing body.
         raise InvalidValue("body", "must not be null")
-    # Of a list, Powertools would take the first element (`_normalize_field_value`).
+    # Powertools would take the first element of a list (`_normalize_field_value`).
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -132,7 +133,7 @@ app.use([_refuse_what_would_be_ignored, _authorize])
 
 
 def _business_id(text: str) -> BusinessId:
-    """A business id of a path. All log lines of the request name it."""
+    """The business id in a path. All later log lines of the request name it."""
     business_id = identifiers.business_id(unquote(text))
     logger.append_keys(businessId=business_id)
     return business_id
@@ -145,7 +146,7 @@ def _connection_id(text: str) -> ConnectionId:
 
 
 def _whole_number(text: object) -> object:
-    """A number in plain digits: Pydantic alone would accept ``+5``, `` 5`` and ``5.0``."""
+    """Accept plain digits only: Pydantic alone would accept ``+5``, `` 5`` and ``5.0``."""
     if not (isinstance(text, str) and re.fullmatch(r"0|[1-9][0-9]*", text)):
         raise PydanticCustomError("whole_number", "must be a whole number")
     return text
@@ -165,7 +166,7 @@ ConnectionIdPath = Annotated[
 
 @_handles_route
 def health() -> dict[str, str]:
-    """Liveness of the deployment: it answers, and its configuration is whole."""
+    """Liveness of the deployment: it answers, and its configuration is complete."""
     return {"status": "ok", "environment": _service().configuration.environment}
 
 
@@ -179,12 +180,13 @@ def get_status(business_id: BusinessIdPath) -> protocol.StatusDocument:
 @_handles_route
 def get_online(business_id: BusinessIdPath) -> Response[protocol.OnlineDocument]:
     """Whether customers can order at this moment. Eventually consistent."""
-    status = _service().status_reader.is_business_online(business_id)
+    service = _service()
+    online = service.status_reader.is_business_online(business_id)
     return Response(
         status_code=200,
         content_type="application/json",
         headers={"Cache-Control": "private, max-age=5"},
-        body=protocol.online_document(status),
+        body=protocol.online_document(online, service.clock()),
     )
 
 
@@ -192,7 +194,9 @@ def get_online(business_id: BusinessIdPath) -> Response[protocol.OnlineDocument]
 def put_availability(
     business_id: BusinessIdPath, body: AvailabilityRequest
 ) -> protocol.AvailabilityDocument:
-    """Declare a business available (a new lease for the caller) or not (everything ends)."""
+    """Declare a business available or unavailable. Available gives the caller a new lease;
+    unavailable ends every virtual connection and closes every socket.
+    """
     outcome = _service().availability.set_business_availability(
         business_id, _caller().user_id, body.available, out_of_time=_out_of_time
     )
@@ -205,19 +209,19 @@ def put_availability(
 
 @_handles_route
 def post_online(body: OnlineRequest) -> protocol.BatchDocument:
-    """Whether customers can order, for up to 100 businesses; order and duplicates are kept."""
+    """Whether customers can order, for up to 100 businesses. Keeps order and duplicates."""
     asked = [
         identifiers.business_id(business_id, field=f"businessIds.{position}")
         for position, business_id in enumerate(body.businessIds)
     ]
     service = _service()
-    answers = service.status_reader.are_businesses_online(asked, out_of_time=_out_of_time)
-    return protocol.batch_document(asked, answers, service.clock())
+    online = service.status_reader.are_businesses_online(asked, out_of_time=_out_of_time)
+    return protocol.batch_document(asked, online, service.clock())
 
 
 @_handles_route
 def put_pause(business_id: BusinessIdPath, body: PauseRequest) -> protocol.StatusDocument:
-    """Stop accepting orders for a while. Nothing is dropped, and it ends by itself."""
+    """Stop accepting orders for a while. Devices stay connected. The pause ends by itself."""
     status = _service().settings_writer.pause_business(
         business_id, _caller().user_id, body.until_instant(), body.reason
     )
@@ -226,14 +230,14 @@ def put_pause(business_id: BusinessIdPath, body: PauseRequest) -> protocol.Statu
 
 @_handles_route
 def delete_pause(business_id: BusinessIdPath) -> protocol.StatusDocument:
-    """End a pause now. Fine if there is none."""
+    """End a pause now, if there is one."""
     status = _service().settings_writer.resume_business(business_id, _caller().user_id)
     return protocol.status_document(status)
 
 
 @_handles_route
 def put_settings(business_id: BusinessIdPath, body: SettingsRequest) -> protocol.StatusDocument:
-    """Arrange whether a device is expected, and so whether its absence needs attention."""
+    """Set whether a device is expected. If not, the business never needs attention."""
     status = _service().settings_writer.expect_socket(
         business_id, _caller().user_id, body.expectsSocket
     )
@@ -242,9 +246,9 @@ def put_settings(business_id: BusinessIdPath, body: SettingsRequest) -> protocol
 
 @_handles_route
 def get_connections(business_id: BusinessIdPath) -> protocol.ConnectionsDocument:
-    """All stored connections of a business, each type for itself."""
+    """All stored connections of a business, by type."""
     service = _service()
-    stored = service.status_reader.connections(business_id)
+    stored = service.status_reader.stored_business(business_id)
     return protocol.connections_document(stored, service.configuration.rules, service.clock())
 
 
@@ -280,7 +284,7 @@ def post_message(
     ] = None,
 ) -> protocol.DeliveryDocument:
     """Push a JSON body to every active real connection. With an `Idempotency-Key`, a repeated call
-    gets the first answer and sends nothing.
+    gets the first answer and sends nothing again.
     """
     message_id = (
         uuid4().hex
@@ -291,7 +295,7 @@ def post_message(
     size = len(protocol.encode(protocol.message_document(message)))
     if size > MAX_BODY:
         raise MessageTooLarge(
-            f"the message has {size} bytes with its envelope, and may have {MAX_BODY}"
+            f"the message has {size} bytes with its envelope, but may have at most {MAX_BODY}"
         )
 
     service = _service()
@@ -316,7 +320,7 @@ def post_message(
 def post_cleanup(
     business_id: BusinessIdPath, body: CleanupRequest | None = None
 ) -> protocol.CleanupDocument:
-    """Clean up the connections of one business now, or say what that would do."""
+    """Clean up the connections of one business now or, in a dry run, say what that would do."""
     run = _service().cleanup.cleanup_business_connections(
         business_id, out_of_time=_out_of_time, dry_run=body is not None and body.dryRun
     )
@@ -331,9 +335,9 @@ def post_cleanup(
 def get_businesses(
     attention: Annotated[Attention, Query(description="Why they need attention.")],
     limit: Annotated[int, Field(ge=1, le=100), BeforeValidator(_whole_number), Query()] = 20,
-    cursor: Annotated[str | None, Query(description="`next` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the previous page.")] = None,
 ) -> protocol.AttentionPageDocument:
-    """Who needs attention right now, the longest first."""
+    """The businesses that need attention right now, longest first."""
     after = None if cursor is None else cursors.decode(cursor)
     page = _service().operators.list_attention(
         attention, limit=limit, out_of_time=_out_of_time, after=after
@@ -348,19 +352,19 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
     logger.append_keys(requestId=event["requestContext"].get("requestId"))
     size = len((event.get("body") or "").encode())
     if size > MAX_BODY:
-        detail = f"the body has {size} bytes, and may have {MAX_BODY}"
+        detail = f"the body has {size} bytes, but may have at most {MAX_BODY}"
         return problem_responses.proxy_answer(
             problem_responses.problem(problems.PAYLOAD_TOO_LARGE, detail)
         )
-    # API Gateway has matched the resource already: match by its path parameters, re-encoded, so
-    # that an id with a character that no path may have still reaches the check that names it.
+    # API Gateway has already matched the resource. Encode the path parameters again, so that an id
+    # with a character that a path may not have still reaches the check that names it.
     path = event["resource"]
     for name, value in (event.get("pathParameters") or {}).items():
         path = path.replace(f"{{{name}}}", quote(unquote(value), safe=""))
-    # A body is JSON whatever its header says: `curl -d` calls everything a form.
+    # Treat every body as JSON, whatever its header says: `curl -d` calls everything a form.
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     headers["content-type"] = "application/json"
-    app.append_context(service=service)  # type: ignore[no-untyped-call] # no types over there
+    app.append_context(service=service)  # type: ignore[no-untyped-call] # Powertools has no types here
     answer = app.resolve({**event, "path": path, "headers": headers}, context)
     if answer["statusCode"] == HTTPStatus.INTERNAL_SERVER_ERROR:
         service.metrics.publish_of_version(MetricName.INTERNAL_ERRORS, context.function_version)
@@ -368,7 +372,7 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
 
 
 def _service() -> Service:
-    """The parts of this function. Powertools holds them while it answers a request."""
+    """The parts of this function. Powertools keeps them while it answers a request."""
     service: Service = app.context["service"]
     return service
 
@@ -398,16 +402,28 @@ def _on_invalid_request(error: RequestValidationError) -> Response[str]:
 
 _PROBLEMS: Final = {
     "bool_type": "must be true or false",
+    "enum": "must be {expected}",
     "extra_forbidden": "is not a field of this request",
+    "greater_than_equal": "must be at least {ge}",
+    "int_parsing_size": "must be a smaller number",
+    "less_than_equal": "must be at most {le}",
+    "list_type": "must be a list",
     "missing": "is required",
     "model_attributes_type": "must be a JSON object",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have {min_length} or more characters",
+    "string_type": "must be a string",
+    "string_unicode": "must be valid Unicode, without lone surrogates such as \\ud800",
+    "too_long": "must have at most {max_length} entries, but has {actual_length}",
+    "too_short": "must have {min_length} or more entries",
 }
-"""What is wrong, in our words, by Pydantic's type of error; where ours say no more, in its own."""
+"""What would be right, by Pydantic's type of error, with the values of its context."""
 
 
 def _field_error(found: dict[str, Any]) -> dict[str, str]:
     where, *path = [str(part) for part in found["loc"]]
-    problem = _PROBLEMS.get(found["type"], found["msg"])
+    template = _PROBLEMS.get(found["type"])
+    problem = template.format(**found.get("ctx", {})) if template else found["msg"]
     if where in ("query", "header") and isinstance(found.get("input"), list):
         problem = _ONCE
     return {"field": ".".join(path) or where, "problem": problem}
@@ -421,7 +437,7 @@ def _on_no_route(_: NotFoundError) -> Response[str]:
         return problem_responses.problem(problems.NOT_FOUND, f"there is no resource {event.path}")
     return problem_responses.problem(
         problems.METHOD_NOT_ALLOWED,
-        f"{event.http_method} is not a method of this resource, {', '.join(allowed)} is",
+        f"{event.http_method} is not a method of this resource, only {', '.join(allowed)}",
         headers={"Allow": ", ".join(allowed)},
     )
 

@@ -30,7 +30,7 @@ from lambdas.domain.model import RealConnection
 from lambdas.domain.rules import sends_too_much
 from lambdas.handlers import json_bodies
 from lambdas.handlers.entry_point import Event, entry_point, logger
-from lambdas.metrics import MetricName
+from lambdas.observability import MetricName
 
 Reply = dict[str, Any]
 """A status code, which only ``$connect`` needs, and the message to send back, if any."""
@@ -48,7 +48,7 @@ def on_connect(service: Service, event: Event, context: LambdaContext) -> Reply:
     """Register a socket. Nothing can be sent to it until this has answered 200."""
     socket = _socket(event)
     if event["requestContext"]["eventType"] != "CONNECT":
-        return _refuse(_message(event))
+        return _error_reply(_message(event))
     authorizer = event["requestContext"]["authorizer"]
     business_id = identifiers.business_id(authorizer["businessId"])
     user_id = UserId(authorizer["userId"])
@@ -67,7 +67,7 @@ def on_disconnect(service: Service, event: Event, context: LambdaContext) -> Rep
     """Forget a socket. API Gateway does not promise this call: the cleanup finds what it misses."""
     socket = _socket(event)
     if event["requestContext"]["eventType"] != "DISCONNECT":
-        return _refuse(_message(event))
+        return _error_reply(_message(event))
     removed = service.presence.disconnect(socket.business_id, socket.connection_id)
     service.metrics.count(MetricName.DISCONNECTED)
     code = event["requestContext"].get("disconnectStatusCode")
@@ -81,7 +81,7 @@ def on_ping(service: Service, event: Event, context: LambdaContext) -> Reply:
     socket, message = _socket(event), _message(event)
     connection = _heard_from(service, socket, message)
     if connection is None:
-        return _nothing()
+        return _no_reply()
     if message.problem:
         return _reply(protocol.error_message(message.id, "bad_request", message.problem))
     return _reply(protocol.pong(message.id, connection, service.clock()))
@@ -93,7 +93,7 @@ def on_status(service: Service, event: Event, context: LambdaContext) -> Reply:
     socket, message = _socket(event), _message(event)
     connection = _heard_from(service, socket, message)
     if connection is None:
-        return _nothing()
+        return _no_reply()
     if message.problem:
         return _reply(protocol.error_message(message.id, "bad_request", message.problem))
     status = service.status_reader.comprehensive_business_status(connection.business_id)
@@ -105,8 +105,8 @@ def on_default(service: Service, event: Event, context: LambdaContext) -> Reply:
     """Answer a message that no other route handles. The socket stays open."""
     socket, message = _socket(event), _message(event)
     if _heard_from(service, socket, message) is None:
-        return _nothing()
-    return _refuse(message)
+        return _no_reply()
+    return _error_reply(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def _message(event: Event) -> _Message:
         problem = f"id: must be a string of at most {MESSAGE_ID_MAX} characters"
         return _Message(None, action, problem)
     if unknown := body.keys() - {"action", "id"}:
-        problem = f"only the fields action and id are taken, not: {_some_of(unknown)}"
+        problem = f"only the fields action and id are allowed, not: {_some_of(unknown)}"
         return _Message(message_id, action, problem)
     return _Message(message_id, action, None)
 
@@ -178,22 +178,22 @@ def _heard_from(service: Service, socket: _Socket, message: _Message) -> RealCon
     connection = service.presence.heard_from(socket.business_id, socket.connection_id)
     if connection is None:
         logger.warning("message from a connection that is not registered")
-        _end(service, socket, NotRegistered(message.id))
+        _close_socket(service, socket, NotRegistered(message.id))
         return None
     if sends_too_much(connection):
         logger.warning("too many messages", extra={"messages": connection.messages})
-        _end(service, socket, TooManyMessages(message.id))
+        _close_socket(service, socket, TooManyMessages(message.id))
         return None
     return connection
 
 
-def _end(service: Service, socket: _Socket, reason: SocketMessage) -> None:
+def _close_socket(service: Service, socket: _Socket, reason: SocketMessage) -> None:
     service.sockets.post(socket.connection_id, reason)
     service.sockets.close(socket.connection_id)
 
 
-def _refuse(message: _Message) -> Reply:
-    """Answer a message that no route handles."""
+def _error_reply(message: _Message) -> Reply:
+    """Say what is wrong with a message that no route handles."""
     if message.action is None:
         problem = message.problem or 'must be a JSON object with a string "action"'
         return _reply(protocol.error_message(message.id, "bad_request", problem))
@@ -206,5 +206,5 @@ def _reply(document: Any) -> Reply:
     return {"statusCode": 200, "body": protocol.encode(document).decode()}
 
 
-def _nothing() -> Reply:
+def _no_reply() -> Reply:
     return {"statusCode": 200}

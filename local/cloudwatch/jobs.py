@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from local.cloudwatch.alarm_states import AlarmStates
 from local.cloudwatch.metrics_from_logs import MetricsFromLogs
-from local.system import aws_client
+from operations.shared.local_system import aws_client
 
 logger = logging.getLogger(__name__)
 

@@ -21,8 +21,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from local.rest import Answer, call
-from local.system import ROOT, Endpoints
 from local.token import access_token
+from operations.shared.local_system import LocalSystem
+from operations.shared.repository import ROOT
 
 USER = "e2e-user"
 
@@ -50,7 +51,7 @@ def free_port() -> int:
 class System:
     """A running system, and the demo that runs on it."""
 
-    endpoints: Endpoints
+    endpoints: LocalSystem
     state: Path
     port: int
     demo: subprocess.Popen[str]
@@ -122,7 +123,7 @@ def running_system(state: Path) -> Iterator[System]:
             start_new_session=True,
         ) as demo:
             try:
-                yield System(Endpoints(**json.loads(file.read_text())), state, port, demo)
+                yield System(LocalSystem(**json.loads(file.read_text())), state, port, demo)
             finally:
                 demo.terminate()  # it then ends its devices too
         _stop_and_check(run, file, output)

@@ -1,4 +1,4 @@
-"""On day one, an operator imports who accepts orders."""
+"""An operator imports which businesses accept orders."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ def counts(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return {name: count for name, count in summary.items() if count}
 
 
-def test_imported_businesses_are_known_to_the_apis(
+def test_the_apis_know_imported_businesses(
     system: System, business: Business, other: Business, tmp_path: Path
 ) -> None:
     file = tmp_path / "businesses.csv"
@@ -68,7 +68,7 @@ def test_imported_businesses_are_known_to_the_apis(
         business.set_available(False)
 
 
-def test_what_a_business_declared_is_left_alone_unless_the_import_is_told_to(
+def test_what_a_business_declared_is_changed_only_by_an_overwrite(
     system: System, business: Business, tmp_path: Path
 ) -> None:
     file = tmp_path / "businesses.jsonl"
@@ -96,7 +96,7 @@ def test_what_a_business_declared_is_left_alone_unless_the_import_is_told_to(
     [(None, "No such file"), ("id,open\n", "'open': is no known column")],
     ids=["no file", "unknown column"],
 )
-def test_what_cannot_begin_is_a_usage_error(
+def test_a_wrong_file_is_one_clear_line(
     system: System, tmp_path: Path, content: str | None, told: str
 ) -> None:
     file = tmp_path / "businesses.csv"

@@ -1,11 +1,15 @@
 """The tools of the local system, as a person calls them."""
 
+import time
 from pathlib import Path
 
 import jwt
 import pytest
 
-from tests.e2e.harness import System, free_port
+from lambdas.adapters.table import Table
+from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.model import Attention
+from tests.e2e.harness import Business, System, free_port
 
 
 def test_the_token_tool_prints_a_token_and_nothing_else(system: System) -> None:
@@ -20,7 +24,7 @@ def test_the_token_tool_prints_a_token_and_nothing_else(system: System) -> None:
     assert set(claims["cognito:groups"]) == {"business:b1", "business:b2", "operator"}
 
 
-def test_a_token_has_what_was_asked_for_this_time(system: System) -> None:
+def test_a_token_has_only_what_was_asked_for_this_time(system: System) -> None:
     system.run_tool("local.token", "--business", "b1", "--user", "e2e-again")
     done = system.run_tool("local.token", "--business", "b2", "--user", "e2e-again")
     claims = jwt.decode(done.stdout.strip(), options={"verify_signature": False})
@@ -28,11 +32,25 @@ def test_a_token_has_what_was_asked_for_this_time(system: System) -> None:
 
 
 @pytest.mark.parametrize("tool", ["local.token", "local.demo"])
-def test_without_a_running_system_a_tool_says_so(system: System, tmp_path: Path, tool: str) -> None:
+def test_a_tool_says_that_no_system_is_running(system: System, tmp_path: Path, tool: str) -> None:
     done = system.run_tool(tool, LOCAL_STATE=str(tmp_path))
     assert done.returncode == 1
     assert done.stdout == ""
     assert "make run" in done.stderr
+
+
+def test_the_demo_names_businesses_that_keep_its_alarm_busy_and_says_how_to_end_it(
+    system: System, business: Business
+) -> None:
+    business.set_available(True)
+    table = Table(system.client("dynamodb"), system.endpoints.tableName)
+    before = table.load(BusinessId(business.id))
+    table.write_attention(before, Attention.VIRTUAL_ONLY, since=int(time.time()), reported=False)
+    done = system.run_tool("local.demo")
+    business.set_available(False)
+    assert done.returncode == 1
+    assert f"make -s token BUSINESS={business.id}" in done.stderr
+    assert f"{system.endpoints.restUrl}/businesses/{business.id}/availability" in done.stderr
 
 
 def test_a_busy_port_is_one_clear_line(system: System, tmp_path: Path) -> None:
@@ -50,7 +68,7 @@ def test_a_second_system_leaves_the_state_of_the_first_alone(system: System) -> 
     assert (system.state / "endpoints.json").exists()
 
 
-def test_dynamodb_removes_what_has_expired(system: System) -> None:
+def test_dynamodb_removes_expired_items(system: System) -> None:
     setting = system.client("dynamodb").describe_time_to_live(TableName=system.endpoints.tableName)
     assert setting["TimeToLiveDescription"] == {
         "TimeToLiveStatus": "ENABLED",
@@ -59,7 +77,7 @@ def test_dynamodb_removes_what_has_expired(system: System) -> None:
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
-def test_a_port_that_is_none_is_refused(system: System, tmp_path: Path, port: str) -> None:
+def test_a_wrong_port_is_refused(system: System, tmp_path: Path, port: str) -> None:
     done = system.run_tool("local.run", LOCAL_STATE=str(tmp_path), LOCAL_PORT=port)
     assert done.returncode == 2
     assert "LOCAL_PORT" in done.stderr

@@ -1,7 +1,7 @@
-"""One build goes from one environment to the next, and back, for real: two of them on an emulator.
+"""One build goes from one environment to the next, and back: two environments of an emulator.
 
-The build is made from a copy of the sources that is committed, so that it can be promoted whatever
-the working tree of the developer holds.
+The build is made from a committed copy of the sources, so that it can be promoted whatever is
+uncommitted in the developer's working tree.
 """
 
 import io
@@ -19,16 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local.cloudwatch.alarm_states import AlarmStates
 from local.cloudwatch.metrics_from_logs import MetricsFromLogs
 from local.run import emulator_environment, ministack
-from local.system import ACCOUNT, REGION, ROOT, aws_client, is_ready
+from operations.shared.local_system import ACCOUNT, REGION, aws_client, is_ready
+from operations.shared.repository import ROOT
 from tests.e2e.harness import eventually, free_port
 from tests.runbook import OPERATORS, commands
 
 SOURCES = (
-    *("app.py", "cdk.json", ".gitignore", "infra", "lambdas", "local", "operations"),
+    *("app.py", "cdk.json", ".gitignore", "docs", "infra", "lambdas", "local", "operations"),
     *("Makefile", "requirements-dev.txt", "package-lock.json"),
 )
 
@@ -106,7 +108,7 @@ class Laptop:
         return self.git("rev-parse", "HEAD")
 
     def items(self, environment: str) -> list[Any]:
-        """All that is stored, but for what the scheduled cleanup keeps of its own."""
+        """All items of the table except those of the scheduled cleanup itself."""
         table = self.outputs(environment)["TableName"]
         items = self.client("dynamodb").scan(TableName=table)["Items"]
         return [item for item in items if item["pk"] != {"S": "CENSUS"}]
@@ -122,7 +124,7 @@ class Laptop:
         return not any(stack["StackStatus"].endswith("IN_PROGRESS") for stack in stacks)
 
     def settle_alarms(self) -> None:
-        """Have the first cleanup run, and each alarm judged on what it published."""
+        """Run the first cleanup, and evaluate all alarms on what it published."""
         cleanup = self.outputs("local")["CleanupFunctionName"]
         answer = self.client("lambda").invoke(FunctionName=cleanup, Payload=b"{}")
         assert "FunctionError" not in answer
@@ -140,7 +142,7 @@ class Laptop:
 
     @contextmanager
     def broken_authorizer(self) -> Iterator[None]:
-        """Have the authorizer of `local` run other code, changed by hand past every deployment."""
+        """Change the code of the authorizer of `local` by hand."""
         client, stack = self.client("lambda"), "BusinessConnections-local-Service"
         resources = self.client("cloudformation").list_stack_resources(StackName=stack)
         authorizer = {
@@ -175,8 +177,19 @@ class Laptop:
             )
 
     @contextmanager
+    def outdated_bootstrap(self) -> Iterator[None]:
+        """Make `cdk deploy` fail before it changes any stack."""
+        ssm, name = self.client("ssm"), "/cdk-bootstrap/hnb659fds/version"
+        version = ssm.get_parameter(Name=name)["Parameter"]["Value"]
+        ssm.put_parameter(Name=name, Value="1", Overwrite=True)
+        try:
+            yield
+        finally:
+            ssm.put_parameter(Name=name, Value=version, Overwrite=True)
+
+    @contextmanager
     def blind_alarm(self) -> Iterator[str]:
-        """Have an alarm of `local` watch a function that is not there any more."""
+        """Make an alarm of `local` watch a function that no longer exists."""
         cloudwatch = self.client("cloudwatch")
         alarms = cloudwatch.describe_alarms()["MetricAlarms"]
         (alarm,) = (a for a in alarms if "local-Monitoring-AlarmsPingThrottles" in a["AlarmName"])
@@ -206,7 +219,7 @@ def copy_sources(repository: Path) -> None:
 
 @pytest.fixture(scope="module")
 def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
-    """Environment `local` deployed from a clean build; `local-next` is not there yet."""
+    """Environment `local` deployed from a clean build; `local-next` does not exist yet."""
     state = tmp_path_factory.mktemp("promotion")
     port = free_port()
     laptop = Laptop(state / "repository", f"http://127.0.0.1:{port}")
@@ -219,7 +232,7 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
         )
         try:
             eventually("the emulator is ready", lambda: is_ready(laptop.endpoint_url), seconds=60)
-            # Beside a cdk.json that names the application: it must not be synthesized for this.
+            # The repository has a cdk.json, but this must not synthesize the application.
             code, output = laptop.operate("bootstrap")
             assert code == 0, output
             output, _ = build.communicate(timeout=180)
@@ -231,9 +244,17 @@ def laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
         yield laptop
 
 
+def test_a_first_deployment_that_cannot_begin_leaves_no_record(laptop: Laptop) -> None:
+    with laptop.outdated_bootstrap():
+        code, output = laptop.operate("deploy", "--environment", "local-next", "--force")
+    assert code == 2, output
+    with pytest.raises(ClientError, match="ParameterNotFound"):
+        laptop.record("local-next")
+
+
 @pytest.fixture(scope="module")
 def promoted(laptop: Laptop) -> Laptop:
-    """`local-next` promoted to, after one attempt that came too early."""
+    """The laptop after a promotion to `local-next`, and one attempt that came too early."""
     code, output = laptop.promote()
     assert code == 1, output
     assert "alarms of local that page are not OK but INSUFFICIENT_DATA" in output
@@ -246,7 +267,7 @@ def promoted(laptop: Laptop) -> Laptop:
     return laptop
 
 
-def test_the_next_environment_runs_the_very_same_build(promoted: Laptop) -> None:
+def test_the_next_environment_runs_the_same_build(promoted: Laptop) -> None:
     first, second = promoted.record("local"), promoted.record("local-next")
     assert first["commit"] == second["commit"] == promoted.git("rev-parse", "HEAD")
     assert first["assetHash"] == second["assetHash"]
@@ -282,11 +303,11 @@ def test_all_reasons_against_a_promotion_are_given_at_once(promoted: Laptop) -> 
         f"{blind} of local watches something that does not exist: FunctionName replaced" in output
     )
     assert "the smoke test fails on local: a device connects" in output
-    assert promoted.items("local") == [], "a smoke test that fails leaves nothing behind either"
+    assert promoted.items("local") == [], "a smoke test that fails also leaves nothing behind"
     assert promoted.record("local-next") == before
 
 
-def test_an_environment_that_comes_later_is_not_deployed_to_directly(promoted: Laptop) -> None:
+def test_a_later_environment_is_not_deployed_to_directly(promoted: Laptop) -> None:
     code, output = promoted.operate("deploy", "--environment", "local-next")
     assert code == 1
     assert "comes after local" in output
@@ -306,12 +327,12 @@ def test_a_diff_is_shown_of_an_environment_that_may_not_be_deployed_yet(promoted
     assert "Number of stacks with differences: 0" in output
 
 
-# The way back. From here on, environment `local` has more than one commit in its history.
+# Rollback. From here on, environment `local` has more than one commit in its history.
 
 
 @pytest.fixture(scope="module")
 def broken(promoted: Laptop) -> tuple[str, str]:
-    """A second commit whose sockets nobody can open, deployed to `local`: the good one, and it."""
+    """The good commit, and a second one that was deployed to `local` and lets nobody connect."""
     good = promoted.git("rev-parse", "HEAD")
     (promoted.repository / "lambdas/handlers/authorizer.py").write_text("raise RuntimeError\n")
     bad = promoted.commit("A mistake")
@@ -338,20 +359,15 @@ def test_a_dry_run_of_a_rollback_says_what_it_would_do_and_changes_nothing(
 def test_a_deployment_that_cannot_begin_leaves_the_record_as_it_was(
     promoted: Laptop, broken: tuple[str, str]
 ) -> None:
-    ssm, before = promoted.client("ssm"), promoted.record("local")
-    bootstrap = "/cdk-bootstrap/hnb659fds/version"
-    version = ssm.get_parameter(Name=bootstrap)["Parameter"]["Value"]
-    ssm.put_parameter(Name=bootstrap, Value="1", Overwrite=True)
-    try:
+    before = promoted.record("local")
+    with promoted.outdated_bootstrap():
         code, output = promoted.operate("deploy", "--environment", "local")
-    finally:
-        ssm.put_parameter(Name=bootstrap, Value=version, Overwrite=True)
     assert code == 2, output
     assert "failed before it changed any stack" in output
     assert promoted.record("local") == before
 
 
-def test_an_interrupted_rollback_is_taken_up_again_and_never_leads_forward(
+def test_an_interrupted_rollback_is_resumed_and_never_leads_forward(
     promoted: Laptop, broken: tuple[str, str]
 ) -> None:
     good, bad = broken
@@ -379,7 +395,7 @@ def test_an_interrupted_rollback_is_taken_up_again_and_never_leads_forward(
     assert len(promoted.git("worktree", "list").splitlines()) == 1
 
     code, output = promoted.run("make", "rollback", "ENVIRONMENT=local")
-    assert code == 2, output  # what `make` makes of any failure
+    assert code == 2, output  # the exit code of `make` for any failure
     assert f"nothing before commit {good[:12]} to roll back to" in output
     assert promoted.record("local") == record
 
@@ -393,4 +409,4 @@ def test_the_commands_of_the_cdk_cli_in_the_documents_run(promoted: Laptop) -> N
         of_here = [re.sub("^(dev|prod)/", "local-next/", word) for word in words]
         code, output = promoted.run(*of_here, "--force")
         assert code == 0, output
-    assert not promoted.outputs("local-next"), "the documents tear an environment down"
+    assert not promoted.outputs("local-next"), "the commands of the documents delete an environment"

@@ -37,8 +37,8 @@ def test_the_workers_read_each_segment_of_the_table_once(
         for schedule in _schedules(service)
     ]
     assert len(shares) == environment.cleanup.workers
-    (total,) = {share.total_segments for share in shares}
-    assert sorted(segment for share in shares for segment in share.segments) == list(range(total))
+    (total,) = {share.total_parts for share in shares}
+    assert sorted(segment for share in shares for segment in share.parts) == list(range(total))
 
 
 def test_the_first_worker_keeps_its_schedule_whatever_the_number_of_workers(

@@ -11,7 +11,7 @@ import pytest
 from infra.configuration import Environment
 from lambdas.bootstrap import Service
 from lambdas.domain.rules import Rules
-from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
+from lambdas.observability import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
 from tests.infra.every_option import EVERY_OPTION
 from tests.infra.synthesis import ENVIRONMENTS, synthesize
 from tests.infra.template import Properties, Template, as_list, flat, function_name

@@ -1,6 +1,7 @@
 """API Gateway refuses some wrong requests by itself, and none that the function would accept."""
 
 import json
+from typing import Any
 
 import jsonschema
 import pytest
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 from lambdas.handlers import requests
 from tests.infra.template import Template
 
-BODIES = {
+BODIES: dict[str, tuple[list[Any], list[Any]]] = {
     "AvailabilityRequest": (
         [{"available": True}],
         [{}, {"available": "yes"}, {"available": None}, {"available": True, "more": 1}, []],

@@ -8,9 +8,9 @@ import pytest
 
 from infra.configuration import MAX_CLEANUP_WORKERS, Environment
 from infra.environments import DEV, PROD
-from infra.monitoring.metrics import PLANNED_WORK, TABLE_OPERATIONS
+from infra.monitoring.metrics import TABLE_OPERATIONS
 from lambdas.domain.status import ReasonCode
-from lambdas.metrics import DIMENSION, NAMESPACE
+from lambdas.observability import DIMENSION, NAMESPACE, PLANNED_WORK
 from tests.infra.conftest import Templates
 from tests.infra.template import Template
 from tests.runbook import RUNBOOK, SEVERITIES, alarm_sections, commands, sections

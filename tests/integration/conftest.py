@@ -1,7 +1,7 @@
 """Real DynamoDB APIs for the integration tests.
 
-MiniStack's engine, started once per test session; DynamoDB Local too, where `DYNAMODB_LOCAL_URL`
-says that one is running.
+MiniStack is started once per test session. DynamoDB Local is used too if `DYNAMODB_LOCAL_URL` names
+a running one.
 """
 
 import os
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import boto3
 import pytest
 
-from local.system import is_ready
+from operations.shared.local_system import is_ready
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -26,7 +26,7 @@ START_SECONDS = 30
 
 @pytest.fixture(scope="session")
 def ministack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a MiniStack of this test session answers."""
+    """The URL of the MiniStack of this test session."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -137,9 +137,7 @@ def _effect(answer: Answer) -> str:
 
 
 @pytest.mark.parametrize(("kid", "algorithm"), [("rsa", "RS256"), ("ec", "ES256")])
-def test_a_good_token_opens_the_whole_rest_api_for_its_caller(
-    issuer: Issuer, kid: str, algorithm: str
-) -> None:
+def test_a_valid_token_allows_the_whole_rest_api(issuer: Issuer, kid: str, algorithm: str) -> None:
     token = issuer.token(
         kid=kid,
         algorithm=algorithm,

@@ -1,11 +1,11 @@
-"""One bad item stops nothing: what can be read of it counts, what can be mended is mended."""
+"""One bad item stops nothing: what can be read of it counts, what can be repaired is repaired."""
 
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lambdas.adapters.table import Table
-from lambdas.domain.attention import Trouble
+from lambdas.domain.attention import AttentionReport
 from lambdas.domain.availability import Availability
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.identifiers import BusinessId, ConnectionId
@@ -61,7 +61,7 @@ VIRTUAL = {
 
 
 class Stored:
-    """A table, and what is put into it by hand."""
+    """A table with items that were written by hand."""
 
     def __init__(self, client: "DynamoDBClient") -> None:
         self.client = client
@@ -150,7 +150,7 @@ def test_a_real_connection_that_does_not_say_when_it_was_heard_from_is_closed(
     assert not stored.sockets.open
 
 
-def test_a_ping_of_a_connection_that_is_stored_wrongly_is_taken(stored: Stored) -> None:
+def test_a_ping_of_a_connection_with_wrong_attributes_is_accepted(stored: Stored) -> None:
     stored.put(REAL, userId={"N": "1"}, connectedAt=S1, lastSeenAt=S1)
     heard = stored.table.refresh_real(B1, ConnectionId("c1"), NOW)
     assert heard is not None
@@ -169,7 +169,7 @@ def test_a_ping_of_a_connection_that_is_stored_wrongly_is_taken(stored: Stored) 
         },
     ],
 )
-def test_a_mark_that_lacks_a_part_is_cleared_when_the_need_is_over(
+def test_an_incomplete_mark_is_cleared_when_the_need_is_over(
     stored: Stored, mark: dict[str, Any]
 ) -> None:
     stored.put(SETTINGS, **mark)
@@ -190,7 +190,7 @@ def test_a_mark_of_an_unknown_kind_is_replaced(stored: Stored) -> None:
 
 
 @pytest.mark.parametrize("version", [None, S1, {"N": "0"}])
-def test_settings_without_a_version_can_be_declared_anew(
+def test_a_business_without_a_version_can_be_declared_again(
     stored: Stored, version: dict[str, str] | None
 ) -> None:
     stored.put(SETTINGS, version=version, updatedBy={"N": "7"})
@@ -202,28 +202,28 @@ def test_settings_without_a_version_can_be_declared_anew(
     assert (found.settings.version, found.settings.updated_by) == (1, U1)
 
 
-# Numbers that are numbers for DynamoDB, and none for us.
+# Numbers that DynamoDB accepts, but that are not what we store.
 
 NUMBERS = [{"N": "1.5"}, {"N": "-1"}, {"N": str(NOW * 1000)}, {"N": "1E+30"}]
-"""A fraction, before the epoch, milliseconds, and nonsense."""
+"""A fraction, a time before the epoch, milliseconds, and nonsense."""
 
 
 @pytest.mark.parametrize("since", NUMBERS)
-def test_a_business_whose_mark_has_a_wrong_beginning_is_told(stored: Stored, since: Any) -> None:
+def test_a_business_whose_mark_has_a_wrong_time_is_reported(stored: Stored, since: Any) -> None:
     stored.put(
         SETTINGS, expectsSocket={"BOOL": True}, attention={"S": "unreachable"}, attentionSince=since
     )
     clock = FakeClock()
-    told: list[Trouble] = []
-    cleanup = make_cleanup(stored.table, stored.sockets, clock, tell=told.append)
+    reports: list[AttentionReport] = []
+    cleanup = make_cleanup(stored.table, stored.sockets, clock, report_attention=reports.append)
     for _ in range(3):
         cleanup.cleanup_all_connections(out_of_time=in_time)
         clock.advance(300)
-    assert len(told) == 1
+    assert len(reports) == 1
 
 
 @pytest.mark.parametrize("since", NUMBERS)
-def test_a_mark_with_a_wrong_beginning_is_cleared_when_the_need_is_over(
+def test_a_mark_with_a_wrong_time_is_cleared_when_the_need_is_over(
     stored: Stored,
     since: Any,
 ) -> None:
@@ -235,7 +235,9 @@ def test_a_mark_with_a_wrong_beginning_is_cleared_when_the_need_is_over(
 
 
 @pytest.mark.parametrize("since", [{"N": str(NOW * 1000)}, {"N": "1.5"}])
-def test_the_list_comes_to_an_end(stored: Stored, since: Any) -> None:
+def test_the_attention_list_ends_even_if_an_entry_has_a_wrong_time(
+    stored: Stored, since: Any
+) -> None:
     stored.put(SETTINGS, attention={"S": "unreachable"}, attentionSince=since)
     after, pages = None, 0
     while pages < 5:
@@ -248,7 +250,7 @@ def test_the_list_comes_to_an_end(stored: Stored, since: Any) -> None:
 
 @pytest.mark.parametrize("version", [*NUMBERS, {"SS": ["1"]}, {"BOOL": True}, {"NULL": True}])
 @pytest.mark.parametrize("available", [True, False])
-def test_settings_with_a_wrong_version_can_be_declared_anew(
+def test_a_business_with_a_wrong_version_can_be_declared_again(
     stored: Stored,
     version: Any,
     available: bool,
@@ -259,7 +261,7 @@ def test_settings_with_a_wrong_version_can_be_declared_anew(
 
 
 @pytest.mark.parametrize("version", [{"N": "1.5"}, {"N": str(NOW * 1000)}])
-def test_settings_with_a_wrong_version_are_marked(stored: Stored, version: Any) -> None:
+def test_a_business_with_a_wrong_version_is_marked(stored: Stored, version: Any) -> None:
     stored.put(SETTINGS, version=version, expectsSocket={"BOOL": True})
     stored.clean_up()
     found = stored.table.load(B1).settings
@@ -282,13 +284,15 @@ def test_a_lease_with_a_wrong_end_is_removed(stored: Stored, ttl: Any) -> None:
 
 
 @pytest.mark.parametrize("closing", [{"S": "text"}, {"BOOL": True}, {"NULL": True}, *NUMBERS])
-def test_a_ping_of_a_connection_with_a_wrong_claim_is_taken(stored: Stored, closing: Any) -> None:
+def test_a_ping_of_a_connection_with_a_wrong_claim_is_accepted(
+    stored: Stored, closing: Any
+) -> None:
     stored.put(REAL, closingAt=closing)
     assert stored.table.refresh_real(B1, ConnectionId("c1"), NOW) is not None
 
 
 @pytest.mark.parametrize("counter", [{"S": "text"}, {"NULL": True}, {"N": "1.5"}, {"N": "1E+30"}])
-def test_a_ping_of_a_connection_with_a_wrong_counter_is_taken(
+def test_a_ping_of_a_connection_with_a_wrong_counter_is_accepted(
     stored: Stored,
     counter: Any,
 ) -> None:
@@ -300,7 +304,7 @@ def test_a_ping_of_a_connection_with_a_wrong_counter_is_taken(
 
 @pytest.mark.parametrize("keys", [("u%31",), ("u1", "u%31"), ("u%FF",), ("u%FF", "u%FE")])
 @pytest.mark.parametrize("how", ["declare", "clean up"])
-def test_virtual_connections_below_odd_keys_are_removed(
+def test_virtual_connections_with_odd_keys_are_removed(
     stored: Stored,
     keys: tuple[str, ...],
     how: str,

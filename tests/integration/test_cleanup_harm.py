@@ -1,4 +1,4 @@
-"""The cleanup on a real DynamoDB API, with a management API that answers the same to everything."""
+"""The cleanup on a real DynamoDB API; the management API gives every call the same answer."""
 
 import json
 import threading
@@ -37,7 +37,7 @@ class _Answering(ThreadingHTTPServer):
 
 @pytest.fixture
 def management() -> Iterator[_Answering]:
-    """An endpoint that gives one answer to everything."""
+    """An endpoint that gives every call the same answer."""
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
@@ -90,7 +90,7 @@ def _fill(table: Table, *, seen: int) -> None:
 
 
 def _left(table: Table) -> int:
-    return sum(len(business.real) for business in table.scan(0, 1, lambda units: None))
+    return sum(len(business.real) for business in table.walk(0, 1))
 
 
 def test_a_wrong_endpoint_that_says_gone_to_everything_cannot_close_the_marketplace(

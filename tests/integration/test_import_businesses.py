@@ -1,4 +1,4 @@
-"""The import, on a table of the real DynamoDB API, found as an operator's shell finds it."""
+"""The import, on a real DynamoDB API, with the settings of an operator's shell."""
 
 import io
 import json
@@ -18,9 +18,10 @@ from lambdas.adapters.table import Table
 from lambdas.domain.availability import Availability
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import Business
-from operations.business_file import BadLine, Declaration
-from operations.deployment import NoDeployment, open_table
 from operations.import_businesses import IMPORT, Importer, ImportRun, Summary, main
+from operations.shared.business_file import BadLine, Declaration
+from operations.shared.environment import DeployedEnvironment
+from operations.shared.exit_codes import CannotBegin
 from tests.builders import NOW, RULES, FakeClock, in_time, settings
 from tests.dynamodb import create_table
 from tests.fakes import FakeSockets
@@ -32,12 +33,12 @@ Environment = str
 
 
 def no_wait(_attempt: int) -> None:
-    """Nothing here is busy for long."""
+    """The table is never busy for long here."""
 
 
 @pytest.fixture
 def shell(ministack_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A shell whose AWS is the emulator."""
+    """A shell with the AWS settings of the emulator."""
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     for variable in ("AWS_PROFILE", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(variable, raising=False)
@@ -49,7 +50,7 @@ def shell(ministack_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 @pytest.fixture
 def deploy(shell: None) -> Iterator[Callable[[str], Environment]]:
-    """Deploys a data stack with a table, and one output of that name."""
+    """Deploys a Data stack with a table, and an output of the given name."""
     cloudformation = boto3.client("cloudformation", region_name="us-east-1")
     stacks: list[str] = []
 
@@ -88,11 +89,11 @@ def many(count: int, *, accepting: bool = True) -> list[Declaration | BadLine]:
 
 
 def stored(store: Table) -> dict[str, Business]:
-    return {business.business_id: business for business in store.scan(0, 1, lambda units: None)}
+    return {business.business_id: business for business in store.walk(0, 1)}
 
 
 class Shell:
-    """Runs the tool as `make import` does, and remembers what it said."""
+    """Runs the tool as `make import` does."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self._file = folder / "businesses.csv"
@@ -120,7 +121,7 @@ def test_from_the_file_of_an_environment_to_its_table_and_again(
 
     code, counts, told = shell.run(environment, content, "--dry-run")
     assert (code, counts, told) == (1, summary(read=3, created=2, bad=1), [wrong])
-    table = open_table(environment, connections=1)
+    table = DeployedEnvironment(environment).table(connections=1)
     assert stored(table) == {}
 
     code, counts, told = shell.run(environment, content)
@@ -130,8 +131,8 @@ def test_from_the_file_of_an_environment_to_its_table_and_again(
     b1, b2 = written["b1"].settings, written["b2"].settings
     assert b1 is not None
     assert b2 is not None
-    assert (b1.accepting_orders, b1.expects_socket) == (True, False)
-    assert (b2.accepting_orders, b2.expects_socket) == (False, True)
+    assert (b1.available, b1.expects_socket) == (True, False)
+    assert (b2.available, b2.expects_socket) == (False, True)
     assert (b1.updated_by, b1.version) == (IMPORT, 1)
 
     code, counts, told = shell.run(environment, content.replace(b"b3,perhaps,\r\n", b""))
@@ -140,7 +141,7 @@ def test_from_the_file_of_an_environment_to_its_table_and_again(
     changed = b'{"id": "b1", "accepting": false, "expectsSocket": false}\n'
     code, counts, told = shell.run(environment, changed)
     assert (code, counts, told) == (0, summary(read=1, updated=1), [])
-    assert not open_table(environment, connections=1).load(BusinessId("b1")).virtual
+    assert not DeployedEnvironment(environment).table(connections=1).load(BusinessId("b1")).virtual
 
     user = table.load(BusinessId("b2"))
     table.write_settings(user, settings(version=2))
@@ -155,15 +156,16 @@ def test_from_the_file_of_an_environment_to_its_table_and_again(
 def test_an_environment_that_is_not_deployed_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, counts, told = Shell(tmp_path, capsys).run("nowhere", b"id,accepting\nb1,yes\n")
-    assert (code, counts, len(told)) == (2, None, 1)
-    assert "BusinessConnections-nowhere-Data" in told[0]
-    assert "us-east-1" in told[0]
+    code, counts, told = Shell(tmp_path, capsys).run("prod", b"id,accepting\nb1,yes\n")
+    assert (code, counts) == (2, None)
+    # The engine of the CDK may warn about the version of Node before that.
+    assert "BusinessConnections-prod-Data" in told[-1]
+    assert "us-east-1" in told[-1]
 
 
 def test_a_stack_without_the_output_is_named(deploy: Callable[[str], Environment]) -> None:
-    with pytest.raises(NoDeployment, match="no output TableName"):
-        open_table(deploy("Other"), connections=1)
+    with pytest.raises(CannotBegin, match="no output TableName"):
+        DeployedEnvironment(deploy("Other")).table(connections=1)
 
 
 def test_an_interrupted_import_is_resumed_where_it_was(store: Table) -> None:
@@ -187,7 +189,7 @@ def test_an_interrupted_import_is_resumed_where_it_was(store: Table) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_racing_with_its_users_an_import_loses_nothing_and_mixes_nothing(
+def test_an_import_that_races_with_users_mixes_and_loses_nothing(
     store: Table, overwrite: bool
 ) -> None:
     count = 40
@@ -215,8 +217,8 @@ def test_racing_with_its_users_an_import_loses_nothing_and_mixes_nothing(
     for business in businesses.values():
         assert business.settings is not None
         by_user = business.settings.updated_by == user
-        # The whole of the one or of the other: whose word it is, and what follows from it.
-        assert business.settings.accepting_orders == by_user
+        # Either all of the import or all of the call.
+        assert business.settings.available == by_user
         assert [c.user_id for c in business.virtual] == ([user] if by_user else [])
         assert by_user or overwrite  # every call was answered, so only an overwrite undoes one
 
@@ -231,7 +233,7 @@ def test_a_thousand_lines_are_written_once(store: Table) -> None:
     assert stored(store) == written
 
 
-def test_ctrl_c_ends_it_with_a_true_summary_and_the_next_run_goes_on(
+def test_ctrl_c_ends_it_with_a_right_summary_and_the_next_run_goes_on(
     deploy: Callable[[str], Environment], tmp_path: Path
 ) -> None:
     environment, file = deploy("TableName"), tmp_path / "businesses.csv"
@@ -251,7 +253,7 @@ def test_ctrl_c_ends_it_with_a_true_summary_and_the_next_run_goes_on(
     interrupted = json.loads(out)
     created = interrupted["created"]
     assert interrupted == summary(read=created, created=created)
-    table = open_table(environment, connections=1)
+    table = DeployedEnvironment(environment).table(connections=1)
     assert len(stored(table)) == created < 3000
 
     file.write_text("".join(file.read_text().splitlines(keepends=True)[: created + 200]))

@@ -1,4 +1,4 @@
-"""What the domain may expect of a store: one suite, on the fake and on real DynamoDB APIs."""
+"""What the domain expects of a store. The suite runs on the fake and on real DynamoDB APIs."""
 
 import os
 import threading
@@ -37,12 +37,12 @@ def store(request: pytest.FixtureRequest) -> Store:
     return Table(client, create_table(client))
 
 
-def test_a_business_that_was_never_heard_of_is_empty(store: Store) -> None:
+def test_an_unknown_business_is_empty(store: Store) -> None:
     assert store.load(B1) == business()
     assert store.load(B1, consistent=False) == business()
 
 
-def test_what_is_written_is_read_back_whole(store: Store) -> None:
+def test_everything_that_is_written_is_read_back(store: Store) -> None:
     store.write_settings(business(), settings(expects_socket=False), put=[virtual("auth0|7~#%")])
     store.add_real(real("O9oRTfeAoAMCK6g="))
     store.add_real(real("VIRTUAL", user_id=UserId("auth0|8")))
@@ -74,7 +74,7 @@ class TestRefresh:
         store.add_real(real("c1", seen=100))
         heard = store.refresh_real(B1, C1, NOW)
         assert heard == real(
-            "c1", seen=0, connected_at=NOW - 1800, ttl=NOW - 1800 + 7800, messages=1
+            "c1", seen=0, connected_at=NOW - 1800, expires_at=NOW - 1800 + 7800, messages=1
         )
         assert store.load(B1).real == (heard,)
 
@@ -99,22 +99,22 @@ class TestMessagesOfAMinute:
         assert [_heard(store, minute + second) for second in (0, 30, 59)] == [1, 2, 3]
         assert [_heard(store, minute + second) for second in (60, 61)] == [1, 2]
 
-    def test_are_no_sum_of_two_minutes_however_far_apart(self, store: Store) -> None:
+    def test_of_two_minutes_are_never_added_up_however_far_apart(self, store: Store) -> None:
         for gap in range(1, 25):
             store.add_real(real("c1"))
             later = NOW + gap * 60
             assert [_heard(store, NOW) for _ in range(3)] == [1, 2, 3]
-            # A minute of an earlier round may be counted too low, and never too high.
+            # A minute of an earlier round may be counted too low, but never too high.
             assert all(_heard(store, later) <= sent for sent in (1, 2, 3))
             assert _heard(store, later + 60) == 1
 
-    def test_are_never_too_many_for_clocks_that_differ(self, store: Store) -> None:
+    def test_are_not_counted_too_high_if_clocks_differ(self, store: Store) -> None:
         store.add_real(real("c1"))
         minute = NOW - NOW % 60
         for second in (59, 60, 59, 60, 59, 60):
             assert _heard(store, minute + second) == 1
 
-    def test_of_many_at_once_all_are_counted(self, store: Store) -> None:
+    def test_that_come_at_the_same_time_are_all_counted(self, store: Store) -> None:
         store.add_real(real("c1"))
         with ThreadPoolExecutor(8) as pool:
             counted = list(pool.map(lambda _: _heard(store, NOW), range(24)))
@@ -146,7 +146,7 @@ class TestClaim:
 
 
 class TestAvailability:
-    def test_all_of_it_or_nothing(self, store: Store) -> None:
+    def test_is_written_completely_or_not_at_all(self, store: Store) -> None:
         store.write_settings(business(), settings(), put=[virtual("u1"), virtual("u2")])
         late = business()
         with pytest.raises(Conflict):
@@ -163,24 +163,22 @@ class TestAvailability:
         store.write_settings(full, settings(version=2), remove=full.virtual)
         assert store.load(B1) == business(declared=settings(version=2))
 
-    def test_keeps_the_mark_of_an_episode_even_one_that_was_set_meanwhile(
-        self, store: Store
-    ) -> None:
+    def test_keeps_the_mark_of_an_episode_even_if_it_was_set_meanwhile(self, store: Store) -> None:
         store.write_settings(business(), settings())
         before = store.load(B1)
-        store.write_attention(before, Attention.UNREACHABLE, since=NOW, counted=True)
+        store.write_attention(before, Attention.UNREACHABLE, since=NOW, reported=True)
         store.write_settings(before, settings(version=2), put=[virtual()])
         assert store.load(B1).settings == settings(
             version=2,
             attention=Attention.UNREACHABLE,
             attention_since=NOW,
-            attention_counted=True,
+            attention_reported=True,
         )
 
     @pytest.mark.parametrize(
         "ending",
         [
-            {"accepting_orders": False},
+            {"available": False},
             {"expects_socket": False},
             {"paused_until": NOW + 60, "updated_at": NOW},
         ],
@@ -190,11 +188,11 @@ class TestAvailability:
     ) -> None:
         store.write_settings(business(), settings())
         before = store.load(B1)
-        store.write_attention(before, Attention.UNREACHABLE, since=NOW, counted=True)
+        store.write_attention(before, Attention.UNREACHABLE, since=NOW, reported=True)
         store.write_settings(before, settings(version=2, **ending))
         assert store.load(B1).settings == settings(version=2, **ending)
 
-    def test_of_many_that_read_the_same_version_one_gets_through(self, store: Store) -> None:
+    def test_of_many_writers_that_read_the_same_version_one_succeeds(self, store: Store) -> None:
         store.write_settings(business(), settings())
         before = store.load(B1)
         outcomes: list[str] = []
@@ -217,17 +215,17 @@ class TestAvailability:
 
 
 class TestExpiry:
-    def test_removes_what_is_over(self, store: Store) -> None:
+    def test_removes_a_lease_that_is_over(self, store: Store) -> None:
         store.write_settings(business(), settings(), put=[virtual(left=0)])
         assert store.remove_expired_virtual(virtual(left=0), NOW)
         assert not store.load(B1).virtual
 
-    def test_spares_what_was_renewed(self, store: Store) -> None:
+    def test_keeps_a_lease_that_was_renewed(self, store: Store) -> None:
         store.write_settings(business(), settings(), put=[virtual(left=10)])
         assert not store.remove_expired_virtual(virtual(left=-1), NOW)
         assert store.load(B1).virtual == (virtual(left=10),)
 
-    def test_of_nothing_is_false(self, store: Store) -> None:
+    def test_returns_false_if_there_is_nothing(self, store: Store) -> None:
         assert not store.remove_expired_virtual(virtual(left=-1), NOW)
 
 
@@ -235,56 +233,58 @@ class TestAttention:
     def test_is_set_changed_and_cleared_without_a_new_version(self, store: Store) -> None:
         store.write_settings(business(), settings())
         assert store.write_attention(
-            store.load(B1), Attention.VIRTUAL_ONLY, since=NOW, counted=False
+            store.load(B1), Attention.VIRTUAL_ONLY, since=NOW, reported=False
         )
         assert store.load(B1).settings == settings(
             attention=Attention.VIRTUAL_ONLY, attention_since=NOW
         )
-        assert store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, counted=True)
-        assert store.load(B1).settings == settings(
-            attention=Attention.UNREACHABLE, attention_since=NOW, attention_counted=True
+        assert store.write_attention(
+            store.load(B1), Attention.UNREACHABLE, since=NOW, reported=True
         )
-        assert store.write_attention(store.load(B1), None, since=NOW, counted=False)
+        assert store.load(B1).settings == settings(
+            attention=Attention.UNREACHABLE, attention_since=NOW, attention_reported=True
+        )
+        assert store.write_attention(store.load(B1), None, since=NOW, reported=False)
         assert store.load(B1).settings == settings()
 
-    def test_gives_way_to_what_was_written_since(self, store: Store) -> None:
+    def test_is_not_written_if_the_settings_changed(self, store: Store) -> None:
         store.write_settings(business(), settings())
         before = store.load(B1)
         store.write_settings(before, settings(version=2))
-        assert not store.write_attention(before, Attention.UNREACHABLE, since=NOW, counted=False)
+        assert not store.write_attention(before, Attention.UNREACHABLE, since=NOW, reported=False)
         assert store.load(B1).settings == settings(version=2)
 
-    def test_begins_once(self, store: Store) -> None:
+    def test_of_two_runs_only_one_begins_an_episode(self, store: Store) -> None:
         store.write_settings(business(), settings())
         read = store.load(B1)
-        assert store.write_attention(read, Attention.UNREACHABLE, since=NOW, counted=False)
-        assert not store.write_attention(read, Attention.UNREACHABLE, since=NOW + 1, counted=False)
+        assert store.write_attention(read, Attention.UNREACHABLE, since=NOW, reported=False)
+        assert not store.write_attention(read, Attention.UNREACHABLE, since=NOW + 1, reported=False)
 
     @pytest.mark.parametrize("mark", [None, Attention.UNREACHABLE])
     def test_a_late_run_does_not_touch_the_mark_of_another_episode(
         self, store: Store, mark: Attention | None
     ) -> None:
         store.write_settings(business(), settings())
-        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, counted=True)
+        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, reported=True)
         late = store.load(B1)
-        store.write_attention(late, None, since=0, counted=False)
-        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW + 60, counted=False)
-        assert not store.write_attention(late, mark, since=NOW, counted=True)
+        store.write_attention(late, None, since=0, reported=False)
+        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW + 60, reported=False)
+        assert not store.write_attention(late, mark, since=NOW, reported=True)
         assert store.load(B1).settings == settings(
             attention=Attention.UNREACHABLE, attention_since=NOW + 60
         )
 
     def test_creates_no_settings(self, store: Store) -> None:
         assert not store.write_attention(
-            business(), Attention.UNREACHABLE, since=NOW, counted=False
+            business(), Attention.UNREACHABLE, since=NOW, reported=False
         )
         gone = business(declared=settings())
-        assert not store.write_attention(gone, Attention.UNREACHABLE, since=NOW, counted=False)
+        assert not store.write_attention(gone, Attention.UNREACHABLE, since=NOW, reported=False)
         assert store.load(B1) == business()
 
 
-@pytest.mark.parametrize("segments", [1, 4])
-def test_a_scan_sees_every_business_once_and_whole(store: Store, segments: int) -> None:
+@pytest.mark.parametrize("parts", [1, 4])
+def test_walking_all_parts_yields_every_business_once_and_whole(store: Store, parts: int) -> None:
     expected = {}
     for number in range(20):
         business_id = BusinessId(f"b{number:02}")
@@ -298,16 +298,12 @@ def test_a_scan_sees_every_business_once_and_whole(store: Store, segments: int) 
         expected[business_id] = business(
             *devices, lease, declared=settings(version=number + 1), business_id=business_id
         )
-    seen = [
-        found
-        for segment in range(segments)
-        for found in store.scan(segment, segments, lambda units: None)
-    ]
+    seen = [found for part in range(parts) for found in store.walk(part, parts)]
     assert len(seen) == 20
     assert {found.business_id: found for found in seen} == expected
 
 
-def test_user_ids_of_any_alphabet_are_keys_of_their_own(store: Store) -> None:
+def test_similar_user_ids_have_different_keys(store: Store) -> None:
     leases = [virtual(user) for user in ("a", "a~", "a#b", "a%7E", "a/b", "A")]
     store.write_settings(business(), settings(updated_by=U1), put=leases)
     stored = store.load(B1).virtual
@@ -332,18 +328,18 @@ class TestCensus:
         store.record_census(Census(worker=1, workers=2, real=8, taken_at=NOW))
         store.record_census(Census(worker=0, workers=2, real=9, taken_at=NOW + 300))
         assert sorted(census.real for census in store.last_censuses()) == [8, 9]
-        assert list(store.scan(0, 1, lambda units: None)) == []
+        assert list(store.walk(0, 1)) == []
 
 
 class TestTickets:
     def test_one_is_taken_once(self, store: Store) -> None:
-        ticket = Ticket(B1, UserId("auth0|7"), ttl=NOW + 60)
+        ticket = Ticket(B1, UserId("auth0|7"), expires_at=NOW + 60)
         store.add_ticket("digest", ticket)
         assert store.take_ticket("digest", NOW) == ticket
         assert store.take_ticket("digest", NOW) is None
 
     def test_an_expired_one_is_not_taken_though_it_is_still_stored(self, store: Store) -> None:
-        store.add_ticket("digest", Ticket(B1, U1, ttl=NOW))
+        store.add_ticket("digest", Ticket(B1, U1, expires_at=NOW))
         assert store.take_ticket("digest", NOW) is None
 
     def test_an_unknown_one_is_none(self, store: Store) -> None:
@@ -352,14 +348,14 @@ class TestTickets:
     def test_of_many_that_try_at_once_exactly_one_gets_it(self, store: Store) -> None:
         for number in range(5):
             digest = f"digest-{number}"
-            store.add_ticket(digest, Ticket(B1, U1, ttl=NOW + 60))
+            store.add_ticket(digest, Ticket(B1, U1, expires_at=NOW + 60))
             with ThreadPoolExecutor(max_workers=8) as pool:
                 taken = list(pool.map(lambda _, d=digest: store.take_ticket(d, NOW), range(8)))
             assert len([ticket for ticket in taken if ticket]) == 1
 
-    def test_no_scan_sees_one(self, store: Store) -> None:
-        store.add_ticket("digest", Ticket(B1, U1, ttl=NOW + 60))
-        assert list(store.scan(0, 1, lambda units: None)) == []
+    def test_a_walk_does_not_yield_them(self, store: Store) -> None:
+        store.add_ticket("digest", Ticket(B1, U1, expires_at=NOW + 60))
+        assert list(store.walk(0, 1)) == []
 
 
 class TestAttentionList:
@@ -368,7 +364,7 @@ class TestAttentionList:
             business_id = BusinessId(f"b{number}")
             store.write_settings(business(business_id=business_id), settings())
             store.write_attention(
-                store.load(business_id), Attention.VIRTUAL_ONLY, since=NOW - number, counted=False
+                store.load(business_id), Attention.VIRTUAL_ONLY, since=NOW - number, reported=False
             )
         first = store.list_attention(Attention.VIRTUAL_ONLY, limit=3)
         assert [entry.business_id for entry in first] == ["b4", "b3", "b2"]
@@ -376,8 +372,8 @@ class TestAttentionList:
         assert [(e.business_id, e.since) for e in rest] == [("b1", NOW - 1), ("b0", NOW)]
         assert not store.list_attention(Attention.UNREACHABLE, limit=3)
 
-    def test_leaves_out_who_is_well_again(self, store: Store) -> None:
+    def test_leaves_out_businesses_that_need_it_no_longer(self, store: Store) -> None:
         store.write_settings(business(), settings())
-        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, counted=True)
-        store.write_settings(store.load(B1), settings(version=2, accepting_orders=False))
+        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, reported=True)
+        store.write_settings(store.load(B1), settings(version=2, available=False))
         assert not store.list_attention(Attention.UNREACHABLE, limit=3)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
-from lambdas.metrics import MetricName
+from lambdas.observability import MetricName
 from local.cloudwatch.alarm_rules import Metric, State
 from tests.infra.template import Template
 from tests.monitoring.cloudwatch.composite_alarms import Suppression

@@ -11,7 +11,7 @@ import pytest
 
 from infra.configuration import Environment
 from lambdas.handlers import cleanup, rest, websocket
-from lambdas.metrics import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
+from lambdas.observability import DIMENSION, NAMESPACE, PLANNED_WORK, VERSION_DIMENSION, MetricName
 from local.cloudwatch.alarm_rules import Metric
 from local.cloudwatch.embedded_metrics import metric_data
 from tests.infra.template import Template, flat
@@ -21,7 +21,6 @@ from tests.monitoring.template_reader import alarms_in, graphs_in, metrics_in, o
 from tests.unit.handlers import test_rest, test_websocket
 from tests.unit.handlers.conftest import Deployed
 
-PLANNED_WORK: Final = "PlannedWork"
 """Published by operators with a command of the runbook, not by code."""
 
 UNWATCHED: Final[Mapping[MetricName, str]] = {

@@ -13,8 +13,8 @@ from botocore import xform_name
 from botocore.model import OperationModel, Shape
 from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]  # as above
 
-from lambdas import metrics, protocol
-from lambdas.domain.cleanup import CleanupRun, Report
+from lambdas import observability, protocol
+from lambdas.domain.cleanup import CleanupReport, CleanupRun
 from lambdas.domain.model import Attention
 from lambdas.routes import methods_by_path
 from tests.monitoring.aws_metrics import DOCUMENTED
@@ -141,12 +141,12 @@ def test_a_query_of_the_aws_cli_asks_for_fields_of_the_answer(command: list[str]
 
 
 def test_metrics_of_this_service_are_published() -> None:
-    published = {name.value for name in metrics.MetricName}
-    own = [words for words in METRIC if words[1] == metrics.NAMESPACE]
+    published = {name.value for name in observability.MetricName}
+    own = [words for words in METRIC if words[1] == observability.NAMESPACE]
     assert own
     for _, _, name, _, *dimensions in own:
         assert name in published
-        assert dimensions == [f"Name={metrics.DIMENSION},Value=$ENVIRONMENT"]
+        assert dimensions == [f"Name={observability.DIMENSION},Value=$ENVIRONMENT"]
 
 
 @pytest.mark.parametrize("words", METRIC, ids=lambda words: words[2])
@@ -158,7 +158,7 @@ def test_a_metric_of_aws_is_documented_with_its_dimensions(
     pairs = [re.fullmatch(r"Name=(\w+),Value=.+", dimension) for dimension in dimensions]
     asked = frozenset(str(pair[1]) for pair in pairs if pair)
     assert len(asked) == len(dimensions)
-    if namespace == metrics.NAMESPACE:
+    if namespace == observability.NAMESPACE:
         return
     for each in _VALUES.get(name, [name]):
         assert any(
@@ -317,8 +317,10 @@ def _access_log_fields(group: str) -> set[str]:
 
 
 _REPORT = set(
-    protocol.cleanup_document(CleanupRun(Report(), complete=True, dry_run=False, in_trouble=()))
-) | {"worker", "workers", "milliseconds"}
+    protocol.cleanup_document(
+        CleanupRun(CleanupReport(), complete=True, dry_run=False, attention_reports=())
+    )
+) | {"worker", "workers", "milliseconds", "readUnits"}
 
 _LOGGED_MESSAGES, _LOGGED_FIELDS = _logged()
 

@@ -5,7 +5,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from infra.configuration import Sustained, Thresholds
 from infra.monitoring.alarms.definition import AlarmDefinition, Severity
 from infra.monitoring.metrics import ServiceMetrics
-from lambdas.metrics import MetricName
+from lambdas.observability import MetricName
 
 
 def business_alarms(thresholds: Thresholds, metrics: ServiceMetrics) -> list[AlarmDefinition]:

@@ -11,7 +11,7 @@ from infra.monitoring.alarms.definition import AlarmDefinition, Severity
 from infra.monitoring.alarms.functions import duration, throttles
 from infra.monitoring.metrics import ServiceMetrics, function_metric, waiting_messages
 from infra.service.function import ServiceFunction
-from lambdas.metrics import MetricName
+from lambdas.observability import MetricName
 
 MISSED_RUNS: Final = 3
 """How many intervals must pass without a completed run before an alarm fires."""

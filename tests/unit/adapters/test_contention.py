@@ -1,4 +1,4 @@
-"""Single writes that meet a transaction on their item, which the SDK does not try again."""
+"""Single writes that meet a transaction on their item. The SDK does not try those again."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ TRIES = 6
 WRITES = {
     "put_item": [
         lambda table: table.add_real(real()),
-        lambda table: table.add_ticket("digest", Ticket(B1, U1, ttl=NOW)),
+        lambda table: table.add_ticket("digest", Ticket(B1, U1, expires_at=NOW)),
         lambda table: table.record_census(Census(worker=0, workers=1, real=1, taken_at=NOW)),
     ],
     "update_item": [
@@ -27,7 +27,7 @@ WRITES = {
         lambda table: table.claim_real(real(), NOW),
         lambda table: table.write_settings(business(declared=settings()), settings(version=2)),
         lambda table: table.write_attention(
-            business(declared=settings()), Attention.UNREACHABLE, since=NOW, counted=False
+            business(declared=settings()), Attention.UNREACHABLE, since=NOW, reported=False
         ),
     ],
     "delete_item": [
@@ -56,7 +56,9 @@ def dynamodb() -> Any:
 
 
 @every_single_write
-def test_are_tried_again(dynamodb: Any, operation: str, write: Callable[[Table], object]) -> None:
+def test_a_single_write_is_tried_again_while_a_transaction_holds_its_item(
+    dynamodb: Any, operation: str, write: Callable[[Table], object]
+) -> None:
     waited: list[int] = []
     with Stubber(dynamodb) as stub:
         for _ in range(TRIES - 1):
@@ -68,10 +70,10 @@ def test_are_tried_again(dynamodb: Any, operation: str, write: Callable[[Table],
 
 
 @every_single_write
-def test_are_never_mistaken_for_a_condition_that_failed(
+def test_a_conflict_with_a_transaction_is_never_mistaken_for_a_failed_condition(
     dynamodb: Any, operation: str, write: Callable[[Table], object]
 ) -> None:
-    """A ping that took it for one would close a live socket."""
+    """Otherwise a ping would close a live socket."""
     with Stubber(dynamodb) as stub:
         for _ in range(TRIES):
             stub.add_client_error(operation, "TransactionConflictException")

@@ -44,7 +44,7 @@ def management() -> Any:
         ("ValidationException", 400, ClientError),
     ],
 )
-def test_a_table_that_is_out_of_breath_is_unavailable_and_our_own_mistakes_stay_visible(
+def test_throttling_and_outages_are_unavailable_and_our_own_mistakes_stay_visible(
     dynamodb: Any, code: str, status: int, expected: type[Exception]
 ) -> None:
     with Stubber(dynamodb) as stub:
@@ -65,9 +65,9 @@ def test_a_table_that_cannot_be_reached_is_unavailable(
 
 
 def test_a_request_that_the_sdk_refuses_is_a_defect(dynamodb: Any) -> None:
-    """As an outage of the table, it would neither fail the check of a build nor roll it back."""
+    """If it counted as an outage, a build with this defect would pass its check and stay."""
     with pytest.raises(ParamValidationError):
-        Table(dynamodb, "").load(B1)  # a name has a letter at least
+        Table(dynamodb, "").load(B1)  # a name needs at least one letter
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_request_that_the_sdk_refuses_is_a_defect(dynamodb: Any) -> None:
         (["ValidationError"], ClientError),
     ],
 )
-def test_why_a_transaction_was_cancelled_decides(
+def test_a_cancelled_transaction_is_translated_by_its_reasons(
     dynamodb: Any, reasons: list[str], expected: type[Exception]
 ) -> None:
     with Stubber(dynamodb) as stub:
@@ -113,12 +113,12 @@ def test_only_410_means_that_a_socket_is_gone(
         assert sockets.probe(C1) is expected
         assert sockets.post(C1, AvailabilityChanged(B1, available=False, at=NOW)) is expected
         assert sockets.close(C1) is expected
-    told = {} if expected is SocketAnswer.GONE else {code: 3}
-    assert sockets.take_failures() == told
-    assert sockets.take_failures() == {}
+    failures = {} if expected is SocketAnswer.GONE else {code: 3}
+    assert sockets.pop_failures() == failures
+    assert sockets.pop_failures() == {}
 
 
-def test_a_management_api_that_cannot_be_reached_tells_nothing(
+def test_a_management_api_that_cannot_be_reached_answers_unknown(
     management: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(**_: object) -> None:
@@ -127,4 +127,4 @@ def test_a_management_api_that_cannot_be_reached_tells_nothing(
     monkeypatch.setattr(management, "get_connection", fail)
     sockets = ManagementApi(management)
     assert sockets.probe(C1) is SocketAnswer.UNKNOWN
-    assert sockets.take_failures() == {"EndpointConnectionError": 1}
+    assert sockets.pop_failures() == {"EndpointConnectionError": 1}

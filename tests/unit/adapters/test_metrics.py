@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lambdas.adapters.metrics import Metrics
-from lambdas.domain.attention import Trouble
+from lambdas.domain.attention import AttentionReport
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
 
@@ -28,11 +28,13 @@ def test_reports_from_many_threads_are_separate_lines(
 ) -> None:
     out = Unbuffered()
     monkeypatch.setattr(sys, "stdout", out)
-    tell = Metrics(lambda: "test").tell_attention
+    report = Metrics(lambda: "test").report_attention
     with ThreadPoolExecutor(16) as pool:
         list(
             pool.map(
-                lambda n: tell(Trouble(BusinessId(f"b{n}"), Attention.UNREACHABLE, seconds=300)),
+                lambda n: report(
+                    AttentionReport(BusinessId(f"b{n}"), Attention.UNREACHABLE, seconds=300)
+                ),
                 range(500),
             )
         )

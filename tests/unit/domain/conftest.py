@@ -1,4 +1,4 @@
-"""What most tests of the domain stand on: a store, sockets and a clock of their own."""
+"""The store, the sockets and the clock that most tests of the domain use."""
 
 import pytest
 

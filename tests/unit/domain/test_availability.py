@@ -1,4 +1,4 @@
-"""A business says whether it wants orders."""
+"""Declaring a business available or unavailable."""
 
 import threading
 from collections.abc import Sequence
@@ -30,10 +30,10 @@ def test_available_opens_an_unknown_business_with_a_lease(
     assert outcome.lease_until == NOW + RULES.virtual_lease
     stored = store.load(B1)
     assert stored.settings == settings(updated_at=NOW)
-    assert [c.ttl for c in stored.virtual] == [NOW + RULES.virtual_lease]
+    assert [c.expires_at for c in stored.virtual] == [NOW + RULES.virtual_lease]
 
 
-def test_a_second_call_renews_the_lease_of_that_user_alone(
+def test_a_second_call_renews_only_the_lease_of_that_user(
     availability: Availability, store: MemoryStore, clock: FakeClock
 ) -> None:
     availability.set_business_availability(B1, U1, True, out_of_time=in_time)
@@ -56,12 +56,10 @@ def test_unavailable_removes_every_virtual_connection_and_closes_every_socket(
     assert outcome.status.overall_status is OverallStatus.OFFLINE
     assert outcome.sockets_remaining == 0
     assert outcome.lease_until is None
-    assert store.load(B1) == business(
-        declared=settings(accepting_orders=False, version=2, updated_at=NOW)
-    )
+    assert store.load(B1) == business(declared=settings(available=False, version=2, updated_at=NOW))
     assert not sockets.open
-    told = AvailabilityChanged(B1, available=False, at=NOW)
-    assert sorted(sockets.sent, key=str) == [("c1", told), ("c2", told)]
+    message = AvailabilityChanged(B1, available=False, at=NOW)
+    assert sorted(sockets.sent, key=str) == [("c1", message), ("c2", message)]
 
 
 def test_a_socket_that_cannot_be_closed_stays_and_is_counted(
@@ -76,7 +74,7 @@ def test_a_socket_that_cannot_be_closed_stays_and_is_counted(
     assert [c.connection_id for c in store.load(B1).real] == ["c2"]
 
 
-def test_a_410_removes_no_connection_younger_than_a_minute(
+def test_no_connection_younger_than_a_minute_is_removed_because_its_socket_seems_gone(
     availability: Availability, store: MemoryStore
 ) -> None:
     store.seed(business(real("young", age=59), real("old", age=60), declared=settings()))
@@ -97,18 +95,18 @@ def test_an_availability_call_ends_pause_and_attention(
                 expects_socket=False,
                 attention=Attention.UNREACHABLE,
                 attention_since=NOW - 10,
-                attention_counted=True,
+                attention_reported=True,
             )
         )
     )
     outcome = availability.set_business_availability(B1, U1, available, out_of_time=in_time)
     assert outcome.status.accepting_orders is available
     assert store.settings[B1] == settings(
-        accepting_orders=available, version=2, updated_at=NOW, expects_socket=False
+        available=available, version=2, updated_at=NOW, expects_socket=False
     )
 
 
-def test_the_ninety_first_virtual_connection_is_refused_and_nothing_written(
+def test_the_ninety_first_virtual_connection_is_refused_and_nothing_is_written(
     availability: Availability, store: MemoryStore
 ) -> None:
     full = business(*(virtual(f"u{i}") for i in range(90)), declared=settings())
@@ -122,7 +120,7 @@ def test_the_ninety_first_virtual_connection_is_refused_and_nothing_written(
     ).lease_until
 
 
-def test_expired_virtual_connections_make_room_when_room_is_needed(
+def test_expired_virtual_connections_are_removed_when_there_is_no_room(
     availability: Availability, store: MemoryStore
 ) -> None:
     store.seed(
@@ -135,7 +133,7 @@ def test_expired_virtual_connections_make_room_when_room_is_needed(
     assert list(store.virtual) == [(B1, "one-more")]
 
 
-def test_a_call_that_always_meets_another_gives_up_and_says_so(clock: FakeClock) -> None:
+def test_a_call_gives_up_after_six_conflicts(clock: FakeClock) -> None:
     class Contended(MemoryStore):
         def write_settings(
             self,
@@ -154,7 +152,7 @@ def test_a_call_that_always_meets_another_gives_up_and_says_so(clock: FakeClock)
     assert waits == [1, 2, 3, 4, 5]
 
 
-def test_racing_calls_end_in_one_of_the_serial_outcomes(
+def test_racing_calls_end_as_if_one_had_come_after_the_other(
     store: MemoryStore, clock: FakeClock
 ) -> None:
     patient = Availability(store, FakeSockets(), RULES, clock, backoff=lambda attempt: None)
@@ -172,13 +170,13 @@ def test_racing_calls_end_in_one_of_the_serial_outcomes(
             thread.join()
         after = store.load(B1)
         assert after.settings is not None
-        assert bool(after.virtual) is after.settings.accepting_orders
+        assert bool(after.virtual) is after.settings.available
 
 
-def test_the_answer_is_the_status_of_what_was_written(
+def test_the_answer_is_the_status_after_the_write(
     availability: Availability, store: MemoryStore
 ) -> None:
-    store.seed(business(real("c1"), virtual("u2"), declared=settings(accepting_orders=False)))
+    store.seed(business(real("c1"), virtual("u2"), declared=settings(available=False)))
     status = availability.set_business_availability(B1, U1, True, out_of_time=in_time).status
     assert (status.real, status.virtual) == (1, 2)
     assert status.overall_status is OverallStatus.ONLINE

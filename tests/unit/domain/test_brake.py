@@ -1,4 +1,4 @@
-"""The brake refuses mass removals, and refuses for no other reason."""
+"""The brake refuses mass removals and nothing else."""
 
 import threading
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lambdas.domain.brake import BRAKE_FLOOR, Brake
-from lambdas.domain.cleanup import CENSUS_HOLDS, CleanupRun, Share, known_real
+from lambdas.domain.cleanup import CENSUS_HOLDS, CleanupRun, Share, real_in_last_census
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Business, Census, Instant, RealConnection
@@ -44,11 +44,11 @@ def _census(real: int, *, worker: int = 0, workers: int = 1, age: int = 300) -> 
     return Census(worker=worker, workers=workers, real=real, taken_at=NOW - age)
 
 
-class TestMeasure:
-    def test_a_tenth_of_what_the_last_census_knew_in_each_run(
+class TestLimit:
+    def test_is_a_tenth_of_the_last_census_in_each_run(
         self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
     ) -> None:
-        """15 % of 2,000 are dead: 200, and then the rest."""
+        """300 of 2,000 are dead: the first run removes 200, the second one the rest."""
         store.seed(*_devices(range(300), seen=700), *_devices(range(300, 2000), seen=0))
         sockets.open |= {connection_id for _, connection_id in store.real}
         store.record_census(_census(2000))
@@ -57,7 +57,7 @@ class TestMeasure:
         assert [run.report.refused for run in runs] == [100, 0, 0]
         assert [run.refused_because is not None for run in runs] == [True, False, False]
 
-    def test_it_makes_no_difference_that_one_business_with_many_dead_is_read_early(
+    def test_does_not_depend_on_how_early_the_dead_connections_are_read(
         self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
     ) -> None:
         crowded = BusinessId("a-first")
@@ -67,7 +67,7 @@ class TestMeasure:
         report = _run(store, sockets, clock).report
         assert (report.gone, report.refused) == (45, 0)
 
-    def test_without_a_census_what_the_run_has_seen_counts(
+    def test_depends_on_what_the_run_has_seen_if_there_is_no_census(
         self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
     ) -> None:
         store.seed(*_devices(range(1000), seen=0), *_devices(range(1000, 1500), seen=700))
@@ -76,7 +76,7 @@ class TestMeasure:
         assert BRAKE_FLOOR <= found.report.silent <= 150
         assert found.report.refused == 500 - found.report.silent
 
-    def test_a_run_keeps_what_it_counted_for_the_next_one(
+    def test_a_complete_run_records_its_census_for_the_next_run(
         self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
     ) -> None:
         store.seed(*_devices(range(30), seen=0))
@@ -88,7 +88,7 @@ class TestMeasure:
         _run(store, sockets, clock)
         assert Census(worker=0, workers=1, real=30, taken_at=NOW) in store.last_censuses()
 
-    def test_an_incomplete_run_keeps_nothing(
+    def test_an_incomplete_run_records_no_census(
         self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
     ) -> None:
         store.seed(*_devices(range(30), seen=0))
@@ -97,7 +97,7 @@ class TestMeasure:
         assert not store.censuses
 
     @pytest.mark.parametrize(
-        ("censuses", "share", "known"),
+        ("censuses", "share", "expected"),
         [
             pytest.param([], Share(), 0, id="never"),
             pytest.param([_census(7)], Share(), 7, id="one worker"),
@@ -121,12 +121,12 @@ class TestMeasure:
             ),
         ],
     )
-    def test_what_the_last_census_knew(
-        self, censuses: list[Census], share: Share | None, known: int
+    def test_real_connections_in_the_last_census(
+        self, censuses: list[Census], share: Share | None, expected: int
     ) -> None:
-        assert known_real(censuses, share, NOW) == known
+        assert real_in_last_census(censuses, share, NOW) == expected
 
-    def test_one_business_is_measured_against_the_whole_marketplace(
+    def test_is_a_share_of_the_whole_marketplace_even_for_one_business(
         self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
     ) -> None:
         store.seed(business(*(real(f"c{n}", seen=400) for n in range(45))))
@@ -137,7 +137,7 @@ class TestMeasure:
 
 
 class TestOnlyRemovalsCount:
-    def test_an_outage_of_the_management_api_after_some_closes_refuses_nothing(
+    def test_an_outage_of_the_gateway_after_some_closes_refuses_nothing(
         self, store: MemoryStore, clock: FakeClock
     ) -> None:
         class OutAfterFive(FakeSockets):
@@ -158,7 +158,7 @@ class TestOnlyRemovalsCount:
         assert (found.report.refused, found.refused_because) == (0, None)
 
     @pytest.mark.parametrize("seen", [400, 700])
-    def test_a_table_that_takes_no_writes_refuses_nothing(
+    def test_a_store_that_accepts_no_writes_refuses_nothing(
         self, clock: FakeClock, seen: int
     ) -> None:
         class ReadOnly(MemoryStore):
@@ -178,7 +178,7 @@ class TestOnlyRemovalsCount:
         assert (found.report.silent, found.report.gone) == (0, 0)
         assert found.complete
 
-    def test_a_ping_that_came_in_between_gives_its_place_back(
+    def test_a_connection_that_was_heard_from_in_time_frees_its_slot(
         self, sockets: FakeSockets, clock: FakeClock
     ) -> None:
         class PingedMeanwhile(MemoryStore):
@@ -196,7 +196,7 @@ class TestOnlyRemovalsCount:
         both = threading.Barrier(2)
 
         class Together(FakeSockets):
-            """Both runs have probed every socket before either removes the first."""
+            """Makes both runs probe each socket before either of them removes it."""
 
             def probe(self, connection_id: ConnectionId) -> SocketAnswer:
                 both.wait(timeout=10)
@@ -213,54 +213,54 @@ class TestOnlyRemovalsCount:
         assert not store.real
 
 
-class TestPlaces:
-    def test_says_why_in_numbers(self) -> None:
+class TestRemovalSlots:
+    def test_a_refusal_is_explained_in_numbers(self) -> None:
         brake = Brake(forced=False)
-        brake.knows(150)
-        brake.saw(300)
+        brake.last_census = 150
+        brake.add_seen(300)
         for _ in range(30):
-            with brake.place() as place:
-                assert place is not None
-                place.used = True
-        assert brake.pulled_because is None
-        with brake.place() as place:
-            assert place is None
-        assert brake.pulled_because == (
+            with brake.removal_slot() as slot:
+                assert slot is not None
+                slot.used = True
+        assert brake.refused_because is None
+        with brake.removal_slot() as slot:
+            assert slot is None
+        assert brake.refused_because == (
             "30 real connections were removed, and a run may remove at most 30: 20, or one in 10"
             " of the 150 that the last census counted or the 300 seen so far"
         )
 
-    def test_a_removal_waits_for_those_under_way_and_takes_the_place_of_one_that_failed(
+    def test_a_removal_waits_for_those_under_way_and_gets_the_slot_of_one_that_failed(
         self,
     ) -> None:
         brake = Brake(forced=False)
-        brake.knows(0)
-        under_way = [brake.place() for _ in range(BRAKE_FLOOR)]
-        places = [each.__enter__() for each in under_way]
+        brake.last_census = 0
+        under_way = [brake.removal_slot() for _ in range(BRAKE_FLOOR)]
+        slots = [each.__enter__() for each in under_way]
 
         def one_more() -> bool:
-            with brake.place() as place:
-                return place is not None
+            with brake.removal_slot() as slot:
+                return slot is not None
 
         with ThreadPoolExecutor(max_workers=1) as pool:
             waiting = pool.submit(one_more)
-            for place in places[1:]:
-                assert place is not None
-                place.used = True
+            for slot in slots[1:]:
+                assert slot is not None
+                slot.used = True
             for each in under_way:
                 each.__exit__(None, None, None)
             assert waiting.result(timeout=10)
-        assert brake.pulled_because is None
+        assert brake.refused_because is None
 
-    def test_never_lets_more_through_than_it_may_however_many_try_at_once(self) -> None:
+    def test_no_more_are_used_than_the_limit_however_many_try_at_once(self) -> None:
         brake = Brake(forced=False)
-        brake.knows(300)
+        brake.last_census = 300
 
         def remove(_: int) -> bool:
-            with brake.place() as place:
-                if place is None:
+            with brake.removal_slot() as slot:
+                if slot is None:
                     return False
-                place.used = True
+                slot.used = True
                 return True
 
         with ThreadPoolExecutor(max_workers=16) as pool:
@@ -276,13 +276,13 @@ class Closing(FakeSockets):
 
     def close(self, connection_id: ConnectionId) -> SocketAnswer:
         answer = super().close(connection_id)
-        if self.disconnects:  # API Gateway calls `$disconnect`, which is quicker than this run
+        if self.disconnects:  # the gateway reports it, and that is quicker than this run
             self.store.remove_real(BusinessId(f"b{int(connection_id[1:]):05}"), connection_id)
         return answer
 
 
-class TestSocketsThatWereClosed:
-    def test_counts_a_socket_it_closed_whose_item_the_disconnect_removed(
+class TestClosedSocketsCount:
+    def test_if_the_disconnect_event_removed_the_connection_first(
         self, store: MemoryStore, clock: FakeClock
     ) -> None:
         store.seed(*_devices(range(100), seen=700))
@@ -291,7 +291,7 @@ class TestSocketsThatWereClosed:
         assert 100 - len(sockets.open) <= BRAKE_FLOOR
 
     @pytest.mark.parametrize("error", [Unavailable("no answer"), PermissionError("DeleteItem")])
-    def test_counts_a_socket_it_closed_whose_item_could_not_be_removed(
+    def test_if_the_connection_could_not_be_removed(
         self, clock: FakeClock, error: Exception
     ) -> None:
         class Undeletable(MemoryStore):
@@ -304,7 +304,7 @@ class TestSocketsThatWereClosed:
         make_cleanup(store, sockets, clock).cleanup_all_connections(out_of_time=in_time)
         assert 100 - len(sockets.open) <= BRAKE_FLOOR
 
-    def test_counts_a_removal_whose_answer_was_lost(self, clock: FakeClock) -> None:
+    def test_if_the_answer_to_the_removal_was_lost(self, clock: FakeClock) -> None:
         class LostAnswers(MemoryStore):
             def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
                 super().remove_real(business_id, connection_id)

@@ -1,4 +1,4 @@
-"""The cleanup: what it removes, what it leaves, and what it counts."""
+"""The cleanup: what it removes, what it keeps, and what it counts."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from lambdas.domain.attention import Trouble
+from lambdas.domain.attention import AttentionReport
 from lambdas.domain.brake import OUTAGE_AFTER
-from lambdas.domain.cleanup import SEGMENTS_PER_WORKER, CleanupRun, Report, Share
+from lambdas.domain.cleanup import CleanupReport, CleanupRun, Share
 from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Attention, Business, Census, Instant, RealConnection
@@ -56,7 +56,7 @@ def _stored(store: MemoryStore) -> set[str]:
         pytest.param(real("c1", seen=660), True, True, True, id="at the end of the grace"),
         pytest.param(real("c1", seen=661), True, False, False, id="silent, half open"),
         pytest.param(real("c1", seen=661), False, False, False, id="silent, socket gone"),
-        pytest.param(real("c1", ttl=NOW), True, False, False, id="older than a socket gets"),
+        pytest.param(real("c1", expires_at=NOW), True, False, False, id="older than a socket gets"),
     ],
 )
 def test_what_becomes_of_a_real_connection(
@@ -77,7 +77,7 @@ def test_what_becomes_of_a_real_connection(
     assert ("c1" in sockets.open) is (is_open and stays)
 
 
-def test_an_answer_that_says_nothing_removes_nothing(
+def test_nothing_is_removed_if_the_gateway_cannot_tell(
     run: Run, store: MemoryStore, sockets: FakeSockets
 ) -> None:
     store.seed(business(real("quiet", seen=400), real("silent", seen=700), declared=settings()))
@@ -111,14 +111,16 @@ def test_an_expired_virtual_connection_is_removed_unless_it_was_renewed_meanwhil
     stale_view = business(virtual("renewed", left=-1), virtual("expired", left=-1))
     store.seed(stale_view, business(virtual("renewed", left=100)))
     cleanup = make_cleanup(store, sockets, clock)
-    store_scan = iter([stale_view])
-    store.scan = lambda segment, segments, meter: store_scan if segment == 0 else iter(())  # type: ignore[method-assign] # a late view
+    stale_walk = iter([stale_view])
+    store.walk = lambda part, parts: stale_walk if part == 0 else iter(())  # type: ignore[method-assign] # a late view
     report = cleanup.cleanup_all_connections(out_of_time=lambda: False).report
     assert [user for _, user in store.virtual] == ["renewed"]
     assert report.expired == 1
 
 
-def test_the_report_and_the_census(run: Run, store: MemoryStore, sockets: FakeSockets) -> None:
+def test_the_report_counts_what_is_stored_done_and_active(
+    run: Run, store: MemoryStore, sockets: FakeSockets
+) -> None:
     sockets.open |= {"a1", "a2", "d1"}
     store.seed(
         business(real("a1"), real("a2", seen=400), business_id=B1, declared=settings()),
@@ -127,12 +129,12 @@ def test_the_report_and_the_census(run: Run, store: MemoryStore, sockets: FakeSo
             real("d1", seen=700, business_id=BusinessId("b3")),
             real("d2", age=10, business_id=BusinessId("b3")),
             business_id=BusinessId("b3"),
-            declared=settings(accepting_orders=False),
+            declared=settings(available=False),
         ),
     )
     found = run()
     assert found.complete
-    assert found.report == Report(
+    assert found.report == CleanupReport(
         businesses=3,
         real=4,
         virtual=1,
@@ -142,7 +144,6 @@ def test_the_report_and_the_census(run: Run, store: MemoryStore, sockets: FakeSo
         active_real=3,
         active_virtual=1,
         online=1,
-        read_units=SEGMENTS_PER_WORKER,
     )
 
 
@@ -183,7 +184,7 @@ class TestBrake:
         assert len(sockets.open) == 500 - report.silent
         assert not any(c.closing_at for c in store.real.values())
 
-    def test_what_the_brake_refused_an_operator_can_force(
+    def test_an_operator_can_force_what_the_brake_refused(
         self, run: Run, store: MemoryStore
     ) -> None:
         store.seed(*(_one_device(i, seen=400) for i in range(100)))
@@ -204,9 +205,9 @@ def _one_device(number: int, *, seen: int) -> Business:
 
 
 class TestAttention:
-    """Who needs attention, since when, and when somebody is paged."""
+    """Which businesses need attention, since when, and when they are reported."""
 
-    def test_begins_unpaged_and_is_counted_once_after_the_grace(
+    def test_is_reported_once_after_the_grace_period(
         self, run: Run, store: MemoryStore, clock: FakeClock
     ) -> None:
         store.seed(business(virtual(left=99999), declared=settings()))
@@ -217,12 +218,14 @@ class TestAttention:
         clock.advance(RULES.attention_grace)
         second = run().report
         assert (second.virtual_only, second.attention_entered) == (1, 1)
-        assert run().in_trouble == (Trouble(B1, Attention.VIRTUAL_ONLY, RULES.attention_grace),)
+        assert run().attention_reports == (
+            AttentionReport(B1, Attention.VIRTUAL_ONLY, RULES.attention_grace),
+        )
         clock.advance(60)
         third = run().report
         assert (third.virtual_only, third.attention_entered) == (1, 0)
 
-    def test_runs_on_when_the_lease_ends(
+    def test_continues_when_the_lease_ends(
         self, run: Run, store: MemoryStore, clock: FakeClock
     ) -> None:
         store.seed(business(virtual(left=400), declared=settings()))
@@ -233,7 +236,7 @@ class TestAttention:
         assert store.settings[B1].attention is Attention.UNREACHABLE
         assert store.settings[B1].attention_since == NOW
 
-    def test_ends_when_a_device_is_back_and_begins_anew(
+    def test_ends_when_a_device_is_back_and_can_begin_again(
         self, run: Run, store: MemoryStore, clock: FakeClock
     ) -> None:
         store.seed(business(virtual(left=99999), declared=settings()))
@@ -260,19 +263,19 @@ class TestAttention:
         assert store.settings[B1].version == 7
         assert list(store.settings) == [B1]
 
-    def test_the_scan_only_nominates(
+    def test_is_marked_only_after_the_business_was_read_again(
         self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
     ) -> None:
         late_view = business(virtual(), declared=settings())
         store.seed(late_view, business(real("c1")))
-        store.scan = lambda segment, segments, meter: iter([late_view] if segment == 0 else [])  # type: ignore[method-assign] # late
+        store.walk = lambda part, parts: iter([late_view] if part == 0 else [])  # type: ignore[method-assign] # late
         cleanup = make_cleanup(store, sockets, clock)
         report = cleanup.cleanup_all_connections(out_of_time=lambda: False).report
         assert store.settings[B1].attention is None
         assert report.active_real == 1
 
 
-def test_a_run_out_of_time_stops_and_is_no_census(
+def test_a_run_that_is_out_of_time_stops_and_is_incomplete(
     store: MemoryStore, sockets: FakeSockets, clock: FakeClock
 ) -> None:
     store.seed(*(_one_device(i, seen=0) for i in range(10)))
@@ -289,7 +292,7 @@ def test_a_run_out_of_time_stops_and_is_no_census(
     assert run.report.businesses == 4
 
 
-def test_a_connection_that_cannot_be_removed_stops_nothing_and_spoils_no_census(
+def test_a_connection_that_cannot_be_removed_stops_nothing_and_the_run_is_complete(
     sockets: FakeSockets, clock: FakeClock
 ) -> None:
     class Failing(MemoryStore):
@@ -307,7 +310,7 @@ def test_a_connection_that_cannot_be_removed_stops_nothing_and_spoils_no_census(
     assert _stored(store) == {"c1"}
 
 
-def test_one_business_can_be_cleaned_up_by_itself(
+def test_a_cleanup_of_one_business_leaves_the_others_alone(
     store: MemoryStore, sockets: FakeSockets, clock: FakeClock
 ) -> None:
     store.seed(
@@ -320,7 +323,7 @@ def test_one_business_can_be_cleaned_up_by_itself(
     assert _stored(store) == {"c2"}
 
 
-def test_every_call_to_the_management_api_is_paced(store: MemoryStore, clock: FakeClock) -> None:
+def test_every_call_of_the_gateway_is_paced(store: MemoryStore, clock: FakeClock) -> None:
     calls: list[str] = []
 
     class Recorded(FakeSockets):
@@ -333,13 +336,13 @@ def test_every_call_to_the_management_api_is_paced(store: MemoryStore, clock: Fa
             return super().close(connection_id)
 
     store.seed(business(real("c1", seen=400), real("c2", seen=700)))
-    cleanup = make_cleanup(store, Recorded(), clock, pace=lambda: calls.append("pace"))
+    cleanup = make_cleanup(store, Recorded(), clock, pace_calls=lambda: calls.append("pace"))
     cleanup.cleanup_all_connections(out_of_time=lambda: False)
     assert calls == ["pace", "probe", "pace", "close"]
 
 
 class TestOutage:
-    """A management API that cannot tell anything must not cost anything either."""
+    """A gateway that cannot tell anything: nothing is removed, and little time is lost."""
 
     def test_removes_nothing_counts_everything_and_stops_asking(
         self, run: Run, store: MemoryStore, sockets: FakeSockets
@@ -361,7 +364,7 @@ class TestOutage:
         claimed = [c for c in store.real.values() if c.closing_at is not None]
         assert len(claimed) <= OUTAGE_AFTER + 16
 
-    def test_a_few_failures_among_answers_are_no_outage(
+    def test_a_few_failures_among_answers_are_not_an_outage(
         self, run: Run, store: MemoryStore, sockets: FakeSockets
     ) -> None:
         store.seed(*(_one_device(i, seen=400) for i in range(400)))
@@ -371,7 +374,7 @@ class TestOutage:
         assert len(sockets.probed) == 400
 
 
-def test_workers_share_the_table_without_gap_or_overlap(
+def test_workers_share_the_store_without_gap_or_overlap(
     store: MemoryStore, sockets: FakeSockets, clock: FakeClock
 ) -> None:
     store.seed(*(_one_device(i, seen=0) for i in range(100)))
@@ -403,16 +406,14 @@ def test_two_runs_at_once_do_no_harm_and_count_each_removal_once(
     assert not store.virtual
 
 
-def test_memory_does_not_grow_with_the_table(sockets: FakeSockets, clock: FakeClock) -> None:
+def test_memory_does_not_grow_with_the_store(sockets: FakeSockets, clock: FakeClock) -> None:
     held: set[int] = set()
     most = 0
 
     class Streaming(MemoryStore):
-        def scan(
-            self, segment: int, segments: int, meter: Callable[[float], None]
-        ) -> Iterator[Business]:
+        def walk(self, part: int, parts: int) -> Iterator[Business]:
             nonlocal most
-            for number in range(segment, 4000, segments):
+            for number in range(part, 4000, parts):
                 held.add(number)
                 most = max(most, len(held))
                 yield _one_device(number, seen=400)
@@ -434,7 +435,7 @@ def _ids(first: int, last: int) -> list[BusinessId]:
 
 class TestUnexpectedErrors:
     @pytest.mark.parametrize("error", [Conflict("in progress"), PermissionError("PutItem")])
-    def test_a_census_that_cannot_be_kept_loses_no_report(
+    def test_a_census_that_cannot_be_recorded_loses_no_report(
         self, clock: FakeClock, error: Exception
     ) -> None:
         class Full(MemoryStore):
@@ -452,11 +453,11 @@ class TestUnexpectedErrors:
                 raise PermissionError("Query on CENSUS")
 
         store = Unread()
-        told: list[Trouble] = []
+        reports: list[AttentionReport] = []
         mark = {"attention": Attention.UNREACHABLE, "attention_since": NOW - 400}
         store.seed(business(declared=settings(**mark)))
-        run = make_cleanup(store, FakeSockets(), clock, tell=told.append).cleanup_all_connections(
-            out_of_time=in_time
-        )
+        run = make_cleanup(
+            store, FakeSockets(), clock, report_attention=reports.append
+        ).cleanup_all_connections(out_of_time=in_time)
         assert run.error is not None
-        assert len(told) == 1
+        assert len(reports) == 1

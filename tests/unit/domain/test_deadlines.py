@@ -1,4 +1,4 @@
-"""Calls that ask many sockets or businesses stop beginning anything new when their time is up."""
+"""Calls that handle many sockets or businesses start nothing new when their time is up."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -32,15 +32,15 @@ from tests.builders import (
 from tests.fakes import FakeSockets, MemoryStore
 
 DEADLINE = 13
-"""Seconds of the 28 that a request has: then nothing new is begun."""
+"""Seconds, of the 28 that a request has, after which nothing new is started."""
 CALL = 4
-"""Seconds that one call takes when the management API hangs."""
-TABLE_CALL = 12
-"""The same of the table: three attempts of up to four seconds."""
+"""Seconds that one call takes when the gateway hangs."""
+STORE_CALL = 12
+"""The same for the store: three attempts of up to four seconds."""
 
 
 class HangingSockets(FakeSockets):
-    """Each call of the management API takes its whole time-out, and tells nothing."""
+    """Every call takes its whole timeout and answers nothing."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def _until(clock: FakeClock) -> Callable[[], bool]:
     return lambda: clock() - NOW >= DEADLINE
 
 
-def test_unavailable_is_written_and_the_sockets_that_are_left_are_counted(
+def test_a_business_becomes_unavailable_even_if_its_sockets_cannot_be_closed_in_time(
     store: MemoryStore, clock: FakeClock
 ) -> None:
     store.seed(business(*(real(f"c{n}") for n in range(40)), declared=settings()))
@@ -76,12 +76,12 @@ def test_unavailable_is_written_and_the_sockets_that_are_left_are_counted(
     calls = Availability(store, sockets, RULES, clock, lambda attempt: None)
     outcome = calls.set_business_availability(B1, U1, False, out_of_time=_until(clock))
     assert outcome.sockets_remaining == 40
-    assert not store.settings[B1].accepting_orders
-    # What was under way when the time was up comes to its end, in ten threads.
+    assert not store.settings[B1].available
+    # The calls of ten threads that were under way when the time was up are finished.
     assert sockets.calls <= DEADLINE // CALL + 1 + 10
 
 
-def test_a_cleanup_of_one_business_says_that_it_is_not_complete(
+def test_a_cleanup_of_one_business_that_is_out_of_time_is_incomplete(
     store: MemoryStore, clock: FakeClock
 ) -> None:
     store.seed(business(*(real(f"c{n}", seen=400) for n in range(10)), declared=settings()))
@@ -92,7 +92,7 @@ def test_a_cleanup_of_one_business_says_that_it_is_not_complete(
     assert sockets.calls == DEADLINE // CALL + 1
 
 
-def test_a_table_that_fails_while_sockets_are_closed_is_asked_no_more(clock: FakeClock) -> None:
+def test_no_more_sockets_are_closed_after_the_store_failed(clock: FakeClock) -> None:
     class Failing(MemoryStore):
         asked = 0
 
@@ -109,7 +109,7 @@ def test_a_table_that_fails_while_sockets_are_closed_is_asked_no_more(clock: Fak
     assert store.asked <= 10
 
 
-def test_a_table_that_hangs_costs_a_cleanup_of_one_business_one_time_out(
+def test_a_store_that_hangs_costs_a_cleanup_of_one_business_one_timeout(
     clock: FakeClock,
 ) -> None:
     class Hanging(MemoryStore):
@@ -134,7 +134,7 @@ def test_a_table_that_hangs_costs_a_cleanup_of_one_business_one_time_out(
 class TestReads:
     IDS = tuple(BusinessId(f"b{n}") for n in range(100))
 
-    def test_a_batch_and_a_list_begin_nothing_when_there_is_no_time(
+    def test_a_batch_and_a_list_read_nothing_when_there_is_no_time(
         self, store: MemoryStore, clock: FakeClock
     ) -> None:
         marks = {"attention": Attention.UNREACHABLE, "attention_since": NOW}
@@ -146,7 +146,7 @@ class TestReads:
         with pytest.raises(Unavailable, match="in time"):
             operators.list_attention(Attention.UNREACHABLE, limit=100, out_of_time=lambda: True)
 
-    def test_nothing_is_begun_after_the_first_failure(self) -> None:
+    def test_nothing_more_is_read_after_the_first_failure(self) -> None:
         begun: list[Any] = []
 
         def read(business_id: BusinessId) -> Business:
@@ -157,11 +157,11 @@ class TestReads:
             read_in_parallel(read, self.IDS, threads=25, out_of_time=in_time)
         assert len(begun) <= 25
 
-    def test_all_are_read_in_their_order(self) -> None:
+    def test_the_results_are_in_the_order_of_the_keys(self) -> None:
         assert read_in_parallel(str.upper, ["a", "b"], threads=2, out_of_time=in_time) == ["A", "B"]
 
 
-class TestTheTable:
+class TestSlowStore:
     @staticmethod
     def _seconds(store: MemoryStore, clock: FakeClock, act: Callable[[], object]) -> int:
         before = clock()
@@ -174,7 +174,7 @@ class TestTheTable:
     ) -> None:
         class Hanging(MemoryStore):
             def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
-                clock.advance(TABLE_CALL)
+                clock.advance(STORE_CALL)
                 raise Unavailable("no answer")
 
         store = Hanging()
@@ -187,9 +187,9 @@ class TestTheTable:
                 B1, out_of_time=lambda: clock() - NOW >= DEADLINE
             ),
         )
-        assert took <= DEADLINE + TABLE_CALL
+        assert took <= DEADLINE + STORE_CALL
 
-    def test_a_run_stops_while_the_table_hangs(self, clock: FakeClock) -> None:
+    def test_a_run_stops_while_the_store_hangs(self, clock: FakeClock) -> None:
         begun = []
 
         class Hanging(MemoryStore):
@@ -205,11 +205,11 @@ class TestTheTable:
         cleanup.cleanup_all_connections(out_of_time=lambda: next(seen, True))
         assert len(begun) <= 1
 
-    def test_a_cleanup_of_one_business_stops_while_the_table_is_slow(
+    def test_a_cleanup_of_one_business_stops_while_the_store_is_slow(
         self, clock: FakeClock
     ) -> None:
         class Slow(MemoryStore):
-            """Everything succeeds at its second or third try."""
+            """Everything succeeds, but only at its second or third attempt."""
 
             def last_censuses(self) -> Any:
                 clock.advance(9)

@@ -1,4 +1,4 @@
-"""Which texts are identifiers."""
+"""Which texts are valid identifiers."""
 
 import pytest
 from hypothesis import given
@@ -10,23 +10,23 @@ from lambdas.domain.identifiers import decode_user_id, encode_user_id
 
 
 @pytest.mark.parametrize("text", ["b1", "A", "shop.7_x:y@z-0", "a" * 64])
-def test_business_ids(text: str) -> None:
+def test_valid_business_ids(text: str) -> None:
     assert identifiers.business_id(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "#", "a#b", "-a", ".a", "a" * 65, "a b", "a/b", "é", "a\n"])
-def test_what_no_business_id_is(text: str) -> None:
+def test_invalid_business_ids(text: str) -> None:
     with pytest.raises(InvalidValue, match=r"^businessId: must be"):
         identifiers.business_id(text)
 
 
 @pytest.mark.parametrize("text", ["O9oRTfeAoAMCK6g=", "a/b+c-d_e="])
-def test_connection_ids(text: str) -> None:
+def test_valid_connection_ids(text: str) -> None:
     assert identifiers.connection_id(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "VIRTUAL#b1", "a" * 129, "a\n"])
-def test_what_no_connection_id_is(text: str) -> None:
+def test_invalid_connection_ids(text: str) -> None:
     with pytest.raises(InvalidValue, match=r"^connectionId: must be"):
         identifiers.connection_id(text)
 
@@ -37,13 +37,13 @@ def test_a_user_id_is_percent_encoded_in_keys() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "é", "a\tb", "a" * 256])
-def test_what_no_user_id_is(text: str) -> None:
+def test_invalid_user_ids(text: str) -> None:
     with pytest.raises(InvalidValue, match=r"^userId: must be"):
         identifiers.user_id(text)
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=255))
-def test_encoding_a_user_id_loses_nothing_and_never_yields_a_separator(text: str) -> None:
+def test_an_encoded_user_id_can_be_decoded_and_has_no_separator(text: str) -> None:
     user = identifiers.user_id(text)
     encoded = encode_user_id(user)
     assert decode_user_id(encoded) == user

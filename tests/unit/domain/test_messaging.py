@@ -47,7 +47,7 @@ def push(store: MemoryStore, sockets: FlakySockets) -> Push:
     return push
 
 
-def test_every_active_socket_gets_it_and_nobody_else(
+def test_exactly_the_active_sockets_get_it(
     push: Push, store: MemoryStore, sockets: FlakySockets
 ) -> None:
     store.seed(business(real("c1"), real("c2"), real("silent", seen=700), virtual()))
@@ -64,7 +64,7 @@ def test_a_business_without_devices_is_not_reached(push: Push, store: MemoryStor
     assert not push().reached
 
 
-def test_a_410_removes_that_connection_and_no_other_and_no_young_one(
+def test_only_connections_whose_sockets_are_gone_are_removed_and_no_young_ones(
     push: Push, store: MemoryStore, sockets: FlakySockets
 ) -> None:
     store.seed(business(real("here"), real("gone"), real("young", age=59)))
@@ -73,7 +73,7 @@ def test_a_410_removes_that_connection_and_no_other_and_no_young_one(
     assert {c.connection_id for c in store.load(B1).real} == {"here", "young"}
 
 
-def test_what_could_not_be_told_is_tried_again(
+def test_a_post_is_tried_again_if_the_gateway_could_not_tell(
     push: Push, store: MemoryStore, sockets: FlakySockets
 ) -> None:
     store.seed(business(real("c1")))
@@ -83,7 +83,7 @@ def test_what_could_not_be_told_is_tried_again(
     assert sockets.posts == {"c1": 4}
 
 
-def test_what_fails_again_and_again_is_reported_and_stays(
+def test_a_socket_that_keeps_failing_counts_as_failed_and_its_connection_stays(
     push: Push, store: MemoryStore, sockets: FlakySockets
 ) -> None:
     store.seed(business(real("c1"), real("c2")))
@@ -94,7 +94,7 @@ def test_what_fails_again_and_again_is_reported_and_stays(
     assert len(store.real) == 2
 
 
-def test_at_the_deadline_nothing_more_is_tried(
+def test_nothing_is_tried_after_the_deadline(
     push: Push, store: MemoryStore, sockets: FlakySockets
 ) -> None:
     store.seed(business(real("c1")))

@@ -1,4 +1,4 @@
-"""What operators ask."""
+"""What operators do."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def _marked(name: str, *, since: int, device: bool = False) -> Business:
     return business(*connections, *devices, declared=declared, business_id=business_id)
 
 
-def test_the_longest_comes_first_and_each_is_asked_again(
+def test_the_longest_comes_first_and_each_is_judged_again(
     operators: Operators, store: MemoryStore
 ) -> None:
     store.seed(
@@ -56,16 +56,14 @@ def test_pages_follow_each_other_without_gap_or_repetition(
     assert len(seen) == 7
 
 
-def test_the_other_kind_of_trouble_is_another_list(
-    operators: Operators, store: MemoryStore
-) -> None:
+def test_each_kind_of_attention_has_its_own_list(operators: Operators, store: MemoryStore) -> None:
     store.seed(_marked("b1", since=NOW))
     assert not operators.list_attention(
         Attention.UNREACHABLE, limit=10, out_of_time=in_time
     ).businesses
 
 
-def test_closing_a_connection(
+def test_closing_a_connection_closes_its_socket_and_no_other(
     operators: Operators, store: MemoryStore, sockets: FakeSockets
 ) -> None:
     store.seed(business(real("c1"), real("c2")))

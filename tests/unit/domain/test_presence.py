@@ -1,4 +1,4 @@
-"""The life of a real connection, as the events tell it."""
+"""The life of a real connection, from event to event."""
 
 import pytest
 from hypothesis import example, given
@@ -23,17 +23,17 @@ def test_a_connection_outlives_the_two_hours_of_its_socket(
     presence: Presence, store: MemoryStore
 ) -> None:
     presence.connect(B1, U1, C1)
-    assert store.real[B1, C1].ttl > NOW + 2 * 3600
+    assert store.real[B1, C1].expires_at > NOW + 2 * 3600
 
 
-def test_one_more_than_the_cap_is_refused(presence: Presence, store: MemoryStore) -> None:
+def test_one_more_than_the_limit_is_refused(presence: Presence, store: MemoryStore) -> None:
     store.seed(business(*(real(f"c{i}") for i in range(50))))
     with pytest.raises(TooManyConnections, match="50"):
         presence.connect(B1, U1, ConnectionId("new"))
     assert len(store.real) == 50
 
 
-def test_ghosts_count_for_the_cap_until_they_are_silent_for_two_pings_and_a_grace(
+def test_dead_sockets_count_for_the_limit_until_two_pings_and_the_grace_are_over(
     presence: Presence, store: MemoryStore, clock: FakeClock
 ) -> None:
     store.seed(business(*(real(f"c{i}", seen=660) for i in range(50))))
@@ -44,7 +44,7 @@ def test_ghosts_count_for_the_cap_until_they_are_silent_for_two_pings_and_a_grac
     assert (B1, ConnectionId("new")) in store.real
 
 
-def test_a_sign_of_life_keeps_the_connection_active(
+def test_a_message_of_the_client_keeps_the_connection_active(
     presence: Presence, store: MemoryStore, clock: FakeClock
 ) -> None:
     presence.connect(B1, U1, C1)
@@ -64,7 +64,7 @@ def test_one_client_may_send_sixty_messages_within_a_minute(
     assert not _too_much(presence)
 
 
-# When a ping comes every 5 seconds and a question every 20, within 12 minutes.
+# For 12 minutes, a ping every 5 seconds and a status message every 20 seconds.
 SENT = [*range(0, 720, 5), *range(0, 720, 20)]
 LATE_AND_REPEATED = st.tuples(st.integers(0, 60), st.booleans())
 
@@ -93,7 +93,7 @@ def _too_much(presence: Presence) -> bool:
     return sends_too_much(connection)
 
 
-def test_a_removed_connection_is_never_brought_back(presence: Presence, store: MemoryStore) -> None:
+def test_a_removed_connection_is_never_restored(presence: Presence, store: MemoryStore) -> None:
     assert presence.heard_from(B1, C1) is None
     assert not store.real
 
@@ -110,7 +110,7 @@ def test_a_claimed_connection_is_not_refreshed_until_the_claim_is_over(
     assert heard.closing_at is None
 
 
-def test_events_that_do_not_say_the_business_are_looked_up(
+def test_the_business_is_looked_up_if_an_event_does_not_name_it(
     presence: Presence, store: MemoryStore
 ) -> None:
     presence.connect(B1, U1, C1)
@@ -127,7 +127,7 @@ def test_disconnecting_leaves_the_settings_alone(presence: Presence, store: Memo
     assert store.load(B1) == business(declared=settings())
 
 
-def test_a_fleet_that_connected_at_once_is_told_to_reconnect_at_different_times() -> None:
+def test_clients_that_connected_at_the_same_time_reconnect_at_different_times() -> None:
     moments = [reconnect_at(real(f"connection-{i}", age=0)) for i in range(1000)]
     assert all(NOW + 95 * 60 < moment <= NOW + 115 * 60 for moment in moments)
     assert max(moments.count(moment) for moment in set(moments)) < 10

@@ -1,4 +1,4 @@
-"""Pauses and arrangements."""
+"""Pauses, and whether a socket is expected."""
 
 import pytest
 
@@ -57,12 +57,14 @@ def test_a_pause_that_is_over_or_too_long_is_refused(
     assert store.settings[B1] == settings()
 
 
-def test_a_pause_of_just_seven_days_is_fine(writer: SettingsWriter, store: MemoryStore) -> None:
+def test_a_pause_may_last_seven_days(writer: SettingsWriter, store: MemoryStore) -> None:
     store.seed(business(declared=settings()))
     assert writer.pause_business(B1, U2, NOW + MAX_PAUSE, None).paused_until == NOW + MAX_PAUSE
 
 
-def test_what_nobody_declared_cannot_be_changed(writer: SettingsWriter, store: MemoryStore) -> None:
+def test_a_business_that_nobody_declared_cannot_be_changed(
+    writer: SettingsWriter, store: MemoryStore
+) -> None:
     with pytest.raises(NotDeclared):
         writer.pause_business(B1, U2, NOW + 60, None)
     with pytest.raises(NotDeclared):
@@ -73,10 +75,10 @@ def test_what_nobody_declared_cannot_be_changed(writer: SettingsWriter, store: M
 
 
 @pytest.mark.parametrize("act", ["pause", "expect no socket"])
-def test_a_pause_or_an_arrangement_takes_a_business_out_of_attention_at_once(
+def test_an_episode_ends_at_once_when_the_business_is_paused_or_expects_no_socket(
     writer: SettingsWriter, store: MemoryStore, act: str
 ) -> None:
-    marks = {"attention": Attention.VIRTUAL_ONLY, "attention_since": 1, "attention_counted": True}
+    marks = {"attention": Attention.VIRTUAL_ONLY, "attention_since": 1, "attention_reported": True}
     store.seed(business(virtual(), declared=settings(**marks)))
     if act == "pause":
         status = writer.pause_business(B1, U2, NOW + 60, None)
@@ -87,7 +89,7 @@ def test_a_pause_or_an_arrangement_takes_a_business_out_of_attention_at_once(
     assert store.settings[B1].attention_since is None
 
 
-def test_an_availability_call_in_between_is_not_lost(clock: FakeClock) -> None:
+def test_an_availability_call_between_read_and_write_is_not_lost(clock: FakeClock) -> None:
     class Raced(MemoryStore):
         raced = False
 
@@ -96,7 +98,7 @@ def test_an_availability_call_in_between_is_not_lost(clock: FakeClock) -> None:
                 self.raced = True
                 declared = self.settings[B1]
                 self.settings[B1] = Settings(
-                    accepting_orders=False, version=declared.version + 1,
+                    available=False, version=declared.version + 1,
                     updated_at=NOW, updated_by=U2,
                 )  # fmt: skip
             super().write_settings(before, settings, **changes)  # type: ignore[arg-type] # as given
@@ -106,5 +108,5 @@ def test_an_availability_call_in_between_is_not_lost(clock: FakeClock) -> None:
     writer = SettingsWriter(store, RULES, clock, backoff=lambda attempt: None)
     writer.expect_socket(B1, U2, False)
     assert store.settings[B1] == settings(
-        accepting_orders=False, version=3, updated_at=NOW, updated_by=U2, expects_socket=False
+        available=False, version=3, updated_at=NOW, updated_by=U2, expects_socket=False
     )

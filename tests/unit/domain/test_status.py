@@ -1,4 +1,4 @@
-"""The judgement of a business."""
+"""Whether a business is online, and why."""
 
 from random import Random
 
@@ -33,7 +33,7 @@ def test_the_table_of_overall_statuses(
         *(real(f"c{i}") for i in range(reals)),
         *(virtual(f"u{i}") for i in range(virtuals)),
     ]
-    declared = None if accepting is None else settings(accepting_orders=accepting)
+    declared = None if accepting is None else settings(available=accepting)
     status = judge(business(*connections, declared=declared), NOW, RULES)
     assert (status.overall_status, status.online) == (expected, online)
     assert (status.real, status.virtual) == (reals, virtuals)
@@ -45,14 +45,14 @@ def test_the_table_of_overall_statuses(
         (real(seen=0), True),
         (real(seen=2 * 300 + 60), True),
         (real(seen=2 * 300 + 61), False),
-        (real(ttl=NOW), False),
-        (real(ttl=NOW + 1), True),
+        (real(expires_at=NOW), False),
+        (real(expires_at=NOW + 1), True),
         (virtual(left=1), True),
         (virtual(left=0), False),
         (virtual(left=-86400), False),
     ],
 )
-def test_what_is_no_longer_active_does_not_count_though_it_is_still_stored(
+def test_only_active_connections_count_whatever_is_still_stored(
     connection: RealConnection | VirtualConnection, counts: bool
 ) -> None:
     status = judge(business(connection, declared=settings()), NOW, RULES)
@@ -79,7 +79,7 @@ def test_a_pause_stops_accepting_and_ends_by_itself() -> None:
         ([], {}, Attention.UNREACHABLE),
         ([real(seen=700)], {}, Attention.UNREACHABLE),
         ([virtual()], {"expects_socket": False}, None),
-        ([virtual()], {"accepting_orders": False}, None),
+        ([virtual()], {"available": False}, None),
         ([virtual()], {"paused_until": NOW + 1}, None),
     ],
 )
@@ -117,7 +117,7 @@ _connections = st.lists(
 )
 _settings = st.none() | st.builds(
     settings,
-    accepting_orders=st.booleans(),
+    available=st.booleans(),
     expects_socket=st.booleans(),
     paused_until=st.none() | st.integers(NOW - 100, NOW + 100),
 )
@@ -125,7 +125,9 @@ _businesses = st.builds(lambda c, s: business(*c, declared=s), _connections, _se
 
 
 @given(_businesses)
-def test_online_means_accepting_and_reachable_and_nothing_else(found: Business) -> None:
+def test_online_means_exactly_that_orders_are_accepted_and_a_connection_is_active(
+    found: Business,
+) -> None:
     status = judge(found, NOW, RULES)
     if found.settings is None:
         assert status.online is None
@@ -138,7 +140,7 @@ def test_online_means_accepting_and_reachable_and_nothing_else(found: Business) 
 
 
 @given(_businesses, st.randoms(use_true_random=False))
-def test_the_judgement_does_not_depend_on_the_order_of_the_items(
+def test_the_status_does_not_depend_on_the_order_of_the_connections(
     found: Business, random: Random
 ) -> None:
     shuffled: list[RealConnection | VirtualConnection] = [*found.real, *found.virtual]

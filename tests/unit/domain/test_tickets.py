@@ -16,14 +16,14 @@ def tickets(store: MemoryStore, clock: FakeClock) -> Tickets:
     return Tickets(store, clock, new_secret=lambda: f"{next(numbers):043}")
 
 
-def test_a_ticket_is_good_once(tickets: Tickets) -> None:
+def test_a_ticket_can_be_redeemed_once(tickets: Tickets) -> None:
     secret, ticket = tickets.issue(B1, U1)
-    assert ticket == Ticket(B1, U1, ttl=NOW + TICKET_LIFETIME)
+    assert ticket == Ticket(B1, U1, expires_at=NOW + TICKET_LIFETIME)
     assert tickets.redeem(secret) == ticket
     assert tickets.redeem(secret) is None
 
 
-def test_a_ticket_is_good_for_a_minute(tickets: Tickets, clock: FakeClock) -> None:
+def test_a_ticket_can_be_redeemed_for_a_minute(tickets: Tickets, clock: FakeClock) -> None:
     first, _ = tickets.issue(B1, U1)
     second, _ = tickets.issue(B1, U1)
     clock.advance(TICKET_LIFETIME - 1)
@@ -38,7 +38,7 @@ def test_the_store_never_sees_the_secret(tickets: Tickets, store: MemoryStore) -
     assert all(len(digest) == 64 for digest in store.tickets)
 
 
-def test_a_guess_is_worth_nothing(tickets: Tickets) -> None:
+def test_a_guessed_secret_redeems_nothing(tickets: Tickets) -> None:
     tickets.issue(B1, U1)
     assert tickets.redeem("") is None
     assert tickets.redeem("x" * 43) is None

@@ -10,7 +10,7 @@ from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
 from lambdas.handlers.cleanup import handler
-from lambdas.metrics import MetricName
+from lambdas.observability import MetricName
 from tests.builders import B1, NOW, business, real, settings, virtual
 from tests.unit.handlers.conftest import Deployed
 
@@ -69,6 +69,12 @@ def test_a_complete_run_reports_and_publishes_the_census(
     assert left == {"BUSINESS", "CONNECTION#alive", "0/1"}  # the last is the census
 
 
+def test_a_report_has_the_read_units_of_its_own_run(deployed: Deployed) -> None:
+    deployed.seed(business(declared=settings()))
+    first, second = (deployed.invoke(handler, {"dryRun": True}) for _ in range(2))
+    assert first["readUnits"] == second["readUnits"] > 0
+
+
 def test_a_run_that_is_out_of_time_publishes_no_census(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,7 +88,7 @@ def _needs_attention(deployed: Deployed, *, since: int) -> None:
     """Mark b1 as needing attention since then, not reported yet."""
     deployed.seed(business(virtual(), declared=settings()))
     read = deployed.store.load(B1)
-    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=since, counted=False)
+    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=since, reported=False)
 
 
 def test_a_business_that_newly_needs_attention_is_counted_at_once_with_its_id(
@@ -136,7 +142,7 @@ def test_an_unreadable_item_is_logged_with_its_key(deployed: Deployed) -> None:
 def test_each_business_that_needs_attention_is_logged(deployed: Deployed) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     read = deployed.store.load(B1)
-    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=NOW - 900, counted=True)
+    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=NOW - 900, reported=True)
     deployed.invoke(handler, {})
     (line,) = [line for line in deployed.log_lines if line["message"] == "needs attention"]
     assert (line["businessId"], line["attention"]) == ("b1", "virtual-only")

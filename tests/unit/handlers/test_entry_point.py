@@ -1,4 +1,4 @@
-"""What Lambda calls: with the `Service` of the process, or with that of a test."""
+"""Entry points: what Lambda calls, with the `Service` of the process."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.bootstrap import Service
 from lambdas.handlers.entry_point import Event, entry_point
-from lambdas.metrics import MetricName
+from lambdas.observability import MetricName
 from tests.unit.handlers.conftest import Context, Deployed
 
 

@@ -58,7 +58,7 @@ def test_connect_costs_one_read_and_one_write(deployed: Deployed) -> None:
     }  # fmt: skip
 
 
-def test_connect_beyond_the_cap_is_refused_with_429(deployed: Deployed) -> None:
+def test_connect_beyond_the_limit_is_refused_with_429(deployed: Deployed) -> None:
     deployed.seed(business(real("c1"), real("c2")))
     assert deployed.invoke(websocket.on_connect, event(event_type="CONNECT"))["statusCode"] == 429
     assert deployed.operations == ["Query"]
@@ -208,7 +208,9 @@ def test_the_longest_status_is_not_too_large_for_api_gateway(deployed: Deployed)
 
 
 @pytest.mark.parametrize("route", ["on_ping", "on_status", "on_default"])
-def test_a_socket_without_an_item_is_told_so_and_closed(deployed: Deployed, route: str) -> None:
+def test_a_socket_whose_connection_was_removed_gets_an_error_and_is_closed(
+    deployed: Deployed, route: str
+) -> None:
     body = json.dumps({"action": route.removeprefix("on_"), "id": "7"})
     assert deployed.invoke(getattr(websocket, route), event(body)) == {"statusCode": 200}
     assert deployed.operations == ["UpdateItem", "PostToConnection", "DeleteConnection"]
@@ -218,7 +220,9 @@ def test_a_socket_without_an_item_is_told_so_and_closed(deployed: Deployed, rout
 
 
 @pytest.mark.parametrize("route", ["on_ping", "on_status", "on_default"])
-def test_a_client_that_sends_too_much_is_told_so_and_closed(deployed: Deployed, route: str) -> None:
+def test_a_client_that_sends_too_much_gets_an_error_and_is_closed(
+    deployed: Deployed, route: str
+) -> None:
     _alive(deployed)
     for _ in range(59):
         deployed.store.refresh_real(B1, ConnectionId(CONNECTION), deployed.clock.now)
@@ -254,7 +258,7 @@ def test_messages_that_get_an_error_count_towards_the_limit(deployed: Deployed, 
     assert "body" not in deployed.invoke(websocket.on_ping, event('{"action":"ping"}'))
 
 
-def test_an_item_holds_one_counter_however_long_its_client_pings(deployed: Deployed) -> None:
+def test_an_item_has_one_message_counter_however_long_its_client_pings(deployed: Deployed) -> None:
     deployed.invoke(websocket.on_connect, event(event_type="CONNECT"))
     (fresh,) = deployed.items()
     for _ in range(25):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from operations.assembly import Build, Manifest
-from tests.unit.operations.test_promote import BUNDLE, assembly
+from operations.shared.assembly import Build, Manifest
+from tests.unit.operations.builders import BUNDLE, assembly
 
 
 @pytest.fixture

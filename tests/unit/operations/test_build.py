@@ -1,4 +1,4 @@
-"""A build says what it is made of, and whether that is a commit and nothing else."""
+"""A build names its commit, and says whether there were uncommitted changes."""
 
 import subprocess
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from operations import build as builder
-from operations.assembly import Assembly, Build
 from operations.build import build
-from tests.unit.operations.test_promote import assembly
+from operations.shared import repository as repository_paths
+from operations.shared.assembly import Assembly, Build
+from tests.unit.operations.builders import assembly
 
 
 @pytest.fixture
@@ -23,16 +24,14 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"GIT_{name}_DATE", "2026-11-23T01:00:00+01:00")
     for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "First"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
-    monkeypatch.setattr(builder, "ROOT", folder)
+    monkeypatch.setattr(repository_paths, "ROOT", folder)
     monkeypatch.setattr(
         builder, "_synthesize", lambda output, _: assembly(output, {"dev": "b", "prod": "b"})
     )
     return folder
 
 
-def test_a_build_of_a_commit_is_clean_and_the_same_each_time(
-    repository: Path, tmp_path: Path
-) -> None:
+def test_a_build_of_a_commit_is_clean_and_always_the_same(repository: Path, tmp_path: Path) -> None:
     first, second = build(tmp_path / "first"), build(tmp_path / "second")
     assert first == second
     assert first.clean
@@ -43,12 +42,14 @@ def test_a_build_of_a_commit_is_clean_and_the_same_each_time(
 
 
 @pytest.mark.parametrize("name", ["app.py", "new.py"])
-def test_a_change_beside_the_commit_is_told(repository: Path, tmp_path: Path, name: str) -> None:
+def test_an_uncommitted_change_makes_a_build_unclean(
+    repository: Path, tmp_path: Path, name: str
+) -> None:
     (repository / name).write_text("changed = True")
     assert not build(tmp_path / "build").clean
 
 
-def test_what_changes_while_it_is_built_is_told(
+def test_a_change_during_the_build_makes_it_unclean(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def slowly(output: Path, _: str | None) -> Assembly:
@@ -64,13 +65,13 @@ def test_sources_without_a_repository_are_not_clean(
 ) -> None:
     bare = tmp_path / "bare"
     bare.mkdir()
-    monkeypatch.setattr(builder, "ROOT", bare)
+    monkeypatch.setattr(repository_paths, "ROOT", bare)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     manifest = build(tmp_path / "build")
     assert (manifest.commit, manifest.clean) == ("unknown", False)
 
 
-def test_a_new_build_takes_the_place_of_the_old_one(repository: Path, tmp_path: Path) -> None:
+def test_a_new_build_replaces_the_old_one(repository: Path, tmp_path: Path) -> None:
     build(tmp_path / "build")
     (tmp_path / "build" / "assembly" / "old").write_text("")
     build(tmp_path / "build")

@@ -1,7 +1,7 @@
-"""What the documents tell operators to type works in a shell that has just been opened.
+"""The commands in the documents work in a new shell.
 
-Each `make` command is planned (`make -n`), and the tool that it would run must take its arguments,
-and must not refuse them by its own rules.
+Each `make` command is planned (`make -n`). The tool that it would run must take its arguments, and
+must not refuse them by its own rules.
 """
 
 import argparse
@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 from operations import deploy, promote
-from operations.assembly import Build
+from operations.shared.assembly import Build
+from operations.shared.environment import DeployedEnvironment
+from operations.shared.exit_codes import ExitCode
 from tests.runbook import OPERATORS, ROOT, blocks, commands, inline_commands
-from tests.unit.operations.test_promote import seen
+from tests.unit.operations.builders import source_state
 
 MAKEFILE = (ROOT / "Makefile").read_text()
 IN_BLOCKS, ALL = (
@@ -29,16 +31,16 @@ IN_BLOCKS, ALL = (
     }
     for inline in (False, True)
 )
-# `make deploy` in a sentence names the verb: nobody types it like that.
+# `make deploy` in a sentence names the verb. It is not a command to type.
 MAKE = sorted(IN_BLOCKS | {command for command in ALL if "=" in command})
 NAMED = sorted(ALL - set(MAKE))
 
 
 class Parsed(BaseException):
-    """The arguments of a tool were taken."""
+    """A tool took its arguments."""
 
 
-def test_no_make_command_escapes_these_tests() -> None:
+def test_all_make_commands_of_the_documents_are_found() -> None:
     text = "\n".join(
         text
         for document in OPERATORS
@@ -50,7 +52,7 @@ def test_no_make_command_escapes_these_tests() -> None:
 
 
 @pytest.mark.parametrize("command", MAKE)
-def test_a_make_command_is_taken_by_its_tool(
+def test_the_tool_of_a_make_command_takes_its_arguments(
     command: str, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for line in planned(command):
@@ -60,7 +62,7 @@ def test_a_make_command_is_taken_by_its_tool(
             taken(tool[1], shlex.split(tool[2]), build, monkeypatch)
 
 
-def test_verbs_that_are_named_exist() -> None:
+def test_verbs_in_the_text_exist() -> None:
     assert NAMED
     for command in NAMED:
         planned(command)
@@ -77,7 +79,7 @@ def test_verbs_that_are_named_exist() -> None:
         ("make rollback", "needs ENVIRONMENT"),
     ],
 )
-def test_a_command_that_would_be_refused_is_found(
+def test_a_command_that_would_be_refused_fails_these_tests(
     command: str,
     reason: str,
     build: Build,
@@ -85,7 +87,7 @@ def test_a_command_that_would_be_refused_is_found(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises((AssertionError, subprocess.CalledProcessError)) as refused:
-        test_a_make_command_is_taken_by_its_tool(command, build, monkeypatch)
+        test_the_tool_of_a_make_command_takes_its_arguments(command, build, monkeypatch)
     assert reason in f"{refused.value}{capfd.readouterr().err}"
 
 
@@ -107,18 +109,18 @@ def planned(command: str) -> list[str]:
 
 
 def taken(tool: str, arguments: list[str], build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail if the tool does not take the arguments. It does nothing else with them."""
+    """Fail if the tool does not take the arguments. The tool does nothing else."""
     module: Any = importlib.import_module(tool)
     monkeypatch.setattr("sys.argv", [tool, *arguments])
     if module in (deploy, promote):
-        # These have rules of their own: they are asked for an environment that is in order.
+        # These have rules of their own: let them see an environment that is fine.
         monkeypatch.setattr(
             "sys.argv", [tool, *arguments, f"--build={build.assembly.folder.parent}"]
         )
-        monkeypatch.setattr(promote, "find", lambda *_: None)
-        monkeypatch.setattr(promote, "look_at", lambda *_: seen())
+        monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: None)
+        monkeypatch.setattr(promote, "inspect_source", lambda *_: source_state())
         monkeypatch.setattr(module, "deploy", lambda *_, **__: None)
-        assert module.main() == deploy.DONE
+        assert module.main() == ExitCode.DONE
     elif "parse_args" in inspect.getsource(module):
         parse_args = argparse.ArgumentParser.parse_args
 
@@ -133,7 +135,7 @@ def taken(tool: str, arguments: list[str], build: Build, monkeypatch: pytest.Mon
         assert not arguments, f"{tool} takes no arguments"
 
 
-# The CDK CLI, where no verb of `make` stands for it. `tests/e2e` runs these commands.
+# The commands of the CDK CLI that have no verb in `make`. `tests/e2e` runs them.
 
 
 CDK = [words for document in OPERATORS for words in commands("node_modules/.bin/cdk", document)]
@@ -141,12 +143,12 @@ CDK = [words for document in OPERATORS for words in commands("node_modules/.bin/
 
 @pytest.mark.parametrize("words", CDK, ids=" ".join)
 def test_a_command_of_the_cdk_synthesizes_nothing(words: list[str]) -> None:
-    # The application needs the virtual environment, which a new shell does not have on its path.
+    # A synthesis needs the virtual environment, which is not on the path of a new shell.
     assert words[words.index("--app") + 1] == "build/release/assembly"
 
 
 @pytest.mark.parametrize("document", OPERATORS, ids=lambda document: document.name)
-def test_no_command_needs_a_path_that_a_new_shell_does_not_have(document: Path) -> None:
+def test_no_command_needs_more_than_the_path_of_a_new_shell(document: Path) -> None:
     for line in "\n".join(blocks("sh", document)).splitlines():
         assert not re.match(r"\s*(PATH=|(cdk|npx|ruff|pytest) )", line), line
 
@@ -169,7 +171,7 @@ def test_a_tool_without_a_verb_takes_its_arguments(
 
 @pytest.mark.parametrize("flag", ["DRY_RUN", "FORCE", "OVERWRITE", "UNGUARDED"])
 def test_a_flag_that_is_neither_1_nor_0_is_refused(flag: str) -> None:
-    """Else `DRY_RUN=true` would do the real thing."""
+    """Otherwise `DRY_RUN=true` would do the real thing."""
     made = subprocess.run(
         ["make", "-n", "rollback", "ENVIRONMENT=prod", f"{flag}=true"],
         cwd=ROOT,
@@ -179,3 +181,27 @@ def test_a_flag_that_is_neither_1_nor_0_is_refused(flag: str) -> None:
     )
     assert made.returncode == 2
     assert f"{flag} must be 1 or 0, is 'true'" in made.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "bootstrap ENVIRONMENT=dev",
+        "deploy ENVIRONMENT=dev",
+        "diff ENVIRONMENT=dev",
+        "import ENVIRONMENT=dev FILE=x.csv",
+        "restore ENVIRONMENT=dev RESTORED=x",
+        "rollback ENVIRONMENT=dev",
+        "smoke ENVIRONMENT=dev",
+    ],
+)
+def test_every_verb_that_asks_one_account_takes_a_profile(command: str) -> None:
+    plan = "\n".join(planned(f"make {command} PROFILE=other"))
+    assert "--profile other" in plan
+
+
+def test_a_token_needs_no_user_in_the_shell(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("USER", raising=False)
+    test_the_tool_of_a_make_command_takes_its_arguments(
+        "make token BUSINESS=b1", build, monkeypatch
+    )

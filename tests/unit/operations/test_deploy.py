@@ -1,8 +1,9 @@
-"""What a deployment asks of the CDK CLI, and what is recorded and said of one that fails."""
+"""What a deployment passes to the CDK CLI, what it records, and what it says if it fails."""
 
 import json
 from datetime import UTC, datetime
-from types import SimpleNamespace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,13 +11,15 @@ from botocore.exceptions import NoCredentialsError
 
 from infra.parameters import DEPLOYMENT, GUARD
 from operations import deploy as tool
-from operations import records
-from operations.assembly import Build
-from operations.deploy import DeploymentFailed, deploy, parameters
-from operations.deployment import NoDeployment
-from operations.records import Record
-from operations.running import StackState
-from tests.unit.operations.test_promote import record, template
+from operations import diff, promote, rollback
+from operations.deploy import deploy, parameters
+from operations.shared import records
+from operations.shared.assembly import Build
+from operations.shared.environment import DeployedEnvironment
+from operations.shared.exit_codes import CannotBegin, DeploymentFailed, ExitCode
+from operations.shared.live_state import StackState
+from operations.shared.records import Record
+from tests.unit.operations.builders import record, template
 
 SERVICE, MONITORING = (
     "BusinessConnections-staging-Service",
@@ -27,27 +30,32 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 class Aws:
-    """An environment with a record, as AWS has it. `cdk` is what the CDK CLI does to it."""
+    """An environment with its records. `answer` is called for the CDK CLI: whether it succeeds."""
 
-    environment = "staging"
+    name = "staging"
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.history: list[Record] = []
         self.stacks = {SERVICE: BEFORE, MONITORING: BEFORE}
         self.commands: list[list[str]] = []
         self.answer: Any = lambda: True
-        monkeypatch.setattr(tool, "find", lambda *_: self)
+        monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: self)
         monkeypatch.setattr(tool, "stack_states", lambda _: dict(self.stacks))
         monkeypatch.setattr(tool, "code_of_functions", lambda *_: {"Ping": "c0de="})
-        monkeypatch.setattr(tool, "smoke", lambda *_, **__: None)
+        monkeypatch.setattr(tool, "smoke", lambda *_: None)
         monkeypatch.setattr(records, "read", lambda _: self.history[-1] if self.history else None)
-        monkeypatch.setattr(records, "write", lambda _, record: self.history.append(record))
-        monkeypatch.setattr(records, "who", lambda _: "somebody")
-        monkeypatch.setattr("operations.deploy.subprocess.run", self._run)
+        monkeypatch.setattr(records, "write", self._write)
+        monkeypatch.setattr(records, "delete", lambda _: self.history.clear())
+        monkeypatch.setattr(records, "caller", lambda _: "somebody")
+        monkeypatch.setattr(tool, "cdk", self._cdk)
 
-    def _run(self, command: list[str], **_: Any) -> Any:
-        self.commands.append(command)
-        return SimpleNamespace(returncode=0 if self.answer() else 1)
+    def _write(self, _: Any, record: Record) -> int:
+        self.history.append(record)
+        return len(self.history)
+
+    def _cdk(self, *command: str, **_: Any) -> int:
+        self.commands.append(list(command))
+        return 0 if self.answer() else 1
 
 
 @pytest.fixture
@@ -63,42 +71,93 @@ def test_a_deployment_is_recorded_when_it_begins_and_when_it_is_done(
     aws: Aws, build: Build
 ) -> None:
     aws.answer = lambda: results(aws) == ["pending"]
-    done = deploy(build, "staging", rolled_back_from="bad")
+    deploy(build, "staging", rolled_back_from="bad")
     assert results(aws) == ["pending", "passed"]
-    assert aws.history[-1] == done
+    done = aws.history[-1]
     assert (done.codeSha256, done.rolledBackFrom) == ("c0de=", "bad")
 
 
-def test_every_reference_is_resolved_again(aws: Aws, build: Build) -> None:
-    """A parameter that is new each time makes CloudFormation update the monitoring stack."""
-    done = deploy(with_parameter(build, "staging", DEPLOYMENT), "staging")
+def test_each_deployment_updates_the_monitoring_stack(aws: Aws, build: Build) -> None:
+    """Its parameter is new each time, so CloudFormation resolves what the stack refers to again."""
+    deploy(with_parameter(build, "staging", DEPLOYMENT), "staging")
     (command,) = aws.commands
-    assert f"{SERVICE}:{DEPLOYMENT}={done.commit[:12]} at {done.at}" in command
+    begun = aws.history[0]
+    assert f"{SERVICE}:{DEPLOYMENT}={begun.commit[:12]} at {begun.at}" in command
 
 
-def test_what_fails_before_cloudformation_is_asked_deploys_nothing(
-    aws: Aws, build: Build, monkeypatch: pytest.MonkeyPatch
+def test_a_failure_before_the_cdk_cli_runs_deploys_nothing(
+    aws: Aws,
+    build: Build,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def no_credentials(_: Any) -> str:
         raise NoCredentialsError
 
-    monkeypatch.setattr(records, "who", no_credentials)
-    with pytest.raises(NoDeployment, match="nothing was deployed to staging: Unable to locate cre"):
+    monkeypatch.setattr(records, "caller", no_credentials)
+    with pytest.raises(CannotBegin, match="Unable to locate credentials"):
         deploy(build, "staging")
     assert (aws.commands, aws.history) == ([], [])
+    assert "deploying" not in capsys.readouterr().out, "nothing was being deployed"
 
 
-def test_what_fails_before_a_stack_changes_is_as_if_it_had_not_begun(
+def test_a_failure_before_any_stack_changes_leaves_the_record_as_it_was(
     aws: Aws, build: Build
 ) -> None:
     aws.history = [record()]
     aws.answer = lambda: False
-    with pytest.raises(NoDeployment, match="failed before it changed any stack"):
+    with pytest.raises(CannotBegin):
         deploy(build, "staging")
     assert aws.history[-1] == record()
 
 
-def test_what_fails_later_says_what_the_stacks_did(aws: Aws, build: Build) -> None:
+def test_a_first_deployment_that_fails_before_any_stack_changes_leaves_no_record(
+    aws: Aws, build: Build
+) -> None:
+    aws.answer = lambda: False
+    with pytest.raises(CannotBegin):
+        deploy(build, "staging")
+    assert aws.history == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        (tool, ["--environment", "local"]),
+        (diff, ["--environment", "local"]),
+        (rollback, ["--environment", "local"]),
+        (promote, ["--from", "local", "--to", "local-next"]),
+    ],
+    ids=["deploy", "diff", "rollback", "promote"],
+)
+def test_only_make_run_deploys_the_local_system(
+    verb: ModuleType,
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The CDK CLI would deploy it to the AWS account of the shell."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    build = [] if verb is rollback else ["--build", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["verb", *arguments, *build])
+    assert verb.main() == ExitCode.REFUSED
+    assert "make run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("force", "code"), [([], ExitCode.REFUSED), (["--force"], ExitCode.DONE)])
+def test_a_later_environment_is_deployed_to_directly_only_by_force(
+    build: Build, monkeypatch: pytest.MonkeyPatch, force: list[str], code: int
+) -> None:
+    deployed = []
+    monkeypatch.setattr(tool, "deploy", lambda _, name, **__: deployed.append(name))
+    folder = str(build.assembly.folder.parent)
+    monkeypatch.setattr("sys.argv", ["deploy", "--environment", "prod", "--build", folder, *force])
+    assert tool.main() == code
+    assert deployed == (["prod"] if force else [])
+
+
+def test_a_failed_deployment_says_in_what_state_it_left_the_stacks(aws: Aws, build: Build) -> None:
     def rolled_back() -> bool:
         aws.stacks[SERVICE] = StackState("UPDATE_ROLLBACK_COMPLETE", NOW)
         return False
@@ -112,7 +171,7 @@ def test_what_fails_later_says_what_the_stacks_did(aws: Aws, build: Build) -> No
     assert results(aws) == ["pending"]
 
 
-def test_one_that_was_rolled_back_a_second_time_did_begin(aws: Aws, build: Build) -> None:
+def test_a_stack_that_was_rolled_back_a_second_time_did_change(aws: Aws, build: Build) -> None:
     aws.stacks[SERVICE] = StackState("UPDATE_ROLLBACK_COMPLETE", BEFORE.changed_at)
 
     def rolled_back() -> bool:
@@ -151,7 +210,7 @@ def with_parameter(build: Build, environment: str, name: str) -> Build:
 
 
 @pytest.mark.parametrize(("unguarded", "value"), [(False, "true"), (True, "false")])
-def test_a_guarded_deployment_always_says_whether_its_guards_are_on(
+def test_every_deployment_says_whether_its_guards_are_on(
     build: Build, unguarded: bool, value: str
 ) -> None:
     assert options(build, "staging", unguarded=unguarded) == [
@@ -160,7 +219,7 @@ def test_a_guarded_deployment_always_says_whether_its_guards_are_on(
     ]
 
 
-def test_nothing_is_said_to_a_stack_without_guards(
+def test_a_stack_without_guards_gets_no_parameter_for_them(
     build: Build, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert options(build, "dev", unguarded=False) == []
@@ -169,7 +228,7 @@ def test_nothing_is_said_to_a_stack_without_guards(
     assert "UNGUARDED has no effect" in capsys.readouterr().out
 
 
-def test_the_cdk_cli_gets_the_guards(aws: Aws, build: Build) -> None:
+def test_the_cdk_cli_gets_the_parameter_of_the_guards(aws: Aws, build: Build) -> None:
     deploy(with_parameter(build, "staging", GUARD), "staging", unguarded=True)
     (command,) = aws.commands
     assert f"{SERVICE}:GuardDeployment=false" in command
@@ -182,7 +241,7 @@ class Ssm:
     """A parameter with a history, in pages."""
 
     exceptions = SimpleNamespace(ParameterNotFound=KeyError)
-    environment = "prod"
+    name = "prod"
 
     def __init__(self, *values: str) -> None:
         self._values = values
@@ -198,7 +257,7 @@ class Ssm:
             yield {"Parameters": [{"Version": version, "Value": value}]}
 
 
-def test_a_history_begins_with_the_newest_and_knows_older_and_newer_tools() -> None:
+def test_a_history_has_the_newest_first_and_records_of_older_and_newer_tools() -> None:
     fields = vars(record(commit="new"))
     old = {name: value for name, value in fields.items() if name != "rolledBackFrom"}
     ssm: Any = Ssm(

@@ -1,4 +1,4 @@
-"""The import writes what a file says, and takes nothing from anybody."""
+"""The import writes what a file says, and overwrites nobody else's settings."""
 
 import io
 import json
@@ -14,7 +14,6 @@ from lambdas.domain.availability import Availability
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import Business, Settings, VirtualConnection
-from operations.business_file import BadLine, Declaration
 from operations.import_businesses import (
     IMPORT,
     IN_FLIGHT,
@@ -25,6 +24,7 @@ from operations.import_businesses import (
     Summary,
     main,
 )
+from operations.shared.business_file import BadLine, Declaration
 from tests.builders import B1, NOW, RULES, U1, FakeClock, business, in_time, real, settings, virtual
 from tests.fakes import FakeSockets, MemoryStore
 
@@ -33,7 +33,7 @@ CLOSED = Declaration(2, B1, accepting=False)
 
 
 def no_wait(_attempt: int) -> None:
-    """Racing calls are arranged here, and need not be parted."""
+    """These tests arrange the races themselves."""
 
 
 def importer(store: MemoryStore, **options: bool) -> Importer:
@@ -58,7 +58,7 @@ class TestOneBusiness:
         store = MemoryStore()
         store.seed(business(real()))
         importer(store).take(CLOSED)
-        assert store.load(B1) == business(real(), declared=imported(accepting_orders=False))
+        assert store.load(B1) == business(real(), declared=imported(available=False))
 
     def test_that_is_as_the_file_says_is_not_written_whoever_wrote_it(self) -> None:
         for stored in (settings(version=7), imported(version=7, updated_at=NOW - 5)):
@@ -78,7 +78,7 @@ class TestOneBusiness:
         assert importer(store).take(declared) is Outcome.UPDATED
         assert store.load(B1).settings == imported(
             version=4,
-            accepting_orders=declared.accepting,
+            available=declared.accepting,
             expects_socket=declared.expects_socket,
         )
 
@@ -95,7 +95,7 @@ class TestOneBusiness:
         store.seed(business(real(), virtual("u1"), virtual("u2"), declared=settings(version=3)))
         assert importer(store, overwrite=True).take(CLOSED) is Outcome.UPDATED
         # No virtual connection survives; a socket does.
-        closed = imported(version=4, accepting_orders=False)
+        closed = imported(version=4, available=False)
         assert store.load(B1) == business(real(), declared=closed)
 
     def test_keeps_its_virtual_connections_when_it_stays_open(self) -> None:
@@ -131,7 +131,7 @@ class TestOneBusiness:
 
 @dataclass
 class InterveningStore(MemoryStore):
-    """Lets something happen between the read and the write of another."""
+    """Calls `intervene` between a read and the write after it."""
 
     intervene: Callable[[], None] | None = None
 
@@ -166,14 +166,12 @@ class TestRacing:
         store = self.store_with_a_call(before=before, available=False)
         taken = importer(store).take(replace(ACCEPTING, expects_socket=False))
         assert taken is Outcome.SKIPPED_NEWER
-        assert store.load(B1).settings == settings(
-            version=2, accepting_orders=False, updated_at=NOW
-        )
+        assert store.load(B1).settings == settings(version=2, available=False, updated_at=NOW)
 
     def test_an_overwrite_leaves_no_virtual_connection_of_the_call_behind(self) -> None:
         store = self.store_with_a_call(before=business(), available=True)
         assert importer(store, overwrite=True).take(CLOSED) is Outcome.UPDATED
-        closed = imported(version=2, accepting_orders=False)
+        closed = imported(version=2, available=False)
         assert store.load(B1) == business(declared=closed)
 
 
@@ -183,7 +181,7 @@ def void(_result: object) -> None:
 
 @dataclass
 class BusyStore(MemoryStore):
-    """Cannot take the first writes of each business."""
+    """Refuses the first writes of each business."""
 
     refusals: int = 0
     refused: dict[BusinessId, int] = field(default_factory=dict)
@@ -218,7 +216,7 @@ class TestRun:
         assert self.run(store, many(200))[0] == Summary(read=200, unchanged=200)
         assert store.settings == after
 
-    def test_bad_lines_are_told_and_the_others_are_written(self) -> None:
+    def test_bad_lines_are_reported_and_the_others_are_written(self) -> None:
         store = MemoryStore()
         store.seed(business(declared=settings()))
         summary, told = self.run(
@@ -253,7 +251,7 @@ class TestRun:
             for n in (2, 3)
         ]
 
-    def test_progress_is_told_each_second(self) -> None:
+    def test_progress_is_reported_each_second(self) -> None:
         seconds = iter(range(10_000))
         report = io.StringIO()
         run = ImportRun(importer(MemoryStore()), report, monotonic=lambda: next(seconds) / 4)
@@ -284,9 +282,9 @@ class CountingStore(MemoryStore):
                 self.full.set()
             if self.inside > IN_FLIGHT:
                 self.too_full.set()
-        self.full.wait(10)  # until as many as may be are here,
+        self.full.wait(10)  # until all that may run at once are here
         if first:
-            self.too_full.wait(0.2)  # and whoever else gets in comes too
+            self.too_full.wait(0.2)  # so that one too many could arrive
         try:
             return super().load(business_id, consistent=consistent)
         finally:
@@ -319,7 +317,7 @@ def test_five_thousand_lines_are_taken_with_few_in_flight_and_few_read_ahead() -
         ClientError({"Error": {"Code": "ExpiredTokenException"}}, "Query"),
     ],
 )
-def test_what_was_interrupted_is_counted_truly_and_can_be_resumed(end: BaseException) -> None:
+def test_an_interrupted_run_has_a_right_summary_and_can_be_resumed(end: BaseException) -> None:
     store = MemoryStore()
     run = ImportRun(importer(store), io.StringIO())
 
@@ -336,7 +334,7 @@ def test_what_was_interrupted_is_counted_truly_and_can_be_resumed(end: BaseExcep
     assert resumed == Summary(read=300, created=300 - first, unchanged=first)
 
 
-def test_a_refusal_by_aws_ends_the_run_and_what_was_written_is_counted() -> None:
+def test_an_error_of_aws_ends_the_run_with_a_right_summary() -> None:
     class Expired(MemoryStore):
         def load(self, business_id: BusinessId, *, consistent: bool = True) -> Business:
             if business_id == "b50":
@@ -387,7 +385,9 @@ class TestCommandLine:
         assert told in captured.err
         assert captured.err.count("\n") == 1
 
-    def test_a_folder_is_no_file(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    def test_a_folder_is_not_taken_for_a_file(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
         assert main(["--file", str(tmp_path), "--environment", "dev"]) == 2
         assert "cannot be read" in capsys.readouterr().err
 

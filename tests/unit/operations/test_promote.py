@@ -1,4 +1,4 @@
-"""What is promoted, and what is refused. What AWS would say is made up; `tests/e2e` has it real."""
+"""What is promoted and what is refused, with made-up answers of AWS. `tests/e2e` has real ones."""
 
 import json
 from dataclasses import replace
@@ -7,81 +7,16 @@ from typing import Any
 
 import pytest
 
-from operations import deploy, promote, quotas
-from operations.assembly import Assembly, Build, NoBuild
-from operations.promote import Seen, refused_by_build, refused_by_source
-from operations.records import Record
-
-BUNDLE = "b" * 64
-CODE = "c0de="
-
-
-def assembly(folder: Path, bundles: dict[str, str]) -> Assembly:
-    """Write a cloud assembly with a service stack of one function in each environment."""
-    stages = {}
-    for environment, bundle in bundles.items():
-        stage = folder / f"assembly-{environment}"
-        stage.mkdir(parents=True)
-        stages[f"assembly-{environment}"] = {
-            "type": "cdk:cloud-assembly",
-            "properties": {"displayName": environment, "directoryName": stage.name},
-        }
-        service = {
-            "type": "aws:cloudformation:stack",
-            "environment": "aws://111111111111/unknown-region",
-            "properties": {
-                "stackName": f"BusinessConnections-{environment}-Service",
-                "templateFile": "service.json",
-            },
-        }
-        (stage / "manifest.json").write_text(json.dumps({"artifacts": {"service": service}}))
-        (stage / "service.json").write_text(json.dumps(template(bundle)))
-    (folder / "manifest.json").write_text(json.dumps({"artifacts": stages}))
-    return Assembly(folder)
+from operations import promote
+from operations.promote import objections_to_build, objections_to_source
+from operations.shared import quotas
+from operations.shared.assembly import Build, NoBuild
+from operations.shared.environment import DeployedEnvironment
+from operations.shared.exit_codes import ExitCode
+from tests.unit.operations.builders import BUNDLE, CODE, record, source_state, template
 
 
-def template(bundle: str) -> dict[str, Any]:
-    return {
-        "Resources": {
-            "Ping": {
-                "Type": "AWS::Lambda::Function",
-                "Properties": {
-                    "Handler": "lambdas.handlers.websocket.on_ping",
-                    "Code": {"S3Bucket": "assets", "S3Key": f"{bundle}.zip"},
-                },
-            },
-            "SomebodyElses": {
-                "Type": "AWS::Lambda::Function",
-                "Properties": {"Handler": "index.handler", "Code": {"S3Key": "other.zip"}},
-            },
-        }
-    }
-
-
-def record(**changes: Any) -> Record:
-    return Record(
-        **{
-            "commit": "0123456789abcdef",
-            "clean": True,
-            "assetHash": BUNDLE,
-            "codeSha256": CODE,
-            "source": "dev",
-            "target": "staging",
-            "at": "2026-11-23T00:00:00+00:00",
-            "by": "arn:aws:iam::111111111111:user/somebody",
-            "smoke": "passed",
-            **changes,
-        }
-    )
-
-
-def seen(**changes: Any) -> Seen:
-    """An environment from which a build may be promoted."""
-    good = Seen(record=record(), code={"Ping": CODE}, alarms={"Unreachable": "OK"})
-    return replace(good, **changes)
-
-
-def test_an_assembly_says_which_bundle_each_environment_has_in_the_order_of_promotion(
+def test_an_assembly_has_the_bundle_of_each_environment_in_order_of_promotion(
     build: Build,
 ) -> None:
     assert list(build.manifest.environments) == ["local", "dev", "staging", "prod"]
@@ -90,9 +25,9 @@ def test_an_assembly_says_which_bundle_each_environment_has_in_the_order_of_prom
     assert build.assembly.stacks("dev")[0].region is None
 
 
-def test_nothing_speaks_against_the_next_environment_after_a_good_one(build: Build) -> None:
-    assert list(refused_by_build(build, "staging", "prod")) == []
-    assert list(refused_by_source(build, "staging", seen())) == []
+def test_a_good_build_may_go_from_a_good_environment_to_the_next(build: Build) -> None:
+    assert list(objections_to_build(build, "staging", "prod")) == []
+    assert list(objections_to_source(build, "staging", source_state())) == []
 
 
 @pytest.mark.parametrize(
@@ -107,25 +42,25 @@ def test_nothing_speaks_against_the_next_environment_after_a_good_one(build: Bui
 def test_only_the_next_environment_is_promoted_to(
     build: Build, source: str, target: str, reason: str
 ) -> None:
-    assert list(refused_by_build(build, source, target)) == [reason]
+    assert list(objections_to_build(build, source, target)) == [reason]
 
 
-def test_a_build_with_changes_beside_its_commit_is_refused(build: Build) -> None:
+def test_a_build_with_uncommitted_changes_is_refused(build: Build) -> None:
     unclean = replace(build, manifest=replace(build.manifest, clean=False))
-    (reason,) = refused_by_build(unclean, "staging", "prod")
+    (reason,) = objections_to_build(unclean, "staging", "prod")
     assert "not from a clean commit" in reason
 
 
 @pytest.mark.parametrize("change", ["assembly-prod/service.json", "assembly-prod/more.json"])
-def test_an_assembly_that_was_touched_since_it_was_built_is_refused(
+def test_an_assembly_that_was_changed_since_it_was_built_is_refused(
     build: Build, change: str
 ) -> None:
     (build.assembly.folder / change).write_text(json.dumps(template("other")))
-    (reason,) = refused_by_build(build, "staging", "prod")
-    assert "not as it was built" in reason
+    (reason,) = objections_to_build(build, "staging", "prod")
+    assert "the assembly was changed" in reason
 
 
-def test_what_a_deployment_leaves_in_an_assembly_does_not_count_as_touching_it(
+def test_what_a_deployment_leaves_in_an_assembly_is_no_change(
     build: Build,
 ) -> None:
     cache = build.assembly.folder / "assembly-prod" / ".cache"
@@ -138,62 +73,70 @@ def test_what_a_deployment_leaves_in_an_assembly_does_not_count_as_touching_it(
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"record": None}, "nothing is recorded of staging"),
+        ({"record": None}, "make deploy"),
         (
             {"record": record(smoke="pending", codeSha256=None)},
-            "to staging, of commit 0123456789ab",
+            "make rollback ENVIRONMENT=staging",
         ),
         (
             {"blind": {"Errors": "FunctionName f1"}},
-            "Errors of staging watches something that does not exist",
+            "FunctionName f1",
         ),
-        ({"record": record(assetHash="d" * 64)}, "staging does not run this bundle: it runs dddd"),
-        ({"code": {"Ping": "other=", "Rest": CODE}}, "somebody changed the code of Ping"),
-        ({"code": {"Ping": f"{CODE}+other="}}, "somebody changed the code of Ping"),
-        ({"changed_stacks": ["B-staging-Data"]}, "B-staging-Data is another"),
-        ({"alarms": {"A": "ALARM", "B": "OK"}}, "not OK but ALARM: A"),
-        ({"alarms": {"A": "INSUFFICIENT_DATA"}}, "not OK but INSUFFICIENT_DATA: A"),
-        ({"alarms": {}}, "no alarm of staging pages anybody"),
-        ({"smoke_failure": "no pong"}, "the smoke test fails on staging: no pong"),
+        ({"record": record(assetHash="d" * 64)}, "dddddddddddd"),
+        ({"code": {"Ping": "other=", "Rest": CODE}}, "code of Ping"),
+        ({"code": {"Ping": f"{CODE}+other="}}, "code of Ping"),
+        ({"changed_stacks": ["B-staging-Data"]}, "B-staging-Data"),
+        ({"alarms": {"A": "ALARM", "B": "OK"}}, "ALARM: A"),
+        ({"alarms": {"A": "INSUFFICIENT_DATA"}}, "INSUFFICIENT_DATA: A"),
+        ({"alarms": {}}, "no alarm of staging"),
+        ({"smoke_failure": "no pong"}, "no pong"),
     ],
 )
-def test_each_thing_that_is_not_as_it_should_be_is_a_reason_of_its_own(
+def test_each_problem_of_the_source_is_a_reason(
     build: Build, changes: dict[str, Any], reason: str
 ) -> None:
-    (given,) = refused_by_source(build, "staging", seen(**changes))
+    (given,) = objections_to_source(build, "staging", source_state(**changes))
     assert reason in given
 
 
-def test_a_refused_promotion_names_all_reasons_and_deploys_nothing(
-    build: Build, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    bad = seen(alarms={"A": "ALARM"}, smoke_failure="no pong")
-    monkeypatch.setattr(promote, "find", lambda *_: None)
-    monkeypatch.setattr(promote, "look_at", lambda *_: bad)
+@pytest.fixture
+def source(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What AWS shows of any source environment. A deployment fails the test."""
+    state: dict[str, Any] = {}
+    monkeypatch.setattr(DeployedEnvironment, "of_build", lambda _, name, **__: name)
+    monkeypatch.setattr(promote, "inspect_source", lambda *_: source_state(**state))
     monkeypatch.setattr(promote, "deploy", lambda *_, **__: pytest.fail("it deployed"))
-    assert _promote(monkeypatch, build, "dev", "prod") == deploy.REFUSED
+    return state
+
+
+def test_a_refused_promotion_names_all_reasons(
+    build: Build,
+    source: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source.update(alarms={"A": "ALARM"}, smoke_failure="no pong")
+    monkeypatch.setattr(quotas, "concurrency_shortage", lambda name, _: f"{name} has no room")
+    assert _promote(monkeypatch, build, "staging", "prod") == ExitCode.REFUSED
     reasons = capsys.readouterr().err
-    assert all(text in reasons for text in ("does not follow", "not OK but ALARM", "no pong"))
+    assert all(text in reasons for text in ("not OK but ALARM", "no pong", "prod has no room"))
 
 
-def test_an_account_that_cannot_hold_what_the_build_reserves_is_a_reason(
+def test_reasons_in_the_build_are_given_without_asking_aws(
     build: Build, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(promote, "find", lambda _, name, __: name)
-    monkeypatch.setattr(promote, "look_at", lambda *_: seen())
-    monkeypatch.setattr(quotas, "refused_by_account", lambda name, _: [f"{name} reserves too much"])
-    monkeypatch.setattr(promote, "deploy", lambda *_, **__: pytest.fail("it deployed"))
-    assert _promote(monkeypatch, build, "staging", "prod", "--dry-run") == deploy.REFUSED
-    assert "prod reserves too much" in capsys.readouterr().err
+    monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: pytest.fail("it asked"))
+    assert _promote(monkeypatch, build, "dev", "prod") == ExitCode.REFUSED
+    assert "prod does not follow dev" in capsys.readouterr().err
 
 
 def test_a_dry_run_only_says_whether_it_would(
-    build: Build, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    build: Build,
+    source: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(promote, "find", lambda *_: None)
-    monkeypatch.setattr(promote, "look_at", lambda *_: seen())
-    monkeypatch.setattr(promote, "deploy", lambda *_, **__: pytest.fail("it deployed"))
-    assert _promote(monkeypatch, build, "staging", "prod", "--dry-run") == deploy.DONE
+    assert _promote(monkeypatch, build, "staging", "prod", "--dry-run") == ExitCode.DONE
     assert "can be promoted from staging to prod" in capsys.readouterr().out
 
 
@@ -207,23 +150,11 @@ def _promote(
     return promote.main()
 
 
-@pytest.mark.parametrize(("force", "code"), [([], deploy.REFUSED), (["--force"], deploy.DONE)])
-def test_only_who_insists_deploys_to_a_later_environment_directly(
-    build: Build, monkeypatch: pytest.MonkeyPatch, force: list[str], code: int
-) -> None:
-    deployed = []
-    monkeypatch.setattr(deploy, "deploy", lambda _, name, **__: deployed.append(name))
-    folder = str(build.assembly.folder.parent)
-    monkeypatch.setattr("sys.argv", ["deploy", "--environment", "prod", "--build", folder, *force])
-    assert deploy.main() == code
-    assert deployed == (["prod"] if force else [])
-
-
-def test_without_a_build_one_is_told_to_make_one(tmp_path: Path) -> None:
+def test_without_a_build_the_error_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(NoBuild, match="make build"):
         Build.read(tmp_path)
 
 
-def test_an_environment_that_the_build_does_not_have_is_named(build: Build) -> None:
+def test_an_environment_that_the_build_lacks_is_named(build: Build) -> None:
     with pytest.raises(NoBuild, match="no environment 'qa': it has local, dev, staging, prod"):
         build.require("qa")

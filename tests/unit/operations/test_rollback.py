@@ -1,18 +1,18 @@
-"""Which deployment an environment goes back to, and that a commit is built beside the checkout."""
+"""Which deployment a rollback chooses, and how it builds that commit outside the checkout."""
 
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from operations import build as builder
-from operations import records, rollback
-from operations.assembly import Build, NoBuild
-from operations.build import BuildFailed
-from operations.deploy import REFUSED
-from operations.records import Record
-from operations.rollback import Refused, built, choose, require_commit, roll_back
-from tests.unit.operations.test_promote import record
+from operations import rollback
+from operations.rollback import built, choose, require_commit, roll_back
+from operations.shared import records
+from operations.shared import repository as repository_paths
+from operations.shared.assembly import Build
+from operations.shared.exit_codes import CannotBegin, ExitCode, Refused
+from operations.shared.records import Record
+from tests.unit.operations.builders import record
 
 
 def deployed(commit: str, *, back_from: str | None = None, **changes: object) -> Record:
@@ -75,16 +75,16 @@ PENDING_BACK_TO_B = deployed("b", back_from="c", smoke="pending", codeSha256=Non
         ),
     ],
 )
-def test_it_goes_back_to_the_newest_good_commit_that_nobody_left(
+def test_it_goes_back_to_the_newest_good_commit_that_was_not_rolled_back(
     history: list[Record], way: str
 ) -> None:
     assert chosen(*history) == way
 
 
-def test_it_says_why_newer_deployments_are_not_taken() -> None:
+def test_it_says_why_newer_deployments_are_skipped() -> None:
     way = choose([deployed("e", back_from="d"), deployed("d"), BROKEN_C, PENDING_C, A])
     assert way.to is A
-    assert [reason.split(": ")[1] for reason in way.passed_over] == [
+    assert [reason.split(": ")[1] for reason in way.skipped] == [
         f"it was rolled back {A.at}",
         "its smoke test failed",
         "its deployment did not finish",
@@ -92,27 +92,25 @@ def test_it_says_why_newer_deployments_are_not_taken() -> None:
 
 
 @pytest.mark.parametrize("history", [[A], [BROKEN_B, A], [deployed("a", clean=False), A]])
-def test_without_anything_to_go_back_to_it_is_refused(history: list[Record]) -> None:
+def test_it_is_refused_if_there_is_nothing_to_go_back_to(history: list[Record]) -> None:
     with pytest.raises(Refused, match="nothing before commit aaaaaaaaaaaa"):
         chosen(*history)
 
 
-def test_without_a_history_it_is_refused(
+def test_it_is_refused_without_a_history(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setattr(records, "history", lambda _: [])
     monkeypatch.setattr("sys.argv", ["rollback", "--environment", "prod"])
-    assert rollback.main() == REFUSED
-    assert "/business-connections/prod/deployment records nothing" in capsys.readouterr().err
+    assert rollback.main() == ExitCode.REFUSED
+    assert "/business-connections/prod/deployment has no record" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("commit", "way"), [("a", "d to a"), ("a" * 40, "d to a"), ("c", "d to c"), ("b", "d to b")]
 )
-def test_a_commit_that_is_named_is_taken_whatever_its_smoke_test_said(
-    commit: str, way: str
-) -> None:
+def test_a_named_commit_is_taken_even_if_its_smoke_test_failed(commit: str, way: str) -> None:
     assert chosen(A, B, BROKEN_C, deployed("b", back_from="c"), deployed("d"), commit=commit) == way
 
 
@@ -187,9 +185,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{name}_NAME", "Test")
         monkeypatch.setenv(f"GIT_{name}_EMAIL", "test@example.com")
-    for module in (builder, rollback):
-        monkeypatch.setattr(module, "ROOT", folder)
-    builder.git("init", "--quiet")
+    monkeypatch.setattr(repository_paths, "ROOT", folder)
+    repository_paths.git("init", "--quiet")
     commit("First")
     for tools in (".venv", "node_modules"):
         (folder / tools).mkdir()
@@ -198,19 +195,19 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def commit(message: str) -> str:
-    builder.git("add", ".")
-    builder.git("commit", "--quiet", "-m", message)
-    return builder.git("rev-parse", "HEAD")
+    repository_paths.git("add", ".")
+    repository_paths.git("commit", "--quiet", "-m", message)
+    return repository_paths.git("rev-parse", "HEAD")
 
 
 def worktrees() -> int:
-    return len(builder.git("worktree", "list").splitlines())
+    return len(repository_paths.git("worktree", "list").splitlines())
 
 
-def test_an_earlier_commit_is_built_beside_the_checkout_with_the_tools_of_the_checkout(
+def test_an_earlier_commit_is_built_outside_the_checkout_with_the_tools_of_the_checkout(
     repository: Path,
 ) -> None:
-    first = builder.git("rev-parse", "HEAD")
+    first = repository_paths.git("rev-parse", "HEAD")
     (repository / "new.py").write_text("")
     commit("Second")
     (repository / "half-done.py").write_text("")
@@ -227,7 +224,7 @@ def test_an_earlier_commit_is_built_beside_the_checkout_with_the_tools_of_the_ch
 
 
 def test_a_commit_that_pins_other_tools_installs_its_own(repository: Path) -> None:
-    first = builder.git("rev-parse", "HEAD")
+    first = repository_paths.git("rev-parse", "HEAD")
     (repository / "requirements-dev.txt").write_text("cdk==2")
     commit("Second")
     with built(first) as build:
@@ -239,7 +236,7 @@ def test_a_commit_that_pins_other_tools_installs_its_own(repository: Path) -> No
 def test_a_commit_that_does_not_build_leaves_nothing_behind(repository: Path) -> None:
     (repository / "broken").write_text("")
     broken = commit("Second")
-    with pytest.raises(BuildFailed, match="it does not build"), built(broken):
+    with pytest.raises(CannotBegin, match="it does not build"), built(broken):
         pass
     assert worktrees() == 1
 
@@ -250,7 +247,7 @@ def test_an_interrupted_rollback_leaves_nothing_behind(repository: Path) -> None
     assert worktrees() == 1
 
 
-def test_a_commit_that_this_clone_does_not_have_is_to_be_fetched(repository: Path) -> None:
-    require_commit(builder.git("rev-parse", "HEAD"))
-    with pytest.raises(NoBuild, match="git fetch origin " + "a" * 40):
+def test_a_commit_that_this_clone_lacks_must_be_fetched(repository: Path) -> None:
+    require_commit(repository_paths.git("rev-parse", "HEAD"))
+    with pytest.raises(CannotBegin, match="git fetch origin " + "a" * 40):
         require_commit("a" * 40)

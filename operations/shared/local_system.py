@@ -1,24 +1,24 @@
-"""Where the local system is: its folder, its endpoints, and clients for its AWS API."""
+"""The system that `make run` started: its folder, its endpoints, and clients for its AWS API."""
 
 import json
 import os
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Self
 
 import boto3
 import urllib3
 
-ROOT = Path(__file__).resolve().parent.parent
-"""The root of the repository."""
+from operations.shared.exit_codes import CannotBegin
+from operations.shared.repository import ROOT
 
-REGION = "us-east-1"
-ACCOUNT = "000000000000"
+REGION: Final = "us-east-1"
+ACCOUNT: Final = "000000000000"
 
 
-class NotRunning(Exception):
-    """No local system runs on this state folder. Its text is for people."""
+class NotRunning(CannotBegin):
+    """No local system uses this state folder."""
 
 
 def state_folder() -> Path:
@@ -27,8 +27,8 @@ def state_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Endpoints:
-    """What one needs to know to use a running system; the content of `endpoints.json`."""
+class LocalSystem:
+    """A running system, as `endpoints.json` describes it."""
 
     restUrl: str  # noqa: N815 - the names of the file are its interface
     websocketUrl: str  # noqa: N815
@@ -46,45 +46,52 @@ class Endpoints:
         return state_folder() / "endpoints.json"
 
     @classmethod
-    def of_running_system(cls) -> "Endpoints":
-        """Read the file and make sure that somebody answers. Raises `NotRunning`."""
+    def running(cls) -> Self:
+        """Read the file and make sure that the system answers. Raises `NotRunning`."""
         try:
-            endpoints = cls(**json.loads(cls.file().read_text()))
+            system = cls(**json.loads(cls.file().read_text()))
         except FileNotFoundError:
             raise NotRunning(
                 f"no local system is running ({cls.file()} is missing): start it with `make run`,"
                 " and wait until it says that it is ready"
             ) from None
-        if not is_ready(endpoints.awsEndpointUrl):
+        if not is_ready(system.awsEndpointUrl):
             raise NotRunning(
-                f"no local system is running (nothing answers at {endpoints.awsEndpointUrl}):"
+                f"no local system is running (nothing answers at {system.awsEndpointUrl}):"
                 " start it with `make run`"
             )
-        return endpoints
+        return system
 
     def publish(self) -> None:
-        """Write the file so that nobody ever reads half of it."""
+        """Write the file in one step, so that nobody reads half of it."""
         unfinished = self.file().with_suffix(".unfinished")
         unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n")
         unfinished.replace(self.file())
 
+    def session(self) -> Any:
+        """Return a boto3 session with the credentials that the emulator accepts."""
+        return _session(self.region)
+
     def client(self, service: str) -> Any:
-        """A boto3 client for one AWS service of the local system."""
+        """Return a boto3 client for one AWS service of this system."""
         return aws_client(service, self.awsEndpointUrl)
 
 
 def aws_client(service: str, endpoint_url: str) -> Any:
-    """A boto3 client that reaches the emulator alone, whatever the machine's AWS settings are."""
-    session: Any = boto3.Session(
+    """Return a boto3 client for an emulator, whatever the AWS settings of this machine are."""
+    return _session(REGION).client(service, endpoint_url=endpoint_url)
+
+
+def _session(region: str) -> Any:
+    return boto3.Session(
         aws_access_key_id=ACCOUNT,
-        aws_secret_access_key="local",  # noqa: S106 - MiniStack takes any
-        region_name=REGION,
+        aws_secret_access_key="local",  # noqa: S106 - the emulator accepts any
+        region_name=region,
     )
-    return session.client(service, endpoint_url=endpoint_url)
 
 
 def is_ready(endpoint_url: str) -> bool:
-    """Whether MiniStack answers there and has finished starting."""
+    """Return whether the emulator answers there and has finished starting."""
     try:
         url = f"{endpoint_url}/_ministack/ready"
         return urllib3.request("GET", url, timeout=5, retries=False).status == HTTPStatus.OK

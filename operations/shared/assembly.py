@@ -1,7 +1,6 @@
-"""What `make build` made: one cloud assembly with all environments, and the manifest beside it.
+"""The build: one cloud assembly with all environments, and a manifest that says what is in it.
 
-The manifest says what the assembly is made of. A promotion deploys this assembly and no other, so
-what was tested is what runs.
+A promotion deploys this assembly and no other, so what was tested is what runs.
 """
 
 import hashlib
@@ -11,24 +10,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-BUILD: Final = ROOT / "build" / "release"
-"""Where a build is put, and found: `assembly` and `manifest.json`."""
+from operations.shared.exit_codes import CannotBegin
+from operations.shared.repository import RELEASE
 
 _HANDLERS: Final = "lambdas."
 
 
-class NoBuild(Exception):
-    """There is no build, or it cannot be used. The text says what to do, in one line."""
+class NoBuild(CannotBegin):
+    """There is no build, or it cannot be used."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What an assembly is made of. Nothing in it depends on when or where it was built."""
+    """What is in an assembly. The same commit gives the same manifest, whenever it is built."""
 
     commit: str
     clean: bool
-    """Whether the assembly is made of that commit alone, with no change beside it."""
+    """Whether the working tree was that commit, without any change."""
     committedAt: str  # noqa: N815 - the names of the file are its interface
     environments: Mapping[str, str]
     """The asset hash of the bundle of each environment, in the order of promotion."""
@@ -38,12 +36,12 @@ class Manifest:
     @property
     def title(self) -> str:
         """Name the build in a few words."""
-        return f"commit {self.commit[:12]}{'' if self.clean else ', with changes beside it,'}"
+        return f"commit {self.commit[:12]}{'' if self.clean else ' with uncommitted changes'}"
 
     def neighbours(self, environment: str) -> tuple[str, ...]:
-        """The environments that a build is promoted through with this one, in order.
+        """Return the environments that have the same bundle as this one, in order of promotion.
 
-        An environment with another bundle (the local ones have one) is not among them.
+        The environments of an emulator have a bundle of their own.
         """
         bundle = self.environments[environment]
         return tuple(name for name, asset in self.environments.items() if asset == bundle)
@@ -58,8 +56,9 @@ class StackArtifact:
 
     name: str
     account: str | None
-    """None where the environment leaves it to the credentials; the same for the region."""
+    """None if it is the account of the credentials."""
     region: str | None
+    """None if it is the region of the shell."""
     template: Mapping[str, Any]
 
     def functions(self) -> Mapping[str, str]:
@@ -111,7 +110,7 @@ class Assembly:
         return tuple(found)
 
     def digest(self) -> str:
-        """SHA-256 of all that the CDK wrote; what a deployment adds to it does not count."""
+        """Return the SHA-256 of all that the CDK wrote, without what a deployment adds to it."""
         digest = hashlib.sha256()
         for path in sorted(self.folder.rglob("*")):
             relative = path.relative_to(self.folder)
@@ -129,7 +128,10 @@ class Assembly:
     def _bundle(self, environment: str) -> str:
         assets = {a for stack in self.stacks(environment) for a in stack.functions().values()}
         if len(assets) != 1:
-            raise NoBuild(f"{environment} has not one bundle, but {len(assets)}")
+            raise NoBuild(
+                f"the functions of {environment} have {len(assets)} bundles and must have one:"
+                " run `make build` again"
+            )
         return assets.pop()
 
 
@@ -147,24 +149,25 @@ class Build:
     manifest: Manifest
 
     @classmethod
-    def read(cls, build: Path = BUILD) -> Self:
-        """Read what `make build` left. Raises `NoBuild`."""
+    def read(cls, build: Path = RELEASE) -> Self:
+        """Read what `make build` wrote. Raises `NoBuild`."""
         try:
             manifest = Manifest(**json.loads((build / "manifest.json").read_text()))
         except FileNotFoundError:
             raise NoBuild(f"there is no build in {build}: run `make build`") from None
         except (TypeError, ValueError):
-            raise NoBuild(f"the manifest in {build} is broken: run `make build`") from None
+            raise NoBuild(f"the manifest in {build} cannot be read: run `make build`") from None
         return cls(Assembly(build / "assembly"), manifest)
 
     def is_intact(self) -> bool:
-        """Whether the assembly is as it was built."""
+        """Return whether nothing in the assembly was changed since it was built."""
         return self.assembly.digest() == self.manifest.digest
 
-    def require(self, environment: str) -> None:
-        """Raise `NoBuild` if this build has no such environment."""
+    def require(self, *environments: str) -> None:
+        """Raise `NoBuild` if this build lacks one of these environments."""
         known = self.manifest.environments
-        if environment not in known:
-            raise NoBuild(
-                f"this build has no environment {environment!r}: it has {', '.join(known)}"
-            )
+        for environment in environments:
+            if environment not in known:
+                raise NoBuild(
+                    f"this build has no environment {environment!r}: it has {', '.join(known)}"
+                )

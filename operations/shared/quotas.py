@@ -1,4 +1,4 @@
-"""Checks that the account has room for what an environment reserves, before deploying to it."""
+"""The quotas of an account, checked before an environment is deployed to it."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from operations.assembly import StackArtifact
-from operations.deployment import Deployment, NoDeployment
-from operations.running import resources_of
+from operations.shared.assembly import StackArtifact
+from operations.shared.environment import DeployedEnvironment
+from operations.shared.exit_codes import CannotBegin
+from operations.shared.live_state import resources_of
 
 MUST_STAY_UNRESERVED: Final = 100
 """https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
@@ -17,26 +18,24 @@ MUST_STAY_UNRESERVED: Final = 100
 _FUNCTION: Final = "AWS::Lambda::Function"
 
 
-class QuotaTooSmall(NoDeployment):
-    """The account has no room for what the environment reserves. The text says what to do."""
+def require(environment: DeployedEnvironment, stacks: Sequence[StackArtifact]) -> None:
+    """Check that the account has room for these stacks, and warn if its throttle is tight.
 
-
-def require(deployment: Deployment, stacks: Sequence[StackArtifact]) -> None:
-    """Raise `QuotaTooSmall` if the account has no room for these stacks; warn if a quota is tight.
-
-    Raises `NoDeployment` if the account's quotas cannot be read.
+    Raises `CannotBegin` if it has no room, or if its quotas cannot be read.
     """
-    for reason in refused_by_account(deployment, stacks):
-        raise QuotaTooSmall(reason)
-    for warning in throttled_by_account(deployment, stacks):
-        print(f"warning: {warning}", file=sys.stderr, flush=True)
+    if shortage := concurrency_shortage(environment, stacks):
+        raise CannotBegin(shortage)
+    if warning := throttle_warning(environment, stacks):
+        print(f"warning: {warning}", file=sys.stderr)
 
 
-def refused_by_account(deployment: Deployment, stacks: Sequence[StackArtifact]) -> list[str]:
-    """Return the reason, if any, why the functions cannot reserve the concurrency that they need.
+def concurrency_shortage(
+    environment: DeployedEnvironment, stacks: Sequence[StackArtifact]
+) -> str | None:
+    """Say why the functions cannot reserve the concurrency that they need; None if they can.
 
-    CloudFormation may raise one function before it lowers another, so capacity that is freed does
-    not count. Raises `NoDeployment` if the account's quotas cannot be read.
+    Concurrency that one function frees does not count, because CloudFormation may raise another one
+    first. Raises `CannotBegin` if the quotas cannot be read.
     """
     wanted = {
         (stack.name, logical_id): int(properties["ReservedConcurrentExecutions"])
@@ -45,58 +44,60 @@ def refused_by_account(deployment: Deployment, stacks: Sequence[StackArtifact]) 
         if "ReservedConcurrentExecutions" in properties
     }
     if not wanted:
-        return []
-    with _asking(deployment):
-        reserved = _reserved(deployment, {stack for stack, _ in wanted})
+        return None
+    with _reading_quotas(environment):
+        reserved = _reserved(environment, {stack for stack, _ in wanted})
         more = sum(max(0, bound - reserved.get(which, 0)) for which, bound in wanted.items())
-        account = deployment.client("lambda").get_account_settings()["AccountLimit"]
+        account = environment.client("lambda").get_account_settings()["AccountLimit"]
     limit, unreserved = account["ConcurrentExecutions"], account["UnreservedConcurrentExecutions"]
     missing = more + MUST_STAY_UNRESERVED - unreserved
     if more == 0 or missing <= 0:
-        return []
-    name = deployment.environment
-    return [
+        return None
+    name = environment.name
+    return (
         f"{name} reserves {sum(wanted.values())} concurrent executions, {more} more than now, but"
         f" this account has only {max(0, unreserved - MUST_STAY_UNRESERVED)} left: {unreserved} of"
         f" its {limit} are unreserved, and {MUST_STAY_UNRESERVED} must stay unreserved. Raise the"
         f" quota to {limit + missing} (Service Quotas: lambda, L-B99A9384), or lower `concurrency`"
         f" of {name} in infra/environments.py"
-    ]
+    )
 
 
-def throttled_by_account(deployment: Deployment, stacks: Sequence[StackArtifact]) -> list[str]:
-    """Warn if the two APIs together let through more than the account does.
+def throttle_warning(
+    environment: DeployedEnvironment, stacks: Sequence[StackArtifact]
+) -> str | None:
+    """Warn if the two APIs together let through more requests than the account; None if not.
 
-    Nothing fails because of that, but a flood of one API can starve the other.
-    Raises `NoDeployment` if the account's quotas cannot be read.
+    The deployment works, but a flood of one API can starve the other. Raises `CannotBegin` if the
+    quotas cannot be read.
     """
     rate = sum(settings["ThrottlingRateLimit"] for stack in stacks for settings in _stages(stack))
     if not rate:
-        return []
-    with _asking(deployment):
-        account = deployment.client("apigateway").get_account()
+        return None
+    with _reading_quotas(environment):
+        account = environment.client("apigateway").get_account()
     limit = account["throttleSettings"]["rateLimit"]
     if rate <= limit:
-        return []
-    return [
-        f"the APIs of {deployment.environment} let through {rate:.0f} requests a second, but this"
+        return None
+    return (
+        f"the APIs of {environment.name} let through {rate:.0f} requests a second, but this"
         f" account only {limit:.0f}: a flood of one API can starve the other. Raise the quota"
-        " (Service Quotas: apigateway, L-8A5B8E43), or lower `rest_throttle` and"
-        " `websocket_throttle` in infra/environments.py"
-    ]
+        " (Service Quotas: apigateway, L-8A5B8E43), or lower `limits.rest`"
+        " and `limits.websocket` in infra/environments.py"
+    )
 
 
 def _stages(stack: StackArtifact) -> Iterator[Mapping[str, Any]]:
-    """The settings of its APIs for all methods and routes that have none of their own."""
+    """The settings of its APIs that hold for methods and routes without their own."""
     for rest in stack.properties("AWS::ApiGateway::Stage").values():
         yield from (each for each in rest["MethodSettings"] if each["ResourcePath"] == "/*")
     for websocket in stack.properties("AWS::ApiGatewayV2::Stage").values():
         yield websocket["DefaultRouteSettings"]
 
 
-def _reserved(deployment: Deployment, stacks: set[str]) -> Mapping[tuple[str, str], int]:
-    """What the functions of these stacks reserve now, by stack and logical id."""
-    client, cloudformation = deployment.client("lambda"), deployment.client("cloudformation")
+def _reserved(environment: DeployedEnvironment, stacks: set[str]) -> Mapping[tuple[str, str], int]:
+    """Return what the functions of these stacks reserve now, by stack and logical id."""
+    client, cloudformation = environment.client("lambda"), environment.client("cloudformation")
     return {
         (stack, each["LogicalResourceId"]): client.get_function_concurrency(
             FunctionName=each["PhysicalResourceId"]
@@ -120,11 +121,11 @@ def _functions(cloudformation: Any, stack: str) -> list[Mapping[str, Any]]:
 
 
 @contextmanager
-def _asking(deployment: Deployment) -> Iterator[None]:
+def _reading_quotas(environment: DeployedEnvironment) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise NoDeployment(
-            f"the quotas of the account of {deployment.environment} cannot be read: {error}."
+        raise CannotBegin(
+            f"the quotas of the account of {environment.name} cannot be read: {error}."
             " docs/deploying.md lists the permissions"
         ) from error

@@ -1,4 +1,4 @@
-"""What an environment runs is asked of AWS. Its answers are made up here, in its own form."""
+"""The live state of an environment, read from made-up answers of AWS."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from operations import running
-from operations.assembly import StackArtifact
+from operations.shared import live_state
+from operations.shared.assembly import StackArtifact
 
 FUNCTION = {
     "Type": "AWS::Lambda::Function",
@@ -17,9 +17,9 @@ SERVICE = StackArtifact("Service", None, None, {"Resources": {"Rest": FUNCTION},
 
 
 class Aws:
-    """A deployment whose functions, aliases, templates and alarms are given."""
+    """An environment with the given functions, aliases, templates and alarms."""
 
-    environment = "staging"
+    name = "staging"
 
     def __init__(self, **given: Any) -> None:
         self._given = given
@@ -58,29 +58,29 @@ class Aws:
 
 
 def code(**given: Any) -> Any:
-    deployment: Any = Aws(**given)
-    return running.code_of_functions(deployment, SERVICE)
+    environment: Any = Aws(**given)
+    return live_state.code_of_functions(environment, SERVICE)
 
 
-def test_a_function_is_asked_for_the_code_that_takes_its_calls() -> None:
+def test_the_code_of_a_function_is_the_one_behind_its_alias() -> None:
     assert code() == {"Rest": "fn@$LATEST"}
     assert code(alias={"FunctionVersion": "7"}) == {"Rest": "fn@7"}
 
 
-def test_an_alias_that_still_shifts_traffic_runs_two() -> None:
+def test_an_alias_that_still_shifts_traffic_has_the_code_of_two_versions() -> None:
     weights = {"AdditionalVersionWeights": {"8": 0.1}}
     shifting = {"FunctionVersion": "7", "RoutingConfig": weights}
     assert code(alias=shifting) == {"Rest": "fn@7+fn@8"}
 
 
-def test_a_template_is_compared_as_cloudformation_gives_it_back() -> None:
+def test_a_template_is_compared_as_cloudformation_returns_it() -> None:
     kept: Any = Aws(template={"Resources": {"Rest": FUNCTION}, "D": "?ber ? all"})
-    assert running.changed_stacks(kept, [SERVICE]) == []
+    assert live_state.changed_stacks(kept, [SERVICE]) == []
     other: Any = Aws(template={"Resources": {}})
-    assert running.changed_stacks(other, [SERVICE]) == ["Service"]
+    assert live_state.changed_stacks(other, [SERVICE]) == ["Service"]
 
 
-def test_only_the_alarms_that_tell_the_on_call_count_composite_ones_too() -> None:
+def test_paging_alarms_notify_on_call_and_may_be_composite() -> None:
     alarms = {
         "MetricAlarms": [
             {"AlarmName": "A", "AlarmActions": ["arn:topic"], "StateValue": "OK"},
@@ -90,8 +90,8 @@ def test_only_the_alarms_that_tell_the_on_call_count_composite_ones_too() -> Non
             {"AlarmName": "C", "AlarmActions": ["arn:topic"], "StateValue": "ALARM"}
         ],
     }
-    deployment: Any = Aws(alarms=alarms)
-    assert running.paging_alarms(deployment) == {"A": "OK", "C": "ALARM"}
+    environment: Any = Aws(alarms=alarms)
+    assert live_state.paging_alarms(environment) == {"A": "OK", "C": "ALARM"}
 
 
 RESOURCES = {
@@ -143,13 +143,13 @@ def blind(*metrics: Any) -> Any:
             ],
         },
     ]
-    deployment: Any = Stacks(
+    environment: Any = Stacks(
         alarms={"MetricAlarms": alarms, "CompositeAlarms": [{"AlarmName": "C"}]}
     )
-    return running.blind_alarms(deployment)
+    return live_state.blind_alarms(environment)
 
 
-def test_an_alarm_that_watches_what_its_stacks_have_is_not_blind() -> None:
+def test_an_alarm_that_watches_existing_resources_is_not_blind() -> None:
     assert (
         blind(
             metric("AWS/Lambda", FunctionName="fn", Resource="fn:live", ExecutedVersion="7"),
@@ -176,7 +176,7 @@ def test_an_alarm_that_watches_what_its_stacks_have_is_not_blind() -> None:
         ("AWS/SQS", "QueueName", "gone"),
     ],
 )
-def test_an_alarm_that_watches_what_is_gone_is_blind_also_within_metric_math(
+def test_an_alarm_that_watches_a_missing_resource_is_blind_also_in_metric_math(
     namespace: str, dimension: str, name: str
 ) -> None:
     gone = f"{dimension} {name}"
@@ -200,8 +200,8 @@ def test_the_state_of_a_stack_is_its_status_and_when_it_changed() -> None:
         def describe_stacks(self, *, StackName: str) -> Any:  # noqa: N803
             return {"Stacks": [described[StackName]]}
 
-    deployment: Any = Described()
-    assert running.stack_states(deployment) == {
-        "Data": running.StackState("CREATE_COMPLETE", created),
-        "Service": running.StackState("UPDATE_COMPLETE", updated),
+    environment: Any = Described()
+    assert live_state.stack_states(environment) == {
+        "Data": live_state.StackState("CREATE_COMPLETE", created),
+        "Service": live_state.StackState("UPDATE_COMPLETE", updated),
     }

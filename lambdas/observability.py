@@ -1,4 +1,4 @@
-"""The names under which this service publishes metrics. Alarms and dashboards refer to these."""
+"""The names of metrics and log messages that alarms, the dashboard and the runbook refer to."""
 
 from enum import StrEnum
 from typing import Final
@@ -47,3 +47,13 @@ class MetricName(StrEnum):
 
     # Requests that the REST function answered with 500.
     INTERNAL_ERRORS = "InternalErrors"
+
+
+PLANNED_WORK: Final = "PlannedWork"
+"""The metric that operators publish, with the value 1, to announce planned work."""
+
+NEEDS_ATTENTION: Final = "needs attention"
+"""The message that the cleanup logs for each business in trouble."""
+
+ATTENTION_FIELDS: Final = ("businessId", "attention", "seconds")
+"""The fields that name a business in trouble, in log lines and beside `AttentionEntered`."""

@@ -1,4 +1,4 @@
-"""What an account can hold is asked of AWS. Its answers are made up here, in its own form."""
+"""The checks of an account's quotas, with made-up answers of AWS."""
 
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
@@ -7,17 +7,19 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from operations import deploy, quotas
-from operations.assembly import StackArtifact
-from operations.deployment import NoDeployment
+from operations import deploy
+from operations.shared import quotas
+from operations.shared.assembly import StackArtifact
+from operations.shared.environment import DeployedEnvironment
+from operations.shared.exit_codes import CannotBegin
 
 SERVICE = "BusinessConnections-prod-Service"
 
 
 class Account:
-    """A deployment to an account with so much capacity, `unreserved` of it; and what it runs."""
+    """An environment in an account with these quotas, and the functions that are deployed."""
 
-    environment = "prod"
+    name = "prod"
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ def _error(code: str, operation: str) -> ClientError:
 
 
 def service(*, rest: float = 1_000, websocket: float = 2_000, **reserved: int) -> StackArtifact:
-    """A stack whose functions reserve so much, and whose APIs let through so much."""
+    """A stack whose functions reserve this much, and whose APIs let this much through."""
     functions = {
         name: {
             "Type": "AWS::Lambda::Function",
@@ -104,80 +106,83 @@ def service(*, rest: float = 1_000, websocket: float = 2_000, **reserved: int) -
     return StackArtifact(SERVICE, None, None, {"Resources": resources})
 
 
-def refused(account: Account, stack: StackArtifact) -> list[str]:
-    deployment: Any = account
-    return quotas.refused_by_account(deployment, [stack])
+def shortage(account: Account, stack: StackArtifact) -> str | None:
+    environment: Any = account
+    return quotas.concurrency_shortage(environment, [stack])
 
 
-def warned(account: Account, stack: StackArtifact) -> list[str]:
-    deployment: Any = account
-    return quotas.throttled_by_account(deployment, [stack])
+def warning(account: Account, stack: StackArtifact) -> str | None:
+    environment: Any = account
+    return quotas.throttle_warning(environment, [stack])
 
 
-def test_what_an_account_can_hold_to_the_last_call_is_not_refused() -> None:
-    assert refused(Account(), service(Ping=400, Rest=500)) == []
-    assert refused(Account(), service(Ping=400, Rest=501)) != []
+def test_exactly_enough_concurrency_is_enough() -> None:
+    assert shortage(Account(), service(Ping=400, Rest=500)) is None
+    assert shortage(Account(), service(Ping=400, Rest=501)) is not None
 
 
-def test_a_new_account_is_told_what_is_there_what_is_needed_and_how_to_get_it() -> None:
-    (reason,) = refused(Account(limit=10, unreserved=10), service(Ping=200, Rest=2))
+def test_a_shortage_names_what_is_there_what_is_needed_and_how_to_get_it() -> None:
+    reason = shortage(Account(limit=10, unreserved=10), service(Ping=200, Rest=2))
+    assert reason is not None
     assert reason.startswith("prod reserves 202 concurrent executions, 202 more than now")
     assert "has only 0 left: 10 of its 10 are unreserved, and 100 must stay unreserved" in reason
     assert "Raise the quota to 302 (Service Quotas: lambda, L-B99A9384)" in reason
     assert "or lower `concurrency` of prod in infra/environments.py" in reason
 
 
-def test_what_other_applications_reserve_is_not_there_to_give() -> None:
-    (reason,) = refused(Account(unreserved=250), service(Ping=200))
+def test_what_other_applications_reserve_is_not_available() -> None:
+    reason = shortage(Account(unreserved=250), service(Ping=200))
+    assert reason is not None
     assert "has only 150 left" in reason
     assert "Raise the quota to 1050" in reason
 
 
-def test_what_the_environment_has_already_is_not_asked_for_again() -> None:
+def test_what_the_environment_reserves_already_is_not_needed_again() -> None:
     full = Account(unreserved=100, deployed={"Ping": 200, "Rest": 300, "Unbounded": None})
-    assert refused(full, service(Ping=200, Rest=300)) == []
-    (reason,) = refused(full, service(Ping=201, Rest=300))
+    assert shortage(full, service(Ping=200, Rest=300)) is None
+    reason = shortage(full, service(Ping=201, Rest=300))
+    assert reason is not None
     assert "501 concurrent executions, 1 more than now" in reason
 
 
-def test_what_one_function_gives_back_makes_no_room_for_another() -> None:
+def test_what_one_function_frees_is_not_available_to_another() -> None:
     full = Account(unreserved=100, deployed={"Ping": 200, "Rest": 300})
-    assert refused(full, service(Ping=300, Rest=200)) != []
+    assert shortage(full, service(Ping=300, Rest=200)) is not None
 
 
 def test_a_function_that_is_gone_or_was_never_bounded_reserves_nothing() -> None:
     account = Account(unreserved=150, deployed={"Ping": 200, "Rest": None}, gone=("Ping",))
-    (reason,) = refused(account, service(Ping=50, Rest=50))
+    reason = shortage(account, service(Ping=50, Rest=50))
+    assert reason is not None
     assert "100 more than now" in reason
 
 
-def test_where_nothing_is_reserved_nothing_is_asked() -> None:
+def test_aws_is_not_asked_if_nothing_is_reserved() -> None:
     account = Account(limit=10, unreserved=10)
-    assert refused(account, service()) == []
+    assert shortage(account, service()) is None
     assert account.asked == set()
 
 
-def test_apis_that_let_through_more_than_the_account_are_named_and_deployed() -> None:
-    assert warned(Account(rate=3_000.0), service(rest=1_000, websocket=2_000)) == []
-    (warning,) = warned(Account(rate=2_500.0), service(rest=1_000, websocket=2_000))
-    assert (
-        "the APIs of prod let through 3000 requests a second, but this account only 2500" in warning
-    )
-    assert "L-8A5B8E43" in warning
+def test_a_throttle_above_the_account_s_is_a_warning() -> None:
+    assert warning(Account(rate=3_000.0), service(rest=1_000, websocket=2_000)) is None
+    text = warning(Account(rate=2_500.0), service(rest=1_000, websocket=2_000))
+    assert text is not None
+    assert "let through 3000 requests a second, but this account only 2500" in text
+    assert "L-8A5B8E43" in text
 
 
-def test_a_deployer_without_the_permission_is_told_where_it_is_listed(
+def test_an_error_for_lack_of_a_permission_says_where_they_are_listed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def denied(_: Account) -> Any:
         raise _error("AccessDeniedException", "GetAccountSettings")
 
     monkeypatch.setattr(Account, "get_account_settings", denied)
-    with pytest.raises(NoDeployment, match=r"GetAccountSettings.*docs/deploying\.md"):
-        refused(Account(), service(Ping=1))
+    with pytest.raises(CannotBegin, match=r"GetAccountSettings.*docs/deploying\.md"):
+        shortage(Account(), service(Ping=1))
 
 
-def test_a_deployment_that_the_account_cannot_hold_is_not_begun(
+def test_a_deployment_without_enough_concurrency_does_not_begin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Assembly:
@@ -189,7 +194,7 @@ def test_a_deployment_that_the_account_cannot_hold_is_not_begun(
         manifest = SimpleNamespace(title="a build")
 
     build: Any = Build()
-    monkeypatch.setattr(deploy, "find", lambda *_: Account())
-    monkeypatch.setattr(deploy, "_cdk_deploy", lambda *_, **__: pytest.fail("it deployed"))
-    with pytest.raises(quotas.QuotaTooSmall, match="has only 900 left"):
+    monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: Account())
+    monkeypatch.setattr(deploy, "cdk", lambda *_, **__: pytest.fail("it deployed"))
+    with pytest.raises(CannotBegin, match="has only 900 left"):
         deploy.deploy(build, "prod")

@@ -1,8 +1,7 @@
 """Reads files of businesses, CSV or JSON lines, one line at a time.
 
-Each line is one record, and stands for itself: a quote that is never closed spoils its own line and
-not the rest of the file, and memory does not grow with the file, however long one of its lines is.
-(No value may contain a line break, so nothing is lost by that.)
+Each line is one record, because no value may contain a line break. So an unclosed quote spoils only
+its own line, and memory does not grow with the file or with a long line.
 """
 
 import csv
@@ -16,22 +15,23 @@ from typing import IO, Any, Final
 from lambdas.domain import identifiers
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
+from operations.shared.exit_codes import CannotBegin
 
 REQUIRED: Final = ("id", "accepting")
 FIELDS: Final = (*REQUIRED, "expectsSocket")
 
 MAX_LINE: Final = 4096
-"""Bytes of a line. The longest that can be right is far shorter."""
+"""Bytes of a line, far more than a correct line needs."""
 
 _JSON_LINES_SUFFIXES: Final = {".jsonl", ".ndjson"}
 _BOM: Final = b"\xef\xbb\xbf"
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _SHOWN: Final = 40
-"""Characters of a wrong value that are repeated to people."""
+"""Characters of a wrong value that a message repeats."""
 
 
-class Unreadable(Exception):
-    """The file as a whole is not one of businesses. The text is for people, in one line."""
+class Unreadable(CannotBegin):
+    """The file is empty or has a wrong header. The text says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """Why a line cannot be taken: the field, what is wrong with it, and what would be right."""
+    """Why a line is wrong: the field, what is wrong with it, and what would be right."""
 
     line: int
     field: str
@@ -57,13 +57,14 @@ class BadLine:
 
 
 _Line = tuple[int, bytes]
-"""Its number, and its bytes without the line break; one byte more than `MAX_LINE` if too long."""
+"""The number of a line, and its bytes without the line break, cut after `MAX_LINE` + 1 bytes."""
 
 
 def read_businesses(file: IO[bytes], name: str) -> Iterator[Declaration | BadLine]:
-    """What each line says, blank ones left out. Raises `Unreadable` before the first of them.
+    """Read all lines that are not blank. Raises `Unreadable` before the first one.
 
-    JSON lines by the name's ending (.jsonl, .ndjson) or a first character ``{``, else CSV.
+    The file has JSON lines if its name ends in .jsonl or .ndjson, or if it begins with ``{``.
+    Otherwise it is CSV.
     """
     lines = _lines(file)
     first = next(lines, None)
@@ -86,7 +87,7 @@ def _lines(file: IO[bytes]) -> Iterator[_Line]:
             line = line.removeprefix(_BOM)
         rest = line
         while len(rest) > MAX_LINE and not rest.endswith(b"\n"):
-            rest = file.readline(MAX_LINE + 1)  # the end of a line that is too long already
+            rest = file.readline(MAX_LINE + 1)  # skip the rest of a line that is too long
         if line.strip():
             yield number, line.rstrip(b"\r\n")
 
@@ -168,7 +169,7 @@ def _of_json(number: int, line: bytes) -> Declaration | BadLine:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object as it was written, names that come twice included."""
+    """The names and values of an object, including names that come twice."""
 
 
 def _declaration(number: int, values: Mapping[str, bool | str]) -> Declaration | BadLine:
@@ -200,14 +201,14 @@ def _text(number: int, line: bytes) -> str | BadLine:
 
 
 def _json_shown(value: object) -> str:
-    # What is nested as deep as could just be read can perhaps not be written again.
+    # Deep nesting that could be read may be too deep to be written again.
     if isinstance(value, _Pairs):
         return "an object"
     return "a list" if isinstance(value, list) else _short(json.dumps(value))
 
 
 def _shown(text: str) -> str:
-    """A wrong text, short and printable."""
+    """Return a wrong text, short and printable."""
     return _short(ascii(text))
 
 

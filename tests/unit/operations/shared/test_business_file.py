@@ -1,4 +1,4 @@
-"""Every line of a file says something about one business, or is named with what is wrong."""
+"""Each line of a file is a declaration of one business, or a bad line with what is wrong."""
 
 import io
 import tracemalloc
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from lambdas.domain.identifiers import BusinessId
-from operations.business_file import (
+from operations.shared.business_file import (
     MAX_LINE,
     BadLine,
     Declaration,
@@ -58,7 +58,7 @@ def test_columns_may_come_in_any_order() -> None:
     assert read(b"accepting,id\ntrue,b1\n") == [said(2, "b1", True)]
 
 
-def test_blank_lines_are_nothing_and_lines_keep_their_numbers() -> None:
+def test_blank_lines_are_skipped_and_lines_keep_their_numbers() -> None:
     assert read(b"\n" + HEADER + b"\r\n  \nb1,true\n\n") == [said(5, "b1", True)]
 
 
@@ -85,7 +85,7 @@ def test_json_lines_are_known_by_their_name(name: str) -> None:
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_a_header_that_is_not_right_ends_it_before_any_line(content: bytes, told: str) -> None:
+def test_a_wrong_header_ends_it_before_any_line(content: bytes, told: str) -> None:
     with pytest.raises(Unreadable) as unreadable:
         read_businesses(io.BytesIO(content), "businesses.csv")
     assert str(unreadable.value).startswith(told)
@@ -148,13 +148,13 @@ def test_a_wrong_json_line_is_named_and_spoils_no_other(line: bytes, told: str) 
 
 
 @pytest.mark.parametrize("depth", [*range(900, 1000, 5), 2000])
-def test_however_deep_a_value_is_nested_it_is_one_bad_line(depth: int) -> None:
+def test_a_deeply_nested_value_is_one_bad_line(depth: int) -> None:
     nested = b"[" * depth + b"]" * depth
     (bad,) = read(b'{"id": "b1", "accepting": ' + nested + b"}")
     assert isinstance(bad, BadLine)
 
 
-def test_what_is_wrong_is_told_in_one_short_line_of_printable_characters() -> None:
+def test_a_wrong_value_is_shown_short_and_printable() -> None:
     (bad,) = read(HEADER + b"\x1b[31m\xe2\x80\xa8" + b"b" * 1000 + b",true\n")
     assert str(bad).isprintable()
     assert len(str(bad)) < 200
@@ -175,7 +175,7 @@ class _Endless(io.RawIOBase):
         return len(chunk)
 
 
-def test_a_line_of_many_megabytes_does_not_come_into_memory() -> None:
+def test_a_line_of_many_megabytes_is_not_read_into_memory() -> None:
     def chunks() -> Iterator[bytes]:
         yield HEADER
         for _ in range(10_000):

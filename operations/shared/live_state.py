@@ -1,23 +1,23 @@
-"""What an environment really runs, asked of AWS, and not of what somebody wrote down."""
+"""The live state of an environment, as AWS reports it: stacks, code and alarms."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from operations.assembly import StackArtifact
-from operations.deployment import PARTS, Deployment
+from operations.shared.assembly import StackArtifact
+from operations.shared.environment import PARTS, DeployedEnvironment
 
 _ALARMS_AT_ONCE: Final = 100
-"""DescribeAlarms takes so many names."""
+"""The most names that DescribeAlarms takes."""
 
 
-def changed_stacks(deployment: Deployment, stacks: Sequence[StackArtifact]) -> list[str]:
-    """Name the stacks whose template is another than the one of this build.
+def changed_stacks(environment: DeployedEnvironment, stacks: Sequence[StackArtifact]) -> list[str]:
+    """Return the names of the stacks whose template differs from the one of this build.
 
-    A template names the bundle by its hash, so the same templates run the same code.
+    A template names the bundle by its hash, so equal templates run equal code.
     """
-    cloudformation = deployment.client("cloudformation")
+    cloudformation = environment.client("cloudformation")
     return [
         stack.name
         for stack in stacks
@@ -36,7 +36,7 @@ def _template(cloudformation: Any, stack: str) -> Any:
 
 
 def _as_cloudformation_keeps(template: Any) -> Any:
-    """CloudFormation gives back a question mark for what is not ASCII; the CDK CLI knows it too.
+    """Replace what is not ASCII by question marks, as CloudFormation does.
 
     https://github.com/aws/aws-cdk/issues/10219
     """
@@ -51,13 +51,15 @@ def _as_cloudformation_keeps(template: Any) -> Any:
     return template
 
 
-def code_of_functions(deployment: Deployment, service: StackArtifact) -> Mapping[str, str]:
-    """The SHA-256 of the code that takes the calls, by logical id, as Lambda says.
+def code_of_functions(
+    environment: DeployedEnvironment, service: StackArtifact
+) -> Mapping[str, str]:
+    """Return the SHA-256 of the code that takes the calls, by logical id of the function.
 
-    A function behind an alias is asked about the version there; one whose alias shifts traffic
-    between two versions has two, written with a plus between them.
+    If a function has an alias, this is the code of the alias's version. While the alias shifts
+    traffic between two versions, both hashes are returned with a plus between them.
     """
-    cloudformation, client = deployment.client("cloudformation"), deployment.client("lambda")
+    cloudformation, client = environment.client("cloudformation"), environment.client("lambda")
     resources = list(resources_of(cloudformation, service.name))
     names = {
         each["LogicalResourceId"]: each["PhysicalResourceId"]
@@ -89,43 +91,43 @@ def _code(client: Any, function: str, alias: str | None) -> str:
 
 
 def resources_of(cloudformation: Any, stack: str) -> Iterator[Mapping[str, Any]]:
-    """The resources of a stack, as CloudFormation lists them."""
+    """List the resources of a stack, as CloudFormation describes them."""
     for page in cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack):
         yield from page["StackResourceSummaries"]
 
 
-def paging_alarms(deployment: Deployment) -> Mapping[str, str]:
-    """The state of each alarm that tells the on-call topic, by its name."""
-    outputs = deployment.outputs
+def paging_alarms(environment: DeployedEnvironment) -> Mapping[str, str]:
+    """Return the state of each alarm that notifies the on-call topic, by its name."""
+    outputs = environment.outputs
     topic = outputs["OnCallTopicArn"]
     return {
         alarm["AlarmName"]: alarm["StateValue"]
-        for alarm in _alarms(deployment, outputs["AlarmNames"].split(","))
+        for alarm in _alarms(environment, outputs["AlarmNames"].split(","))
         if topic in alarm.get("AlarmActions", ())
     }
 
 
-def blind_alarms(deployment: Deployment) -> Mapping[str, str]:
-    """Find the resources that alarms watch but the stacks do not have, by the name of the alarm.
+def blind_alarms(environment: DeployedEnvironment) -> Mapping[str, str]:
+    """Find resources that an alarm watches but the stacks no longer have, by the alarm's name.
 
-    CloudFormation resolved the names of functions, APIs and the queue when it last updated the
-    monitoring stack; a resource that was replaced since then never publishes a metric again.
+    The monitoring stack has the names of functions, APIs and the queue from its last update. A
+    resource that was replaced since then never publishes a metric again.
     """
-    cloudformation = deployment.client("cloudformation")
+    cloudformation = environment.client("cloudformation")
     resources = [
         resource
         for part in PARTS
-        for resource in resources_of(cloudformation, deployment.stack(part))
+        for resource in resources_of(cloudformation, environment.stack(part))
     ]
-    there = {dimension for resource in resources for dimension in _named(deployment, resource)}
+    existing = {each for resource in resources for each in _dimensions(environment, resource)}
     names = [
         str(each["PhysicalResourceId"])
         for each in resources
         if each["ResourceType"] == "AWS::CloudWatch::Alarm"
     ]
     blind = {}
-    for alarm in _alarms(deployment, names):
-        missing = sorted(set(_watched(alarm)) - there)
+    for alarm in _alarms(environment, names):
+        missing = sorted(set(_watched(alarm)) - existing)
         if missing:
             blind[str(alarm["AlarmName"])] = ", ".join(" ".join(pair) for pair in missing)
     return blind
@@ -141,7 +143,7 @@ _DIMENSIONS: Final = {
 
 
 def _watched(alarm: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The resources whose metrics an alarm looks at, as dimensions."""
+    """The dimensions of the metrics that an alarm watches, where they name a resource."""
     stats = (query.get("MetricStat", {}) for query in alarm.get("Metrics", ()))
     for metric in (alarm, *(stat.get("Metric", {}) for stat in stats)):
         for dimension in metric.get("Dimensions", ()):
@@ -149,8 +151,10 @@ def _watched(alarm: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield dimension["Name"], dimension["Value"]
 
 
-def _named(deployment: Deployment, resource: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The dimensions by which the metrics of a resource are found."""
+def _dimensions(
+    environment: DeployedEnvironment, resource: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """The dimensions that the metrics of a resource have."""
     physical_id = str(resource.get("PhysicalResourceId", ""))
     match resource["ResourceType"]:
         case "AWS::Lambda::Function":
@@ -161,7 +165,7 @@ def _named(deployment: Deployment, resource: Mapping[str, Any]) -> Iterator[tupl
         case "AWS::ApiGatewayV2::Api":
             yield "ApiId", physical_id
         case "AWS::ApiGateway::RestApi":
-            answer = deployment.client("apigateway").get_rest_api(restApiId=physical_id)
+            answer = environment.client("apigateway").get_rest_api(restApiId=physical_id)
             yield "ApiName", answer["name"]
         case "AWS::DynamoDB::Table":
             yield "TableName", physical_id
@@ -169,8 +173,8 @@ def _named(deployment: Deployment, resource: Mapping[str, Any]) -> Iterator[tupl
             yield "QueueName", physical_id.split("/")[-1]
 
 
-def _alarms(deployment: Deployment, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    cloudwatch = deployment.client("cloudwatch")
+def _alarms(environment: DeployedEnvironment, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    cloudwatch = environment.client("cloudwatch")
     for start in range(0, len(names), _ALARMS_AT_ONCE):
         described = cloudwatch.describe_alarms(
             AlarmNames=names[start : start + _ALARMS_AT_ONCE],
@@ -183,18 +187,18 @@ def _alarms(deployment: Deployment, names: Sequence[str]) -> Iterator[Mapping[st
 
 @dataclass(frozen=True)
 class StackState:
-    """What CloudFormation says about a stack."""
+    """The status of a stack and when it last changed."""
 
     status: str
     changed_at: datetime
 
 
-def stack_states(deployment: Deployment) -> Mapping[str, StackState]:
-    """The state of each existing stack of an environment, by name."""
-    cloudformation = deployment.client("cloudformation")
+def stack_states(environment: DeployedEnvironment) -> Mapping[str, StackState]:
+    """Return the state of each existing stack of an environment, by name."""
+    cloudformation = environment.client("cloudformation")
     states = {}
     for part in PARTS:
-        name = deployment.stack(part)
+        name = environment.stack(part)
         try:
             (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
         except cloudformation.exceptions.ClientError as error:

@@ -1,0 +1,389 @@
+"""The items of the DynamoDB table: their keys, their attributes, and how they are read.
+
+Items are read and written in DynamoDB's own JSON: the resource API costs twice the import time and
+converts every attribute through `Decimal`.
+
+Reading is lenient. An attribute that is missing or has a wrong type, because somebody wrote the
+item by hand, is read as "never": one bad item must not stop the cleanup of a whole table, and the
+cleanup removes a connection that was never heard from.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from lambdas.domain.identifiers import (
+    BusinessId,
+    ConnectionId,
+    UserId,
+    decode_user_id,
+    encode_user_id,
+)
+from lambdas.domain.model import (
+    Attention,
+    Business,
+    Census,
+    Instant,
+    RealConnection,
+    Settings,
+    Ticket,
+    VirtualConnection,
+)
+from lambdas.domain.ports import AttentionEntry
+from lambdas.domain.rules import CONNECTION_AGE_MARGIN, MAX_CONNECTION_AGE
+from lambdas.table_schema import (
+    ATTENTION,
+    ATTENTION_SINCE,
+    BUSINESS_PREFIX,
+    CENSUS_KEY,
+    CONNECTION_ID,
+    PARTITION_KEY,
+    SORT_KEY,
+    TICKET_PREFIX,
+    TTL,
+)
+
+Item = Mapping[str, Any]
+"""An item in DynamoDB's JSON: attribute name to ``{"S": …}``, ``{"N": …}`` or ``{"BOOL": …}``."""
+
+Attributes = dict[str, Any]
+"""Attributes to write, in DynamoDB's JSON."""
+
+END_OF_TIME: Final = 253_402_300_800
+"""The year 10000: later instants cannot be written as a date, and are not readable."""
+
+MARK_ATTRIBUTES: Final = (ATTENTION, ATTENTION_SINCE, "attentionCounted")
+"""The attributes that mark an episode."""
+
+_SETTINGS: Final = "BUSINESS"
+_CONNECTION: Final = "CONNECTION#"
+_VIRTUAL: Final = "CONNECTION#VIRTUAL#"
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._:@-]+")
+"""User ids that are the same when encoded: almost all."""
+
+_NOT_READABLE: Final = (KeyError, TypeError, ValueError)
+"""What reading raises for an attribute that has a wrong type or value."""
+
+
+def text(value: str) -> dict[str, str]:
+    """A text in DynamoDB's JSON."""
+    return {"S": value}
+
+
+def number(value: int) -> dict[str, str]:
+    """A number in DynamoDB's JSON."""
+    return {"N": str(value)}
+
+
+# Keys.
+
+
+def business_key(business_id: BusinessId) -> dict[str, str]:
+    """The partition key of everything about one business."""
+    return text(BUSINESS_PREFIX + business_id)
+
+
+def settings_key(business_id: BusinessId) -> Attributes:
+    """The key of the settings."""
+    return {PARTITION_KEY: business_key(business_id), SORT_KEY: text(_SETTINGS)}
+
+
+def real_key(business_id: BusinessId, connection_id: ConnectionId) -> Attributes:
+    """The key of a real connection. Sort key: ``CONNECTION#<connectionId>``, for example
+    ``CONNECTION#O9oRTfeAoAMCK6g=``.
+    """
+    return {PARTITION_KEY: business_key(business_id), SORT_KEY: text(_CONNECTION + connection_id)}
+
+
+def virtual_key(connection: VirtualConnection) -> Attributes:
+    """The key of a virtual connection. Sort key: ``CONNECTION#VIRTUAL#<businessId>#<userId>``."""
+    key = connection.odd_key or _virtual_sort_key(connection.business_id, connection.user_id)
+    return {PARTITION_KEY: business_key(connection.business_id), SORT_KEY: text(key)}
+
+
+def _virtual_sort_key(business_id: BusinessId, user_id: UserId) -> str:
+    return f"{_VIRTUAL}{business_id}#{encode_user_id(user_id)}"
+
+
+def ticket_key(digest: str) -> Attributes:
+    """The key of a ticket."""
+    return {PARTITION_KEY: text(TICKET_PREFIX + digest), SORT_KEY: text("TICKET")}
+
+
+# Writing.
+
+
+def real_item(connection: RealConnection) -> Attributes:
+    """A new real connection."""
+    return {
+        **real_key(connection.business_id, connection.connection_id),
+        CONNECTION_ID: text(connection.connection_id),
+        "userId": text(connection.user_id),
+        "isVirtualConnection": {"BOOL": False},
+        "connectedAt": number(connection.connected_at),
+        "lastSeenAt": number(connection.last_seen_at),
+        TTL: number(connection.expires_at),
+    }
+
+
+def virtual_item(connection: VirtualConnection) -> Attributes:
+    """A virtual connection."""
+    return {
+        **virtual_key(connection),
+        "userId": text(connection.user_id),
+        "isVirtualConnection": {"BOOL": True},
+        "createdAt": number(connection.created_at),
+        "renewedAt": number(connection.renewed_at),
+        TTL: number(connection.expires_at),
+    }
+
+
+def settings_attributes(settings: Settings) -> Attributes:
+    """What a write of the settings sets: everything except the mark of an episode."""
+    attributes: Attributes = {
+        "acceptingOrders": {"BOOL": settings.available},
+        "expectsSocket": {"BOOL": settings.expects_socket},
+        "version": number(settings.version),
+        "updatedAt": number(settings.updated_at),
+        "updatedBy": text(settings.updated_by),
+    }
+    if settings.paused_until is not None:
+        attributes["pausedUntil"] = number(settings.paused_until)
+    if settings.pause_reason is not None:
+        attributes["pauseReason"] = text(settings.pause_reason)
+    return attributes
+
+
+def ticket_item(digest: str, ticket: Ticket) -> Attributes:
+    """A ticket."""
+    return {
+        **ticket_key(digest),
+        "businessId": text(ticket.business_id),
+        "userId": text(ticket.user_id),
+        TTL: number(ticket.expires_at),
+    }
+
+
+def census_item(census: Census) -> Attributes:
+    """The census of one worker. It has no TTL: the next one replaces it."""
+    return {
+        PARTITION_KEY: text(CENSUS_KEY),
+        SORT_KEY: text(f"{census.worker}/{census.workers}"),
+        "worker": number(census.worker),
+        "workers": number(census.workers),
+        "realConnections": number(census.real),
+        "takenAt": number(census.taken_at),
+    }
+
+
+# Reading.
+
+
+def read_business(business_id: BusinessId, items: Iterable[Item]) -> Business:
+    """A business made of its items. The keys of items that cannot be read completely are in
+    `unreadable`; what can be read of them counts.
+    """
+    settings: Settings | None = None
+    real: list[RealConnection] = []
+    virtual: list[VirtualConnection] = []
+    unreadable: list[str] = []
+    virtual_of_business = f"{_VIRTUAL}{business_id}#"
+
+    def add(key: str, item: Item) -> bool:
+        """Add what an item holds; false if its kind is unknown."""
+        nonlocal settings
+        if key.startswith(virtual_of_business):
+            virtual.append(_read_virtual(business_id, key, item))
+        elif key.startswith(_CONNECTION) and not key.startswith(_VIRTUAL):
+            real.append(_read_real(business_id, key, item))
+        elif key == _SETTINGS:
+            settings = _read_settings(item)
+        else:
+            return False
+        return True
+
+    for item in items:
+        key: str = item[SORT_KEY]["S"]
+        try:
+            is_whole = add(key, item)
+        except _NOT_READABLE:
+            is_whole = False
+            add(key, _without_unreadable(item))
+        if not is_whole:
+            unreadable.append(key)
+    return Business(business_id, settings, tuple(real), tuple(virtual), tuple(unreadable))
+
+
+def read_business_id(item: Item) -> BusinessId:
+    """The business that an item belongs to."""
+    key: str = item[PARTITION_KEY]["S"]
+    return BusinessId(key.removeprefix(BUSINESS_PREFIX))
+
+
+def read_real(business_id: BusinessId, item: Item) -> RealConnection:
+    """A real connection, as far as it can be read."""
+    key: str = item[SORT_KEY]["S"]
+    try:
+        return _read_real(business_id, key, item)
+    except _NOT_READABLE:
+        return _read_real(business_id, key, _without_unreadable(item))
+
+
+def read_ticket(item: Item) -> Ticket:
+    """A ticket. Only this service writes one."""
+    return Ticket(
+        business_id=BusinessId(item["businessId"]["S"]),
+        user_id=UserId(item["userId"]["S"]),
+        expires_at=int(item[TTL]["N"]),
+    )
+
+
+def read_census(item: Item) -> Census:
+    """A census, as far as it can be read."""
+    item = _without_unreadable(item)
+    return Census(
+        worker=_number(item, "worker") or 0,
+        workers=_number(item, "workers") or 0,
+        real=_number(item, "realConnections") or 0,
+        taken_at=_number(item, "takenAt") or 0,
+    )
+
+
+def read_attention_entry(item: Item) -> AttentionEntry:
+    """An entry of the attention index. `position` keeps a number that is not an instant."""
+    return AttentionEntry(
+        read_business_id(item),
+        _number(_without_unreadable(item), ATTENTION_SINCE) or 0,
+        position=item[ATTENTION_SINCE]["N"],
+    )
+
+
+def _read_settings(item: Item) -> Settings:
+    attention = _text(item, ATTENTION)
+    return Settings(
+        available=_flag(item, "acceptingOrders", default=False),
+        version=_number(item, "version") or 0,
+        updated_at=_number(item, "updatedAt") or 0,
+        updated_by=UserId(_text(item, "updatedBy") or ""),
+        paused_until=_number(item, "pausedUntil"),
+        pause_reason=_text(item, "pauseReason"),
+        expects_socket=_flag(item, "expectsSocket", default=True),
+        attention=Attention(attention) if attention else None,
+        attention_since=_number(item, ATTENTION_SINCE),
+        attention_reported=_flag(item, "attentionCounted", default=False),
+    )
+
+
+def _read_real(business_id: BusinessId, key: str, item: Item) -> RealConnection:
+    return RealConnection(
+        business_id=business_id,
+        connection_id=ConnectionId(key.removeprefix(_CONNECTION)),
+        user_id=UserId(_text(item, "userId") or ""),
+        connected_at=_number(item, "connectedAt") or 0,
+        last_seen_at=_number(item, "lastSeenAt") or 0,
+        expires_at=_number(item, TTL) or _latest_end(item),
+        closing_at=_number(item, "closingAt"),
+        messages=_messages(item),
+    )
+
+
+def _latest_end(item: Item) -> Instant:
+    """When a connection without a readable TTL is older than a socket can be."""
+    known = _number(item, "connectedAt") or _number(item, "lastSeenAt")
+    return known + MAX_CONNECTION_AGE + CONNECTION_AGE_MARGIN if known else 0
+
+
+def _read_virtual(business_id: BusinessId, key: str, item: Item) -> VirtualConnection:
+    encoded = key.rpartition("#")[2]
+    user_id = decode_user_id(encoded)
+    is_usual = _PLAIN.fullmatch(encoded) or key == _virtual_sort_key(business_id, user_id)
+    return VirtualConnection(
+        business_id=business_id,
+        user_id=user_id,
+        odd_key=None if is_usual else key,
+        created_at=_number(item, "createdAt") or 0,
+        renewed_at=_number(item, "renewedAt") or 0,
+        expires_at=_number(item, TTL) or 0,
+    )
+
+
+# The messages of a connection are counted by the minute, in the write that each of them makes
+# anyway. An update expression cannot reset a counter on a condition, so each of ten minutes has its
+# own counter, and every write removes the nine others.
+#
+# A client can be silent until it is the turn of its old counter again: API Gateway does not close a
+# socket as idle while we push to it. So a counter starts at a number that grows with the minute. A
+# counter that is left over is below that number, and counts as one message.
+MESSAGE_COUNTERS: Final = tuple(f"sent{minute}" for minute in range(10))
+_COUNTED_IN_A_MINUTE: Final = 1_000_000
+"""More messages than anybody can send in a minute."""
+
+
+def message_counter(now: Instant) -> tuple[str, int]:
+    """The counter of the minute of `now`, and the number at which it starts."""
+    minute = now // 60
+    return MESSAGE_COUNTERS[minute % len(MESSAGE_COUNTERS)], minute * _COUNTED_IN_A_MINUTE
+
+
+def _messages(item: Item) -> int:
+    """How many messages came in the minute of the last one; 0 if none came yet."""
+    counter, start = message_counter(_number(item, "lastSeenAt") or 0)
+    if counter not in item:
+        return 0
+    counted = int(item[counter]["N"]) - start
+    return counted if 0 < counted < _COUNTED_IN_A_MINUTE else 1
+
+
+# Attributes.
+
+
+def _text(item: Item, name: str) -> str | None:
+    return item[name]["S"] if name in item else None
+
+
+def _number(item: Item, name: str) -> int | None:
+    if name not in item:
+        return None
+    digits = item[name]["N"]
+    value = int(digits) if digits.isdecimal() else int(float(digits))
+    if not 0 <= value < END_OF_TIME:
+        raise ValueError(name)
+    return value
+
+
+def _flag(item: Item, name: str, *, default: bool) -> bool:
+    return item[name]["BOOL"] if name in item else default
+
+
+_READERS: Final[Mapping[str, Callable[[Item, str], object]]] = {
+    **dict.fromkeys(("updatedBy", "pauseReason", "userId"), _text),
+    **dict.fromkeys(
+        ("acceptingOrders", "expectsSocket", "attentionCounted"),
+        lambda item, name: _flag(item, name, default=False),
+    ),
+    **dict.fromkeys(
+        (
+            *("version", "updatedAt", "pausedUntil", ATTENTION_SINCE, "connectedAt", "lastSeenAt"),
+            *("closingAt", "createdAt", "renewedAt", TTL, "worker", "workers"),
+            *("realConnections", "takenAt"),
+        ),
+        _number,
+    ),
+    **dict.fromkeys(MESSAGE_COUNTERS, lambda item, name: int(item[name]["N"])),
+    ATTENTION: lambda item, name: Attention(item[name]["S"]),
+}
+"""How each attribute is read."""
+
+
+def _without_unreadable(item: Item) -> Item:
+    """An item without the attributes that cannot be read."""
+    return {name: value for name, value in item.items() if _is_readable(item, name)}
+
+
+def _is_readable(item: Item, name: str) -> bool:
+    try:
+        if name in _READERS:
+            _READERS[name](item, name)
+    except _NOT_READABLE:
+        return False
+    return True

@@ -1,0 +1,25 @@
+"""The names in the DynamoDB table that the code and the infrastructure both use.
+
+`lambdas.adapters` reads and writes by them; the infrastructure creates the table and grants access
+by them. Nothing is imported here.
+"""
+
+PARTITION_KEY = "pk"
+SORT_KEY = "sk"
+TTL = "ttl"
+"""The attribute with the time at which DynamoDB may delete an item, in seconds since the epoch."""
+
+CONNECTION_INDEX = "ConnectionIndex"
+"""Finds a real connection by its id: partition key `CONNECTION_ID`."""
+CONNECTION_ID = "connectionId"
+
+ATTENTION_INDEX = "AttentionIndex"
+"""Lists marked businesses, longest first: partition key `ATTENTION`, sort key `ATTENTION_SINCE`."""
+ATTENTION = "attention"
+ATTENTION_SINCE = "attentionSince"
+
+# Partition keys. Everything about one business is one item collection.
+BUSINESS_PREFIX = "BUSINESS#"
+TICKET_PREFIX = "TICKET#"
+IDEMPOTENCY_PREFIX = "IDEMPOTENCY#"
+CENSUS_KEY = "CENSUS"

@@ -1,0 +1,41 @@
+"""Shows what deploying the build would change in an environment.
+
+    make diff ENVIRONMENT=prod
+
+Exit codes: that of `cdk diff`, 1 refused, or 2 if it could not begin.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from operations.shared.assembly import Build
+from operations.shared.environment import refuse_local_system
+from operations.shared.exit_codes import exit_code
+from operations.shared.repository import RELEASE, cdk
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make diff", description=__doc__)
+    parser.add_argument("--environment", required=True)
+    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
+    parser.add_argument("--build", type=Path, default=RELEASE)
+    wanted = parser.parse_args()
+
+    def diff() -> int:
+        refuse_local_system(wanted.environment)
+        build = Build.read(wanted.build.resolve())
+        build.require(wanted.environment)
+        return cdk(
+            *("diff", f"{wanted.environment}/*", "--app", str(build.assembly.folder)),
+            # An environment may be compared before it may be deployed.
+            *("--method", "template", "--ignore-errors"),
+            folder=build.assembly.folder.parent,
+            profile=wanted.profile,
+        )
+
+    return exit_code(diff)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

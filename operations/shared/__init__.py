@@ -1,0 +1,1 @@
+"""What several verbs need: the build, the environment as deployed, its records, its quotas."""

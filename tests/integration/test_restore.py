@@ -1,0 +1,268 @@
+"""`make restore`, on tables of a real DynamoDB API."""
+
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
+
+import boto3
+import pytest
+
+from lambdas.adapters.table import Table
+from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+from lambdas.domain.model import Attention, Business, RealConnection, Settings, VirtualConnection
+from operations import restore as tool
+from operations.restore import Outcome, Restore, require_restored_table, restore
+from operations.shared.exit_codes import CannotBegin, ExitCode
+from tests.dynamodb import create_table
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+NOW = int(time.time())
+LOST, KEPT, DAMAGED, ENDED = map(BusinessId, ("lost", "kept", "damaged", "ended"))
+USER = UserId("u1")
+
+
+class Tables:
+    """A live table that lost or damaged some businesses, and the restored table that has them."""
+
+    def __init__(self, client: "DynamoDBClient") -> None:
+        self.client = client
+        self.live_name, self.restored_name = create_table(client), create_table(client)
+        self.live, self.restored = Table(client, self.live_name), Table(client, self.restored_name)
+        for business in (LOST, KEPT, DAMAGED):
+            declare(self.restored, business, accepting=True, lease=NOW + 3600)
+            connect(self.restored, business)
+        self.restored.write_attention(
+            self.restored.load(LOST), Attention.VIRTUAL_ONLY, since=NOW - 999, reported=True
+        )
+        declare(self.restored, ENDED, accepting=True, lease=NOW - 1)
+        declare(self.live, KEPT, accepting=False)
+        declare(self.live, DAMAGED, accepting=False)
+
+    def restore(self, *damaged: BusinessId) -> dict[Outcome, int]:
+        return dict(restore(Restore(self.live, self.restored, damaged, clock=lambda: NOW)))
+
+
+@pytest.fixture
+def tables(ministack: "DynamoDBClient") -> Tables:
+    return Tables(ministack)
+
+
+def declare(table: Table, business: BusinessId, *, accepting: bool, lease: int = 0) -> None:
+    settings = Settings(available=accepting, version=1, updated_at=NOW, updated_by=USER)
+    connection = VirtualConnection(business, USER, created_at=NOW, renewed_at=NOW, expires_at=lease)
+    table.write_settings(table.load(business), settings, put=[connection] if lease else [])
+
+
+def connect(table: Table, business: BusinessId) -> None:
+    table.add_real(
+        RealConnection(
+            business_id=business,
+            connection_id=ConnectionId(f"{business}="),
+            user_id=USER,
+            connected_at=NOW,
+            last_seen_at=NOW,
+            expires_at=NOW + 3600,
+        )
+    )
+
+
+def settings_of(business: Business) -> Settings:
+    assert business.settings is not None
+    return business.settings
+
+
+def test_missing_settings_come_back_with_their_leases_and_nothing_else_changes(
+    tables: Tables,
+) -> None:
+    kept, damaged = tables.live.load(KEPT), tables.live.load(DAMAGED)
+    assert tables.restore() == {Outcome.RESTORED: 2, Outcome.LEFT: 2}
+    back, before = tables.live.load(LOST), settings_of(tables.restored.load(LOST))
+    assert settings_of(back) == replace(
+        before,
+        version=settings_of(back).version,
+        attention=None,
+        attention_since=None,
+        attention_reported=False,
+    )
+    assert [lease.expires_at for lease in back.virtual] == [NOW + 3600]
+    assert back.real == (), "those sockets are gone"
+    assert tables.live.load(ENDED).virtual == (), "its lease is over"
+    assert (tables.live.load(KEPT), tables.live.load(DAMAGED)) == (kept, damaged)
+
+
+def test_damaged_settings_are_replaced_where_they_are_named(tables: Tables) -> None:
+    assert tables.restore(DAMAGED)[Outcome.RESTORED] == 3
+    back = tables.live.load(DAMAGED)
+    assert settings_of(back).available
+    assert [lease.expires_at for lease in back.virtual] == [NOW + 3600]
+
+
+def test_a_restored_version_is_greater_than_any_before(tables: Tables) -> None:
+    """So no call under way overwrites what was restored."""
+    newer = replace(settings_of(tables.live.load(DAMAGED)), version=NOW + 10)
+    tables.live.write_settings(tables.live.load(DAMAGED), newer)
+    tables.restore(DAMAGED)
+    assert settings_of(tables.live.load(DAMAGED)).version == NOW + 11
+    assert settings_of(tables.live.load(LOST)).version == NOW
+
+
+def test_a_second_run_writes_nothing(tables: Tables) -> None:
+    tables.restore(DAMAGED)
+    after = [tables.live.load(business) for business in (LOST, KEPT, DAMAGED, ENDED)]
+    assert tables.restore(DAMAGED) == {Outcome.LEFT: 4}
+    assert [tables.live.load(business) for business in (LOST, KEPT, DAMAGED, ENDED)] == after
+
+
+def test_a_business_that_declared_itself_after_the_restore_is_left_as_it_is(
+    tables: Tables,
+) -> None:
+    tables.restore()
+    restored = tables.live.load(LOST)
+    closed = settings_of(restored).declared(False, at=NOW, by=USER)
+    tables.live.write_settings(restored, closed, remove=restored.virtual)
+    assert tables.restore() == {Outcome.LEFT: 4}
+    assert tables.live.load(LOST).virtual == ()
+
+
+def test_a_business_that_did_not_accept_orders_loses_its_virtual_connections(
+    tables: Tables,
+) -> None:
+    closed = replace(settings_of(tables.restored.load(DAMAGED)), available=False)
+    tables.restored.write_settings(tables.restored.load(DAMAGED), closed)
+    declare(tables.live, DAMAGED, accepting=True, lease=NOW + 60)
+    tables.restore(DAMAGED)
+    back = tables.live.load(DAMAGED)
+    assert not settings_of(back).available
+    assert back.virtual == ()
+
+
+def test_settings_that_are_damaged_in_the_restored_table_too_are_told_and_stop_nothing(
+    tables: Tables, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables.client.update_item(
+        TableName=tables.restored_name,
+        Key={"pk": {"S": f"BUSINESS#{LOST}"}, "sk": {"S": "BUSINESS"}},
+        UpdateExpression="SET acceptingOrders = :wrong",
+        ExpressionAttributeValues={":wrong": {"S": "perhaps"}},
+    )
+    assert tables.restore(DAMAGED) == {Outcome.FAILED: 1, Outcome.RESTORED: 2, Outcome.LEFT: 1}
+    assert "lost: " in capsys.readouterr().err
+    assert tables.live.load(LOST).settings is None
+
+
+def test_nothing_is_written_if_a_named_business_is_not_in_the_restored_table(
+    tables: Tables,
+) -> None:
+    with pytest.raises(CannotBegin, match="no settings of typo"):
+        tables.restore(BusinessId("typo"))
+    assert tables.live.load(LOST).settings is None
+
+
+def test_a_lease_that_was_renewed_since_is_not_shortened(tables: Tables) -> None:
+    declare(tables.live, DAMAGED, accepting=True, lease=NOW + 7200)
+    tables.restore(DAMAGED)
+    assert [lease.expires_at for lease in tables.live.load(DAMAGED).virtual] == [NOW + 7200]
+
+
+def test_many_leases_are_restored_as_far_as_one_transaction_takes_them(tables: Tables) -> None:
+    for number in range(120):
+        lease = VirtualConnection(
+            LOST,
+            UserId(f"v{number}"),
+            created_at=NOW,
+            renewed_at=NOW,
+            expires_at=NOW + 1000 + number,
+        )
+        before = tables.restored.load(LOST)
+        tables.restored.write_settings(before, settings_of(before), put=[lease])
+    tables.restore()
+    ends = sorted(lease.expires_at for lease in tables.live.load(LOST).virtual)
+    assert len(ends) == 99
+    assert ends[-1] == NOW + 3600, "those that run longest"
+
+
+# Which tables it takes.
+
+
+def test_only_an_existing_table_other_than_the_live_one_is_taken(tables: Tables) -> None:
+    def require(restored: str) -> None:
+        require_restored_table(tables.client, restored, live=tables.live_name)
+
+    require(tables.restored_name)
+    with pytest.raises(CannotBegin, match="there is no table other"):
+        require("other")
+    with pytest.raises(CannotBegin, match="is the live table"):
+        require(tables.live_name)
+    arn = tables.client.describe_table(TableName=tables.live_name)["Table"]["TableArn"]
+    with pytest.raises(CannotBegin, match="is the live table"):
+        require(arn)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"TableStatus": "CREATING"}, "wait until it is ACTIVE"),
+        ({"RestoreSummary": {"SourceTableArn": "arn:staging"}}, "must be restored from arn:live"),
+        ({"KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}, "has other keys"),
+        ({"DeletionProtectionEnabled": True}, "is protected from deletion"),
+    ],
+)
+def test_a_table_that_is_not_ready_or_not_from_the_live_one_is_refused(
+    change: dict[str, Any], told: str
+) -> None:
+    live = {"TableArn": "arn:live", "TableStatus": "ACTIVE", "KeySchema": []}
+    fine = {**live, "TableArn": "arn:restored", "RestoreSummary": {"SourceTableArn": "arn:live"}}
+
+    def check(restored: dict[str, Any]) -> None:
+        tables = {"live": live, "restored": restored}
+        dynamodb = Mock(describe_table=lambda TableName: {"Table": tables[TableName]})  # noqa: N803
+        require_restored_table(dynamodb, "restored", live="live")
+
+    check(fine)
+    with pytest.raises(CannotBegin, match=told):
+        check({**fine, **change})
+
+
+# The command.
+
+
+def test_the_command_finds_the_live_table_and_counts_what_it_did(
+    tables: Tables,
+    ministack_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in {
+        "AWS_ENDPOINT_URL": ministack_url,
+        "AWS_ACCESS_KEY_ID": "000000000000",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    cloudformation = boto3.client("cloudformation", region_name="us-east-1")
+    template = {
+        "Resources": {"Q": {"Type": "AWS::SQS::Queue"}},
+        "Outputs": {"TableName": {"Value": tables.live_name}},
+    }
+    stack = "BusinessConnections-staging-Data"
+    cloudformation.create_stack(StackName=stack, TemplateBody=json.dumps(template))
+    try:
+        cloudformation.get_waiter("stack_create_complete").wait(
+            StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
+        )
+        command = ["restore", "--environment", "staging", "--restored"]
+        monkeypatch.setattr("sys.argv", [*command, tables.restored_name, "--damaged", DAMAGED])
+        assert tool.main() == 0
+        told = capsys.readouterr().out
+        assert told == "businesses: 3 restored, 1 left as they are, 0 failed\n"
+        monkeypatch.setattr("sys.argv", [*command, tables.live_name])
+        assert tool.main() == ExitCode.COULD_NOT_BEGIN
+        monkeypatch.setattr("sys.argv", [*command, tables.restored_name, "--damaged", "b#1"])
+        assert tool.main() == ExitCode.COULD_NOT_BEGIN
+        assert "'b#1' must be" in capsys.readouterr().err
+    finally:
+        cloudformation.delete_stack(StackName=stack)

@@ -1,0 +1,78 @@
+"""Assemblies, records and states that several tests need."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from operations.promote import SourceState
+from operations.shared.assembly import Assembly
+from operations.shared.records import Record
+
+BUNDLE = "b" * 64
+CODE = "c0de="
+
+
+def assembly(folder: Path, bundles: dict[str, str]) -> Assembly:
+    """Write a cloud assembly with a service stack of one function in each environment."""
+    stages = {}
+    for environment, bundle in bundles.items():
+        stage = folder / f"assembly-{environment}"
+        stage.mkdir(parents=True)
+        stages[f"assembly-{environment}"] = {
+            "type": "cdk:cloud-assembly",
+            "properties": {"displayName": environment, "directoryName": stage.name},
+        }
+        service = {
+            "type": "aws:cloudformation:stack",
+            "environment": "aws://111111111111/unknown-region",
+            "properties": {
+                "stackName": f"BusinessConnections-{environment}-Service",
+                "templateFile": "service.json",
+            },
+        }
+        (stage / "manifest.json").write_text(json.dumps({"artifacts": {"service": service}}))
+        (stage / "service.json").write_text(json.dumps(template(bundle)))
+    (folder / "manifest.json").write_text(json.dumps({"artifacts": stages}))
+    return Assembly(folder)
+
+
+def template(bundle: str) -> dict[str, Any]:
+    return {
+        "Resources": {
+            "Ping": {
+                "Type": "AWS::Lambda::Function",
+                "Properties": {
+                    "Handler": "lambdas.handlers.websocket.on_ping",
+                    "Code": {"S3Bucket": "assets", "S3Key": f"{bundle}.zip"},
+                },
+            },
+            "SomebodyElses": {
+                "Type": "AWS::Lambda::Function",
+                "Properties": {"Handler": "index.handler", "Code": {"S3Key": "other.zip"}},
+            },
+        }
+    }
+
+
+def record(**changes: Any) -> Record:
+    return Record(
+        **{
+            "commit": "0123456789abcdef",
+            "clean": True,
+            "assetHash": BUNDLE,
+            "codeSha256": CODE,
+            "source": "dev",
+            "target": "staging",
+            "at": "2026-11-23T00:00:00+00:00",
+            "by": "arn:aws:iam::111111111111:user/somebody",
+            "smoke": "passed",
+            **changes,
+        }
+    )
+
+
+def source_state(**changes: Any) -> SourceState:
+    """The state of an environment that a build may be promoted from."""
+    good = SourceState(record=record(), code={"Ping": CODE}, alarms={"Unreachable": "OK"})
+    return replace(good, **changes)
