@@ -102,8 +102,8 @@ class WebSocketApi(Construct):
             authorizer=WebSocketLambdaAuthorizer(
                 "Authorizer",
                 authorizer,
-                # By default a handshake without the header Authorization is refused before the
-                # authorizer is asked, which then could not judge any other way to authenticate.
+                # By default, API Gateway refuses a handshake without the header Authorization by
+                # itself, also if it has a ticket.
                 identity_source=[],
             ),
         )
