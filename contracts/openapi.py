@@ -118,7 +118,7 @@ def _as_api_gateway_spells_it(path: str) -> str:
 
 def _who(asked: Operation | None) -> str:
     if asked is None:
-        return "Needs no token."
+        return "Open to all."
     kinds = sorted(ALLOWED[asked])
     return "For any valid token." if kinds == ["anyone"] else f"For: {', '.join(kinds)}."
 

@@ -1,6 +1,7 @@
 """An environment that uses every option, synthesized once.
 
 Tests of an option use this one, so they do not depend on what a team sets in its own environments.
+Unlike those, as shipped, it also names its account and its region.
 """
 
 from pathlib import Path
@@ -27,6 +28,8 @@ CERTIFICATE = "arn:aws:acm:eu-central-1:123456789012:certificate/0"
 
 EVERY_OPTION = Environment(
     name="every-option",
+    account="123456789012",
+    region="eu-central-1",
     log_retention=RetentionDays.ONE_YEAR,
     customer_managed_key=True,
     gradual_deployments=True,
