@@ -57,3 +57,8 @@ NEEDS_ATTENTION: Final = "needs attention"
 
 ATTENTION_FIELDS: Final = ("businessId", "attention", "seconds")
 """The fields that name a business in trouble, in log lines and beside `AttentionEntered`."""
+
+
+def attention_fields(business_id: str, attention: str, seconds: int) -> dict[str, str | int]:
+    """The fields for one business in trouble."""
+    return dict(zip(ATTENTION_FIELDS, (business_id, attention, seconds), strict=True))

@@ -31,6 +31,7 @@ from lambdas.domain.errors import InvalidValue, Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Business, Clock, Settings, VirtualConnection
 from lambdas.domain.retrying import Backoff
+from lambdas.table_schema import SETTINGS_KEY
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, exit_code
 from operations.shared.interrupts import INTERRUPTED, interrupted_between
@@ -44,9 +45,6 @@ _BATCH: Final = 512
 
 _MAX_LEASES: Final = 99
 """A transaction takes 100 items, and one of them is the settings."""
-
-_SETTINGS: Final = "BUSINESS"
-"""The sort key of the settings."""
 
 
 class Outcome(StrEnum):
@@ -93,7 +91,7 @@ class Restore:
         live, at = self.live.load(then.business_id), self.clock()
         if live.settings is not None and then.business_id not in self.damaged:
             return Outcome.LEFT
-        if then.settings is None or _SETTINGS in then.unreadable:
+        if then.settings is None or SETTINGS_KEY in then.unreadable:
             raise _Unreadable("its settings in the restored table cannot be read")
         live_version = live.settings.version if live.settings is not None else 0
         # Greater than any version before, so that no call under way overwrites it.

@@ -1,7 +1,5 @@
 """The table that holds all data of this service."""
 
-from typing import Final
-
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
@@ -9,12 +7,7 @@ from constructs import Construct
 
 from infra.configuration import TableThroughput
 from infra.security import AWS_OWNED_KEY, acknowledge
-
-CONNECTION_INDEX: Final = "ConnectionIndex"
-"""Finds the business of a connection id. Only items of real connections are in it."""
-
-ATTENTION_INDEX: Final = "AttentionIndex"
-"""Lists the businesses that need attention right now, the longest first. Nothing else is in it."""
+from lambdas import table_schema
 
 
 class ConnectionsTable(Construct):
@@ -39,12 +32,12 @@ class ConnectionsTable(Construct):
         self.table = dynamodb.Table(
             self,
             "Table",
-            partition_key=_string("pk"),
-            sort_key=_string("sk"),
+            partition_key=_string(table_schema.PARTITION_KEY),
+            sort_key=_string(table_schema.SORT_KEY),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             max_read_request_units=max_read,
             max_write_request_units=max_write,
-            time_to_live_attribute="ttl",
+            time_to_live_attribute=table_schema.TTL,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
@@ -60,16 +53,18 @@ class ConnectionsTable(Construct):
         if key is None:
             acknowledge(self.table, "CKV_AWS_119", AWS_OWNED_KEY)
         self.table.add_global_secondary_index(
-            index_name=CONNECTION_INDEX,
-            partition_key=_string("connectionId"),
+            index_name=table_schema.CONNECTION_INDEX,
+            partition_key=_string(table_schema.CONNECTION_ID),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
             max_read_request_units=max_read,
             max_write_request_units=max_write,
         )
         self.table.add_global_secondary_index(
-            index_name=ATTENTION_INDEX,
-            partition_key=_string("attention"),
-            sort_key=dynamodb.Attribute(name="attentionSince", type=dynamodb.AttributeType.NUMBER),
+            index_name=table_schema.ATTENTION_INDEX,
+            partition_key=_string(table_schema.ATTENTION),
+            sort_key=dynamodb.Attribute(
+                name=table_schema.ATTENTION_SINCE, type=dynamodb.AttributeType.NUMBER
+            ),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
             max_read_request_units=max_read,
             max_write_request_units=max_write,

@@ -13,13 +13,13 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_sqs as sqs
 
 from infra.configuration import Cleanup
-from infra.data.table import ATTENTION_INDEX, CONNECTION_INDEX
 from infra.service.function import ServiceFunction
 from infra.service.rest_api import STAGE as REST_STAGE
 from infra.service.rest_api import RestApi
 from infra.service.websocket_api import STAGE as WEBSOCKET_STAGE
 from infra.service.websocket_api import WebSocketApi
 from lambdas.observability import DIMENSION, NAMESPACE, PLANNED_WORK, WORKER_DIMENSION, MetricName
+from lambdas.table_schema import ATTENTION_INDEX, CONNECTION_INDEX
 
 HEALTH_PERIOD: Final = cdk.Duration.minutes(5)
 """The period of the metrics of AWS services."""

@@ -10,11 +10,11 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra.configuration import Cleanup, Concurrency, Oidc
-from infra.data.table import ATTENTION_INDEX, CONNECTION_INDEX
 from infra.security import acknowledge
 from infra.service.function import ServiceFunction
 from infra.service.log_groups import LogGroups
 from infra.service.websocket_api import WebSocketApi
+from lambdas.table_schema import ATTENTION_INDEX, CENSUS_KEY, CONNECTION_INDEX, TICKET_PREFIX
 
 
 class Functions(Construct):
@@ -67,7 +67,7 @@ class Functions(Construct):
         authorizer.allow(
             "dynamodb:DeleteItem",
             on=[table.table_arn],
-            conditions={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["TICKET#*"]}},
+            conditions={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{TICKET_PREFIX}*"]}},
         )
 
         connect = self._add("Connect", "websocket.on_connect", variables)
@@ -110,7 +110,7 @@ class Functions(Construct):
         cleaner.allow(
             "dynamodb:PutItem",
             on=[table.table_arn],
-            conditions={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["CENSUS"]}},
+            conditions={"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": [CENSUS_KEY]}},
         )
         sockets.allow_connections(cleaner, "GET", "DELETE")
 

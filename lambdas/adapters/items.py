@@ -38,6 +38,7 @@ from lambdas.table_schema import (
     CENSUS_KEY,
     CONNECTION_ID,
     PARTITION_KEY,
+    SETTINGS_KEY,
     SORT_KEY,
     TICKET_PREFIX,
     TTL,
@@ -52,10 +53,9 @@ Attributes = dict[str, Any]
 END_OF_TIME: Final = 253_402_300_800
 """The year 10000: later instants cannot be written as a date, and are not readable."""
 
-MARK_ATTRIBUTES: Final = (ATTENTION, ATTENTION_SINCE, "attentionCounted")
+MARK_ATTRIBUTES: Final = (ATTENTION, ATTENTION_SINCE, "attentionReported")
 """The attributes that mark an episode."""
 
-_SETTINGS: Final = "BUSINESS"
 _CONNECTION: Final = "CONNECTION#"
 _VIRTUAL: Final = "CONNECTION#VIRTUAL#"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._:@-]+")
@@ -85,7 +85,7 @@ def business_key(business_id: BusinessId) -> dict[str, str]:
 
 def settings_key(business_id: BusinessId) -> Attributes:
     """The key of the settings."""
-    return {PARTITION_KEY: business_key(business_id), SORT_KEY: text(_SETTINGS)}
+    return {PARTITION_KEY: business_key(business_id), SORT_KEY: text(SETTINGS_KEY)}
 
 
 def real_key(business_id: BusinessId, connection_id: ConnectionId) -> Attributes:
@@ -196,7 +196,7 @@ def read_business(business_id: BusinessId, items: Iterable[Item]) -> Business:
             virtual.append(_read_virtual(business_id, key, item))
         elif key.startswith(_CONNECTION) and not key.startswith(_VIRTUAL):
             real.append(_read_real(business_id, key, item))
-        elif key == _SETTINGS:
+        elif key == SETTINGS_KEY:
             settings = _read_settings(item)
         else:
             return False
@@ -270,7 +270,7 @@ def _read_settings(item: Item) -> Settings:
         expects_socket=_flag(item, "expectsSocket", default=True),
         attention=Attention(attention) if attention else None,
         attention_since=_number(item, ATTENTION_SINCE),
-        attention_reported=_flag(item, "attentionCounted", default=False),
+        attention_reported=_flag(item, "attentionReported", default=False),
     )
 
 
@@ -358,7 +358,7 @@ def _flag(item: Item, name: str, *, default: bool) -> bool:
 _READERS: Final[Mapping[str, Callable[[Item, str], object]]] = {
     **dict.fromkeys(("updatedBy", "pauseReason", "userId"), _text),
     **dict.fromkeys(
-        ("acceptingOrders", "expectsSocket", "attentionCounted"),
+        ("acceptingOrders", "expectsSocket", "attentionReported"),
         lambda item, name: _flag(item, name, default=False),
     ),
     **dict.fromkeys(

@@ -12,6 +12,7 @@ from lambdas.observability import (
     VERSION_DIMENSION,
     WORKER_DIMENSION,
     MetricName,
+    attention_fields,
 )
 
 if TYPE_CHECKING:
@@ -70,9 +71,9 @@ class Metrics:
         """
         metrics = self._new()
         metrics.add_metric(name=MetricName.ATTENTION_ENTERED, unit=MetricUnit.Count, value=1)
-        metrics.add_metadata("businessId", report.business_id)
-        metrics.add_metadata("attention", report.attention)
-        metrics.add_metadata("seconds", report.seconds)
+        fields = attention_fields(report.business_id, report.attention, report.seconds)
+        for name, value in fields.items():
+            metrics.add_metadata(name, value)
         with self._one_line_at_a_time:
             metrics.flush_metrics()
 

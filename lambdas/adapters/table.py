@@ -207,7 +207,7 @@ class Table:
         else:
             change = (
                 f"SET {ATTENTION} = :attention, {ATTENTION_SINCE} = :since,"
-                " attentionCounted = :reported"
+                " attentionReported = :reported"
             )
             values |= {
                 ":attention": text(attention),

@@ -18,7 +18,7 @@ from lambdas.bootstrap import Service
 from lambdas.domain.cleanup import CleanupRun, Share
 from lambdas.domain.errors import InvalidValue
 from lambdas.handlers.entry_point import Event, entry_point, logger
-from lambdas.observability import MetricName
+from lambdas.observability import NEEDS_ATTENTION, MetricName, attention_fields
 
 _RESERVED_MILLISECONDS: Final = 15_000
 """A run stops this long before the function times out, so that it can still report."""
@@ -51,14 +51,8 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
     }
     logger.info("cleanup", extra={"report": report})
     for needed in run.attention_reports:
-        logger.warning(
-            "needs attention",
-            extra={
-                "businessId": needed.business_id,
-                "attention": needed.attention,
-                "seconds": needed.seconds,
-            },
-        )
+        fields = attention_fields(needed.business_id, needed.attention, needed.seconds)
+        logger.warning(NEEDS_ATTENTION, extra=fields)
     for business_id, key in run.unreadable:
         logger.warning("unreadable item", extra={"businessId": business_id, "sortKey": key})
     if not run.dry_run:

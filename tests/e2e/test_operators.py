@@ -138,14 +138,14 @@ class TestAttention:
 
 
 class TestSettings:
-    def change(self, business: Business, token: str, body: Any) -> Answer:
+    def change_settings(self, business: Business, token: str, body: Any) -> Answer:
         return business.call("PUT", "settings", token=token, body=body)
 
     def test_a_business_that_works_without_a_device_needs_no_attention(
         self, system: System, operator: str, business: Business
     ) -> None:
         assert business.set_available(True)["needsAttention"] == "virtual-only"
-        answer = self.change(business, operator, {"expectsSocket": False})
+        answer = self.change_settings(business, operator, {"expectsSocket": False})
         assert (answer.status, answer.body["needsAttention"]) == (200, None)
         assert answer.body["overallStatus"] == "VIRTUAL_ONLY"
         assert "socket_not_expected" in {reason["code"] for reason in answer.body["reasons"]}
@@ -155,7 +155,7 @@ class TestSettings:
 
         # The setting stays when the business declares its availability again.
         assert business.set_available(True)["needsAttention"] is None
-        answer = self.change(business, operator, {"expectsSocket": True})
+        answer = self.change_settings(business, operator, {"expectsSocket": True})
         assert answer.body["needsAttention"] == "virtual-only"
         business.set_available(False)
 
@@ -163,7 +163,9 @@ class TestSettings:
         business.set_available(False)
         before = business.items()
         for token in (business.token, system.token("backend"), system.token()):
-            assert_problem(self.change(business, token, {"expectsSocket": False}), 403, "forbidden")
+            assert_problem(
+                self.change_settings(business, token, {"expectsSocket": False}), 403, "forbidden"
+            )
         assert business.items() == before
 
     @pytest.mark.parametrize(
@@ -172,13 +174,13 @@ class TestSettings:
     def test_a_wrong_body_is_refused(self, operator: str, business: Business, body: Any) -> None:
         business.set_available(False)
         before = business.items()
-        assert_problem(self.change(business, operator, body), 400, "invalid-request")
+        assert_problem(self.change_settings(business, operator, body), 400, "invalid-request")
         assert business.items() == before
 
     def test_settings_of_a_business_that_nobody_declared_cannot_be_changed(
         self, operator: str, business: Business
     ) -> None:
-        answer = self.change(business, operator, {"expectsSocket": False})
+        answer = self.change_settings(business, operator, {"expectsSocket": False})
         assert_problem(answer, 409, "not-declared")
         assert business.items() == []
 

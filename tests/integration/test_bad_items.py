@@ -101,7 +101,7 @@ def stored(request: pytest.FixtureRequest) -> Stored:
         (SETTINGS, {"pausedUntil": {"BOOL": True}}),
         (SETTINGS, {"pausedUntil": {"N": "99999999999999999999"}}),
         (SETTINGS, {"attention": {"S": "a kind that a later version knows"}}),
-        (SETTINGS, {"attentionCounted": S1}),
+        (SETTINGS, {"attentionReported": S1}),
         (REAL, {"lastSeenAt": S1}),
         (REAL, {"connectedAt": {"N": "-1"}}),
         (REAL, {"ttl": {"NULL": True}}),
@@ -165,7 +165,7 @@ def test_a_ping_of_a_connection_with_wrong_attributes_is_accepted(stored: Stored
         {
             "attention": {"S": "unreachable"},
             "attentionSince": {"N": "1"},
-            "attentionCounted": S1,
+            "attentionReported": S1,
         },
     ],
 )

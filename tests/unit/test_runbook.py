@@ -284,7 +284,7 @@ def _trees(folder: str) -> list[ast.AST]:
 
 def _logged() -> tuple[set[str], set[str]]:
     """The messages and the fields of all logging calls in the functions."""
-    messages, fields = set(), set()
+    messages, fields = {observability.NEEDS_ATTENTION}, set(observability.ATTENTION_FIELDS)
     for tree in _trees("lambdas"):
         for node in ast.walk(tree):
             if not (
