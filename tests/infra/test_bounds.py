@@ -75,7 +75,7 @@ def test_the_table_serves_all_that_the_throttles_let_through(environment: Enviro
     assert limits.table.read >= 2 * reads, "the other half is for the cleanup"
 
 
-def test_the_document_calculates_right_what_a_flood_costs() -> None:
+def test_flood_costs_in_the_document_follow_from_its_rates_and_prices() -> None:
     """The rates that it assumes are in the table; the dollars of an hour and a day follow."""
     rows = _rows(DEPLOYING.read_text(), "## What a flood can cost", columns=6)
     assert rows
