@@ -39,7 +39,7 @@ _AHEAD: Final = HORIZON + 30 * _DAY
 _STEP: Final = 3 * _DAY
 """Two changes of an offset that cancel each other are never this close.
 
-The closest ones in the IANA data are four days apart (Africa/Freetown, 1939).
+The closest ones in the IANA data are nearly four days apart (Africa/Freetown, 1939).
 """
 
 _FIELDS: Final = ("timeZone", "weekly", "exceptions")
@@ -54,6 +54,15 @@ Interval = tuple[int, int]
 
 Day = tuple[Interval, ...]
 """The intervals that begin on one day, in order."""
+
+Span = tuple[Instant, Instant]
+"""The time from one moment until just before another."""
+
+_Stretch = tuple[Instant, Instant, bool, Instant]
+"""A time without a change: (begin, end, is open, next change).
+
+The state may have begun before `begin`. A next change more than `HORIZON` ahead may be none.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +84,8 @@ class OpeningHours:
     _zone: ZoneInfo = field(init=False, repr=False, compare=False)
     _by_day: dict[int, Day] = field(init=False, repr=False, compare=False)
     """By days since 1970-01-01."""
-    _known: tuple[Instant, Instant, bool, Instant] = field(
-        default=(0, 0, False, 0), init=False, repr=False, compare=False
-    )
-    """What `_stretch` returned last: a cache. Threads may share it, because one assignment
-    replaces it as a whole.
-    """
+    _known: _Stretch = field(default=(0, 0, False, 0), init=False, repr=False, compare=False)
+    """What `_stretch` returned last: a cache. Threads share it; one assignment replaces it."""
 
     def __post_init__(self) -> None:
         # ZoneInfo uses the zones of the system and falls back to the package tzdata by itself.
@@ -137,7 +142,7 @@ class OpeningHours:
         change = self._stretch(now)[3]
         return change if change <= now + HORIZON else None
 
-    def intervals(self, start: Instant, end: Instant) -> tuple[tuple[Instant, Instant], ...]:
+    def intervals(self, start: Instant, end: Instant) -> tuple[Span, ...]:
         """When the business is open between two moments: in order, none touching the next."""
         return tuple(_merged(self._pieces(start, end)))
 
@@ -158,18 +163,15 @@ class OpeningHours:
         ends = (end for _, end in exception + self.weekly[on.weekday()])
         return _day_number(on) * _DAY + max((_MINUTES_OF_DAY, *ends)) * _MINUTE
 
-    def _stretch(self, now: Instant) -> tuple[Instant, Instant, bool, Instant]:
-        """A time around `now` without a change, and its state: (begin, end, is open, next change).
-
-        It may begin before `begin`. A next change more than `HORIZON` ahead may be none.
-        """
+    def _stretch(self, now: Instant) -> _Stretch:
+        """The stretch around `now`, looked for only if it is not the one of the last call."""
         known = self._known
         if not known[0] <= now < known[1]:
             known = self._search(now)
             object.__setattr__(self, "_known", known)
         return known
 
-    def _search(self, now: Instant) -> tuple[Instant, Instant, bool, Instant]:
+    def _search(self, now: Instant) -> _Stretch:
         closed_since, limit = now - _DAY, now + _AHEAD
         is_open, begin, change = False, closed_since, limit
         for opens, closes in _merged(self._pieces(closed_since, limit)):
@@ -180,10 +182,11 @@ class OpeningHours:
                 is_open, begin, change = True, opens, closes
                 break
             begin = closes
-        # At the limit the search ended, not the state.
-        return begin, change if change < limit else limit - HORIZON, is_open, change
+        # At the limit only the search ended. Until 400 days before it, "no change" holds.
+        end = change if change < limit else limit - HORIZON
+        return begin, end, is_open, change
 
-    def _pieces(self, start: Instant, end: Instant) -> Iterator[tuple[Instant, Instant]]:
+    def _pieces(self, start: Instant, end: Instant) -> Iterator[Span]:
         """When the business is open between two moments, in order of the starts.
 
         Pieces may touch or overlap: they are cut where days meet and where the clocks may change.
@@ -218,11 +221,9 @@ def parse_text(text: str) -> OpeningHours:
         raise ValueError(f"cannot read stored opening hours: {wrong}") from wrong
 
 
-def _merged(
-    pieces: Iterable[tuple[Instant, Instant]],
-) -> Iterator[tuple[Instant, Instant]]:
+def _merged(pieces: Iterable[Span]) -> Iterator[Span]:
     """Join the pieces that touch or overlap. They come in order of their starts."""
-    joined: tuple[Instant, Instant] | None = None
+    joined: Span | None = None
     for begin, end in pieces:
         if joined is None:
             joined = begin, end
