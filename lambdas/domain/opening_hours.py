@@ -16,8 +16,10 @@ from itertools import pairwise
 from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
+from typing_extensions import TypedDict  # Pydantic needs this one before Python 3.12
+
 from lambdas.domain.errors import InvalidValue
-from lambdas.domain.model import Instant
+from lambdas.domain.instants import Instant
 
 WEEKDAYS: Final = ("mo", "tu", "we", "th", "fr", "sa", "su")
 
@@ -65,6 +67,14 @@ The state may have begun before `begin`. A next change more than `HORIZON` ahead
 """
 
 
+class OpeningHoursDocument(TypedDict):
+    """Opening hours as JSON: a time zone, intervals by weekday, and exceptions by date."""
+
+    timeZone: str
+    weekly: dict[str, list[list[str]]]
+    exceptions: dict[str, list[list[str]]]
+
+
 @dataclass(frozen=True, slots=True)
 class OpeningHours:
     """When a business is open. `read` and `parse_text` make one from what was declared or stored.
@@ -109,7 +119,7 @@ class OpeningHours:
             _read_exceptions(known.get("exceptions", {})),
         )
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> OpeningHoursDocument:
         """The canonical JSON document.
 
         All three fields; days and intervals in order; no weekday that is closed; an interval that
