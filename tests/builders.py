@@ -1,6 +1,8 @@
 """Builds what tests need. Builders have sensible defaults; a test names only what matters to it."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from lambdas.domain.cleanup import Cleanup
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
@@ -12,10 +14,12 @@ from lambdas.domain.model import (
     Settings,
     VirtualConnection,
 )
+from lambdas.domain.opening_hours import WEEKDAYS, OpeningHours
 from lambdas.domain.ports import Sockets, Store
 from lambdas.domain.rules import Rules
 
 NOW: Instant = 1_800_000_000
+"""Friday, 15 January 2027, 08:00:00 UTC."""
 RULES = Rules(
     ping_interval=300,
     ping_grace=60,
@@ -35,9 +39,38 @@ def settings(**changes: Any) -> Settings:
             "version": 1,
             "updated_at": NOW - 3600,
             "updated_by": U1,
+            "declared_by": U1,
             **changes,
         }
     )
+
+
+def hours(
+    *daily: tuple[str, str],
+    zone: str = "UTC",
+    exceptions: Mapping[str, Sequence[Sequence[str]]] | None = None,
+) -> OpeningHours:
+    """The same opening hours on every day, for example ``hours(("08:00", "22:00"))``."""
+    intervals = [[opens, closes] for opens, closes in daily]
+    return OpeningHours.read(
+        {
+            "timeZone": zone,
+            "weekly": dict.fromkeys(WEEKDAYS, intervals),
+            "exceptions": {day: list(times) for day, times in (exceptions or {}).items()},
+        }
+    )
+
+
+OPEN: Final = hours(("00:00", "24:00"))
+"""Opening hours that include every moment."""
+
+CLOSED: Final = hours()
+"""Opening hours that include no moment."""
+
+
+def at(moment: str) -> Instant:
+    """An instant, from UTC in ISO 8601: ``at("2027-01-15 22:00")``."""
+    return int(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp())
 
 
 def real(

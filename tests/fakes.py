@@ -100,7 +100,7 @@ class MemoryStore:
             stored = self.settings.get(before.business_id)
             if (stored and stored.version) != (before.settings and before.settings.version):
                 raise Conflict("the version differs")
-            if stored is not None and not settings.ends_attention:
+            if stored is not None and not settings.ends_attention(before.settings):
                 settings = replace(
                     settings,
                     attention=stored.attention,

@@ -149,7 +149,7 @@ class Table:
     ) -> None:
         same_version, values = _same_version(before.settings)
         attributes = items.settings_attributes(settings)
-        mark = items.MARK_ATTRIBUTES if settings.ends_attention else ()
+        mark = items.MARK_ATTRIBUTES if settings.ends_attention(before.settings) else ()
         optional = (*items.OPTIONAL_SETTINGS, *mark)
         absent = [name for name in optional if name not in attributes]
         update: UpdateTypeDef = {

@@ -57,16 +57,10 @@ def mark_of(settings: Settings | None) -> Mark | None:
 
 
 def current_mark(settings: Settings | None, now: Instant) -> Mark | None:
-    """The mark, unless the business was closed by its opening hours since: that ended the episode,
-    also if no update saw it closed.
-    """
-    mark = mark_of(settings)
-    if settings is None or settings.opening_hours is None or mark is None or mark.since is None:
-        return mark
-    if mark.since >= now:
-        return mark
-    open_throughout = ((mark.since, now),)
-    return mark if settings.opening_hours.intervals(mark.since, now) == open_throughout else None
+    """The mark of an episode that is not over."""
+    if settings is None or settings.is_episode_over(now):
+        return None
+    return mark_of(settings)
 
 
 def next_mark(status: BusinessStatus, before: Mark | None, rules: Rules) -> Mark | None:

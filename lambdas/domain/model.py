@@ -84,10 +84,24 @@ class Settings:
         """Whether the business needs attention when none of its devices is connected."""
         return self.expects_socket and self.accepts_orders(now)
 
-    @property
-    def ends_attention(self) -> bool:
-        """Whether writing these settings ends an episode, because they need no device."""
-        return not self.needs_device(self.updated_at)
+    def is_episode_over(self, now: Instant) -> bool:
+        """Whether the opening hours closed the business since its episode was marked.
+
+        That ends the episode, even if no cleanup saw the business closed. Only the time since the
+        last write of the settings is looked at: that write has checked the time before, by the
+        hours of that time.
+        """
+        if self.opening_hours is None or self.attention_since is None:
+            return False
+        begin = max(self.attention_since, self.updated_at)
+        return begin < now and self.opening_hours.intervals(begin, now) != ((begin, now),)
+
+    def ends_attention(self, before: Self | None) -> bool:
+        """Whether writing these settings ends an episode: they need no device, or the earlier
+        settings closed the business since the episode was marked.
+        """
+        at = self.updated_at
+        return not self.needs_device(at) or (before is not None and before.is_episode_over(at))
 
     @classmethod
     def first(
@@ -163,13 +177,13 @@ class Settings:
     def _changed(self, at: Instant, by: UserId, **changes: Any) -> Self:
         """The next version of these settings, without exceptions to the hours that are past.
 
-        The mark of an episode stays, unless the change itself ends the need for a device.
+        The mark of an episode stays, unless the episode is over or the change itself ends it.
         """
         after = replace(self, version=self.version + 1, updated_at=at, updated_by=by, **changes)
         if after.opening_hours is not None:
             hours = after.opening_hours.without_past_exceptions(at)
             after = replace(after, opening_hours=hours)
-        if not after.ends_attention:
+        if not after.ends_attention(self):
             return after
         return replace(after, attention=None, attention_since=None, attention_reported=False)
 

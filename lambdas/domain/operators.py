@@ -55,12 +55,14 @@ class Operators:
             threads=_PARALLEL_READS,
             out_of_time=out_of_time,
         )
-        judged = [judge(business, now, self.rules) for business in businesses]
+        judged = [
+            (entry, judge(business, now, self.rules))
+            for entry, business in zip(entries, businesses, strict=True)
+            if business.settings is not None and not business.settings.is_episode_over(now)
+        ]
         return AttentionPage(
             businesses=[
-                (entry, status)
-                for entry, status in zip(entries, judged, strict=True)
-                if status.attention is attention
+                (entry, status) for entry, status in judged if status.attention is attention
             ],
             after=entries[-1] if len(entries) == limit else None,
         )

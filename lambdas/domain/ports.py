@@ -71,9 +71,9 @@ class Store(Protocol):
     ) -> None:
         """Write the settings, and the virtual connections that follow from them, all or nothing.
 
-        Clears the mark of an episode if `settings.ends_attention`. Otherwise it leaves the mark
-        alone, so that one that a cleanup sets in the meantime stays. Raises `Conflict`, and writes
-        nothing, if the version of the settings is no longer that of `before`.
+        Clears the mark of an episode if `Settings.ends_attention` says so. Otherwise it leaves the
+        mark alone, so that one that a cleanup sets in the meantime stays. Raises `Conflict`, and
+        writes nothing, if the version of the settings is no longer that of `before`.
         """
 
     def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:

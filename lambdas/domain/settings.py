@@ -50,7 +50,7 @@ class SettingsWriter:
             raise InvalidValue("until", "must be in the future")
         if until > now + MAX_PAUSE:
             raise InvalidValue("until", f"must be at most {MAX_PAUSE // 86400} days ahead")
-        if by_operator and reason is None:
+        if by_operator and not (reason or "").strip():
             raise InvalidValue("reason", "is required of an operator")
 
         def paused(settings: Settings, at: Instant) -> Settings:
@@ -111,7 +111,7 @@ class SettingsWriter:
 def _require_right_to_change_pause(settings: Settings, now: Instant, by_operator: bool) -> None:
     if not by_operator and settings.paused_until is not None and settings.is_held_by_operator(now):
         raise Forbidden(
-            f"an operator ({settings.paused_by}) paused this business until"
-            f" {timestamp(settings.paused_until)}: {settings.pause_reason}. Only an operator can"
-            " change or end this pause"
+            f"an operator ({settings.paused_by or 'unknown'}) paused this business until"
+            f" {timestamp(settings.paused_until)}: {settings.pause_reason or 'no reason given'}."
+            " Only an operator can change or end this pause"
         )

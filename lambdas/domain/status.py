@@ -82,7 +82,7 @@ class BusinessStatus:
     attention: Attention | None
     """Why the business needs attention at this moment; None if it does not."""
     attention_since: Instant | None
-    """When a cleanup first found that the business needs attention."""
+    """When a cleanup first found that the business needs attention. None if none did yet."""
     last_seen_at: Instant | None
     """When a device was last heard from, among the connections that are still stored."""
     virtual_until: Instant | None
@@ -126,6 +126,7 @@ def judge(business: Business, now: Instant, rules: Rules) -> BusinessStatus:
     pause = settings if settings is not None and settings.is_paused(now) else None
     real = rules.active_real(business, now)
     virtual = rules.active_virtual(business, now)
+    episode = settings if settings is not None and not settings.is_episode_over(now) else None
     overall = (
         OverallStatus.UNKNOWN if settings is None else _STATUS[accepting, bool(real), bool(virtual)]
     )
@@ -136,7 +137,7 @@ def judge(business: Business, now: Instant, rules: Rules) -> BusinessStatus:
         real=len(real),
         virtual=len(virtual),
         attention=(attention := _attention(overall, settings)),
-        attention_since=settings.attention_since if settings and attention else None,
+        attention_since=episode.attention_since if episode and attention else None,
         last_seen_at=max((c.last_seen_at for c in business.real), default=None),
         virtual_until=max((c.expires_at for c in virtual), default=None),
         declared_by=settings.declared_by if settings else None,
@@ -173,16 +174,16 @@ def _obstacles(settings: Settings, now: Instant) -> Iterator[Reason]:
     if not settings.available:
         detail = f"does not accept orders ({_changed(settings, now)})"
         yield Reason(ReasonCode.NOT_ACCEPTING_ORDERS, detail)
-    elif settings.paused_until is not None and settings.is_paused(now):
+    if settings.paused_until is not None and settings.is_paused(now):
         who = f" by {settings.paused_by}" if settings.paused_by else ""
-        role = ", an operator" if who and settings.paused_by_operator else ""
+        role = " (an operator)" if settings.paused_by_operator else ""
         why = f": {settings.pause_reason}" if settings.pause_reason else ""
-        detail = f"paused{who}{role} for {settings.paused_until - now} s more{why}"
+        detail = f"paused{who}{role} until {timestamp(settings.paused_until)}{why}"
         yield Reason(ReasonCode.PAUSED, detail)
     hours = settings.opening_hours
     if hours is not None and not hours.is_open(now):
         opens = hours.next_change(now)
-        until = f"until {timestamp(opens)}" if opens is not None else "for good"
+        until = f"until {timestamp(opens)}" if opens is not None else "for more than 400 days"
         detail = f"outside its opening hours {until} ({hours.time_zone})"
         yield Reason(ReasonCode.OUTSIDE_OPENING_HOURS, detail)
 

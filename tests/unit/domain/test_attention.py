@@ -18,7 +18,9 @@ from tests.builders import (
     RULES,
     U1,
     FakeClock,
+    at,
     business,
+    hours,
     in_time,
     make_cleanup,
     real,
@@ -109,6 +111,206 @@ class TestSettingsWrites:
         _run(store, clock, reports)
         assert store.settings[B1].attention_since == NOW + 600
         assert not reports
+
+
+DAILY = hours(("09:00", "22:00"))
+
+
+class TestOpeningHours:
+    """A business without a device that is open from 09:00 to 22:00 (UTC)."""
+
+    @pytest.fixture(autouse=True)
+    def _declared(self, store: MemoryStore) -> None:
+        store.seed(business(LEASED, declared=settings(opening_hours=DAILY)))
+
+    def _run_at(
+        self, moment: str, store: MemoryStore, clock: FakeClock, reports: Reports
+    ) -> CleanupRun:
+        clock.now = at(moment)
+        return _run(store, clock, reports)
+
+    @pytest.mark.parametrize(
+        ("runs", "reported", "since"),
+        [
+            pytest.param(
+                ["15 21:00", "15 21:05", "15 21:59"], ["15 21:05"], "15 21:00",
+                id="reported once while it is open",
+            ),
+            pytest.param(
+                ["15 08:00", "15 08:30", "15 08:59:59", "15 22:00", "16 03:00"], [], None,
+                id="never while it is closed",
+            ),
+            pytest.param(
+                ["15 21:50", "15 22:00"], [], None,
+                id="closed while marked",
+            ),
+            pytest.param(
+                ["15 21:50", "15 21:58", "15 22:00", "16 09:01", "16 09:05", "16 09:06"],
+                ["15 21:58", "16 09:06"], "16 09:01",
+                id="closed and reopened, seen by a run",
+            ),
+            pytest.param(
+                ["15 21:50", "15 21:58", "16 09:01", "16 09:05:59", "16 09:06", "16 12:00"],
+                ["15 21:58", "16 09:06"], "16 09:01",
+                id="closed and reopened between two runs, reported anew",
+            ),
+            pytest.param(
+                ["15 21:58", "16 09:01", "16 09:05"], [], "16 09:01",
+                id="grace anew, no part of the evening counts",
+            ),
+            pytest.param(
+                ["15 21:50", "15 21:58", "17 09:01", "17 09:06"],
+                ["15 21:58", "17 09:06"], "17 09:01",
+                id="reopened after two nights without a run",
+            ),
+            pytest.param(
+                ["15 09:00", "15 09:04:59", "15 09:05", "15 12:00"], ["15 09:05"], "15 09:00",
+                id="a mark exactly at opening",
+            ),
+            pytest.param(
+                ["15 21:59:59", "16 09:00", "16 09:05"], ["16 09:05"], "16 09:00",
+                id="a mark in the last second",
+            ),
+        ],
+    )  # fmt: skip
+    def test_begin_a_new_episode_with_the_whole_grace_at_each_opening(
+        self,
+        store: MemoryStore,
+        clock: FakeClock,
+        reports: Reports,
+        runs: list[str],
+        reported: list[str],
+        since: str | None,
+    ) -> None:
+        told = []
+        for moment in runs:
+            before = len(reports)
+            run = self._run_at(f"2027-01-{moment}", store, clock, reports)
+            assert run.complete
+            told += [moment] * (len(reports) - before)
+        assert told == reported
+        stored = store.settings[B1].attention_since
+        assert stored == (None if since is None else at(f"2027-01-{since}"))
+
+    @pytest.mark.parametrize("seen_closed", [True, False])
+    def test_end_the_episode_that_is_counted(
+        self, store: MemoryStore, clock: FakeClock, reports: Reports, seen_closed: bool
+    ) -> None:
+        runs = ["15 21:50", "15 21:58", *(["15 22:01"] if seen_closed else []), "16 09:01"]
+        counted = [
+            self._run_at(f"2027-01-{moment}", store, clock, reports).report.virtual_only
+            for moment in runs
+        ]
+        assert counted == [0, 1, *([0] if seen_closed else []), 0]
+
+    def test_do_not_end_it_while_the_business_stays_open_across_midnight(
+        self, store: MemoryStore, clock: FakeClock, reports: Reports
+    ) -> None:
+        late = hours(("18:00", "24:00"), ("00:00", "02:00"))
+        store.seed(business(LEASED, declared=settings(opening_hours=late)))
+        for moment in ("15 23:58", "16 00:00", "16 00:03", "16 01:59"):
+            self._run_at(f"2027-01-{moment}", store, clock, reports)
+        assert [report.seconds for report in reports] == [300]
+        assert store.settings[B1].attention_since == at("2027-01-15 23:58")
+
+    @pytest.mark.parametrize("removed", ["15 23:00", "16 09:03"])
+    def test_that_are_removed_after_they_closed_the_business_leave_no_old_episode(
+        self, store: MemoryStore, clock: FakeClock, reports: Reports, removed: str
+    ) -> None:
+        for moment in ("15 21:50", "15 21:58"):
+            self._run_at(f"2027-01-{moment}", store, clock, reports)
+        clock.now = at(f"2027-01-{removed}")
+        SettingsWriter(store, RULES, clock, lambda attempt: None).set_opening_hours(B1, U1, None)
+        for moment in ("16 09:04", "16 09:08", "16 09:09"):
+            self._run_at(f"2027-01-{moment}", store, clock, reports)
+        assert len(reports) == 2
+        assert reports[1].seconds == RULES.attention_grace
+
+    def test_that_are_removed_while_it_is_open_keep_the_episode(
+        self, store: MemoryStore, clock: FakeClock, reports: Reports
+    ) -> None:
+        self._run_at("2027-01-15 21:50", store, clock, reports)
+        SettingsWriter(store, RULES, clock, lambda attempt: None).set_opening_hours(B1, U1, None)
+        self._run_at("2027-01-15 21:55", store, clock, reports)
+        self._run_at("2027-01-16 09:00", store, clock, reports)
+        assert [report.seconds for report in reports] == [300]
+        assert store.settings[B1].attention_since == at("2027-01-15 21:50")
+
+    @pytest.mark.parametrize("every", [60, 240])
+    def test_that_are_set_again_and_again_do_not_hide_the_need(
+        self, store: MemoryStore, clock: FakeClock, reports: Reports, every: int
+    ) -> None:
+        """A back end that toggles between two documents, in both of which it is open now."""
+        clock.now = begin = at("2027-01-15 09:00")
+        writer = SettingsWriter(store, RULES, clock, lambda attempt: None)
+        for second in range(0, 3600, 60):
+            clock.now = begin + second
+            if second % every == 0:
+                opens = clock.now // 60 % 60
+                writer.set_opening_hours(B1, U1, hours((f"09:{opens:02}", "22:00")))
+            if second % CLEANUP_INTERVAL == 0:
+                _run(store, clock, reports)
+        assert [report.seconds for report in reports] == [RULES.attention_grace]
+        assert store.settings[B1].attention_since == begin
+
+    def test_keep_a_mark_of_a_run_whose_clock_is_ahead(
+        self, store: MemoryStore, clock: FakeClock, reports: Reports
+    ) -> None:
+        self._run_at("2027-01-15 09:00:02", store, clock, reports)
+        self._run_at("2027-01-15 08:59:59", store, clock, reports)
+        assert store.settings[B1].attention_since == at("2027-01-15 09:00:02")
+
+    @pytest.mark.parametrize(
+        ("times", "runs", "reported", "since"),
+        [
+            # Clocks go forward at 01:00 UTC: 02:00 to 03:00 does not exist.
+            (("00:00", "24:00"), ["03-28 00:59", "03-28 01:04"], 1, "03-28 00:59"),
+            (("01:00", "04:00"), ["03-28 00:59", "03-28 01:04"], 1, "03-28 00:59"),
+            # Open until 02:30 the first time that it is 02:00, and again the second time.
+            (("01:00", "02:30"), ["10-31 00:20", "10-31 01:10"], 0, "10-31 01:10"),
+            (("01:00", "04:00"), ["10-31 00:20", "10-31 01:10"], 1, "10-31 00:20"),
+        ],
+    )  # fmt: skip
+    def test_follow_the_clocks_of_the_zone_when_they_change(
+        self,
+        store: MemoryStore,
+        clock: FakeClock,
+        reports: Reports,
+        times: tuple[str, str],
+        runs: list[str],
+        reported: int,
+        since: str,
+    ) -> None:
+        declared = settings(opening_hours=hours(times, zone="Europe/Berlin"))
+        store.seed(business(virtual(left=10**8), declared=declared))
+        for each in runs:
+            self._run_at(f"2027-{each}", store, clock, reports)
+        assert len(reports) == reported
+        assert store.settings[B1].attention_since == at(f"2027-{since}")
+
+    @pytest.mark.parametrize("opening", ["16 09:01", "16 21:59"])
+    def test_let_a_declaration_after_reopening_not_revive_the_old_episode(
+        self, store: MemoryStore, clock: FakeClock, reports: Reports, opening: str
+    ) -> None:
+        for moment in ("15 21:50", "15 21:58"):
+            self._run_at(f"2027-01-{moment}", store, clock, reports)
+        clock.now = at(f"2027-01-{opening}")
+        _renew(store, clock)
+        assert store.settings[B1].attention is None
+        _run(store, clock, reports)
+        assert store.settings[B1].attention_since == clock()
+        assert len(reports) == 1
+
+    def test_hold_in_a_dry_run_too(
+        self, store: MemoryStore, clock: FakeClock, reports: Reports
+    ) -> None:
+        for moment in ("15 21:50", "15 21:58"):
+            self._run_at(f"2027-01-{moment}", store, clock, reports)
+        clock.now = at("2027-01-16 09:01")
+        tracker = AttentionTracker(store, RULES, clock, reports.append, pace_marks=lambda: None)
+        update = tracker.update(B1, out_of_time=in_time, dry_run=True)
+        assert (update.report, update.newly_reported) == (None, False)
+        assert store.settings[B1].attention_since == at("2027-01-15 21:50")
 
 
 class TestBeginningOfAnEpisode:

@@ -11,7 +11,19 @@ from lambdas.domain.identifiers import UserId
 from lambdas.domain.messages import AvailabilityChanged
 from lambdas.domain.model import Attention, Business, Settings, VirtualConnection
 from lambdas.domain.status import OverallStatus
-from tests.builders import B1, NOW, RULES, U1, FakeClock, business, in_time, real, settings, virtual
+from tests.builders import (
+    B1,
+    CLOSED,
+    NOW,
+    RULES,
+    U1,
+    FakeClock,
+    business,
+    in_time,
+    real,
+    settings,
+    virtual,
+)
 from tests.fakes import FakeSockets, MemoryStore
 
 U2 = UserId("u2")
@@ -104,6 +116,46 @@ def test_an_availability_call_ends_pause_and_attention(
     assert store.settings[B1] == settings(
         available=available, version=2, updated_at=NOW, expects_socket=False
     )
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_an_availability_call_does_not_end_an_operators_pause_and_says_so(
+    availability: Availability, store: MemoryStore, clock: FakeClock, available: bool
+) -> None:
+    pause = {
+        "paused_until": NOW + 600,
+        "pause_reason": "no device since noon",
+        "paused_by": UserId("o1"),
+        "paused_by_operator": True,
+    }
+    store.seed(business(virtual(), declared=settings(available=not available, **pause)))
+    outcome = availability.set_business_availability(B1, U1, available, out_of_time=in_time)
+    status = outcome.status
+    assert not status.accepting_orders
+    assert (status.paused_by, status.paused_until) == ("o1", NOW + 600)
+    assert any("o1" in r.detail and "no device since noon" in r.detail for r in status.reasons)
+    assert store.settings[B1] == settings(available=available, version=2, updated_at=NOW, **pause)
+    # What was declared is kept for afterwards.
+    clock.advance(600)
+    assert store.settings[B1].accepts_orders(clock()) is available
+
+
+def test_available_does_not_override_opening_hours_and_still_gives_a_lease(
+    availability: Availability, store: MemoryStore
+) -> None:
+    store.seed(business(declared=settings(available=False, opening_hours=CLOSED)))
+    outcome = availability.set_business_availability(B1, U1, True, out_of_time=in_time)
+    assert outcome.status.overall_status is OverallStatus.OFFLINE
+    assert outcome.lease_until == NOW + RULES.virtual_lease
+    assert store.settings[B1].available
+
+
+def test_who_declared_it_last_is_in_the_answer(
+    availability: Availability, store: MemoryStore
+) -> None:
+    for user in (U1, U2):
+        outcome = availability.set_business_availability(B1, user, True, out_of_time=in_time)
+        assert outcome.status.declared_by == user
 
 
 def test_the_ninety_first_virtual_connection_is_refused_and_nothing_is_written(

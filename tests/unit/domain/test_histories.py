@@ -6,6 +6,7 @@ is lost; or it is done and repeated, and the repeated write meets its own effect
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any
 
@@ -15,17 +16,36 @@ from hypothesis import strategies as st
 from lambdas.domain.attention import AttentionReport
 from lambdas.domain.availability import Availability
 from lambdas.domain.cleanup import CleanupRun
-from lambdas.domain.errors import Conflict, NotDeclared, Unavailable
+from lambdas.domain.errors import Conflict, Forbidden, NotDeclared, Unavailable
 from lambdas.domain.identifiers import ConnectionId, UserId
 from lambdas.domain.model import Instant
+from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.presence import Presence
 from lambdas.domain.settings import SettingsWriter
 from lambdas.domain.status import judge
-from tests.builders import B1, RULES, U1, FakeClock, in_time, make_cleanup
+from tests.builders import B1, NOW, RULES, U1, FakeClock, hours, in_time, make_cleanup
 from tests.fakes import FakeSockets, MemoryStore
 
 STEP = 60
 """Seconds between two steps."""
+
+
+OPERATOR = UserId("operator")
+
+
+def _in_steps(*spans: tuple[int, int]) -> OpeningHours:
+    """Opening hours that begin and end this many steps after a history begins."""
+
+    def time(steps: int) -> str:
+        return datetime.fromtimestamp(NOW + steps * STEP, UTC).strftime("%H:%M")
+
+    return hours(*[(time(opens), time(closes)) for opens, closes in spans])
+
+
+EARLY = ((0, 8), (10, 19), (20, 29), (31, 38), (40, 55))
+LATE = ((9, 21), (22, 35), (37, 59))
+OPEN_IN_STEPS = {None: ((0, 1440),), _in_steps(*EARLY): EARLY, _in_steps(*LATE): LATE}
+"""When the business is open, by its opening hours: several times in one history."""
 
 
 class Fault(Enum):
@@ -89,7 +109,7 @@ class World:
         """Let one thing happen. It may fail, as its caller would notice."""
         try:
             result: CleanupRun | None = getattr(self, name)()
-        except (Unavailable, NotDeclared, RuntimeError):
+        except (Unavailable, NotDeclared, Forbidden, RuntimeError):
             return None
         return result
 
@@ -112,6 +132,22 @@ class World:
 
     def resume(self) -> None:
         self._writer.resume_business(B1, U1)
+
+    def pause_as_operator(self) -> None:
+        until = self.clock() + 3 * STEP
+        self._writer.pause_business(B1, OPERATOR, until, "no device", by_operator=True)
+
+    def resume_as_operator(self) -> None:
+        self._writer.resume_business(B1, OPERATOR, by_operator=True)
+
+    def set_early_hours(self) -> None:
+        self._writer.set_opening_hours(B1, U1, _in_steps(*EARLY))
+
+    def set_late_hours(self) -> None:
+        self._writer.set_opening_hours(B1, U1, _in_steps(*LATE))
+
+    def remove_hours(self) -> None:
+        self._writer.set_opening_hours(B1, U1, None)
 
     def expect(self) -> None:
         self._writer.expect_socket(B1, U1, True)
@@ -144,15 +180,32 @@ class World:
     def needs_attention(self) -> bool:
         return judge(self.store.load(B1), self.clock(), RULES).attention is not None
 
+    def is_closed(self) -> bool:
+        """Whether the stored opening hours are over at this step, without the code under test."""
+        stored = self.store.settings.get(B1)
+        spans = OPEN_IN_STEPS[stored.opening_hours if stored else None]
+        step = (self.clock() - NOW) // STEP
+        return not any(opens <= step < closes for opens, closes in spans)
+
 
 ACTS = [
     *("renew", "end", "pause", "resume", "expect", "expect_none"),
+    *("pause_as_operator", "resume_as_operator"),
+    *("set_early_hours", "set_late_hours", "remove_hours"),
     *("connect", "lose_sockets", "run", "clean_one"),
 ]
 QUIET = ["renew", "resume", "expect", "run", "clean_one"]
 """Acts that do not change whether a business without a device needs attention."""
 
 RUN = ("run", Fault.NONE, None)
+RENEW = ("renew", Fault.NONE, None)
+EARLY_HOURS, LATE_HOURS, NO_HOURS = (
+    (name, Fault.NONE, None) for name in ("set_early_hours", "set_late_hours", "remove_hours")
+)
+NOTHING = ("lose_sockets", Fault.NONE, None)
+"""There are no sockets to lose."""
+REPORTED_THEN_CLOSED_AND_REOPENED = [EARLY_HOURS, *[RUN] * 6, *[NOTHING] * 3]
+"""Reported by step 7, closed from step 8 to 10 without a run."""
 ANSWER_OF_THE_MARK_IS_LOST = [
     *[RUN] * (RULES.attention_grace // STEP),
     ("run", Fault.AFTER, None),
@@ -174,6 +227,10 @@ steps = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(steps)
 @example(ANSWER_OF_THE_MARK_IS_LOST)
+@example([*REPORTED_THEN_CLOSED_AND_REOPENED, *[RUN] * 6])
+@example([*REPORTED_THEN_CLOSED_AND_REOPENED, RENEW, *[RUN] * 6])
+@example([*REPORTED_THEN_CLOSED_AND_REOPENED, NO_HOURS, *[RUN] * 6])
+@example([*REPORTED_THEN_CLOSED_AND_REOPENED, LATE_HOURS, *[RUN] * 6])
 def test_a_business_that_needs_attention_for_longer_than_the_grace_is_counted_and_reported(
     history: list[tuple[str, Fault, str | None]],
 ) -> None:
@@ -184,6 +241,7 @@ def test_a_business_that_needs_attention_for_longer_than_the_grace_is_counted_an
     reports_before = 0
     for name, fault, meanwhile in history:
         world.clock.advance(STEP)
+        assert not (world.is_closed() and world.needs_attention())
         if not world.needs_attention():
             first_seen, reports_before = None, len(world.reports)
         world.store.fault = fault
@@ -191,6 +249,7 @@ def test_a_business_that_needs_attention_for_longer_than_the_grace_is_counted_an
             world.store.meanwhile = lambda act=meanwhile: void(world.act(act))
         run = world.act(name)
         world.store.fault, world.store.meanwhile = Fault.NONE, None
+        assert not (world.is_closed() and world.needs_attention())
         if not world.needs_attention():
             first_seen, reports_before = None, len(world.reports)
             continue

@@ -1,12 +1,26 @@
 """What operators do."""
 
+from typing import Any
+
 import pytest
 
 from lambdas.domain.errors import NotFound, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Attention, Business
 from lambdas.domain.operators import Operators
-from tests.builders import B1, NOW, RULES, FakeClock, business, in_time, real, settings, virtual
+from tests.builders import (
+    B1,
+    CLOSED,
+    NOW,
+    RULES,
+    FakeClock,
+    business,
+    hours,
+    in_time,
+    real,
+    settings,
+    virtual,
+)
 from tests.fakes import FakeSockets, MemoryStore
 
 C1 = ConnectionId("c1")
@@ -17,12 +31,12 @@ def operators(store: MemoryStore, sockets: FakeSockets) -> Operators:
     return Operators(store, sockets, RULES, FakeClock(NOW))
 
 
-def _marked(name: str, *, since: int, device: bool = False) -> Business:
+def _marked(name: str, *, since: int, device: bool = False, **declared: Any) -> Business:
     business_id = BusinessId(name)
     connections = [virtual(business_id=business_id)]
     devices = [real(name, business_id=business_id)] if device else []
-    declared = settings(attention=Attention.VIRTUAL_ONLY, attention_since=since)
-    return business(*connections, *devices, declared=declared, business_id=business_id)
+    marked = settings(attention=Attention.VIRTUAL_ONLY, attention_since=since, **declared)
+    return business(*connections, *devices, declared=marked, business_id=business_id)
 
 
 def test_the_longest_comes_first_and_each_is_judged_again(
@@ -36,6 +50,21 @@ def test_the_longest_comes_first_and_each_is_judged_again(
     page = operators.list_attention(Attention.VIRTUAL_ONLY, limit=10, out_of_time=in_time)
     assert [entry.business_id for entry, _ in page.businesses] == ["first", "later"]
     assert page.after is None
+
+
+def test_a_business_is_not_listed_with_an_episode_that_its_opening_hours_ended(
+    operators: Operators, store: MemoryStore
+) -> None:
+    opened = NOW - 60
+    daily = hours(("07:59", "22:00"))
+    old = {"updated_at": 0, "opening_hours": daily}
+    store.seed(
+        _marked("closed", since=NOW - 60, updated_at=0, opening_hours=CLOSED),
+        _marked("reopened", since=opened - 1, **old),
+        _marked("open", since=opened, **old),
+    )
+    page = operators.list_attention(Attention.VIRTUAL_ONLY, limit=10, out_of_time=in_time)
+    assert [entry.business_id for entry, _ in page.businesses] == ["open"]
 
 
 def test_pages_follow_each_other_without_gap_or_repetition(

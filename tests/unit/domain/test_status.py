@@ -1,6 +1,7 @@
 """Whether a business is online, and why."""
 
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,19 @@ from hypothesis import strategies as st
 
 from lambdas.domain.model import Attention, Business, RealConnection, VirtualConnection
 from lambdas.domain.status import OverallStatus, ReasonCode, judge
-from tests.builders import NOW, RULES, business, real, settings, virtual
+from tests.builders import (
+    CLOSED,
+    NOW,
+    OPEN,
+    RULES,
+    U1,
+    at,
+    business,
+    hours,
+    real,
+    settings,
+    virtual,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +50,135 @@ def test_the_table_of_overall_statuses(
     status = judge(business(*connections, declared=declared), NOW, RULES)
     assert (status.overall_status, status.online) == (expected, online)
     assert (status.real, status.virtual) == (reals, virtuals)
+
+
+HOURS: dict[str, Any] = {"no hours": None, "open": OPEN, "closed": CLOSED}
+PAUSES: dict[str, dict[str, Any]] = {
+    "no pause": {},
+    "pause": {"paused_until": NOW + 1, "paused_by": U1},
+    "operator's pause": {"paused_until": NOW + 1, "paused_by": U1, "paused_by_operator": True},
+    "pause that is over": {"paused_until": NOW, "paused_by": U1, "paused_by_operator": True},
+}
+_NOT_ACCEPTING = {
+    # available, opening hours, pause: why orders are not accepted
+    (True, "no hours", "no pause"): "",
+    (True, "no hours", "pause"): "paused",
+    (True, "no hours", "operator's pause"): "paused",
+    (True, "no hours", "pause that is over"): "",
+    (True, "open", "no pause"): "",
+    (True, "open", "pause"): "paused",
+    (True, "open", "operator's pause"): "paused",
+    (True, "open", "pause that is over"): "",
+    (True, "closed", "no pause"): "outside_opening_hours",
+    (True, "closed", "pause"): "paused outside_opening_hours",
+    (True, "closed", "operator's pause"): "paused outside_opening_hours",
+    (True, "closed", "pause that is over"): "outside_opening_hours",
+    (False, "no hours", "no pause"): "not_accepting_orders",
+    (False, "no hours", "pause"): "not_accepting_orders paused",
+    (False, "no hours", "operator's pause"): "not_accepting_orders paused",
+    (False, "no hours", "pause that is over"): "not_accepting_orders",
+    (False, "open", "no pause"): "not_accepting_orders",
+    (False, "open", "pause"): "not_accepting_orders paused",
+    (False, "open", "operator's pause"): "not_accepting_orders paused",
+    (False, "open", "pause that is over"): "not_accepting_orders",
+    (False, "closed", "no pause"): "not_accepting_orders outside_opening_hours",
+    (False, "closed", "pause"): "not_accepting_orders paused outside_opening_hours",
+    (False, "closed", "operator's pause"): "not_accepting_orders paused outside_opening_hours",
+    (False, "closed", "pause that is over"): "not_accepting_orders outside_opening_hours",
+}
+
+
+@pytest.mark.parametrize(("reals", "virtuals"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+@pytest.mark.parametrize(("available", "opening", "pause"), _NOT_ACCEPTING)
+def test_orders_are_accepted_if_available_and_not_paused_and_within_opening_hours(
+    available: bool, opening: str, pause: str, reals: int, virtuals: int
+) -> None:
+    declared = settings(available=available, opening_hours=HOURS[opening], **PAUSES[pause])
+    connections = [*[real()] * reals, *[virtual()] * virtuals]
+    status = judge(business(*connections, declared=declared), NOW, RULES)
+    why_not = _NOT_ACCEPTING[available, opening, pause].split()
+    if why_not:
+        expected = OverallStatus.CONNECTED_NOT_ACCEPTING if reals else OverallStatus.OFFLINE
+        assert (status.overall_status, status.attention) == (expected, None)
+    else:
+        assert status.overall_status in ("ONLINE", "VIRTUAL_ONLY", "UNREACHABLE")
+        assert (status.attention is None) is bool(reals)
+    assert status.accepting_orders is (not why_not)
+    codes = [reason.code.value for reason in status.reasons]
+    assert codes[:-2] == (why_not or ["accepting_orders"])
+    is_paused = "paused" in why_not
+    assert (status.paused_until, status.paused_by) == ((NOW + 1, U1) if is_paused else (None, None))
+
+
+def test_opening_hours_are_judged_at_the_moment_of_the_read() -> None:
+    shop = business(real(), declared=settings(opening_hours=hours(("09:00", "22:00"))))
+    opens, closes = at("2027-01-15 09:00"), at("2027-01-15 22:00")
+    expected = [
+        # now, accepting orders, next change
+        (opens - 1, False, opens),
+        (opens, True, closes),
+        (closes - 1, True, closes),
+        (closes, False, opens + 86400),
+    ]
+    for now, accepting, change in expected:
+        status = judge(shop, now, RULES)
+        assert (status.accepting_orders, status.next_change_at) == (accepting, change)
+
+
+@pytest.mark.parametrize(
+    ("opening", "expected"),
+    [
+        (hours(("09:00", "22:00")), "until 2027-01-15T09:00:00Z (UTC)"),
+        (CLOSED, "for more than 400 days (UTC)"),
+    ],
+)
+def test_a_closed_business_says_until_when(opening: Any, expected: str) -> None:
+    status = judge(business(declared=settings(opening_hours=opening)), NOW, RULES)
+    assert status.reasons[0].detail == f"outside its opening hours {expected}"
+
+
+@pytest.mark.parametrize("opening", [None, OPEN, CLOSED])
+def test_hours_that_never_change_have_no_next_change(opening: Any) -> None:
+    assert (
+        judge(business(declared=settings(opening_hours=opening)), NOW, RULES).next_change_at is None
+    )
+
+
+def test_a_business_that_nobody_declared_has_no_hours_and_no_declarer() -> None:
+    status = judge(business(), NOW, RULES)
+    assert (status.next_change_at, status.declared_by, status.paused_by) == (None, None, None)
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_a_pause_says_who_until_when_and_why(available: bool) -> None:
+    pause: dict[str, Any] = {"paused_until": NOW + 60, "paused_by": U1, "pause_reason": "busy"}
+    told = []
+    for by_operator in (False, True):
+        declared = settings(available=available, paused_by_operator=by_operator, **pause)
+        reasons = judge(business(declared=declared), NOW, RULES).reasons
+        told += [r.detail for r in reasons if r.code is ReasonCode.PAUSED]
+    assert told == [
+        "paused by u1 until 2027-01-15T08:01:00Z: busy",
+        "paused by u1 (an operator) until 2027-01-15T08:01:00Z: busy",
+    ]
+
+
+def test_who_declared_it_is_not_who_changed_the_settings_last() -> None:
+    declared = settings(declared_by="u1", updated_by="u2")
+    assert judge(business(declared=declared), NOW, RULES).declared_by == "u1"
+
+
+def test_attention_since_does_not_show_an_episode_from_before_the_business_was_closed() -> None:
+    marked = settings(
+        opening_hours=hours(("09:00", "22:00")),
+        attention=Attention.UNREACHABLE,
+        attention_since=at("2027-01-15 21:50"),
+    )
+    shop = business(declared=marked)
+    evening = judge(shop, at("2027-01-15 21:59"), RULES)
+    assert evening.attention_since == at("2027-01-15 21:50")
+    morning = judge(shop, at("2027-01-16 09:00"), RULES)
+    assert (morning.attention, morning.attention_since) == (Attention.UNREACHABLE, None)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +262,7 @@ _settings = st.none() | st.builds(
     available=st.booleans(),
     expects_socket=st.booleans(),
     paused_until=st.none() | st.integers(NOW - 100, NOW + 100),
+    opening_hours=st.sampled_from([None, OPEN, CLOSED, hours(("08:00", "09:00"))]),
 )
 _businesses = st.builds(lambda c, s: business(*c, declared=s), _connections, _settings)
 
