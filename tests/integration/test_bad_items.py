@@ -8,8 +8,10 @@ from lambdas.adapters.table import Table
 from lambdas.domain.attention import AttentionReport
 from lambdas.domain.availability import Availability
 from lambdas.domain.cleanup import CleanupRun
+from lambdas.domain.errors import Forbidden
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Attention
+from lambdas.domain.settings import SettingsWriter
 from tests.builders import (
     B1,
     NOW,
@@ -100,6 +102,15 @@ def stored(request: pytest.FixtureRequest) -> Stored:
         (SETTINGS, {"updatedBy": {"N": "1"}}),
         (SETTINGS, {"pausedUntil": {"BOOL": True}}),
         (SETTINGS, {"pausedUntil": {"N": "99999999999999999999"}}),
+        (SETTINGS, {"declaredBy": {"N": "1"}}),
+        (SETTINGS, {"pausedBy": {"BOOL": True}}),
+        (SETTINGS, {"pausedByOperator": S1}),
+        (SETTINGS, {"openingHours": {"M": {}}}),
+        (SETTINGS, {"openingHours": S1}),
+        (SETTINGS, {"openingHours": {"S": "[]"}}),
+        (SETTINGS, {"openingHours": {"S": "[" * 5000}}),
+        (SETTINGS, {"openingHours": {"S": '{"timeZone":"Mars/Olympus"}'}}),
+        (SETTINGS, {"openingHours": {"S": '{"timeZone":"UTC","weekly":{"mo":[["9","12"]]}}'}}),
         (SETTINGS, {"attention": {"S": "a kind that a later version knows"}}),
         (SETTINGS, {"attentionReported": S1}),
         (REAL, {"lastSeenAt": S1}),
@@ -129,6 +140,41 @@ def test_an_item_that_cannot_be_read_is_counted_and_named_and_all_others_are_han
     key = {**item, **changes}["sk"]["S"]
     assert (run.report.unreadable, run.unreadable) == (1, ((B1, key),))
     assert stored.table.load(B2).real == ()
+
+
+def test_a_business_whose_opening_hours_cannot_be_read_counts_as_open_and_is_reported(
+    stored: Stored,
+) -> None:
+    """Silence would be worse. The next write of its settings removes what cannot be read."""
+    stored.put(SETTINGS, expectsSocket={"BOOL": True}, openingHours=S1, pausedBy={"N": "1"})
+    clock = FakeClock()
+    reports: list[AttentionReport] = []
+    cleanup = make_cleanup(stored.table, stored.sockets, clock, report_attention=reports.append)
+    for _ in range(2):
+        cleanup.cleanup_all_connections(out_of_time=in_time)
+        clock.advance(300)
+    assert [report.business_id for report in reports] == [B1]
+    calls = Availability(stored.table, stored.sockets, RULES, clock, lambda attempt: None)
+    calls.set_business_availability(B1, U1, True, out_of_time=in_time)
+    found = stored.table.load(B1)
+    assert found.unreadable == ()
+    assert found.settings is not None
+    assert found.settings.opening_hours is None
+
+
+def test_an_operators_pause_holds_even_if_it_does_not_say_whose_it_is(stored: Stored) -> None:
+    stored.put(
+        SETTINGS,
+        pausedUntil={"N": str(NOW + 60)},
+        pausedByOperator={"BOOL": True},
+        pausedBy={"N": "1"},
+        pauseReason={"NULL": True},
+    )
+    writer = SettingsWriter(stored.table, RULES, FakeClock(), lambda attempt: None)
+    with pytest.raises(Forbidden):
+        writer.resume_business(B1, U1)
+    assert writer.resume_business(B1, U1, by_operator=True).paused_until is None
+    assert stored.table.load(B1).unreadable == ()
 
 
 @pytest.mark.parametrize("ttl", [None, S1])

@@ -13,7 +13,19 @@ from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.model import Attention, Census, Ticket
 from lambdas.domain.ports import Store
 from lambdas.domain.rules import CLAIM_HOLDS
-from tests.builders import B1, NOW, U1, business, real, settings, virtual
+from tests.builders import (
+    B1,
+    CLOSED,
+    NOW,
+    OPEN,
+    U1,
+    at,
+    business,
+    hours,
+    real,
+    settings,
+    virtual,
+)
 from tests.dynamodb import create_table
 from tests.fakes import MemoryStore
 
@@ -181,6 +193,7 @@ class TestAvailability:
             {"available": False},
             {"expects_socket": False},
             {"paused_until": NOW + 60, "updated_at": NOW},
+            {"opening_hours": CLOSED},
         ],
     )
     def test_clears_the_mark_when_it_ends_the_need(
@@ -191,6 +204,19 @@ class TestAvailability:
         store.write_attention(before, Attention.UNREACHABLE, since=NOW, reported=True)
         store.write_settings(before, settings(version=2, **ending))
         assert store.load(B1).settings == settings(version=2, **ending)
+
+    def test_clears_the_mark_of_an_episode_that_the_opening_hours_ended_before(
+        self, store: Store
+    ) -> None:
+        """The business is open now, and was when it was marked, but not all the time."""
+        marked_at, now = at("2027-01-15 21:50"), at("2027-01-16 09:05")
+        daily = hours(("09:00", "22:00"))
+        store.write_settings(business(), settings(opening_hours=daily))
+        unmarked = store.load(B1)
+        store.write_attention(unmarked, Attention.UNREACHABLE, since=marked_at, reported=True)
+        after = settings(version=2, updated_at=now)
+        store.write_settings(store.load(B1), after)
+        assert store.load(B1).settings == after
 
     def test_of_many_writers_that_read_the_same_version_one_succeeds(self, store: Store) -> None:
         store.write_settings(business(), settings())
@@ -319,6 +345,50 @@ def test_a_pause_is_written_without_touching_connections_and_cleared_again(store
     assert store.load(B1) == business(virtual(), declared=settings(version=3))
     with pytest.raises(Conflict):
         store.write_settings(business(declared=settings(version=2)), settings(version=3))
+
+
+FULL_DAY = [(f"{n:02}:07", f"{n:02}:53") for n in range(10)]
+ALL_OPTIONAL: dict[str, Any] = {
+    "declared_by": UserId("auth0|7~#%"),
+    "paused_until": NOW + 60,
+    "pause_reason": "no device since noon, “ring” them",
+    "paused_by": UserId("o1"),
+    "paused_by_operator": True,
+    "opening_hours": hours(
+        *FULL_DAY,
+        zone="America/Argentina/ComodRivadavia",
+        exceptions={f"2{n:03}-01-01": [list(each) for each in FULL_DAY] for n in range(100)},
+    ),
+}
+"""Every attribute that the settings can lack, and the largest opening hours."""
+
+
+@pytest.mark.parametrize("leases", [0, 1], ids=["one write", "a transaction"])
+@pytest.mark.parametrize("name", ALL_OPTIONAL)
+def test_each_optional_setting_is_written_read_back_and_removed(
+    store: Store, name: str, leases: int
+) -> None:
+    absent = {**dict.fromkeys(ALL_OPTIONAL), "paused_by_operator": False}
+    lease = [virtual()] * leases
+    with_all = settings(**ALL_OPTIONAL)
+    store.write_settings(business(), with_all, put=lease)
+    assert store.load(B1).settings == with_all
+    with_one = settings(version=2, **{**absent, name: ALL_OPTIONAL[name]})
+    store.write_settings(store.load(B1), with_one, put=lease)
+    assert store.load(B1).settings == with_one
+    without = settings(version=3, **absent)
+    store.write_settings(store.load(B1), without, put=lease)
+    assert store.load(B1).settings == without
+
+
+@pytest.mark.parametrize("opening", [OPEN, CLOSED, hours(("22:00", "04:00"), zone="Asia/Tokyo")])
+def test_opening_hours_are_kept_with_the_mark_of_an_episode(store: Store, opening: Any) -> None:
+    store.write_settings(business(), settings(opening_hours=opening))
+    store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, reported=False)
+    assert store.load(B1).settings == settings(
+        opening_hours=opening, attention=Attention.UNREACHABLE, attention_since=NOW
+    )
+    assert [found.settings for found in store.walk(0, 1)] == [store.load(B1).settings]
 
 
 class TestCensus:

@@ -8,7 +8,7 @@ import pytest
 from contracts import asyncapi, openapi
 from lambdas import protocol
 from lambdas.handlers import rest, websocket
-from tests.builders import NOW, business, real, settings, virtual
+from tests.builders import NOW, OPEN, business, real, settings, virtual
 from tests.json_schema import component, problems
 from tests.unit.handlers.conftest import Deployed
 from tests.unit.handlers.test_rest import event as rest_event
@@ -38,7 +38,7 @@ QUERY = {"getBusinesses": {"attention": "unreachable", "limit": "1"}}
 
 def _reachable_business(deployed: Deployed) -> None:
     connections = real(CONNECTION), virtual()
-    deployed.seed(business(*connections, declared=settings()))
+    deployed.seed(business(*connections, declared=settings(opening_hours=OPEN)))
 
 
 def _call(

@@ -17,7 +17,7 @@ from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
 from lambdas.handlers import rest
 from local.cloudwatch.embedded_metrics import metric_data
-from tests.builders import NOW, business, real, settings, virtual
+from tests.builders import CLOSED, NOW, OPEN, business, hours, real, settings, virtual
 from tests.unit.handlers.conftest import Deployed
 
 STATUS = "/businesses/{businessId}/status"
@@ -27,6 +27,7 @@ CONNECTIONS = "/businesses/{businessId}/connections"
 CONNECTION = "/businesses/{businessId}/connections/{connectionId}"
 BATCH = "/businesses/online"
 PAUSE = "/businesses/{businessId}/pause"
+OPENING_HOURS = "/businesses/{businessId}/opening-hours"
 SETTINGS = "/businesses/{businessId}/settings"
 TICKETS = "/businesses/{businessId}/tickets"
 MESSAGES = "/businesses/{businessId}/messages"
@@ -42,6 +43,7 @@ def event(
     body: str | None = None,
     businesses: tuple[str, ...] = ("b1",),
     roles: tuple[str, ...] = (),
+    user_id: str = "u1",
     connection_id: str = "c1",
     query: dict[str, str] | None = None,
     idempotency_key: str | None = None,
@@ -65,7 +67,7 @@ def event(
             "requestId": "r1",
             "stage": "test",
             "authorizer": {
-                "userId": "u1",
+                "userId": user_id,
                 "businesses": " ".join(businesses),
                 "roles": " ".join(roles),
             },
@@ -226,6 +228,296 @@ def test_a_bad_pause_is_refused_by_name(
     assert status == 400
     assert problem["detail"].startswith(detail)
     assert "UpdateItem" not in deployed.operations
+
+
+OPERATOR: Final[dict[str, Any]] = {
+    "businesses": (),
+    "roles": ("operator",),
+    "user_id": "o1",
+}
+BACKEND: Final[dict[str, Any]] = {"businesses": (), "roles": ("backend",), "user_id": "k1"}
+OPERATOR_AND_MEMBER: Final[dict[str, Any]] = {"roles": ("operator",), "user_id": "om1"}
+UNTIL: Final = protocol.timestamp(NOW + 1200)
+
+
+def _pause(deployed: Deployed, reason: str | None, **caller: Any) -> tuple[int, dict[str, Any]]:
+    fields = {"until": UNTIL} if reason is None else {"until": UNTIL, "reason": reason}
+    return _call(deployed, "PUT", PAUSE, body=json.dumps(fields), **caller)
+
+
+class TestPausesByRole:
+    @pytest.fixture(autouse=True)
+    def _open(self, deployed: Deployed) -> None:
+        deployed.seed(business(real("c1"), declared=settings()))
+
+    @pytest.mark.parametrize("caller", [OPERATOR, OPERATOR_AND_MEMBER])
+    @pytest.mark.parametrize("reason", [None, " "])
+    def test_an_operator_must_give_a_reason(
+        self, deployed: Deployed, caller: dict[str, Any], reason: str | None
+    ) -> None:
+        status, problem = _pause(deployed, reason, **caller)
+        assert (status, problem["type"].rpartition(":")[2]) == (400, "invalid-request")
+        assert problem["errors"] == [{"field": "reason", "problem": "is required of an operator"}]
+        assert deployed.operations == []
+
+    @pytest.mark.parametrize("caller", [{}, BACKEND])
+    def test_a_member_and_a_back_end_need_no_reason_and_may_end_each_others_pause(
+        self, deployed: Deployed, caller: dict[str, Any]
+    ) -> None:
+        status, answer = _pause(deployed, None, **caller)
+        assert (status, answer["pausedBy"]) == (200, caller.get("user_id", "u1"))
+        other = BACKEND if not caller else {}
+        status, answer = _pause(deployed, "busy", **other)
+        assert (status, answer["pausedBy"]) == (200, other.get("user_id", "u1"))
+        status, answer = _call(deployed, "DELETE", PAUSE, **caller)
+        assert (status, answer["pausedBy"], answer["pausedUntil"]) == (200, None, None)
+
+    def test_a_declaration_ends_a_back_ends_pause(self, deployed: Deployed) -> None:
+        _pause(deployed, None, **BACKEND)
+        _, answer = _call(deployed, "PUT", AVAILABILITY, body='{"available": true}')
+        assert (answer["overallStatus"], answer["pausedBy"]) == ("ONLINE", None)
+
+    @pytest.mark.parametrize("operator", [OPERATOR, OPERATOR_AND_MEMBER])
+    @pytest.mark.parametrize("other", [{}, BACKEND])
+    def test_only_an_operator_changes_an_operators_pause_until_it_is_over(
+        self, deployed: Deployed, operator: dict[str, Any], other: dict[str, Any]
+    ) -> None:
+        status, answer = _pause(deployed, "no device since noon", **operator)
+        assert (status, answer["overallStatus"]) == (200, "CONNECTED_NOT_ACCEPTING")
+        assert (answer["pausedBy"], answer["pausedUntil"]) == (operator["user_id"], UNTIL)
+        before = deployed.items()
+        for refused in (
+            _pause(deployed, None, **other),
+            _call(deployed, "DELETE", PAUSE, **other),
+        ):
+            status, problem = refused
+            assert (status, problem["type"].rpartition(":")[2]) == (403, "forbidden")
+            for told in (operator["user_id"], UNTIL, "no device since noon"):
+                assert told in problem["detail"]
+        assert deployed.items() == before
+        deployed.clock.advance(1200)
+        assert _call(deployed, "DELETE", PAUSE, **other)[0] == 200
+
+    def test_another_operator_ends_it(self, deployed: Deployed) -> None:
+        _pause(deployed, "no device since noon", **OPERATOR)
+        status, answer = _call(deployed, "DELETE", PAUSE, **OPERATOR_AND_MEMBER)
+        assert (status, answer["overallStatus"], answer["pausedBy"]) == (200, "ONLINE", None)
+
+    @pytest.mark.parametrize("available", ["true", "false"])
+    @pytest.mark.parametrize("caller", [{}, OPERATOR_AND_MEMBER])
+    def test_a_declaration_does_not_end_it_and_the_answer_says_who_until_when_and_why(
+        self, deployed: Deployed, available: str, caller: dict[str, Any]
+    ) -> None:
+        _pause(deployed, "no device since noon", **OPERATOR)
+        body = f'{{"available": {available}}}'
+        status, answer = _call(deployed, "PUT", AVAILABILITY, body=body, **caller)
+        assert (status, answer["isAvailableForOrders"]) == (200, False)
+        assert (answer["pausedBy"], answer["pausedUntil"]) == ("o1", UNTIL)
+        (detail,) = [r["detail"] for r in answer["reasons"] if r["code"] == "paused"]
+        assert detail == f"paused by o1 (an operator) until {UNTIL}: no device since noon"
+        # What was declared is kept for afterwards.
+        deployed.clock.advance(1200)
+        answer = _call(deployed, "GET", STATUS)[1]
+        assert answer["isAvailableForOrders"] is (available == "true")
+        assert answer["declaredBy"] == caller.get("user_id", "u1")
+
+
+HOURS: Final[dict[str, Any]] = {
+    "timeZone": "Europe/Berlin",
+    "weekly": {"fr": [["18:00", "02:00"], ["11:00", "14:00"]], "mo": [["11:00", "24:00"]]},
+    "exceptions": {"2027-01-22": [], "2027-01-01": []},
+}
+"""Fridays and Mondays. It is Friday, 15 January 2027, 09:00 in Berlin."""
+
+
+class TestOpeningHours:
+    @pytest.mark.parametrize("caller", [{}, OPERATOR], ids=["member", "operator"])
+    def test_are_set_read_and_removed(self, deployed: Deployed, caller: dict[str, Any]) -> None:
+        deployed.seed(business(real("c1"), virtual(), declared=settings()))
+        expected = {
+            "businessId": "b1",
+            "openingHours": {
+                "timeZone": "Europe/Berlin",
+                "weekly": {
+                    "mo": [["11:00", "24:00"]],
+                    "fr": [["11:00", "14:00"], ["18:00", "02:00"]],
+                },
+                "exceptions": {"2027-01-22": []},
+            },
+            "openNow": False,
+            "nextChangeAt": "2027-01-15T10:00:00Z",
+            "open": [
+                {"opensAt": "2027-01-15T10:00:00Z", "closesAt": "2027-01-15T13:00:00Z"},
+                {"opensAt": "2027-01-15T17:00:00Z", "closesAt": "2027-01-16T01:00:00Z"},
+                {"opensAt": "2027-01-18T10:00:00Z", "closesAt": "2027-01-18T23:00:00Z"},
+            ],
+            "asOf": "2027-01-15T08:00:00Z",
+        }
+        body = json.dumps(HOURS)
+        assert _call(deployed, "PUT", OPENING_HOURS, body=body, **caller) == (200, expected)
+        assert deployed.operations == ["Query", "UpdateItem"]
+        assert _call(deployed, "GET", OPENING_HOURS, **caller) == (200, expected)
+
+        answer = _call(deployed, "GET", STATUS)[1]
+        assert (answer["overallStatus"], answer["online"]) == ("CONNECTED_NOT_ACCEPTING", False)
+        assert answer["nextChangeAt"] == "2027-01-15T10:00:00Z"
+        assert answer["reasons"][0] == {
+            "code": "outside_opening_hours",
+            "detail": "outside its opening hours until 2027-01-15T10:00:00Z (Europe/Berlin)",
+        }
+        assert _call(deployed, "GET", ONLINE)[1]["online"] is False
+
+        status, answer = _call(deployed, "DELETE", OPENING_HOURS, **caller)
+        assert (status, answer["overallStatus"], answer["nextChangeAt"]) == (200, "ONLINE", None)
+        status, answer = _call(deployed, "DELETE", OPENING_HOURS, **caller)
+        assert (status, answer["overallStatus"]) == (200, "ONLINE")
+        assert _call(deployed, "GET", OPENING_HOURS, **caller)[0] == 404
+
+    def test_are_replaced_as_a_whole(self, deployed: Deployed) -> None:
+        deployed.seed(business(declared=settings()))
+        _call(deployed, "PUT", OPENING_HOURS, body=json.dumps(HOURS))
+        _, answer = _call(deployed, "PUT", OPENING_HOURS, body='{"timeZone": "UTC"}')
+        assert answer["openingHours"] == {"timeZone": "UTC", "weekly": {}, "exceptions": {}}
+        assert (answer["openNow"], answer["nextChangeAt"], answer["open"]) == (False, None, [])
+
+    def test_that_never_end_are_open_throughout_the_seven_days(self, deployed: Deployed) -> None:
+        deployed.seed(business(declared=settings(opening_hours=OPEN)))
+        _, answer = _call(deployed, "GET", OPENING_HOURS)
+        assert (answer["openNow"], answer["nextChangeAt"]) == (True, None)
+        assert answer["open"] == [
+            {"opensAt": "2027-01-15T08:00:00Z", "closesAt": "2027-01-22T08:00:00Z"}
+        ]
+
+    def test_open_and_close_without_any_call(self, deployed: Deployed) -> None:
+        daily = hours(("09:00", "22:00"))
+        deployed.seed(business(real("c1"), declared=settings(opening_hours=daily)))
+        seen = []
+        for _ in range(2):
+            status = _call(deployed, "GET", STATUS)[1]
+            answer = _call(deployed, "GET", OPENING_HOURS)[1]
+            seen.append((status["isAvailableForOrders"], answer["openNow"]))
+            assert status["nextChangeAt"] == answer["nextChangeAt"]
+            deployed.clock.advance(3600)
+        assert seen == [(False, False), (True, True)]
+
+    @pytest.mark.parametrize("declared", [None, settings()])
+    def test_that_do_not_exist_get_404(self, deployed: Deployed, declared: Any) -> None:
+        deployed.seed(business(declared=declared))
+        status, problem = _call(deployed, "GET", OPENING_HOURS)
+        assert (status, problem["type"].rpartition(":")[2]) == (404, "not-found")
+
+    @pytest.mark.parametrize(("method", "body"), [("PUT", json.dumps(HOURS)), ("DELETE", None)])
+    def test_of_a_business_that_nobody_declared_get_409(
+        self, deployed: Deployed, method: str, body: str | None
+    ) -> None:
+        status, problem = _call(deployed, method, OPENING_HOURS, body=body)
+        assert (status, problem["type"].rpartition(":")[2]) == (409, "not-declared")
+        assert deployed.items() == []
+
+    @pytest.mark.parametrize("available", [True, False])
+    def test_are_not_overridden_by_a_declaration(self, deployed: Deployed, available: bool) -> None:
+        deployed.seed(business(declared=settings(opening_hours=CLOSED)))
+        body = json.dumps({"available": available})
+        status, answer = _call(deployed, "PUT", AVAILABILITY, body=body)
+        assert (status, answer["overallStatus"]) == (200, "OFFLINE")
+        assert (answer["leaseUntil"] is not None) is available
+        codes = [reason["code"] for reason in answer["reasons"]]
+        assert "outside_opening_hours" in codes
+        assert ("not_accepting_orders" in codes) is (not available)
+
+    @pytest.mark.parametrize(
+        ("changes", "field", "value"),
+        [
+            ({"timeZone": "Berlin"}, "timeZone", '"Berlin"'),
+            ({"timeZone": None}, "timeZone", "null"),
+            ({"timezone": "UTC"}, "openingHours", '"timezone"'),
+            ({"weekly": []}, "weekly", "[]"),
+            ({"weekly": {"monday": []}}, "weekly", '"monday"'),
+            ({"weekly": {"mo": None}}, "weekly.mo", "null"),
+            ({"weekly": {"mo": [["11:00"]]}}, "weekly.mo.0", '["11:00"]'),
+            ({"weekly": {"mo": [["11:00", "25:00"]]}}, "weekly.mo.0", '"25:00"'),
+            ({"weekly": {"mo": [["24:00", "02:00"]]}}, "weekly.mo.0", '"24:00"'),
+            ({"weekly": {"mo": [["9:00", "10:00"]]}}, "weekly.mo.0", '"9:00"'),
+            ({"weekly": {"mo": [[9, 10]]}}, "weekly.mo.0", "9"),
+            (
+                {"weekly": {"mo": [["09:00", "12:00"], ["11:00", "14:00"]]}},
+                "weekly.mo", '["09:00", "12:00"] and ["11:00", "14:00"]',
+            ),
+            ({"weekly": {"mo": [["00:00", "00:01"]] * 11}}, "weekly.mo", "11"),
+            ({"exceptions": {"24.12.2027": []}}, "exceptions", '"24.12.2027"'),
+            ({"exceptions": {"2027-02-29": []}}, "exceptions", '"2027-02-29"'),
+            ({"exceptions": {"2027-02-28": [[]]}}, "exceptions.2027-02-28.0", "[]"),
+            ({"exceptions": {f"20{n}-01-01": [] for n in range(100)}}, "exceptions", "not a date"),
+            (
+                {"exceptions": {f"2{n:03}-01-01": [] for n in range(101)}},
+                "exceptions", "101",
+            ),
+        ],
+    )  # fmt: skip
+    def test_that_are_wrong_are_refused_with_the_field_and_the_value(
+        self, deployed: Deployed, changes: dict[str, Any], field: str, value: str
+    ) -> None:
+        deployed.seed(business(declared=settings()))
+        body = json.dumps({**HOURS, **changes})
+        status, problem = _call(deployed, "PUT", OPENING_HOURS, body=body)
+        assert (status, problem["type"].rpartition(":")[2]) == (400, "invalid-request")
+        (error,) = problem["errors"]
+        assert error["field"] == field
+        assert value in error["problem"]
+        assert deployed.operations == []
+
+    @pytest.mark.parametrize(
+        ("body", "told"),
+        [
+            (None, "body"),
+            ("", "body"),
+            ("null", "body: must not be null"),
+            ("[]", "openingHours: [] is not an object"),
+            ('"UTC"', 'openingHours: "UTC" is not an object'),
+            ("{}", "timeZone: is missing"),
+            ('{"timeZone": "UTC", "timeZone": "UTC"}', "timeZone"),
+            ('{"timeZone": "\\ud800"}', 'timeZone: "\\ud800" is not a time zone'),
+        ],
+    )
+    def test_whose_body_is_wrong_are_refused(
+        self, deployed: Deployed, body: str | None, told: str
+    ) -> None:
+        status, problem = _call(deployed, "PUT", OPENING_HOURS, body=body)
+        assert status == 400
+        assert told in problem["detail"]
+        assert deployed.operations == []
+
+    def test_with_as_many_dates_and_intervals_as_allowed_are_kept(self, deployed: Deployed) -> None:
+        deployed.seed(business(declared=settings()))
+        day = [[f"{n:02}:00", f"{n:02}:30"] for n in range(10)]
+        written = {
+            "timeZone": "America/Argentina/ComodRivadavia",
+            "weekly": dict.fromkeys(("mo", "tu", "we", "th", "fr", "sa", "su"), day),
+            "exceptions": {f"2027-0{2 + n // 28}-{n % 28 + 1:02}": day for n in range(100)},
+        }
+        status, answer = _call(deployed, "PUT", OPENING_HOURS, body=json.dumps(written))
+        assert (status, answer["openingHours"]) == (200, written)
+        assert _call(deployed, "GET", OPENING_HOURS)[1] == answer
+
+
+def test_an_entry_of_the_attention_list_has_the_whole_status(deployed: Deployed) -> None:
+    declared = settings(declared_by="pos-7", opening_hours=OPEN)
+    deployed.seed(business(real("c1", seen=4000), virtual(), declared=declared))
+    read = deployed.store.load(BusinessId("b1"))
+    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=NOW - 9, reported=False)
+    query = {"attention": "virtual-only"}
+    (entry,) = _call(deployed, "GET", BUSINESSES, query=query, **AS_OPERATOR)[1]["businesses"]
+    assert entry["status"] == _call(deployed, "GET", STATUS)[1]
+    shown = entry["status"]
+    assert shown["declaredBy"] == "pos-7"
+    assert shown["lastSeenAt"] == protocol.timestamp(NOW - 4000)
+    assert shown["virtualUntil"] == protocol.timestamp(NOW + 3600)
+    assert shown["attentionSince"] == entry["since"]
+    assert [reason["code"] for reason in shown["reasons"]] == [
+        "accepting_orders",
+        "real_connection_silent",
+        "virtual_connection_active",
+    ]
 
 
 def test_an_undeclared_business_cannot_be_paused(deployed: Deployed) -> None:
@@ -778,7 +1070,19 @@ def test_a_body_that_is_too_large_gets_413_with_the_limit(deployed: Deployed) ->
         ("PUT", AVAILABILITY, (), 403),
         ("PUT", AVAILABILITY, ("operator", "backend"), 403),
         ("GET", ONLINE, (), 200),
-        ("DELETE", PAUSE, ("operator", "backend"), 403),
+        ("PUT", PAUSE, (), 403),
+        ("DELETE", PAUSE, (), 403),
+        ("DELETE", PAUSE, ("operator",), 409),
+        ("DELETE", PAUSE, ("backend",), 409),
+        ("GET", OPENING_HOURS, (), 403),
+        ("GET", OPENING_HOURS, ("backend",), 403),
+        ("GET", OPENING_HOURS, ("operator",), 404),
+        ("PUT", OPENING_HOURS, (), 403),
+        ("PUT", OPENING_HOURS, ("backend",), 403),
+        ("PUT", OPENING_HOURS, ("operator",), 409),
+        ("DELETE", OPENING_HOURS, (), 403),
+        ("DELETE", OPENING_HOURS, ("backend",), 403),
+        ("DELETE", OPENING_HOURS, ("operator",), 409),
         ("PUT", SETTINGS, ("backend",), 403),
         ("POST", TICKETS, ("operator", "backend"), 403),
         ("POST", MESSAGES, (), 403),
@@ -796,7 +1100,12 @@ def test_a_caller_who_is_not_a_member_needs_a_role(
     roles: tuple[str, ...],
     expected: int,
 ) -> None:
-    bodies = {AVAILABILITY: '{"available": true}', SETTINGS: '{"expectsSocket": true}'}
+    bodies = {
+        AVAILABILITY: '{"available": true}',
+        SETTINGS: '{"expectsSocket": true}',
+        OPENING_HOURS: '{"timeZone": "UTC"}',
+        PAUSE: '{"until": "2027-01-15T08:20:00Z"}',
+    }
     body = bodies.get(resource, "{}" if method == "POST" else None)
     query = {"attention": "unreachable"} if resource == BUSINESSES else None
     status, _ = _call(
