@@ -19,12 +19,12 @@ def _bytes(item: dict[str, Any]) -> int:
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
-    sizes = {"S": lambda text: len(text.encode()), "N": lambda _: NUMBER_MAX, "BOOL": lambda _: 1}
-    return sum(
-        len(name) + sizes[kind](value)
-        for name, typed in item.items()
-        for kind, value in typed.items()
-    )
+    size = 0
+    for name, typed in item.items():
+        ((kind, value),) = typed.items()
+        size += len(name)
+        size += len(value) if kind == "S" else NUMBER_MAX if kind == "N" else 1
+    return size
 
 
 def test_the_largest_real_connection_is_written_with_one_unit() -> None:

@@ -179,7 +179,7 @@ def test_a_run_names_at_most_500_of_the_connections_that_it_removed(
     store.seed(*(_one_device(i, seen=400) for i in range(MAX_NAMED + 50)))
     found = run(force=True)
     assert found.report.gone == MAX_NAMED + 50
-    # The threads of a run don't wait for each other to add one more.
+    # The threads of a run do not wait for each other to add one more.
     assert MAX_NAMED <= len(found.removed) < MAX_NAMED + 50
 
 
