@@ -176,7 +176,7 @@ def _obstacles(settings: Settings, now: Instant) -> Iterator[Reason]:
         yield Reason(ReasonCode.NOT_ACCEPTING_ORDERS, detail)
     if settings.paused_until is not None and settings.is_paused(now):
         who = f" by {settings.paused_by}" if settings.paused_by else ""
-        role = " (an operator)" if settings.paused_by_operator else ""
+        role = ", an operator," if settings.paused_by_operator else ""
         why = f": {settings.pause_reason}" if settings.pause_reason else ""
         detail = f"paused{who}{role} until {timestamp(settings.paused_until)}{why}"
         yield Reason(ReasonCode.PAUSED, detail)

@@ -159,7 +159,7 @@ def test_a_pause_says_who_until_when_and_why(available: bool) -> None:
         told += [r.detail for r in reasons if r.code is ReasonCode.PAUSED]
     assert told == [
         "paused by u1 until 2027-01-15T08:01:00Z: busy",
-        "paused by u1 (an operator) until 2027-01-15T08:01:00Z: busy",
+        "paused by u1, an operator, until 2027-01-15T08:01:00Z: busy",
     ]
 
 

@@ -314,7 +314,7 @@ class TestPausesByRole:
         assert (status, answer["isAvailableForOrders"]) == (200, False)
         assert (answer["pausedBy"], answer["pausedUntil"]) == ("o1", UNTIL)
         (detail,) = [r["detail"] for r in answer["reasons"] if r["code"] == "paused"]
-        assert detail == f"paused by o1 (an operator) until {UNTIL}: no device since noon"
+        assert detail == f"paused by o1, an operator, until {UNTIL}: no device since noon"
         # What was declared is kept for afterwards.
         deployed.clock.advance(1200)
         answer = _call(deployed, "GET", STATUS)[1]
@@ -782,6 +782,13 @@ class TestIdempotency:
 
 
 AS_OPERATOR: Final[dict[str, Any]] = {"businesses": (), "roles": ("operator",)}
+
+
+def test_each_real_connection_shows_which_client_it_is(deployed: Deployed) -> None:
+    deployed.seed(business(real("c1", user_agent="Till/4.2"), real("c2")))
+    status, listed = _call(deployed, "GET", CONNECTIONS, **AS_OPERATOR)
+    assert status == 200
+    assert [c["userAgent"] for c in listed["real"]] == ["Till/4.2", None]
 
 
 def test_an_operator_closes_one_connection(deployed: Deployed) -> None:
