@@ -175,10 +175,10 @@ def _obstacles(settings: Settings, now: Instant) -> Iterator[Reason]:
         detail = f"does not accept orders ({_changed(settings, now)})"
         yield Reason(ReasonCode.NOT_ACCEPTING_ORDERS, detail)
     if settings.paused_until is not None and settings.is_paused(now):
-        who = f" by {settings.paused_by}" if settings.paused_by else ""
+        who = settings.paused_by or "somebody"
         role = ", an operator," if settings.paused_by_operator else ""
         why = f": {settings.pause_reason}" if settings.pause_reason else ""
-        detail = f"paused{who}{role} until {timestamp(settings.paused_until)}{why}"
+        detail = f"paused by {who}{role} until {timestamp(settings.paused_until)}{why}"
         yield Reason(ReasonCode.PAUSED, detail)
     hours = settings.opening_hours
     if hours is not None and not hours.is_open(now):

@@ -194,6 +194,27 @@ def resume(reader: Reader) -> None:
     assert reader.run("resume")["overallStatus"] == status["overallStatus"]
 
 
+def operators_pause(reader: Reader) -> None:
+    reader.run("available")
+    status = reader.run("operators-pause")
+    assert (status["isAvailableForOrders"], status["pausedBy"]) == (False, "e2e-snippets-operator")
+    assert reader.run("available")["pausedUntil"] == status["pausedUntil"]
+
+
+def set_opening_hours(reader: Reader) -> None:
+    reader.run("available")
+    answer = reader.run("set-opening-hours")
+    assert answer["openingHours"]["timeZone"] == "Europe/Berlin"
+    assert reader.business.status()["isAvailableForOrders"] is answer["openNow"]
+
+
+def remove_opening_hours(reader: Reader) -> None:
+    reader.run("available")
+    reader.run("set-opening-hours")
+    for _ in range(2):
+        assert reader.run("remove-opening-hours")["isAvailableForOrders"] is True
+
+
 def online(reader: Reader) -> None:
     assert reader.run("online")["online"] is None
     reader.run("available")
@@ -257,6 +278,7 @@ CHECKS: dict[str, Callable[[Reader], None]] = {
     check.__name__.replace("_", "-"): check
     for check in (
         *(ticket, device, available, unavailable, pause, resume, online, online_batch, status),
+        *(operators_pause, set_opening_hours, remove_opening_hours),
         *(connections, message, attention, settings, close_connection, cleanup),
     )
 }

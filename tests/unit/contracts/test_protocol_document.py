@@ -11,9 +11,11 @@ import pytest
 from contracts import asyncapi
 from lambdas import problems, protocol
 from lambdas.domain.authorization import ALLOWED, Operation
+from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.status import OverallStatus, ReasonCode
 from lambdas.problems import ProblemType
 from lambdas.routes import ROUTES
+from tests.builders import B1, at
 from tests.json_schema import problems as wrong_with
 from tests.protocol_document import DOCUMENT, Snippet, problem_types, snippets, table
 
@@ -75,6 +77,16 @@ def test_the_status_document_in_the_example_matches_the_contract() -> None:
     contract = asyncapi.document()
     schema = {"$ref": "#/components/schemas/StatusDocument"}
     assert wrong_with(contract, schema, json.loads(shown.code)) == []
+
+
+def test_the_opening_hours_in_the_example_get_the_answer_in_the_example() -> None:
+    (request,) = [s for s in snippets() if s.name == "set-opening-hours"]
+    (answer,) = [s for s in snippets() if s.language == "json" and "openNow" in s.code]
+    sent = json.loads(request.code.split("-d '")[1].split("' ")[0])
+    shown = json.loads(answer.code)
+    hours = OpeningHours.read(sent)
+    now = at(shown["asOf"].removesuffix("Z"))
+    assert protocol.opening_hours_answer(B1, hours, now) == shown
 
 
 @pytest.mark.parametrize("snippet", [s for s in snippets() if s.language == "json"], ids=str)
