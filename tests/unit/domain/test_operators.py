@@ -57,7 +57,7 @@ def test_a_business_is_not_listed_with_an_episode_that_its_opening_hours_ended(
 ) -> None:
     opened = NOW - 60
     daily = hours(("07:59", "22:00"))
-    old = {"updated_at": 0, "opening_hours": daily}
+    old: dict[str, Any] = {"updated_at": 0, "opening_hours": daily}
     store.seed(
         _marked("closed", since=NOW - 60, updated_at=0, opening_hours=CLOSED),
         _marked("reopened", since=opened - 1, **old),

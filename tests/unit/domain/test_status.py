@@ -94,7 +94,10 @@ def test_orders_are_accepted_if_available_and_not_paused_and_within_opening_hour
     available: bool, opening: str, pause: str, reals: int, virtuals: int
 ) -> None:
     declared = settings(available=available, opening_hours=HOURS[opening], **PAUSES[pause])
-    connections = [*[real()] * reals, *[virtual()] * virtuals]
+    connections: list[RealConnection | VirtualConnection] = [
+        *[real()] * reals,
+        *[virtual()] * virtuals,
+    ]
     status = judge(business(*connections, declared=declared), NOW, RULES)
     why_not = _NOT_ACCEPTING[available, opening, pause].split()
     if why_not:
