@@ -18,6 +18,10 @@ ALWAYS = {"timeZone": "UTC", "weekly": {day: [["00:00", "24:00"]] for day in WEE
 NEVER = {"timeZone": "UTC"}
 WEEK = timedelta(days=7)
 
+GRACE = 30
+LEAD = 20
+"""The seconds, at least, that are left for what must happen before the shop opens."""
+
 
 def set_hours(business: Business, hours: Any, *, token: str | None = None) -> dict[str, Any]:
     answer = business.call("PUT", "opening-hours", token=token, body=hours)
@@ -34,120 +38,119 @@ def reason_codes(status: dict[str, Any]) -> set[str]:
     return {reason["code"] for reason in status["reasons"]}
 
 
-class TestTheStory:
+@pytest.fixture(scope="session", autouse=True)
+def story(request: pytest.FixtureRequest, system: System) -> Iterator[Future[None]]:
+    """Plays the story in the background, if it is asked for. It waits for the next minute and for
+    the grace period, so other tests run meanwhile.
+    """
+    with ThreadPoolExecutor(max_workers=1) as background:
+        asked_for = any("story" in item.name for item in request.session.items)
+        yield background.submit(play, system) if asked_for else Future()
+
+
+@pytest.mark.last
+def test_the_story_of_a_closed_shop_that_pages_nobody_until_it_has_opened(
+    story: Future[None],
+) -> None:
+    story.result(timeout=180)
+
+
+def play(system: System) -> None:
     """A shop closes while none of its devices is connected, and nobody is paged. It opens, and
     somebody is.
-
-    It waits for the next minute and for the grace period, so it plays in the background while other
-    tests run, as the demo does.
     """
+    business = Business(system)
+    try:
+        play_with(system, business, system.token("operator"))
+    finally:
+        business.set_available(False)
+        business.delete_items()
 
-    GRACE = 30
-    LEAD = 20
-    """The seconds that are left, at least, for what must happen before the shop opens."""
 
-    @pytest.fixture(scope="session", autouse=True)
-    def story(self, system: System) -> Iterator[Future[None]]:
-        with ThreadPoolExecutor(max_workers=1) as background:
-            yield background.submit(self.play, system)
+def play_with(system: System, business: Business, operator: str) -> None:
+    def is_listed() -> bool:
+        listed = in_attention(system, operator, "virtual-only")
+        return business.id in {entry["businessId"] for entry in listed}
 
-    @pytest.mark.last
-    def test_nobody_is_paged_for_a_closed_shop_and_somebody_is_once_it_opened(
-        self, story: Future[None]
-    ) -> None:
-        story.result(timeout=180)
+    def counted() -> dict[str, int]:
+        """What a cleanup that runs now would count of this business."""
+        run = business.call("POST", "cleanup", token=operator, body={"dryRun": True})
+        assert run.status == 200, run
+        names = ("online", "virtualOnly", "unreachable", "attentionEntered")
+        return {name: run.body[name] for name in names if run.body[name]}
 
-    def play(self, system: System) -> None:
-        business = Business(system)
-        try:
-            self.play_with(system, business, system.token("operator"))
-        finally:
-            business.set_available(False)
-            business.delete_items()
+    def told() -> list[int]:
+        """How long it had needed attention, in seconds, each time when on call was told."""
+        lines = [json.loads(e["message"]) for e in logged(system, containing=business.id)]
+        return [line["seconds"] for line in lines if "AttentionEntered" in line]
 
-    def play_with(self, system: System, business: Business, operator: str) -> None:
-        def is_listed() -> bool:
-            listed = in_attention(system, operator, "virtual-only")
-            return business.id in {entry["businessId"] for entry in listed}
+    # It is still open, and a cleanup finds that its device is off.
+    business.set_available(True)
+    system.clean_up()
+    assert business.settings()["attention"] == "virtual-only"
+    eventually("it is listed", is_listed)
 
-        def counted() -> dict[str, int]:
-            """What a cleanup that runs now would count of this business."""
-            run = business.call("POST", "cleanup", token=operator, body={"dryRun": True})
-            assert run.status == 200, run
-            names = ("online", "virtualOnly", "unreachable", "attentionEntered")
-            return {name: run.body[name] for name in names if run.body[name]}
+    # It closes.
+    opens = datetime.fromtimestamp((time.time() + LEAD) // 60 * 60 + 60, UTC)
+    closes = opens + timedelta(minutes=30)
+    interval = [f"{opens:%H:%M}", f"{closes:%H:%M}"]
+    hours = {"timeZone": "UTC", "weekly": {WEEKDAYS[opens.weekday()]: [interval]}}
+    answer = set_hours(business, hours)
+    assert (answer["openNow"], answer["nextChangeAt"]) == (False, text(opens))
+    assert answer["open"][0] == {"opensAt": text(opens), "closesAt": text(closes)}
+    closed = business.settings()
+    assert not closed.keys() & {"attention", "attentionSince"}
 
-        def told() -> list[int]:
-            """How long it had needed attention, in seconds, each time when on call was told."""
-            lines = [json.loads(e["message"]) for e in logged(system, containing=business.id)]
-            return [line["seconds"] for line in lines if "AttentionEntered" in line]
-
-        # It is still open, and a cleanup finds that its device is off.
-        business.set_available(True)
+    # For as long as it is closed, no cleanup finds anything.
+    cleanups = 0
+    while cleanups < 2 or time.time() < opens.timestamp() - LEAD:
         system.clean_up()
-        assert business.settings()["attention"] == "virtual-only"
-        eventually("it is listed", is_listed)
-
-        # It closes.
-        opens = datetime.fromtimestamp((time.time() + self.LEAD) // 60 * 60 + 60, UTC)
-        closes = opens + timedelta(minutes=30)
-        interval = [f"{opens:%H:%M}", f"{closes:%H:%M}"]
-        hours = {"timeZone": "UTC", "weekly": {WEEKDAYS[opens.weekday()]: [interval]}}
-        answer = set_hours(business, hours)
-        assert (answer["openNow"], answer["nextChangeAt"]) == (False, text(opens))
-        assert answer["open"][0] == {"opensAt": text(opens), "closesAt": text(closes)}
-        closed = business.settings()
-        assert not closed.keys() & {"attention", "attentionSince"}
-
-        # For as long as it is closed, no cleanup finds anything.
-        cleanups = 0
-        while cleanups < 2 or time.time() < opens.timestamp() - self.LEAD:
-            system.clean_up()
-            cleanups += 1
-            assert counted() == {}
-            status = business.status()
-            online = business.call("GET", "online").body
-            listed = is_listed()
-            assert time.time() < opens.timestamp(), "too slow: the shop opened meanwhile"
-            assert (status["overallStatus"], status["online"]) == ("OFFLINE", False)
-            assert status["needsAttention"] is status["attentionSince"] is None
-            assert status["nextChangeAt"] == text(opens)
-            (reason,) = [r for r in status["reasons"] if r["code"] == "outside_opening_hours"]
-            assert text(opens) in reason["detail"]
-            assert online["online"] is False
-            assert not listed
-            assert business.settings() == closed
-            wait_until(min(time.time() + 10, opens.timestamp() - self.LEAD / 2))
-        wait_until(opens.timestamp())
-
-        # It opens by itself: nothing is written.
+        cleanups += 1
+        counts = counted()
         status = business.status()
-        assert (status["overallStatus"], status["online"]) == ("VIRTUAL_ONLY", True)
-        assert status["needsAttention"] == "virtual-only"
-        assert status["nextChangeAt"] == text(closes)
-        assert "accepting_orders" in reason_codes(status)
-        assert business.settings()["version"] == closed["version"]
+        online = business.call("GET", "online").body
+        listed = is_listed()
+        assert time.time() < opens.timestamp(), "too slow: the shop opened meanwhile"
+        assert counts == {}
+        assert (status["overallStatus"], status["online"]) == ("OFFLINE", False)
+        assert status["needsAttention"] is status["attentionSince"] is None
+        assert status["nextChangeAt"] == text(opens)
+        (reason,) = [r for r in status["reasons"] if r["code"] == "outside_opening_hours"]
+        assert text(opens) in reason["detail"]
+        assert online["online"] is False
+        assert not listed
+        assert business.settings() == closed
+        wait_until(min(time.time() + 10, opens.timestamp() - LEAD / 2))
+    wait_until(opens.timestamp())
 
-        # A cleanup finds that it needs attention. That counts from the opening.
-        system.clean_up()
-        since = datetime.fromisoformat(business.status()["attentionSince"])
-        assert opens <= since
-        assert told() == []
-        assert counted() == {"online": 1}
-        eventually("it is listed", is_listed)
+    # It opens by itself: nothing is written.
+    status = business.status()
+    assert (status["overallStatus"], status["online"]) == ("VIRTUAL_ONLY", True)
+    assert status["needsAttention"] == "virtual-only"
+    assert status["nextChangeAt"] == text(closes)
+    assert "accepting_orders" in reason_codes(status)
+    assert business.settings()["version"] == closed["version"]
 
-        # After the grace period, a cleanup tells on call, and later ones do not tell it again.
-        # (Two cleanups that run at the same time may both tell.)
-        wait_until(since.timestamp() + self.GRACE + 1)
-        system.clean_up()
-        eventually("on call is told", told)
-        assert counted() == {"online": 1, "virtualOnly": 1}
-        wait_until(time.time() + 3)
-        system.clean_up()
-        seconds = told()
-        assert min(seconds) >= self.GRACE
-        assert max(seconds) - min(seconds) <= 1
-        assert business.status()["attentionSince"] == text(since)
+    # A cleanup finds that it needs attention. That counts from the opening.
+    system.clean_up()
+    since = datetime.fromisoformat(business.status()["attentionSince"])
+    assert opens <= since
+    assert told() == []
+    assert counted() == {"online": 1}
+    eventually("it is listed", is_listed)
+
+    # After the grace period, a cleanup tells on call, and later ones do not tell it again.
+    # (Two cleanups that run at the same time may both tell.)
+    wait_until(since.timestamp() + GRACE + 1)
+    system.clean_up()
+    eventually("on call is told", told)
+    assert counted() == {"online": 1, "virtualOnly": 1}
+    wait_until(time.time() + 3)
+    system.clean_up()
+    seconds = told()
+    assert min(seconds) >= GRACE
+    assert max(seconds) - min(seconds) <= 1
+    assert business.status()["attentionSince"] == text(since)
 
 
 def test_hours_are_answered_as_they_are_stored_until_they_are_removed(business: Business) -> None:
@@ -187,7 +190,9 @@ def test_the_answer_says_what_the_hours_mean_in_the_coming_week(business: Busine
 
     # Closed today and tomorrow. Midnight may pass during this test.
     opens = datetime.now(UTC).replace(hour=0, minute=0, second=0) + timedelta(days=2)
-    closed = {f"{opens - timedelta(days=days):%Y-%m-%d}": [] for days in (1, 2)}
+    closed: dict[str, list[Any]] = {
+        f"{opens - timedelta(days=days):%Y-%m-%d}": [] for days in (1, 2)
+    }
     answer = set_hours(business, {**ALWAYS, "exceptions": closed})
     end = datetime.fromisoformat(answer["asOf"]) + WEEK
     assert (answer["openNow"], answer["nextChangeAt"]) == (False, text(opens))
