@@ -1,7 +1,6 @@
 """Declaring a business available or unavailable."""
 
 import threading
-from collections.abc import Sequence
 
 import pytest
 
@@ -9,10 +8,10 @@ from lambdas.domain.availability import Availability
 from lambdas.domain.errors import Conflict, TooManyConnections, Unavailable
 from lambdas.domain.identifiers import UserId
 from lambdas.domain.messages import AvailabilityChanged
-from lambdas.domain.model import Attention, Business, Settings, VirtualConnection
+from lambdas.domain.model import Attention
 from lambdas.domain.status import OverallStatus
 from tests.builders import B1, NOW, RULES, U1, FakeClock, business, in_time, real, settings, virtual
-from tests.fakes import FakeSockets, MemoryStore
+from tests.fakes import FakeSockets, MemoryStore, failing_store
 
 U2 = UserId("u2")
 
@@ -134,19 +133,9 @@ def test_expired_virtual_connections_are_removed_when_there_is_no_room(
 
 
 def test_a_call_gives_up_after_six_conflicts(clock: FakeClock) -> None:
-    class Contended(MemoryStore):
-        def write_settings(
-            self,
-            before: Business,
-            settings: Settings,
-            *,
-            put: Sequence[VirtualConnection] = (),
-            remove: Sequence[VirtualConnection] = (),
-        ) -> None:
-            raise Conflict("always")
-
+    contended = failing_store(Conflict("always"), "write_settings")
     waits: list[int] = []
-    availability = Availability(Contended(), FakeSockets(), RULES, clock, waits.append)
+    availability = Availability(contended, FakeSockets(), RULES, clock, waits.append)
     with pytest.raises(Unavailable, match="at the same time"):
         availability.set_business_availability(B1, U1, True, out_of_time=in_time)
     assert waits == [1, 2, 3, 4, 5]

@@ -93,8 +93,20 @@ class Deployed:
             if business.settings is not None:
                 empty = Business(business.business_id, None, (), ())
                 self.store.write_settings(empty, business.settings, put=business.virtual)
+                if business.settings.attention is not None:
+                    self.store.write_attention(
+                        self.store.load(business.business_id),
+                        business.settings.attention,
+                        since=business.settings.attention_since or 0,
+                        reported=business.settings.attention_reported,
+                    )
             for connection in business.real:
                 self.store.add_real(connection)
+
+    def sent(self) -> list[Any]:
+        """The messages that were posted to sockets, parsed as JSON."""
+        posts = [params for name, params in self.calls if name == "PostToConnection"]
+        return [json.loads(post["Data"]) for post in posts]
 
     def items(self) -> list[dict[str, Any]]:
         """Everything that is stored."""
