@@ -143,8 +143,7 @@ def test_pushed_messages_match_the_contract(deployed: Deployed, pushed: str) -> 
             "PUT", "/businesses/{businessId}/availability", body='{"available": false}'
         )
     assert deployed.invoke(rest.handler, request)["statusCode"] == 200
-    (data,) = [call["Data"] for name, call in deployed.calls if name == "PostToConnection"]
+    (document,) = deployed.sent()
     told = SOCKET["components"]["messages"][pushed]
-    document = json.loads(data)
     assert document["type"] == told["name"]
     assert problems(SOCKET, told["payload"], document) == []
