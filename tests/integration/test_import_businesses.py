@@ -18,22 +18,18 @@ from lambdas.adapters.table import Table
 from lambdas.domain.availability import Availability
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import Business
-from operations.import_businesses import IMPORT, Importer, ImportRun, Summary, main
-from operations.shared.business_file import BadLine, Declaration
+from operations.import_businesses import IMPORT, Importer, ImportRun, main
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin
-from tests.builders import NOW, RULES, FakeClock, in_time, settings
+from tests.builders import RULES, FakeClock, in_time, no_wait, settings
 from tests.dynamodb import create_table
 from tests.fakes import FakeSockets
+from tests.unit.operations.builders import many_lines
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 Environment = str
-
-
-def no_wait(_attempt: int) -> None:
-    """The table is never busy for long here."""
 
 
 @pytest.fixture
@@ -82,10 +78,6 @@ def deploy(shell: None) -> Iterator[Callable[[str], Environment]]:
 @pytest.fixture
 def store(ministack: "DynamoDBClient") -> Table:
     return Table(ministack, create_table(ministack))
-
-
-def many(count: int, *, accepting: bool = True) -> list[Declaration | BadLine]:
-    return [Declaration(n, BusinessId(f"b{n}"), accepting) for n in range(2, count + 2)]
 
 
 def stored(store: Table) -> dict[str, Business]:
@@ -168,26 +160,6 @@ def test_a_stack_without_the_output_is_named(deploy: Callable[[str], Environment
         DeployedEnvironment(deploy("Other")).table(connections=1)
 
 
-def test_an_interrupted_import_is_resumed_where_it_was(store: Table) -> None:
-    run = ImportRun(Importer(store, FakeClock(), no_wait), io.StringIO())
-
-    def broken_off() -> Iterator[Declaration | BadLine]:
-        yield from many(300)[:150]
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run.over(broken_off())
-    before = stored(store)
-    assert 0 < run.summary.created == len(before) <= 150
-
-    resumed = ImportRun(Importer(store, FakeClock(NOW + 60), no_wait), io.StringIO())
-    left = 300 - len(before)
-    assert resumed.over(many(300)) == Summary(read=300, created=left, unchanged=len(before))
-    after = stored(store)
-    assert len(after) == 300
-    assert before.items() <= after.items()  # what was there is untouched
-
-
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_an_import_that_races_with_users_mixes_and_loses_nothing(
     store: Table, overwrite: bool
@@ -208,7 +180,7 @@ def test_an_import_that_races_with_users_mixes_and_loses_nothing(
     calls.start()
     begin.wait()
     importer = Importer(store, FakeClock(), no_wait, overwrite=overwrite)
-    summary = ImportRun(importer, io.StringIO()).over(many(count, accepting=False))
+    summary = ImportRun(importer, io.StringIO()).over(many_lines(count, accepting=False))
     calls.join()
 
     assert summary.read == summary.created + summary.updated + summary.skippedNewer == count
@@ -221,16 +193,6 @@ def test_an_import_that_races_with_users_mixes_and_loses_nothing(
         assert business.settings.available == by_user
         assert [c.user_id for c in business.virtual] == ([user] if by_user else [])
         assert by_user or overwrite  # every call was answered, so only an overwrite undoes one
-
-
-def test_a_thousand_lines_are_written_once(store: Table) -> None:
-    importer = Importer(store, FakeClock(), no_wait)
-    lines = many(1000)
-    assert ImportRun(importer, io.StringIO()).over(lines) == Summary(read=1000, created=1000)
-    written = stored(store)
-    assert len(written) == 1000
-    assert ImportRun(importer, io.StringIO()).over(lines) == Summary(read=1000, unchanged=1000)
-    assert stored(store) == written
 
 
 def test_ctrl_c_ends_it_with_a_right_summary_and_the_next_run_goes_on(

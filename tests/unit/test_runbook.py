@@ -335,21 +335,8 @@ _DISCOVERED = {
 """Fields that Logs Insights finds by itself in the logs of a Lambda function."""
 
 _WORDS = {
-    "and",
-    "or",
-    "not",
-    "in",
-    "as",
-    "by",
-    "like",
-    "asc",
-    "desc",
-    "limit",
-    "sort",
-    "fields",
-} | {
-    *("filter", "stats"),
-    *("count", "max", "min", "sum", "pct", "bin", "latest", "ispresent"),
+    *("and", "or", "not", "in", "as", "by", "like", "asc", "desc", "limit", "sort", "fields"),
+    *("filter", "stats", "count", "max", "min", "sum", "pct", "bin", "latest", "ispresent"),
 }
 
 

@@ -246,13 +246,10 @@ def test_an_undeclared_business_cannot_be_paused(deployed: Deployed) -> None:
 def test_an_operator_can_stop_expecting_a_socket(deployed: Deployed) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     before = _call(deployed, "GET", STATUS, **AS_OPERATOR)[1]
+    assert before["needsAttention"] == "virtual-only"
     body = '{"expectsSocket": false}'
     status, after = _call(deployed, "PUT", SETTINGS, body=body, **AS_OPERATOR)
-    assert (before["needsAttention"], status, after["needsAttention"]) == (
-        "virtual-only",
-        200,
-        None,
-    )
+    assert (status, after["needsAttention"]) == (200, None)
 
 
 def test_a_ticket_must_not_be_cached(deployed: Deployed) -> None:
@@ -326,8 +323,7 @@ def test_a_message_that_is_nested_too_deeply_is_refused(
 def test_a_message_may_be_nested_100_levels_deep(deployed: Deployed, key: str | None) -> None:
     deployed.seed(business(real("c1"), declared=settings()))
     body = _nested(100)
-    status, _ = _push(deployed, body, idempotency_key=key)
-    assert status == 200
+    assert _push(deployed, body, idempotency_key=key)[0] == 200
     (message,) = deployed.sent()
     assert message["body"] == json.loads(body)
 
