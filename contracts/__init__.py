@@ -1,1 +1,1 @@
-"""The contracts that machines read, generated from the code of `lambdas`: OpenAPI, AsyncAPI."""
+"""Generates the OpenAPI and AsyncAPI documents from the code of `lambdas`."""

@@ -1,4 +1,4 @@
-"""Writes the contracts into `docs`, or checks that the files there are what the code says.
+"""Writes the contracts into `docs`, or checks that the files there match the code.
 
 python -m contracts [--check]
 """
@@ -22,13 +22,13 @@ CONTRACTS: Final[Mapping[str, Callable[[], Json]]] = {
     "openapi.json": openapi.document,
     "asyncapi.json": asyncapi.document,
 }
-"""The files, and what each is made of."""
+"""The files, and the function that makes each."""
 
 _SHOWN_LINES: Final = 30
 
 
 def text(document: Json) -> str:
-    """A contract as it is written: the same bytes for the same code, on every machine."""
+    """Return the text of a contract: the same code gives the same bytes on every machine."""
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -39,7 +39,7 @@ def write(folder: Path) -> None:
 
 
 def differences(folder: Path) -> Iterator[str]:
-    """For each file that is not what the code says: its name, and where they differ."""
+    """Yield a diff, with the name of the file, for each file that does not match the code."""
     for name, document in CONTRACTS.items():
         file = folder / name
         written = file.read_text(encoding="utf-8") if file.exists() else ""
@@ -47,7 +47,7 @@ def differences(folder: Path) -> Iterator[str]:
             written.splitlines(),
             text(document()).splitlines(),
             fromfile=name,
-            tofile="what the code says",
+            tofile="generated from the code",
             lineterm="",
             n=1,
         )
@@ -58,7 +58,7 @@ def differences(folder: Path) -> Iterator[str]:
 def main(arguments: list[str] | None = None, *, folder: Path = ROOT / "docs") -> int:
     """Return the exit code: 1 if the check found a difference."""
     parser = argparse.ArgumentParser(prog="python -m contracts", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, and compare")
+    parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     if not parser.parse_args(arguments).check:
         write(folder)
         return 0

@@ -12,8 +12,8 @@ from lambdas import protocol
 from lambdas.handlers import websocket
 
 _FROM_CLIENTS: Final = {
-    "ping": "Keeps the connection active. At least every 5 minutes.",
-    "status": "Asks how the business stands.",
+    "ping": "Keeps the connection active. Send one at least every 5 minutes.",
+    "status": "Asks for the status of the business.",
 }
 _TO_CLIENTS: Final[Mapping[str, Any]] = {
     "pong": protocol.PongMessage,
@@ -25,14 +25,14 @@ _TO_CLIENTS: Final[Mapping[str, Any]] = {
 _REPLIES: Final = {"ping": "pong", "status": "statusAnswer"}
 
 _DESCRIPTION: Final = (
-    "A socket that a device of a business holds open. docs/protocol.md has the rules that keep it "
-    "alive: when to ping, when to move to a new socket, how to reconnect. Messages are JSON. "
-    "Those of the service may gain fields, and new types may come: ignore what you do not know."
+    "A socket that a device of a business holds open. docs/protocol.md says how to keep it "
+    "connected: when to ping, when to open the next socket, how to reconnect. Messages are JSON. "
+    "The service may add fields and types of messages: ignore those that you do not know."
 )
 
 
 def document() -> Json:
-    """The whole document."""
+    """Return the whole document."""
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -56,7 +56,7 @@ _SERVER: Final[Json] = {
     "host": "{apiId}.execute-api.{region}.amazonaws.com",
     "pathname": "/v1",
     "protocol": "wss",
-    "description": "One deployment; its stack's outputs have the whole address.",
+    "description": "One deployment. The output WebSocketUrl of its stack is the whole address.",
     "variables": {
         "apiId": {"default": "a1b2c3d4e5"},
         "region": {"default": "eu-west-1"},
@@ -72,15 +72,15 @@ _SECURITY_SCHEMES: Final[Json] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "Devices and back ends: with the query parameter businessId.",
+        "description": "For devices and back ends, with the query parameter businessId.",
     },
     "ticket": {
         "type": "httpApiKey",
         "in": "query",
         "name": "ticket",
         "description": (
-            "Browsers: from POST /businesses/{businessId}/tickets, for one socket within 60 "
-            "seconds. It names the business, and no header Authorization goes with it."
+            "For browsers: POST /businesses/{businessId}/tickets issues a ticket for one socket "
+            "within 60 seconds. It names the business. Send no header Authorization with it."
         ),
     },
 }
@@ -92,8 +92,8 @@ def _channel() -> Json:
         "address": "/",
         "title": "Socket",
         "description": (
-            "Exactly one query parameter, once: businessId with the header Authorization, or "
-            "ticket without it."
+            "Needs exactly one query parameter, once: businessId with the header Authorization, "
+            "or ticket without it."
         ),
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in names},
         "bindings": {
@@ -174,7 +174,7 @@ def _schemas() -> Json:
 
 
 def client_message(action: str) -> Json:
-    """The schema of what a client may send to one action."""
+    """Return the schema of what a client may send for an action."""
     return {
         "type": "object",
         "description": _FROM_CLIENTS[action],
@@ -184,7 +184,7 @@ def client_message(action: str) -> Json:
             "id": {
                 "type": ["string", "null"],
                 "maxLength": websocket.MESSAGE_ID_MAX,
-                "description": "The client's own; it comes back with the answer.",
+                "description": "Chosen by the client. The answer has the same id.",
             },
         },
         "additionalProperties": False,

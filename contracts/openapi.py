@@ -1,4 +1,4 @@
-"""The OpenAPI document of the REST API: what Powertools generates, and what the routes add."""
+"""The OpenAPI document of the REST API: Powertools generates it, the table of routes adds to it."""
 
 import inspect
 import re
@@ -22,10 +22,10 @@ from lambdas.problems import ProblemType
 from lambdas.routes import Route
 
 _TAGS: Final = {
-    routes.Tag.STATUS: "How a business stands.",
+    routes.Tag.STATUS: "The status of a business.",
     routes.Tag.AVAILABILITY: "What a business declares: available, unavailable, paused.",
     routes.Tag.DEVICES: "Reaching the devices of a business.",
-    routes.Tag.OPERATORS: "Watching over all businesses.",
+    routes.Tag.OPERATORS: "What only operators may do.",
     routes.Tag.DEPLOYMENT: "The deployment itself.",
 }
 
@@ -37,13 +37,13 @@ _PATH_PARAMETERS: Final = {
 _DESCRIPTION: Final = (
     "Knows whether a business can hear its orders. docs/protocol.md explains the words, the "
     "semantics and the limits. Times are RFC 3339 in UTC. Answers may gain fields; requests with "
-    "an unknown field are refused. Any other method of a path is answered 405 "
-    "`method-not-allowed`, any other path 404 `not-found`."
+    "an unknown field are refused. Any other method of a path gets 405 `method-not-allowed`, any "
+    "other path gets 404 `not-found`."
 )
 
 
 def document() -> Json:
-    """The whole document."""
+    """Return the whole document."""
     schema = rest.app.get_openapi_schema(
         title="Business Connections",
         version=version(),
@@ -53,7 +53,7 @@ def document() -> Json:
         servers=[
             Server(
                 url="https://{apiId}.execute-api.{region}.amazonaws.com/v1",
-                description="One deployment; its stack's outputs have the whole address.",
+                description="One deployment. The output RestUrl of its stack is the whole address.",
                 variables={
                     "apiId": ServerVariable(default="a1b2c3d4e5"),
                     "region": ServerVariable(default="eu-west-1"),
@@ -125,17 +125,17 @@ def _who(asked: Operation | None) -> str:
 
 def _tidy_parameter(parameter: Json) -> None:
     schema = parameter["schema"]
-    schema.pop("description", None)  # it is the parameter's
+    schema.pop("description", None)  # the parameter has the same one
     if schema.get("type") == ["string", "null"]:
-        schema["type"] = "string"  # what may be left out cannot be null
+        schema["type"] = "string"  # an optional parameter can be missing, but not null
     if parameter["in"] == "path":
         name, schema = _PATH_PARAMETERS[parameter["name"]]
         parameter.update(name=name, schema=schema)
     if parameter["in"] == "header":
         parameter["name"] = parameter["name"].title()
         parameter["description"] = (
-            "Names this call, for 24 hours, among those of the same caller to the same business: "
-            "repeated, it gets the first answer, and nothing is sent again."
+            "Identifies this call for 24 hours, among those of the same caller to the same "
+            "business. Repeating it gets the first answer, and sends nothing again."
         )
 
 
@@ -145,7 +145,7 @@ def _tidy_body(body: Json, example: object) -> None:
     match content["schema"]:
         case {"anyOf": [{"$ref": reference}, {"type": "null"}]}:
             content["schema"] = {"$ref": reference}
-        case dict(keywords) if not keywords:  # any JSON; null counts as no body
+        case dict(keywords) if not keywords:  # any JSON except null, which counts as no body
             content["schema"] = {"not": {"type": "null"}}
     if example is not None:
         content["example"] = example
@@ -160,7 +160,7 @@ def _good_answer(name: str, status: HTTPStatus, answer: Json) -> Json:
 
 
 def _problems(route: Route, operation: Json) -> list[ProblemType]:
-    """All that can go wrong, by status; no operation has two kinds with the same status."""
+    """Return the problems of an operation, ordered by status. No two have the same status."""
     kinds = [
         *route.problems,
         problems.TOO_MANY_REQUESTS,
@@ -179,35 +179,38 @@ def _problems(route: Route, operation: Json) -> list[ProblemType]:
 
 
 def _answered(operations: list[Json]) -> list[ProblemType]:
-    """The kinds of problems that these operations refer to."""
+    """Return the problem types that these operations refer to."""
     references = {answer.get("$ref") for o in operations for answer in o["responses"].values()}
     kinds = [kind for kind in vars(problems).values() if isinstance(kind, ProblemType)]
     return [k for k in kinds if _reference("responses", _camel_case(k.name))["$ref"] in references]
 
 
 _PROBLEM: Final[Json] = {
-    "description": "An error, as RFC 9457 has it.",
+    "description": "An error, in the format of RFC 9457.",
     "type": "object",
     "required": ["type", "title"],
     "properties": {
         "type": {
             "type": "string",
             "format": "uri",
-            "description": "Stable. The names at its end are listed in docs/protocol.md.",
+            "description": "Stable. docs/protocol.md lists the names that it can end with.",
         },
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "For people."},
+        "detail": {"type": "string", "description": "For people to read."},
         "errors": {
             "type": "array",
-            "description": "Each field that is wrong, and what would be right.",
+            "description": "The wrong fields, and what is wrong with each.",
             "items": {
                 "type": "object",
                 "required": ["field", "problem"],
                 "properties": {"field": {"type": "string"}, "problem": {"type": "string"}},
             },
         },
-        "requestId": {"type": "string", "description": "Where API Gateway itself answers."},
+        "requestId": {
+            "type": "string",
+            "description": "Only in answers that API Gateway gives by itself.",
+        },
     },
 }
 

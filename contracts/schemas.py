@@ -1,4 +1,4 @@
-"""JSON schemas as people and code generators want to read them."""
+"""Makes JSON schemas of Pydantic easy to read for people and code generators."""
 
 import json
 import re
@@ -23,26 +23,26 @@ CONNECTION_ID: Final[Json] = {
 }
 
 _MOMENT: Final = re.compile(r"\w+(At|Until|Since)|asOf|at|since|serverTime|until")
-"""Names of properties that hold a moment in RFC 3339."""
+"""Names of properties that hold a time in RFC 3339."""
 
 
 def version() -> str:
-    """The version of this software, which is the version of its contracts."""
+    """Return the version of this software, which its contracts have too."""
     file = Path(__file__).resolve().parent.parent / "pyproject.toml"
     found: str = tomllib.loads(file.read_text(encoding="utf-8"))["project"]["version"]
     return found
 
 
 def plain(document: object) -> Any:
-    """A document as it goes over the wire: text, numbers, flags, lists and objects alone."""
+    """Return a document as it is after a round trip through JSON."""
     return json.loads(json.dumps(document))
 
 
 def tidy(schema: Any) -> Any:
-    """A schema of Pydantic's without the noise, and with the format of moments.
+    """Return a schema of Pydantic without noise, and with the format of times.
 
-    Titles that repeat a name go; ``anyOf`` a type and null becomes a list of types; bounds of whole
-    numbers are whole; a docstring becomes one paragraph.
+    It removes titles that repeat a name, turns ``anyOf`` a type and null into a list of types,
+    writes bounds of integers as integers, and makes one paragraph of a docstring.
     """
     if isinstance(schema, list):
         return [tidy(part) for part in schema]

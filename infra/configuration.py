@@ -130,13 +130,13 @@ class OnCall:
     required: bool = False
     """Refuse to deploy until somebody is named here to be paged."""
     page_emails: tuple[str, ...] = _matching(r"[^@\s]+@[^@\s]+", ())
-    """Told what somebody must act on now."""
+    """E-mail addresses that get the alerts that somebody must act on now."""
     page_urls: tuple[str, ...] = _matching(r"https://\S+", ())
-    """HTTPS endpoints told what somebody must act on now."""
+    """HTTPS endpoints that get the alerts that somebody must act on now."""
     ticket_emails: tuple[str, ...] = _matching(r"[^@\s]+@[^@\s]+", ())
-    """Told what can wait until the morning."""
+    """E-mail addresses that get the alerts that can wait until the morning."""
     ticket_urls: tuple[str, ...] = _matching(r"https://\S+", ())
-    """HTTPS endpoints told what can wait until the morning."""
+    """HTTPS endpoints that get the alerts that can wait until the morning."""
     runbook_url: str | None = _matching(r"https://\S+", None)
     """Where docs/runbook.md is published. The dashboard links to it."""
 
@@ -167,9 +167,9 @@ class Thresholds:
     businesses: Sustained = Sustained(2, 3)
     """How long a census must show one of the three above."""
     mass_disconnect_percent: int = _between(1, 100, 30)
-    """Page when this share of the real connections is lost from one census to the next ..."""
+    """Page when this share of the real connections is lost from one census to the next."""
     mass_disconnect_minimum: int = _between(1, 1_000_000, 20)
-    """Ignore a mass disconnect of fewer connections: the last devices of an evening."""
+    """Do not page for a mass disconnect of fewer connections, like the last ones of an evening."""
 
     service: Sustained = Sustained(2, 3)
     """How long each threshold below must be reached, in periods of five minutes."""
@@ -302,7 +302,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class Domains:
-    """The names of both APIs. They must differ: API Gateway mixes no kinds under one name."""
+    """The names of both APIs. They must differ: one name cannot serve REST and WebSocket."""
 
     rest: Domain
     websocket: Domain
@@ -367,7 +367,7 @@ def _wrong_combinations(environment: Environment) -> Iterator[str]:
             f"rules.attention_grace must be at least cleanup.interval ({cleanup.interval} s) where"
             f" somebody is paged, is {rules.attention_grace!r}"
         )
-    if environment.emulator is not None:  # it has no metric math, which adds workers up
+    if environment.emulator is not None:  # it cannot add up the metrics of several workers
         yield from _out_of_bounds("cleanup.workers", cleanup.workers, 1, 1)
     for name, sustained in (
         ("alarms.businesses", environment.alarms.businesses),
@@ -395,7 +395,7 @@ def _wrong_domains(environment: Environment, domains: Domains) -> Iterator[str]:
 
 
 def _businesses_taken_for_roles(oidc: Oidc) -> Iterator[str]:
-    """If both are in one list, a member of a business called "operator" would become one."""
+    """If one claim holds both, a member of a business called "operator" would get that role."""
     prefix = oidc.business_prefix
     if oidc.businesses_claim == oidc.roles_claim and any(role.startswith(prefix) for role in Role):
         yield (
@@ -407,5 +407,5 @@ def _businesses_taken_for_roles(oidc: Oidc) -> Iterator[str]:
 
 @cache
 def _regions() -> frozenset[str]:
-    """The regions of the partition `aws`, which the addresses of this application belong to."""
+    """The regions of the partition `aws`. The addresses that we make are right only for these."""
     return frozenset(region.name for region in RegionInfo.regions if region.partition == "aws")

@@ -73,3 +73,11 @@ def logical_id(construct: Construct) -> str:
     resource = construct.node.default_child
     assert isinstance(resource, cdk.CfnElement)  # noqa: S101 - narrows the type
     return cdk.Stack.of(construct).get_logical_id(resource)
+
+
+def as_reported(value: str, pseudo_parameter: str) -> str:
+    """Return an account, a region or a partition as findings mention it.
+
+    Where the environment does not name it, it is a pseudo parameter, like `<AWS::Region>`.
+    """
+    return f"<AWS::{pseudo_parameter}>" if cdk.Token.is_unresolved(value) else value

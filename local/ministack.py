@@ -1,7 +1,7 @@
 """Runs MiniStack, the AWS emulator, with two changes.
 
-`local.run` starts this module and passes settings in environment variables. In two places MiniStack
-behaves differently from AWS. Both are replaced here, for exactly one version of MiniStack:
+`local.run` starts this module and passes settings in environment variables. Two functions of
+MiniStack behave differently from AWS. This module replaces them, for one version of MiniStack:
 
 - MiniStack runs all events of a WebSocket function in one process, one after another, and drops its
   logs. Functions behind REST get as many processes as they need, and a log group. WebSocket
@@ -37,7 +37,7 @@ class OrdinaryInvocation:
             {"config": self.config, "code_zip": self.code_zip}, event
         )
         if outcome.get("error") or outcome.get("throttle"):
-            # All that API Gateway tells a client about a function that failed.
+            # What API Gateway answers when a function has failed.
             return {"status": "error", "error": '{"message": "Internal server error"}'}
         return {"status": "ok", "result": outcome.get("body")}
 
@@ -70,8 +70,8 @@ def patch() -> None:
 
 
 def _end_with_parent() -> None:
-    # The parent holds the other end of this pipe, which closes however the parent dies, even by
-    # SIGKILL. The function processes notice the end of this process in the same way.
+    # The parent holds the other end of this pipe, which closes when the parent ends, even by
+    # SIGKILL. The processes of the functions notice the end of this process in the same way.
     sys.stdin.buffer.read()
     os._exit(0)
 

@@ -1,7 +1,9 @@
-"""Runs the whole system on this machine until Ctrl-C: an AWS emulator, and what is deployed to it.
+"""Runs the whole system on this machine until Ctrl-C: an AWS emulator, and the stacks on it.
 
-Environment variables: `LOCAL_PORT` (default 4566), the one port it listens on, on 127.0.0.1 alone;
-`LOCAL_STATE` (default `.local` in the repository), the folder for everything it writes.
+Environment variables:
+
+- `LOCAL_PORT` (default 4566): the only port it listens on, at 127.0.0.1;
+- `LOCAL_STATE` (default `.local` in the repository): the folder for everything it writes.
 """
 
 import errno
@@ -35,13 +37,13 @@ from operations.shared.repository import CDK, ROOT
 
 HOST = "127.0.0.1"
 
-# What a synthesis of environment `local` reads. Nothing else can change its result.
+# All files that a synthesis of the environment `local` depends on.
 SOURCES = (
     *("app.py", "cdk.json", "infra", "lambdas", "docs/openapi.json"),
     *("requirements*.txt", "package-lock.json"),
 )
 
-# The fields of `LocalSystem`, and the outputs that they have the value of.
+# The fields of `LocalSystem`, and the stack outputs that they are filled from.
 OUTPUTS = {
     "restUrl": "RestUrl",
     "websocketUrl": "WebSocketUrl",
@@ -56,11 +58,11 @@ logger = logging.getLogger(__name__)
 
 
 class CannotStart(Exception):
-    """Something on this machine is in the way. Its text says what, in one line."""
+    """Something on this machine prevents the start. The text says what, in one line."""
 
 
 class StepFailed(Exception):
-    """A step of the start failed. Its text is what the step printed."""
+    """A step of the start failed. The text is what the step printed."""
 
 
 class Stopped(BaseException):
@@ -69,7 +71,7 @@ class Stopped(BaseException):
 
 @dataclass(frozen=True)
 class Step:
-    """A program of the start that is running."""
+    """A running program that is a step of the start."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -77,7 +79,7 @@ class Step:
     began: float
 
     def finish(self) -> None:
-        """Wait for its end and say how long it took. Raises `StepFailed`."""
+        """Wait until it ends, and print how long it took. Raises `StepFailed` if it failed."""
         if self.process.wait() != 0:
             raise StepFailed(
                 f"`{self.name}` failed (exit code {self.process.returncode}):\n"
@@ -94,7 +96,7 @@ def main() -> int:
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("local").setLevel(logging.INFO)
     try:
-        # Explicitly, because a shell that starts a job in the background makes it ignore Ctrl-C.
+        # A shell makes a job in the background ignore Ctrl-C, unless the job sets a handler.
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, _stop)
         with ExitStack() as stack:
@@ -112,7 +114,7 @@ def main() -> int:
 
 def _stop(_signum: int, _frame: object) -> NoReturn:
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, signal.SIG_IGN)  # the clean-up that follows must come to its end
+        signal.signal(signum, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the clean-up
     raise Stopped
 
 
@@ -133,7 +135,7 @@ def _run(stack: ExitStack) -> NoReturn:
     synthesis = SynthesisCache(state, endpoint_url)
     finish_synthesis = synthesis.start(cdk)
     _wait_until_ready(process, endpoint_url)
-    # In a folder without cdk.json, or the CLI synthesizes once more.
+    # In a folder without cdk.json: otherwise the CLI would synthesize first.
     cdk.start("bootstrap", f"aws://{ACCOUNT}/{REGION}", folder=state).finish()
     finish_synthesis()
     outputs = _deploy(cdk, synthesis)
@@ -156,7 +158,7 @@ def _run(stack: ExitStack) -> NoReturn:
 def _free_port() -> int:
     configured = os.environ.get("LOCAL_PORT") or "4566"
     if not configured.isdecimal() or not 0 < int(configured) < 65536:
-        raise CannotStart(f"LOCAL_PORT is {configured!r}, which is no port number.")
+        raise CannotStart(f"LOCAL_PORT must be a port number from 1 to 65535, is {configured!r}.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -184,13 +186,13 @@ def _alone_on(state: Path) -> Iterator[None]:
 
 @contextmanager
 def ministack(state: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the emulator on a port, until the end of the block. It is ready a moment later."""
-    # MiniStack leaves large temporary folders behind. They, and all else it writes, live in here.
+    """Run the emulator until the end of the block. It starts, but is not ready at once."""
+    # MiniStack leaves large temporary folders behind, so all that it writes goes into this one.
     private = state / "ministack"
     shutil.rmtree(private, ignore_errors=True)
     (private / "tmp").mkdir(parents=True)
     environment = {
-        # Nothing of the caller's but what a program needs: the functions can see all of it.
+        # The functions can see these variables, so pass on only what a program needs.
         "PATH": os.environ["PATH"],
         "HOME": str(private),
         "LANG": "C.UTF-8",
@@ -222,7 +224,7 @@ def ministack(state: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End a program with all that it started. None of them has anything to save."""
+    """Kill a program and all that it started. None of them has anything to save."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -249,14 +251,14 @@ def _wait_until_ready(ministack: subprocess.Popen[bytes], endpoint_url: str) -> 
 
 @dataclass(frozen=True)
 class Cdk:
-    """The ordinary CDK CLI, turned to the emulator."""
+    """Runs the ordinary CDK CLI against the emulator."""
 
     stack: ExitStack
     state: Path
     endpoint_url: str
 
     def start(self, command: str, *arguments: str, folder: Path = ROOT) -> Step:
-        """Start one command; it is ended with the system, if it has not ended by then."""
+        """Start one command. If it still runs when the system stops, it is killed."""
         with _log_file(self.state, f"cdk-{command}") as log:
             process = subprocess.Popen(
                 [str(CDK), command, *arguments],
@@ -272,7 +274,7 @@ class Cdk:
 
 
 def emulator_environment(endpoint_url: str) -> Mapping[str, str]:
-    """Return the caller's environment variables, with every way to a real AWS account closed."""
+    """Return the caller's environment variables, changed so that nothing reaches real AWS."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return {
         **kept,
@@ -291,7 +293,7 @@ def emulator_environment(endpoint_url: str) -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class SynthesisCache:
-    """The synthesized environment `local`, kept from run to run until its sources change."""
+    """Keeps the synthesized environment `local` until one of its sources changes."""
 
     state: Path
     endpoint_url: str
@@ -307,7 +309,7 @@ class SynthesisCache:
     def start(self, cdk: Cdk) -> Callable[[], None]:
         """Synthesize in the background, unless nothing has changed.
 
-        Returns what waits for the end of it, and raises `StepFailed` if it failed.
+        Returns a function that waits until it ends, and raises `StepFailed` if it failed.
         """
         key = self._key()
         if self._key_file.exists() and self._key_file.read_text() == key:
@@ -363,10 +365,10 @@ def _enable_expiry(table: str, endpoint_url: str) -> None:
 
 
 def _first_census(cleanup: str, endpoint_url: str) -> None:
-    # The schedule's first run is a minute away, and until then an alarm would say that none came.
+    # The schedule's first run comes after a minute. Until then, an alarm would report no cleanup.
     answer = aws_client("lambda", endpoint_url).invoke(FunctionName=cleanup, Payload=b"{}")
     if "FunctionError" in answer:
-        raise StepFailed(f"the first cleanup failed:\n{answer['Payload'].read().decode()}")
+        raise StepFailed(f"The first cleanup failed:\n{answer['Payload'].read().decode()}")
 
 
 def _say_what_next(system: LocalSystem, seconds: float) -> None:

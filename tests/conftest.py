@@ -1,6 +1,6 @@
-"""What several folders of tests share: one synthesis of every environment.
+"""Synthesizes every environment once, for all tests of templates.
 
-Importing the CDK alone takes seconds, so it is imported only where a test asks for a template.
+Importing the CDK takes seconds, so only a test that needs a template imports it.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle without dependencies: what is in it does not matter to a template."""
+    """A bundle without dependencies, which is enough to synthesize templates."""
     from infra.bundle import build_bundle
 
     return build_bundle(dependencies=False, build=tmp_path_factory.mktemp("build"))

@@ -43,7 +43,7 @@ class CleanupSchedule(Construct):
             acknowledge(
                 self.dead_letters,
                 rule,
-                "It is itself the dead-letter queue, and people read it by hand.",
+                "It is a dead-letter queue itself, and people read it.",
             )
         if key is None:
             # The check only looks for a KMS key, and ignores SqsManagedSseEnabled.

@@ -63,7 +63,7 @@ class Functions(Construct):
                 "SIGNING_KEYS_GENERATION": str(signing_keys_generation),
             },
         )
-        # It redeems tickets, and can touch nothing else in the table.
+        # It deletes tickets when they are used, and can change nothing else in the table.
         authorizer.allow(
             "dynamodb:DeleteItem",
             on=[table.table_arn],
@@ -79,7 +79,7 @@ class Functions(Construct):
 
         ping = self._add("Ping", "websocket.on_ping", variables)
         status = self._add("Status", "websocket.on_status", variables)
-        # "Default" alone would vanish from logical ids: it has a meaning of its own to the CDK.
+        # Not "Default": the CDK leaves that out of logical ids.
         default = self._add("DefaultRoute", "websocket.on_default", variables)
         for message in (ping, status, default):
             self._allow_table(message, "UpdateItem")

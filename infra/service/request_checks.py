@@ -1,9 +1,9 @@
-"""What API Gateway checks of a request, before the function is paid for.
+"""What API Gateway checks of a request before it calls the function.
 
-It is read from docs/openapi.json, which `make contracts` makes from the code of the function. The
-function checks everything again, and more. API Gateway must not refuse what the function accepts:
-so there is no model for a body that may be missing (`cleanup`) or be any JSON value (`messages`),
-and what a text looks like is left to the function.
+The checks come from docs/openapi.json, which `make contracts` makes from the code of the function.
+The function checks everything again, and more. API Gateway must not refuse what the function
+accepts, so it does not check a body that may be missing (`cleanup`) or be any JSON (`messages`),
+nor the pattern or format of a text.
 """
 
 import json
@@ -40,7 +40,7 @@ class BodySchema:
 
 
 def body_schema(route: Route) -> BodySchema | None:
-    """Return the schema of a route's body, if it must have one of a certain form."""
+    """Return the schema of a route's body, or None if it may be missing or be any JSON."""
     body = _operation(route).get("requestBody", {})
     if not body.get("required"):
         return None
@@ -88,7 +88,9 @@ def _draft_4(schema: Any) -> apigateway.JsonSchema:
         elif keyword == "properties":
             keywords["properties"] = {name: _draft_4(part) for name, part in value.items()}
         elif keyword not in _LEFT_TO_THE_FUNCTION:
-            raise ValueError(f"no rule for the keyword {keyword!r} of a request's schema")
+            raise ValueError(
+                f"{__name__} does not know the keyword {keyword!r} of a request's schema"
+            )
     return apigateway.JsonSchema(**keywords)
 
 

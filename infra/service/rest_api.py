@@ -27,7 +27,7 @@ _Type = apigateway.ResponseType
 
 @dataclass(frozen=True)
 class _GatewayAnswer:
-    """What is answered instead of one kind of API Gateway's own answers.
+    """What replaces one of the answers that API Gateway gives by itself.
 
     API Gateway replaces its variables in `detail`. It escapes validation errors, which may quote
     what a client sent. No other variable that holds a client's text can be used there.
@@ -198,7 +198,7 @@ class RestApi(Construct):
             self._integration,
             authorizer=self._authorizer if route.operation else None,
             request_validator=self._validator if body or query else None,
-            # Not by content type: what is called something else would go unchecked.
+            # With a content type as the key, a body of any other type would not be checked.
             request_models=(
                 {"$default": self.api.add_model(body.name, schema=body.schema)} if body else None
             ),
@@ -209,7 +209,9 @@ class RestApi(Construct):
         acknowledge(method, *_NO_COGNITO_AUTHORIZER)
         if route.operation is None:
             for rule in ("AwsSolutions-APIG4", "CKV_AWS_59"):
-                acknowledge(method, rule, "It tells nothing about anybody, and has a low throttle.")
+                acknowledge(
+                    method, rule, "It reveals nothing about any business, and has a low throttle."
+                )
 
     def _add_other_methods(self, path: str, methods: tuple[str, ...]) -> None:
         """Let the function answer 405 to any other method of a known path."""
@@ -279,7 +281,7 @@ class RestApi(Construct):
         if answer.problem is problems.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "'Bearer'"
         if len(self._cors_origins) == 1:
-            # The value is fixed: API Gateway cannot choose the one of several that asks.
+            # API Gateway cannot choose between origins, so with several of them there is no header.
             headers["Access-Control-Allow-Origin"] = f"'{self._cors_origins[0]}'"
         return headers
 
@@ -292,7 +294,10 @@ def _method_options(limits: Limits) -> dict[str, apigateway.MethodDeploymentOpti
         if not path:
             continue  # a route of the WebSocket API
         if method not in methods_by_path().get(path, ()):
-            raise ValueError(f"limits.routes names {route!r}, which is no route of the REST API")
+            raise ValueError(
+                f"limits.routes names {route!r}, which is no route of the REST API:"
+                " lambdas/routes.py lists those"
+            )
         options[f"{path}/{method}"] = apigateway.MethodDeploymentOptions(
             throttling_rate_limit=throttle.rate, throttling_burst_limit=throttle.burst
         )

@@ -12,7 +12,7 @@ from constructs import Construct
 
 from infra.addresses import Addresses
 from infra.configuration import Limits
-from infra.security import acknowledge, logical_id
+from infra.security import acknowledge, as_reported, logical_id
 from infra.service.access_logs import AccessLogs, access_log_format
 from infra.service.function import ServiceFunction
 
@@ -102,8 +102,8 @@ class WebSocketApi(Construct):
             authorizer=WebSocketLambdaAuthorizer(
                 "Authorizer",
                 authorizer,
-                # By default a handshake without the header Authorization is refused before the
-                # authorizer is asked, which then could not judge any other way to authenticate.
+                # By default, API Gateway refuses a handshake without the header Authorization by
+                # itself, also if it has a ticket.
                 identity_source=[],
             ),
         )
@@ -150,17 +150,27 @@ class WebSocketApi(Construct):
 
     def allow_connections(self, function: ServiceFunction, *methods: str) -> None:
         """Let a function push to (POST), look at (GET) or close (DELETE) this API's sockets."""
+        stack = cdk.Stack.of(self)
+        prefix = ":".join(
+            [
+                "arn",
+                as_reported(stack.partition, "Partition"),
+                "execute-api",
+                as_reported(stack.region, "Region"),
+                as_reported(stack.account, "AccountId"),
+                f"<{logical_id(self.api)}>/{STAGE}",
+            ]
+        )
         for method in methods:
             acknowledge(
                 function.role,
-                "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:execute-api:<AWS::Region>"
-                f":<AWS::AccountId>:<{logical_id(self.api)}>/{STAGE}/{method}/@connections/*]",
+                f"AwsSolutions-IAM5[Resource::{prefix}/{method}/@connections/*]",
                 "Each socket has a new id, so this allows all sockets of this one API and stage.",
             )
         function.allow(
             "execute-api:ManageConnections",
             on=[
-                cdk.Stack.of(self).format_arn(
+                stack.format_arn(
                     service="execute-api",
                     resource=self.api.api_id,
                     resource_name=f"{STAGE}/{method}/@connections/*",

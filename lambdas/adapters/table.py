@@ -149,11 +149,8 @@ class Table:
     ) -> None:
         same_version, values = _same_version(before.settings)
         attributes = items.settings_attributes(settings)
-        optional = (
-            "pausedUntil",
-            "pauseReason",
-            *(items.MARK_ATTRIBUTES if settings.ends_attention else ()),
-        )
+        mark = items.MARK_ATTRIBUTES if settings.ends_attention else ()
+        optional = (*items.OPTIONAL_SETTINGS, *mark)
         absent = [name for name in optional if name not in attributes]
         update: UpdateTypeDef = {
             "TableName": self._name,

@@ -1,4 +1,4 @@
-"""One system for the whole session, and the demo on it in the background."""
+"""Starts one local system for all tests, and the demo on it in the background."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +16,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marker in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # One system serves most of these tests. The demo plays meanwhile, so they wait for it last.
-    # Those of the promotion have an emulator of their own, and run beside them.
+    # One system serves most of these tests, so they share a worker. The test of the demo comes
+    # last, because the demo takes minutes. The tests of promotions start their own emulator, so
+    # they can run in parallel.
     for item in items:
         if item.path.is_relative_to(HERE):
             group = "promotion" if item.path == HERE / "test_promotion.py" else "e2e"
@@ -40,4 +41,4 @@ def business(system: System) -> Iterator[Business]:
     try:
         yield business
     finally:
-        business.forget()
+        business.delete_items()

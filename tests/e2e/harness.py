@@ -1,4 +1,4 @@
-"""What the tests use: a running system, a business of one's own, and patience."""
+"""Starts the local system, makes a business for each test, and waits for conditions."""
 
 import json
 import os
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 def eventually(what: str, condition: Callable[[], T | None], *, seconds: float = 10) -> T:
-    """Ask again and again until the answer is true, and return it; fail when time is up."""
+    """Wait until a condition gives a true value, and return that. Fails when the time is up."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
@@ -49,7 +49,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class System:
-    """A running system, and the demo that plays on it meanwhile."""
+    """A running system, and the demo that runs on it."""
 
     endpoints: LocalSystem
     state: Path
@@ -60,16 +60,16 @@ class System:
         return self.endpoints.client(service)
 
     def call(self, method: str, path: str, **request: Any) -> Answer:
-        """Ask the REST API something that is not about one business."""
+        """Call a path of the REST API."""
         return call(method, f"{self.endpoints.restUrl}{path}", **request)
 
     def token(self, *roles: str) -> str:
-        """A token of somebody who has these roles and is a member of no business."""
+        """Return a token with these roles, for somebody who is a member of no business."""
         user = f"e2e-{'-'.join(roles) or 'stranger'}"
         return access_token(self.endpoints, user=user, roles=roles)
 
     def run_tool(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `python -m <tool>` as a user would, beside the running system."""
+        """Run `python -m <tool>` as a user would, against the running system."""
         return subprocess.run(
             [sys.executable, "-m", *command],
             cwd=ROOT,
@@ -81,7 +81,7 @@ class System:
         )
 
     def clean_up(self, **options: bool) -> dict[str, int]:
-        """Invoke the cleanup by hand and return its report."""
+        """Invoke the cleanup and return its report."""
         answer = self.client("lambda").invoke(
             FunctionName=self.endpoints.cleanupFunctionName, Payload=json.dumps(options).encode()
         )
@@ -92,7 +92,7 @@ class System:
 
 @contextmanager
 def running_system(state: Path) -> Iterator[System]:
-    """Start a system on a port of its own, and the demo on it; stop it with Ctrl-C at the end."""
+    """Start a system on a free port, and the demo on it. Stop both at the end, as Ctrl-C would."""
     port = free_port()
     output = state / "run.output"
     environment = {**os.environ, "LOCAL_STATE": str(state), "LOCAL_PORT": str(port)}
@@ -125,14 +125,15 @@ def running_system(state: Path) -> Iterator[System]:
             try:
                 yield System(LocalSystem(**json.loads(file.read_text())), state, port, demo)
             finally:
-                demo.terminate()  # so that it takes its devices with it
-        _stop_and_leave_nothing(run, file, output)
+                demo.terminate()  # it then ends its devices too
+        _stop_and_check(run, file, output)
     finally:
         run.kill()
         run.wait()
 
 
-def _stop_and_leave_nothing(run: subprocess.Popen[bytes], file: Path, output: Path) -> None:
+def _stop_and_check(run: subprocess.Popen[bytes], file: Path, output: Path) -> None:
+    """Press Ctrl-C. Fails unless the system ends with all its processes and its file."""
     started = _descendants(run.pid)
     assert started, "a running system has processes"
     run.send_signal(signal.SIGINT)
@@ -143,7 +144,7 @@ def _stop_and_leave_nothing(run: subprocess.Popen[bytes], file: Path, output: Pa
 
 
 def _processes() -> dict[int, int]:
-    """All processes that live, by id, with their parents."""
+    """Return the parent of every running process, by process id."""
     listed = subprocess.run(
         ["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True
     )
@@ -162,7 +163,7 @@ def _descendants(ancestor: int) -> set[int]:
 
 
 class Business:
-    """A business that one test has for itself."""
+    """A business that only one test uses."""
 
     def __init__(self, system: System) -> None:
         self.id = f"e2e-{uuid.uuid4().hex[:12]}"
@@ -179,7 +180,7 @@ class Business:
         return call(method, url, token=token or self.token, **request)
 
     def push(self, token: str, body: Any, *, key: str | None = None) -> Answer:
-        """Push a message to the devices, with an idempotency key if there is one."""
+        """Push a message to the devices. `body` is sent as JSON unless it is bytes."""
         response = urllib3.request(
             "POST",
             f"{self._endpoints.restUrl}/businesses/{self.id}/messages",
@@ -208,7 +209,7 @@ class Business:
 
     @contextmanager
     def socket(self) -> Iterator["Socket"]:
-        """A socket of this business, whose item is stored."""
+        """Open a socket of this business, and wait until its item is stored."""
         before = {item["sk"] for item in self.real()}
         with self.handshake() as opened:
             new = eventually(
@@ -220,7 +221,7 @@ class Business:
     def handshake(
         self, *, query: str | None = None, headers: Mapping[str, str] | None = None
     ) -> AbstractContextManager[ClientConnection]:
-        """Open a socket; `query` and `headers` replace what a device would send."""
+        """Open a socket. `query` and `headers` replace what a device would send."""
         if query is None:
             query = urlencode({"businessId": self.id})
         if headers is None:
@@ -231,7 +232,7 @@ class Business:
     # The table.
 
     def items(self) -> list[Item]:
-        """All that is stored of this business."""
+        """Return all items of this business."""
         found = self._table.query(
             TableName=self._endpoints.tableName,
             KeyConditionExpression="pk = :pk",
@@ -248,7 +249,7 @@ class Business:
         return [i for i in self.items() if i.get("isVirtualConnection") is True]
 
     def write_connection(self, connection: str, *, connected_at: int, last_seen_at: int) -> None:
-        """Write the item of a real connection by hand."""
+        """Write the item of a real connection, bypassing the service."""
         self._table.put_item(
             TableName=self._endpoints.tableName,
             Item={
@@ -269,31 +270,33 @@ class Business:
             Key={"pk": {"S": f"BUSINESS#{self.id}"}, "sk": {"S": sort_key}},
         )
 
-    def forget(self) -> None:
-        """Leave nothing behind that a later census would count."""
+    def delete_items(self) -> None:
+        """Delete all items, so that no later census counts them."""
         for item in self.items():
             self.delete_item(item["sk"])
 
 
 @dataclass(frozen=True)
 class Socket:
-    """An open socket that is registered."""
+    """An open socket whose connection is stored."""
 
     socket: ClientConnection
     connection_id: str
 
     def ask(self, message: Any) -> dict[str, Any]:
-        """Send a message (what is neither text nor bytes goes out as JSON), return the answer."""
+        """Send a message and return the answer. `message` is sent as JSON unless it is text or
+        bytes.
+        """
         sent = message if isinstance(message, str | bytes) else json.dumps(message)
         self.socket.send(sent)
-        return self.hear()
+        return self.receive()
 
-    def hear(self) -> dict[str, Any]:
-        heard: dict[str, Any] = json.loads(self.socket.recv(timeout=10))
-        return heard
+    def receive(self) -> dict[str, Any]:
+        received: dict[str, Any] = json.loads(self.socket.recv(timeout=10))
+        return received
 
     def is_closed(self) -> bool:
-        """Wait for the other side to close."""
+        """Wait for the service to close the socket, and return whether it did."""
         try:
             self.socket.recv(timeout=10)
         except ConnectionClosed:

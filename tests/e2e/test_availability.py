@@ -1,9 +1,9 @@
-"""What a business declares, and what becomes of its connections."""
+"""What happens to settings and connections when a business declares its availability."""
 
 from tests.e2e.harness import USER, Business, eventually
 
 
-def test_going_available_writes_the_settings_and_the_virtual_connection(
+def test_going_available_stores_settings_and_a_virtual_connection(
     business: Business,
 ) -> None:
     status = business.set_available(True)
@@ -27,7 +27,7 @@ def test_going_available_writes_the_settings_and_the_virtual_connection(
     assert "connectionId" not in virtual
 
 
-def test_with_a_device_an_available_business_is_online(business: Business) -> None:
+def test_an_available_business_with_a_device_is_online(business: Business) -> None:
     with business.socket() as device:
         status = business.set_available(True)
         assert status["overallStatus"] == "ONLINE"
@@ -37,7 +37,7 @@ def test_with_a_device_an_available_business_is_online(business: Business) -> No
         assert [c["userId"] for c in connections["virtual"]] == [USER]
 
 
-def test_going_unavailable_tells_and_closes_every_socket_and_removes_every_connection(
+def test_going_unavailable_notifies_and_closes_every_socket_and_removes_all_connections(
     business: Business,
 ) -> None:
     business.set_available(True)
@@ -47,15 +47,15 @@ def test_going_unavailable_tells_and_closes_every_socket_and_removes_every_conne
         assert status["online"] is False
         assert status["socketsRemaining"] == 0
         for device in (one, other):
-            told = device.hear()
-            assert (told["type"], told["available"]) == ("availability.changed", False)
+            message = device.receive()
+            assert (message["type"], message["available"]) == ("availability.changed", False)
             assert device.is_closed()
         (settings,) = business.items()
         assert (settings["sk"], settings["acceptingOrders"]) == ("BUSINESS", False)
         assert business.status()["overallStatus"] == "OFFLINE"
 
 
-def test_a_device_may_connect_while_the_business_is_closed(business: Business) -> None:
+def test_a_device_may_connect_while_its_business_is_unavailable(business: Business) -> None:
     business.set_available(False)
     with business.socket():
         assert business.status()["overallStatus"] == "CONNECTED_NOT_ACCEPTING"
@@ -64,6 +64,6 @@ def test_a_device_may_connect_while_the_business_is_closed(business: Business) -
     )
 
 
-def test_a_business_that_nobody_declared_is_unknown(business: Business) -> None:
+def test_a_business_is_unknown_until_somebody_declares_it(business: Business) -> None:
     assert business.status()["overallStatus"] == "UNKNOWN"
     assert business.call("GET", "online").body["online"] is None

@@ -1,4 +1,4 @@
-"""Many businesses in one question."""
+"""`POST /businesses/online`: whether each of many businesses is online."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ def stranger(system: System) -> str:
 def other(system: System) -> Iterator[Business]:
     with ExitStack() as stack:
         other = Business(system)
-        stack.callback(other.forget)
+        stack.callback(other.delete_items)
         yield other
 
 
@@ -29,7 +29,7 @@ def ask(system: System, token: str, ids: Any) -> Answer:
     return system.call("POST", PATH, token=token, body={"businessIds": ids})
 
 
-def test_the_answer_has_the_order_and_the_duplicates_of_the_question(
+def test_the_answer_has_the_ids_of_the_request_in_its_order_duplicates_included(
     system: System, stranger: str, business: Business, other: Business
 ) -> None:
     unknown = f"{business.id}-unknown"
@@ -50,7 +50,9 @@ def test_the_answer_has_the_order_and_the_duplicates_of_the_question(
     assert answer.body["asOf"].endswith("Z")
 
 
-def test_a_hundred_are_answered(system: System, stranger: str, business: Business) -> None:
+def test_a_request_can_name_100_businesses(
+    system: System, stranger: str, business: Business
+) -> None:
     business.set_available(False)
     asked = [f"{business.id}-{number}" for number in range(99)] + [business.id]
     answer = ask(system, stranger, asked)
@@ -64,15 +66,15 @@ def test_a_hundred_are_answered(system: System, stranger: str, business: Busines
     [
         pytest.param({"businessIds": ["b"] * 101}, "businessIds", id="101"),
         pytest.param({"businessIds": []}, "businessIds", id="none"),
-        pytest.param({"businessIds": "b1"}, "businessIds", id="no list"),
+        pytest.param({"businessIds": "b1"}, "businessIds", id="not a list"),
         pytest.param({"businessIds": ["b1", 7]}, "businessIds.1", id="a number"),
         pytest.param({"businessIds": ["b1", "b2", "a#b"]}, "businessIds.2", id="a bad id"),
         pytest.param({"businessIds": ["b1", ""]}, "businessIds.1", id="an empty id"),
-        pytest.param({}, "businessIds", id="nothing"),
+        pytest.param({}, "businessIds", id="empty object"),
         pytest.param({"businessIds": ["b1"], "fast": True}, "fast", id="unknown field"),
     ],
 )
-def test_a_question_that_is_not_right_is_refused_with_what_is_wrong(
+def test_a_wrong_request_is_refused_by_the_name_of_its_field(
     system: System, stranger: str, body: Any, field: str
 ) -> None:
     answer = system.call("POST", PATH, token=stranger, body=body)
@@ -82,5 +84,5 @@ def test_a_question_that_is_not_right_is_refused_with_what_is_wrong(
     assert error["problem"]
 
 
-def test_without_a_token_nothing_is_answered(system: System) -> None:
+def test_a_request_without_a_token_is_refused(system: System) -> None:
     assert system.call("POST", PATH, body={"businessIds": ["b1"]}).status == 401

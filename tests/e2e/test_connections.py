@@ -1,4 +1,4 @@
-"""Real connections: who gets in, what is stored, and how they end."""
+"""Real connections: who may connect, what is stored, what messages do, how connections end."""
 
 import json
 import time
@@ -17,7 +17,7 @@ TWO_HOURS = 2 * 60 * 60
 
 
 def reissued(system: System, token: str, **claims: Any) -> str:
-    """The same token with other claims, signed with the pool's own key."""
+    """Return the token with other claims, signed with the key of the user pool."""
     pool = system.endpoints.userPoolId
     key = system.state / "ministack" / "state" / "cognito-pool-keys" / f"{pool}-access.pem"
     kid = jwt.get_unverified_header(token)["kid"]
@@ -36,7 +36,7 @@ def assert_refused(business: Business, **handshake: Any) -> None:
     assert business.items() == []
 
 
-def test_a_device_that_connects_is_stored_as_a_real_connection(business: Business) -> None:
+def test_connecting_stores_a_real_connection(business: Business) -> None:
     before = int(time.time())
     with business.socket() as device:
         (item,) = business.items()
@@ -49,7 +49,7 @@ def test_a_device_that_connects_is_stored_as_a_real_connection(business: Busines
         assert item["ttl"] > item["connectedAt"] + TWO_HOURS
 
 
-def test_a_device_that_closes_its_socket_is_forgotten_within_two_seconds(
+def test_closing_the_socket_removes_its_connection_within_two_seconds(
     business: Business,
 ) -> None:
     with business.socket() as device:
@@ -57,7 +57,7 @@ def test_a_device_that_closes_its_socket_is_forgotten_within_two_seconds(
         eventually("the item is gone", lambda: not business.items(), seconds=2)
 
 
-def test_every_device_of_a_business_has_a_connection_of_its_own(business: Business) -> None:
+def test_each_device_of_a_business_has_its_own_connection(business: Business) -> None:
     with business.socket() as one, business.socket() as other:
         assert len(business.real()) == 2
         one.socket.close()
@@ -70,29 +70,29 @@ def test_every_device_of_a_business_has_a_connection_of_its_own(business: Busine
     [
         pytest.param(lambda: {"exp": int(time.time()) - 300}, id="expired"),
         pytest.param(lambda: {"nbf": int(time.time()) + 300}, id="not valid yet"),
-        pytest.param(lambda: {"iss": "https://issuer.example"}, id="of another issuer"),
-        pytest.param(lambda: {"client_id": "another"}, id="for another client"),
-        pytest.param(lambda: {"cognito:groups": []}, id="of nobody's member"),
+        pytest.param(lambda: {"iss": "https://issuer.example"}, id="another issuer"),
+        pytest.param(lambda: {"client_id": "another"}, id="another client"),
+        pytest.param(lambda: {"cognito:groups": []}, id="member of no business"),
     ],
 )
 def test_a_well_signed_token_with_the_wrong_claims_is_refused(
     system: System, business: Business, claims: Callable[[], dict[str, Any]]
 ) -> None:
-    # The same signature with the right claims is accepted: it is the claims that are refused.
+    # With the right claims, a token signed like this is accepted.
     with business.handshake(headers=bearer(reissued(system, business.token))):
         pass
-    eventually("that socket is forgotten", lambda: not business.items())
+    eventually("the connection of that socket is removed", lambda: not business.items())
     assert_refused(business, headers=bearer(reissued(system, business.token, **claims())))
 
 
-def test_a_token_of_another_business_is_refused(system: System, business: Business) -> None:
+def test_a_token_for_another_business_is_refused(system: System, business: Business) -> None:
     foreign = access_token(
         system.endpoints, user="e2e-foreign", businesses=["e2e-foreign"], roles=["operator"]
     )
     assert_refused(business, headers=bearer(foreign))
 
 
-def test_a_token_that_was_tampered_with_is_refused(business: Business) -> None:
+def test_a_token_with_a_wrong_signature_is_refused(business: Business) -> None:
     header, payload, signature = business.token.split(".")
     backwards = f"{header}.{payload}.{signature[::-1]}"
     assert_refused(business, headers=bearer(backwards))
@@ -101,7 +101,7 @@ def test_a_token_that_was_tampered_with_is_refused(business: Business) -> None:
 @pytest.mark.parametrize(
     "headers",
     [{}, {"Authorization": ""}, {"Authorization": "Bearer"}, bearer("nonsense")],
-    ids=["missing", "empty", "scheme alone", "no token"],
+    ids=["missing", "empty", "only the scheme", "not a token"],
 )
 def test_a_handshake_without_a_token_is_refused(
     business: Business, headers: dict[str, str]
@@ -124,36 +124,34 @@ def test_a_handshake_with_the_wrong_parameters_is_refused(business: Business, qu
     assert_refused(business, query=query.format(id=business.id))
 
 
-def test_a_token_in_the_url_opens_nothing(business: Business) -> None:
+def test_a_token_in_the_url_is_refused(business: Business) -> None:
     query = urlencode({"businessId": business.id, "token": business.token})
     assert_refused(business, query=query, headers={})
 
 
-def test_a_ping_is_answered_and_noted(business: Business) -> None:
+def test_a_ping_is_answered_and_renews_the_connection(business: Business) -> None:
     with business.socket() as device:
         (stored,) = business.real()
         sort_key = stored["sk"]
-        minute_ago = int(time.time()) - 20
-        business.write_connection(
-            device.connection_id, connected_at=minute_ago, last_seen_at=minute_ago
-        )
+        earlier = int(time.time()) - 20
+        business.write_connection(device.connection_id, connected_at=earlier, last_seen_at=earlier)
         pong = device.ask({"action": "ping", "id": "7"})
         assert (pong["type"], pong["id"]) == ("pong", "7")
         assert pong["serverTime"].endswith("Z")
         assert 0 < pong["reconnectAfter"] < TWO_HOURS
-        (noted,) = business.real()
-        assert noted["sk"] == sort_key
-        assert noted["connectedAt"] == minute_ago
-        assert noted["lastSeenAt"] > minute_ago
+        (renewed,) = business.real()
+        assert renewed["sk"] == sort_key
+        assert renewed["connectedAt"] == earlier
+        assert renewed["lastSeenAt"] > earlier
 
 
 def test_a_device_can_ask_for_the_status_of_its_business(business: Business) -> None:
     business.set_available(True)
     with business.socket() as device:
-        told = device.ask({"action": "status", "id": "8"})
-        assert (told["type"], told["id"]) == ("status", "8")
-        assert told["status"]["overallStatus"] == "ONLINE"
-        assert told["status"].keys() == business.status().keys()
+        answer = device.ask({"action": "status", "id": "8"})
+        assert (answer["type"], answer["id"]) == ("status", "8")
+        assert answer["status"]["overallStatus"] == "ONLINE"
+        assert answer["status"].keys() == business.status().keys()
 
 
 @pytest.mark.parametrize(
@@ -164,8 +162,8 @@ def test_a_device_can_ask_for_the_status_of_its_business(business: Business) -> 
         pytest.param({"action": 7}, "bad_request", id="action of the wrong type"),
         pytest.param({"action": "ping", "id": 7}, "bad_request", id="id of the wrong type"),
         pytest.param({"action": "ping", "more": 1}, "bad_request", id="unknown field"),
-        pytest.param(["ping"], "bad_request", id="no object"),
-        pytest.param("{not json", "bad_request", id="no JSON"),
+        pytest.param(["ping"], "bad_request", id="not an object"),
+        pytest.param("{not json", "bad_request", id="not JSON"),
         pytest.param(b"\x00\xff\xfe", "bad_request", id="binary"),
         pytest.param("x" * 200_000, "bad_request", id="200 KB of text"),
         pytest.param({"action": "ping", "id": "x" * 200_000}, "bad_request", id="200 KB of id"),
@@ -183,12 +181,13 @@ def test_a_bad_message_is_answered_and_the_socket_stays_open(
 
 
 @pytest.mark.parametrize("action", ["$connect", "$disconnect"])
-def test_a_message_named_like_a_life_cycle_event_changes_nothing(
+def test_a_client_cannot_trigger_the_routes_of_connecting_and_disconnecting(
     business: Business, action: str
 ) -> None:
     with business.socket() as device:
         now = int(time.time())
-        # Older than it is, so that a new item would show; not silent, or a cleanup would close it.
+        # With an earlier time, an item that is written again would differ. It is recent enough that
+        # no cleanup closes the socket.
         business.write_connection(device.connection_id, connected_at=now - 60, last_seen_at=now - 5)
         before = business.items()
         answer = device.ask({"action": action, "id": "11"})
@@ -197,7 +196,9 @@ def test_a_message_named_like_a_life_cycle_event_changes_nothing(
         assert device.ask({"action": "ping", "id": "after"})["type"] == "pong"
 
 
-def test_a_socket_that_is_not_registered_any_more_is_told_and_closed(business: Business) -> None:
+def test_a_socket_without_a_stored_connection_gets_an_error_and_is_closed(
+    business: Business,
+) -> None:
     with business.socket() as device:
         business.delete_item(f"CONNECTION#{device.connection_id}")
         answer = device.ask({"action": "ping", "id": "10"})
@@ -206,12 +207,12 @@ def test_a_socket_that_is_not_registered_any_more_is_told_and_closed(business: B
         assert business.items() == []
 
 
-def test_a_device_that_sends_too_much_is_told_and_closed_and_no_other_one(
+def test_a_device_that_sends_too_many_messages_gets_an_error_and_only_it_is_closed(
     business: Business,
 ) -> None:
     with business.socket() as flooding, business.socket() as other:
         ping = {"action": "ping", "id": "12"}
-        # A minute may end meanwhile. Of 122 messages within two minutes, one of these has 61.
+        # The limit is 60 in a minute. Another minute may begin in between, so send up to 122.
         answers: list[dict[str, Any]] = []
         while len(answers) < 122 and "code" not in (answer := flooding.ask(ping)):
             answers.append(answer)
@@ -219,13 +220,13 @@ def test_a_device_that_sends_too_much_is_told_and_closed_and_no_other_one(
         assert all(pong["type"] == "pong" for pong in answers)
         assert (answer["code"], answer["id"]) == ("too_many_messages", "12")
         assert flooding.is_closed()
-        eventually("its item is gone", lambda: len(business.real()) == 1)
+        eventually("its connection is removed", lambda: len(business.real()) == 1)
         assert other.ask(ping)["type"] == "pong"
         assert [item["connectionId"] for item in business.real()] == [other.connection_id]
 
 
-def test_every_message_of_a_busy_device_is_answered_in_turn(business: Business) -> None:
+def test_messages_are_answered_in_the_order_in_which_they_were_sent(business: Business) -> None:
     with business.socket() as device:
         for number in range(20):
             device.socket.send(json.dumps({"action": "ping", "id": str(number)}))
-        assert [device.hear()["id"] for _ in range(20)] == [str(n) for n in range(20)]
+        assert [device.receive()["id"] for _ in range(20)] == [str(n) for n in range(20)]

@@ -16,7 +16,7 @@ from tests.e2e.harness import Business, System
 def other(system: System) -> Iterator[Business]:
     with ExitStack() as stack:
         other = Business(system)
-        stack.callback(other.forget)
+        stack.callback(other.delete_items)
         yield other
 
 

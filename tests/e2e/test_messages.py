@@ -1,4 +1,4 @@
-"""What a back end pushes reaches every device of the business, once, and the answer says so."""
+"""Pushing a message: it reaches every device once, and the answer says how many it reached."""
 
 import time
 import uuid
@@ -20,7 +20,7 @@ def backend(system: System) -> str:
 
 
 def assert_pushed(answer: Answer, *, sent: int, gone: int = 0) -> str:
-    """The message id of a push that ended so."""
+    """Check the counts of a push, and return its message id."""
     assert answer.status == 200, answer
     counts = {name: answer.body[name] for name in ("sent", "gone", "failed")}
     assert counts == {"sent": sent, "gone": gone, "failed": 0}
@@ -35,8 +35,8 @@ def assert_problem(answer: Answer, status: int, kind: str) -> None:
     assert answer.body["type"].endswith(f":{kind}"), answer
 
 
-def assert_nothing_more_comes(device: Socket) -> None:
-    # What was pushed before would come before the answer.
+def assert_no_more_messages(device: Socket) -> None:
+    # A message that was pushed before would arrive before this answer.
     assert device.ask({"action": "ping", "id": "last"})["id"] == "last"
 
 
@@ -45,37 +45,37 @@ def test_a_message_reaches_every_device(business: Business, backend: str) -> Non
     with business.socket() as one, business.socket() as other:
         message_id = assert_pushed(business.push(backend, order), sent=2)
         for device in (one, other):
-            assert device.hear() == {"type": "message", "id": message_id, "body": order}
-            assert_nothing_more_comes(device)
+            assert device.receive() == {"type": "message", "id": message_id, "body": order}
+            assert_no_more_messages(device)
 
 
-def test_devices_of_another_business_hear_nothing(
+def test_devices_of_another_business_get_no_message(
     system: System, business: Business, backend: str
 ) -> None:
     other = Business(system)
     with business.socket() as device, other.socket() as stranger:
         assert_pushed(business.push(backend, "hello"), sent=1)
-        assert device.hear()["body"] == "hello"
-        assert_nothing_more_comes(stranger)
-    eventually("both are forgotten", lambda: not business.items() and not other.items())
+        assert device.receive()["body"] == "hello"
+        assert_no_more_messages(stranger)
+    eventually("all connections are removed", lambda: not business.items() and not other.items())
 
 
-def test_when_nobody_is_connected_nobody_is_reached(business: Business, backend: str) -> None:
+def test_without_a_device_nobody_is_reached(business: Business, backend: str) -> None:
     assert_pushed(business.push(backend, {"order": 1}), sent=0)
     business.set_available(True)
     assert_pushed(business.push(backend, {"order": 1}), sent=0)
     business.set_available(False)
 
 
-def test_a_socket_that_is_gone_is_counted_and_only_its_item_removed(
+def test_a_socket_that_is_gone_is_counted_and_removed_unless_it_is_young(
     business: Business, backend: str
 ) -> None:
     with business.socket() as device:
         now = int(time.time())
-        business.write_connection("ghost=", connected_at=now - 120, last_seen_at=now)
+        business.write_connection("gone=", connected_at=now - 120, last_seen_at=now)
         business.write_connection("young=", connected_at=now - 5, last_seen_at=now)
         assert_pushed(business.push(backend, "hello"), sent=1, gone=2)
-        assert device.hear()["body"] == "hello"
+        assert device.receive()["body"] == "hello"
         left = {item["connectionId"] for item in business.real()}
         assert left == {device.connection_id, "young="}
 
@@ -84,7 +84,7 @@ def test_a_socket_that_is_gone_is_counted_and_only_its_item_removed(
 def test_a_message_can_be_any_json_value(business: Business, backend: str, body: Any) -> None:
     with business.socket() as device:
         assert_pushed(business.push(backend, body), sent=1)
-        assert device.hear()["body"] == body
+        assert device.receive()["body"] == body
 
 
 class TestIdempotencyKey:
@@ -97,8 +97,8 @@ class TestIdempotencyKey:
             again = business.push(backend, {"order": 1}, key=key)
             assert_pushed(first, sent=1)
             assert again.body == first.body
-            assert device.hear()["id"] == first.body["messageId"]
-            assert_nothing_more_comes(device)
+            assert device.receive()["id"] == first.body["messageId"]
+            assert_no_more_messages(device)
 
     def test_another_body_with_the_same_key_is_refused(
         self, business: Business, backend: str
@@ -108,23 +108,23 @@ class TestIdempotencyKey:
             assert_pushed(business.push(backend, {"order": 1}, key=key), sent=1)
             refused = business.push(backend, {"order": 2}, key=key)
             assert_problem(refused, 422, "idempotency-key-reused")
-            assert device.hear()["body"] == {"order": 1}
-            assert_nothing_more_comes(device)
+            assert device.receive()["body"] == {"order": 1}
+            assert_no_more_messages(device)
 
-    def test_of_simultaneous_calls_one_sends(self, business: Business, backend: str) -> None:
+    def test_only_one_of_simultaneous_calls_sends(self, business: Business, backend: str) -> None:
         key = uuid.uuid4().hex
         with business.socket() as device, ThreadPoolExecutor(5) as pool:
             calls = [pool.submit(business.push, backend, "hello", key=key) for _ in range(5)]
             answers = [call.result() for call in calls]
-            # Who comes while the first is still running is told so, and gets its answer later.
+            # A call that comes while the first one is running gets 409, and can be repeated later.
             assert {answer.status for answer in answers} <= {200, 409}, answers
             done = [answer.body for answer in answers if answer.status == 200]
             done.append(business.push(backend, "hello", key=key).body)
             assert all(body == done[0] for body in done)
-            assert device.hear()["id"] == done[0]["messageId"]
-            assert_nothing_more_comes(device)
+            assert device.receive()["id"] == done[0]["messageId"]
+            assert_no_more_messages(device)
 
-    def test_the_same_key_for_another_business_is_another_key(
+    def test_the_same_key_can_be_used_for_another_business(
         self, system: System, business: Business, backend: str
     ) -> None:
         key = uuid.uuid4().hex
@@ -133,50 +133,50 @@ class TestIdempotencyKey:
         assert other.body["messageId"] != first.body["messageId"]
 
     @pytest.mark.parametrize("key", ["", "k" * 129])
-    def test_that_is_none_is_refused(self, business: Business, backend: str, key: str) -> None:
+    def test_an_invalid_key_is_refused(self, business: Business, backend: str, key: str) -> None:
         answer = business.push(backend, "hello", key=key)
         assert_problem(answer, 400, "invalid-request")
         assert [e["field"].lower() for e in answer.body["errors"]] == ["idempotency-key"]
 
 
 @pytest.mark.parametrize("size", [LIMIT + 1, LIMIT - 10, 200_000])
-def test_a_message_that_is_too_large_is_refused_with_the_limit(
+def test_a_too_large_message_is_refused_with_the_limit(
     business: Business, backend: str, size: int
 ) -> None:
     with business.socket() as device:
         answer = business.push(backend, b'"' + b"x" * (size - 2) + b'"')
         assert_problem(answer, 413, "payload-too-large")
         assert str(LIMIT) in answer.body["detail"]
-        assert_nothing_more_comes(device)
+        assert_no_more_messages(device)
 
 
-def test_a_large_message_that_is_not_too_large_is_sent(business: Business, backend: str) -> None:
+def test_a_large_message_below_the_limit_is_sent(business: Business, backend: str) -> None:
     with business.socket() as device:
         assert_pushed(business.push(backend, "x" * 120_000), sent=1)
-        assert device.hear()["body"] == "x" * 120_000
+        assert device.receive()["body"] == "x" * 120_000
 
 
 @pytest.mark.parametrize("body", [b"", b"{not json", b"\xff\xfe", b"NaN", b"[" * 5000])
-def test_what_is_no_json_is_refused(business: Business, backend: str, body: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused(business: Business, backend: str, body: bytes) -> None:
     with business.socket() as device:
         assert_problem(business.push(backend, body), 400, "invalid-request")
-        assert_nothing_more_comes(device)
+        assert_no_more_messages(device)
 
 
-def test_only_back_ends_and_operators_push(system: System, business: Business) -> None:
+def test_only_back_ends_and_operators_may_push(system: System, business: Business) -> None:
     with business.socket() as device:
         for token in (business.token, system.token()):
             assert_problem(business.push(token, "hello"), 403, "forbidden")
         assert_pushed(business.push(system.token("operator"), "from an operator"), sent=1)
-        assert device.hear()["body"] == "from an operator"
+        assert device.receive()["body"] == "from an operator"
 
 
 def test_messages_are_counted(system: System, business: Business, backend: str) -> None:
     before = metric(system, "MessagesSent", "Sum") or 0
     with business.socket() as one, business.socket() as other:
         assert_pushed(business.push(backend, "hello"), sent=2)
-        one.hear()
-        other.hear()
+        one.receive()
+        other.receive()
     eventually(
         "both are counted", lambda: (metric(system, "MessagesSent", "Sum") or 0) >= before + 2
     )

@@ -1,4 +1,4 @@
-"""What operators see and do: who needs attention, settings, one socket, one cleanup."""
+"""The calls of operators: list attention, change settings, close a connection, clean up."""
 
 import time
 import uuid
@@ -20,11 +20,11 @@ def operator(system: System) -> str:
 
 @pytest.fixture
 def businesses(system: System) -> Iterator[list[Business]]:
-    """Three of them."""
+    """Three businesses."""
     with ExitStack() as stack:
         three = [Business(system) for _ in range(3)]
         for business in three:
-            stack.callback(business.forget)
+            stack.callback(business.delete_items)
         yield three
 
 
@@ -40,7 +40,7 @@ def list_attention(system: System, token: str, **query: Any) -> Answer:
 def in_attention(
     system: System, token: str, attention: str, *, limit: int = 100
 ) -> list[dict[str, Any]]:
-    """All entries of the list, page after page."""
+    """Return all entries of the list, read page by page."""
     entries: list[dict[str, Any]] = []
     query: dict[str, Any] = {"attention": attention, "limit": limit}
     while True:
@@ -54,7 +54,7 @@ def in_attention(
 
 
 class TestAttention:
-    def test_a_business_is_listed_until_its_device_is_connected(
+    def test_a_business_is_listed_until_a_device_is_connected(
         self, system: System, operator: str, business: Business
     ) -> None:
         def entry() -> dict[str, Any] | None:
@@ -70,11 +70,11 @@ class TestAttention:
         assert found["since"] == found["status"]["attentionSince"]
         assert 0 <= found["seconds"] <= time.time() - before + 1
         with business.socket():
-            # Asked again before it is shown: no cleanup has to run for this.
+            # Each entry is checked again before it is listed, so no cleanup has to run.
             assert entry() is None
             business.set_available(False)
 
-    def test_a_business_that_nothing_reaches_is_listed_as_such(
+    def test_a_business_without_any_connection_is_listed_as_unreachable(
         self, system: System, operator: str, business: Business
     ) -> None:
         business.set_available(True)
@@ -91,7 +91,7 @@ class TestAttention:
         business.set_available(False)
         assert not listed("unreachable")
 
-    def test_pages_have_everybody_once_the_longest_first(
+    def test_pages_list_each_business_once_and_the_longest_first(
         self, system: System, operator: str, businesses: list[Business]
     ) -> None:
         ids = {business.id for business in businesses}
@@ -124,14 +124,14 @@ class TestAttention:
             ({"attention": "unreachable", "cursor": "WzEsICJhI2IiXQ=="}, "cursor"),
         ],
     )
-    def test_a_question_that_is_not_right_is_refused_and_named(
+    def test_a_wrong_query_is_refused_by_the_name_of_its_parameter(
         self, system: System, operator: str, query: dict[str, Any], field: str
     ) -> None:
         answer = list_attention(system, operator, **query)
         assert_problem(answer, 400, "invalid-request")
         assert [error["field"] for error in answer.body["errors"]] == [field]
 
-    def test_only_operators_ask(self, system: System, business: Business) -> None:
+    def test_only_operators_may_list(self, system: System, business: Business) -> None:
         for token in (business.token, system.token("backend")):
             answer = list_attention(system, token, attention="unreachable")
             assert_problem(answer, 403, "forbidden")
@@ -153,13 +153,13 @@ class TestSettings:
         listed = in_attention(system, operator, "virtual-only")
         assert business.id not in {entry["businessId"] for entry in listed}
 
-        # The setting outlives what the business declares, until an operator changes it.
+        # The setting stays when the business declares its availability again.
         assert business.set_available(True)["needsAttention"] is None
         answer = self.change_settings(business, operator, {"expectsSocket": True})
         assert answer.body["needsAttention"] == "virtual-only"
         business.set_available(False)
 
-    def test_only_operators_change_settings(self, system: System, business: Business) -> None:
+    def test_only_operators_may_change_settings(self, system: System, business: Business) -> None:
         business.set_available(False)
         before = business.items()
         for token in (business.token, system.token("backend"), system.token()):
@@ -171,15 +171,13 @@ class TestSettings:
     @pytest.mark.parametrize(
         "body", [{}, {"expectsSocket": "no"}, {"expectsSocket": 0}, {"expectsSocket": True, "x": 1}]
     )
-    def test_what_is_not_understood_is_refused(
-        self, operator: str, business: Business, body: Any
-    ) -> None:
+    def test_a_wrong_body_is_refused(self, operator: str, business: Business, body: Any) -> None:
         business.set_available(False)
         before = business.items()
         assert_problem(self.change_settings(business, operator, body), 400, "invalid-request")
         assert business.items() == before
 
-    def test_a_business_that_nobody_declared_is_not_arranged(
+    def test_settings_of_a_business_that_nobody_declared_cannot_be_changed(
         self, operator: str, business: Business
     ) -> None:
         answer = self.change_settings(business, operator, {"expectsSocket": False})
@@ -191,7 +189,7 @@ class TestClosingOneConnection:
     def close(self, business: Business, token: str, connection: str) -> Answer:
         return business.call("DELETE", f"connections/{quote(connection, safe='')}", token=token)
 
-    def test_closes_the_socket_and_removes_the_item_and_leaves_the_others(
+    def test_closing_a_connection_removes_it_and_leaves_the_others(
         self, operator: str, business: Business
     ) -> None:
         with business.socket() as one, business.socket() as other:
@@ -203,7 +201,7 @@ class TestClosingOneConnection:
             answer = self.close(business, operator, one.connection_id)
             assert_problem(answer, 404, "not-found")
 
-    def test_of_another_business_is_not_found(
+    def test_a_connection_of_another_business_is_not_found(
         self, operator: str, businesses: list[Business]
     ) -> None:
         mine, foreign, _ = businesses
@@ -212,14 +210,14 @@ class TestClosingOneConnection:
             assert device.ask({"action": "ping"})["type"] == "pong"
 
     @pytest.mark.parametrize("connection", ["a#b", "a b", "ü", "c" * 129])
-    def test_that_can_be_none_is_refused(
+    def test_an_invalid_connection_id_is_refused(
         self, operator: str, business: Business, connection: str
     ) -> None:
         answer = self.close(business, operator, connection)
         assert_problem(answer, 400, "invalid-request")
         assert [error["field"] for error in answer.body["errors"]] == ["connectionId"]
 
-    def test_is_for_operators(self, system: System, business: Business) -> None:
+    def test_only_operators_may_close(self, system: System, business: Business) -> None:
         with business.socket() as device:
             for token in (business.token, system.token("backend")):
                 answer = self.close(business, token, device.connection_id)
@@ -228,46 +226,45 @@ class TestClosingOneConnection:
 
 
 class TestCleaningUpOneBusiness:
-    # The scheduled cleanup goes on meanwhile, and may be quicker with one item or another.
+    # The scheduled cleanup also runs, and may remove an item first. So these tests try again until
+    # their own run did it.
 
-    def ghost(self, business: Business) -> str:
-        """The item of a connection that was never heard from again, and has no socket."""
+    def write_dead_connection(self, business: Business) -> str:
+        """Store a connection that is silent and has no socket. Return its id."""
         connection = uuid.uuid4().hex[:15] + "="
         long_ago = int(time.time()) - 120
         business.write_connection(connection, connected_at=long_ago, last_seen_at=long_ago)
         return connection
 
-    def test_a_dry_run_says_what_it_would_do_and_does_nothing(
-        self, operator: str, business: Business
-    ) -> None:
+    def test_a_dry_run_counts_and_removes_nothing(self, operator: str, business: Business) -> None:
         def counted_and_left() -> bool:
-            ghost = self.ghost(business)
+            connection = self.write_dead_connection(business)
             answer = business.call("POST", "cleanup", token=operator, body={"dryRun": True})
             assert (answer.status, answer.body["dryRun"]) == (200, True), answer
             assert answer.body["businesses"] == 1
             left = {item["connectionId"] for item in business.real()}
-            return answer.body["silent"] >= 1 and ghost in left
+            return answer.body["silent"] >= 1 and connection in left
 
-        eventually("a dry run counts an item, and leaves it", counted_and_left)
+        eventually("a dry run counts a connection and leaves it", counted_and_left)
 
     @pytest.mark.parametrize("request_body", [{}, {"body": {}}, {"body": {"dryRun": False}}])
-    def test_it_removes_what_is_dead_and_nothing_that_lives(
+    def test_a_run_removes_dead_connections_and_no_live_one(
         self, operator: str, business: Business, request_body: dict[str, Any]
     ) -> None:
         with business.socket() as device:
 
             def removed_by_this_run() -> bool:
-                self.ghost(business)
+                self.write_dead_connection(business)
                 answer = business.call("POST", "cleanup", token=operator, **request_body)
                 assert (answer.status, answer.body["dryRun"]) == (200, False), answer
                 assert [c["connectionId"] for c in business.real()] == [device.connection_id]
                 return bool(answer.body["silent"] == 1 and answer.body["activeReal"] == 1)
 
-            eventually("it removes an item, and counts it", removed_by_this_run)
+            eventually("our run removes a connection and counts it", removed_by_this_run)
             assert device.ask({"action": "ping"})["type"] == "pong"
 
     @pytest.mark.parametrize("body", [{"dryRun": "yes"}, {"dryRun": None}, {"dry_run": True}])
-    def test_what_is_not_understood_is_refused_and_removes_nothing(
+    def test_a_wrong_body_is_refused_and_removes_nothing(
         self, operator: str, business: Business, body: Any
     ) -> None:
         now = int(time.time())
@@ -276,13 +273,15 @@ class TestCleaningUpOneBusiness:
         assert_problem(answer, 400, "invalid-request")
         assert len(business.real()) == 1
 
-    def test_is_for_operators(self, system: System, business: Business) -> None:
+    def test_only_operators_may_clean_up(self, system: System, business: Business) -> None:
         for token in (business.token, system.token("backend")):
             answer = business.call("POST", "cleanup", token=token)
             assert_problem(answer, 403, "forbidden")
 
 
-def test_an_operator_sees_both_types_of_connections(operator: str, business: Business) -> None:
+def test_an_operator_can_list_the_connections_of_any_business(
+    operator: str, business: Business
+) -> None:
     with business.socket() as device:
         business.set_available(True)
         answer = business.call("GET", "connections", token=operator)

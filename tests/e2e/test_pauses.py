@@ -1,4 +1,4 @@
-"""Busy, back in 20 minutes: orders stop, and nothing else does."""
+"""A paused business gets no orders for a while, and keeps its connections."""
 
 import time
 from datetime import UTC, datetime
@@ -28,7 +28,9 @@ def assert_problem(answer: Answer, status: int, kind: str) -> None:
     assert answer.body["type"].endswith(f":{kind}"), answer
 
 
-def test_a_pause_stops_orders_and_drops_nothing_until_it_is_ended(business: Business) -> None:
+def test_a_pause_stops_orders_and_keeps_the_connections_until_it_is_ended(
+    business: Business,
+) -> None:
     with business.socket() as device:
         business.set_available(True)
         until = moment(1200)
@@ -60,7 +62,7 @@ def test_a_pause_ends_by_itself(business: Business) -> None:
         business.set_available(False)
 
 
-def test_an_availability_call_ends_a_pause(business: Business) -> None:
+def test_declaring_availability_ends_a_pause(business: Business) -> None:
     with business.socket():
         business.set_available(True)
         pause(business, 600)
@@ -68,13 +70,13 @@ def test_an_availability_call_ends_a_pause(business: Business) -> None:
         business.set_available(False)
 
 
-def test_a_business_that_is_paused_needs_no_attention(business: Business) -> None:
+def test_a_paused_business_needs_no_attention(business: Business) -> None:
     business.set_available(True)
     assert pause(business, 600)["needsAttention"] is None
     business.set_available(False)
 
 
-def test_ending_no_pause_is_fine(business: Business) -> None:
+def test_ending_a_pause_succeeds_without_one(business: Business) -> None:
     business.set_available(False)
     assert business.call("DELETE", "pause").status == 200
 
@@ -87,13 +89,13 @@ def test_ending_no_pause_is_fine(business: Business) -> None:
         pytest.param(lambda: moment(600).replace("+00:00", ""), id="without an offset"),
         pytest.param(lambda: "in 20 minutes", id="words"),
         pytest.param(lambda: "2099-13-01T00:00:00Z", id="month 13"),
-        pytest.param(lambda: "9999-12-31T23:59:59-23:59", id="beyond all time"),
-        pytest.param(lambda: "٢٠٩٩-01-01T00:00:00Z", id="other digits"),
+        pytest.param(lambda: "9999-12-31T23:59:59-23:59", id="after the year 9999 in UTC"),
+        pytest.param(lambda: "٢٠٩٩-01-01T00:00:00Z", id="Arabic digits"),
         pytest.param(lambda: int(time.time()) + 600, id="a number"),
         pytest.param(lambda: None, id="null"),
     ],
 )
-def test_an_end_that_cannot_be_is_refused_and_named(business: Business, until: Any) -> None:
+def test_an_invalid_end_is_refused_by_the_name_of_its_field(business: Business, until: Any) -> None:
     business.set_available(False)
     before = business.items()
     answer = business.call("PUT", "pause", body={"until": until()})
@@ -111,7 +113,7 @@ def test_an_end_that_cannot_be_is_refused_and_named(business: Business, until: A
         ({"for": 20}, "for"),
     ],
 )
-def test_another_field_that_is_not_right_is_refused_and_named(
+def test_any_other_wrong_field_is_refused_by_its_name(
     business: Business, body: dict[str, Any], field: str
 ) -> None:
     business.set_available(False)
@@ -129,7 +131,7 @@ def test_a_business_that_nobody_declared_cannot_be_paused(business: Business) ->
     assert business.items() == []
 
 
-def test_only_a_member_pauses(system: System, business: Business) -> None:
+def test_only_members_may_pause(system: System, business: Business) -> None:
     business.set_available(False)
     before = business.items()
     for token in (system.token(), system.token("operator"), system.token("backend")):

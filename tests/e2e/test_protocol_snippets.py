@@ -1,4 +1,4 @@
-"""Run every snippet of docs/protocol.md, unchanged, against the running system."""
+"""Runs every code example of docs/protocol.md, unchanged, against the running system."""
 
 import json
 import os
@@ -22,13 +22,13 @@ from tests.protocol_document import Snippet, snippets
 
 SNIPPETS = {snippet.name: snippet for snippet in snippets() if snippet.name}
 
-PARSED_ONLY = {"browser", "websocat"}
+NOT_RUN = {"browser", "websocat"}
 """Snippets that need a browser or websocat, which the tests do not have."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Somebody who runs snippets in a shell with the variables that the document asks for."""
+    """Runs snippets in a shell, with the variables that the document asks for."""
 
     business: Business
     environment: dict[str, str]
@@ -66,7 +66,7 @@ class Program:
 
 @contextmanager
 def device_program(environment: dict[str, str], folder: Path) -> Iterator[Program]:
-    """Run the device in Python until the block ends."""
+    """Run the device program of the document until the block ends."""
     file = folder / "device.py"
     file.write_text(SNIPPETS["device"].code)
     with subprocess.Popen(
@@ -86,8 +86,8 @@ def device_program(environment: dict[str, str], folder: Path) -> Iterator[Progra
             process.terminate()
             listener.join()
             assert process.stderr is not None
-            complaints = process.stderr.read()
-    assert complaints == ""
+            errors = process.stderr.read()
+    assert errors == ""
 
 
 @pytest.fixture
@@ -125,10 +125,10 @@ def device(reader: Reader) -> None:
         eventually("its ping is answered", lambda: program.of_type("pong"), seconds=20)
         assert business.status()["hasRealTimeConnection"] is True
         delivery = reader.run("message")
-        (message,) = eventually("it hears", lambda: program.of_type("message"))
+        (message,) = eventually("it gets the message", lambda: program.of_type("message"))
         assert (message["id"], message["body"]["order"]) == (delivery["messageId"], "A-1042")
         business.set_available(False)
-        eventually("it is told", lambda: program.of_type("availability.changed"))
+        eventually("it gets availability.changed", lambda: program.of_type("availability.changed"))
         eventually("it is connected again", lambda: len(program.of_type("pong")) == 2, seconds=20)
         assert business.status()["hasRealTimeConnection"] is True
 
@@ -141,7 +141,7 @@ def test_the_device_opens_its_next_socket_before_it_closes_the_old_one(tmp_path:
 
     def answer_pings(socket: ServerConnection) -> None:
         is_first = "open 2" not in events
-        with suppress(ConnectionClosedError):  # as the program ends
+        with suppress(ConnectionClosedError):  # when the program ends
             for _ in socket:
                 after = 0 if is_first else 3600
                 socket.send(json.dumps({"type": "pong", "reconnectAfter": after}))
@@ -154,8 +154,11 @@ def test_the_device_opens_its_next_socket_before_it_closes_the_old_one(tmp_path:
         url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
         environment = {**os.environ, "WEBSOCKET_URL": url, "BUSINESS": "b1", "TOKEN": "t"}
         with device_program(environment, tmp_path) as program:
-            eventually("it moved", lambda: "close 1" in events)
-            eventually("it is heard again", lambda: len(program.of_type("pong")) == 2)
+            eventually("it closed the first socket", lambda: "close 1" in events)
+            eventually(
+                "its ping on the second socket is answered",
+                lambda: len(program.of_type("pong")) == 2,
+            )
             assert events == ["open 1", "open 2", "close 1"]
         server.shutdown()
         serving.join()
@@ -223,7 +226,7 @@ def message(reader: Reader) -> None:
     with reader.business.socket() as socket:
         assert reader.run("message") == nobody
         socket.socket.send('{"action": "ping"}')
-        assert socket.hear()["type"] == "pong"
+        assert socket.receive()["type"] == "pong"
 
 
 def attention(reader: Reader) -> None:
@@ -257,23 +260,23 @@ CHECKS: dict[str, Callable[[Reader], None]] = {
         *(connections, message, attention, settings, close_connection, cleanup),
     )
 }
-"""What each snippet must do, by its name."""
+"""By the name of each snippet: what checks that it works."""
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_a_snippet_does_what_the_documentation_says(reader: Reader, name: str) -> None:
+def test_a_snippet_does_what_the_document_says(reader: Reader, name: str) -> None:
     CHECKS[name](reader)
 
 
-def test_every_snippet_that_can_be_run_is_run() -> None:
+def test_every_snippet_is_run_unless_it_needs_another_program() -> None:
     runnable = [s for s in snippets() if s.language != "json"]
-    assert {snippet.name for snippet in runnable} == CHECKS.keys() | PARSED_ONLY
+    assert {snippet.name for snippet in runnable} == CHECKS.keys() | NOT_RUN
 
 
 @pytest.mark.parametrize(
     "snippet", [s for s in SNIPPETS.values() if s.language == "sh"], ids=lambda s: s.name
 )
-def test_a_snippet_of_shell_can_be_parsed(snippet: Snippet) -> None:
+def test_a_shell_snippet_has_valid_syntax(snippet: Snippet) -> None:
     done = subprocess.run(
         ["bash", "-n"], input=snippet.code, capture_output=True, text=True, check=False
     )

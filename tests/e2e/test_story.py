@@ -18,12 +18,12 @@ LANDMARKS = (
 )
 
 
-def test_a_lost_socket_is_found_and_pages_somebody_until_the_device_is_back(
+def test_a_frozen_device_is_found_and_pages_on_call_until_it_is_back(
     system: System,
 ) -> None:
-    told, _ = system.demo.communicate(timeout=300)
-    assert system.demo.returncode == 0, told
-    rest = told
+    output, _ = system.demo.communicate(timeout=300)
+    assert system.demo.returncode == 0, output
+    rest = output
     for landmark in LANDMARKS:
         _, found, rest = rest.partition(landmark)
-        assert found, f"{landmark!r} is missing, or at the wrong place, in:\n{told}"
+        assert found, f"{landmark!r} is missing, or in the wrong place, in:\n{output}"

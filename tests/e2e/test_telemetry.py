@@ -1,4 +1,4 @@
-"""What on call sees: metrics from real invocations, and logs that give nothing away."""
+"""Metrics and logs of real invocations, as on-call sees them."""
 
 import time
 from datetime import UTC, datetime
@@ -38,7 +38,9 @@ def logged(system: System) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", ["Connected", "Disconnected"])
-def test_each_connection_is_counted(system: System, business: Business, name: str) -> None:
+def test_connecting_and_disconnecting_is_counted(
+    system: System, business: Business, name: str
+) -> None:
     before = metric(system, name, "Sum") or 0
     with business.socket():
         pass
@@ -60,20 +62,17 @@ def test_a_cleanup_publishes_its_census(system: System, business: Business) -> N
         assert metric(system, "StaleRealRemoved", "Sum") is not None
 
 
-def test_no_token_is_ever_logged(system: System, business: Business) -> None:
+def test_no_token_is_logged(system: System, business: Business) -> None:
     with business.socket():
         business.status()
     eventually(
         "the authorizer has logged something",
         lambda: any("Authorizer" in event["group"] for event in logged(system)),
     )
-    told = [event for event in logged(system) if "eyJ" in event["message"]]
-    assert told == []
+    assert [event for event in logged(system) if "eyJ" in event["message"]] == []
 
 
-def test_a_log_line_names_the_business_and_the_connection(
-    system: System, business: Business
-) -> None:
+def test_logs_name_the_business_and_the_connection(system: System, business: Business) -> None:
     with business.socket() as device:
 
         def line_of_the_connection() -> bool:

@@ -1,4 +1,4 @@
-"""A browser, which cannot set a header, connects with a ticket: soon, and once."""
+"""A browser cannot set the header Authorization, so it connects with a ticket, once."""
 
 import hashlib
 import threading
@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from tests.e2e.harness import USER, Business, System, eventually
 
 BROWSER = {"Origin": "https://shop.example"}
-"""All that a page can say of itself: no Authorization."""
+"""The headers that a browser sends."""
 
 
 def issue(business: Business) -> str:
@@ -31,7 +31,7 @@ def assert_refused(business: Business, query: str, headers: dict[str, str] = BRO
     assert refusal.value.response.status_code in {401, 403}
 
 
-def test_a_ticket_opens_a_socket_of_its_business_and_user(business: Business) -> None:
+def test_a_ticket_opens_a_socket_for_its_business_and_user(business: Business) -> None:
     with business.handshake(query=f"ticket={issue(business)}", headers=BROWSER) as socket:
         (item,) = eventually("the connection is stored", business.real)
         assert item["pk"] == f"BUSINESS#{business.id}"
@@ -40,7 +40,7 @@ def test_a_ticket_opens_a_socket_of_its_business_and_user(business: Business) ->
         assert '"pong"' in str(socket.recv(timeout=10))
 
 
-def test_a_ticket_is_good_for_a_minute_and_one_of_its_kind(business: Business) -> None:
+def test_a_ticket_is_unique_and_valid_for_a_minute(business: Business) -> None:
     before = time.time()
     one, other = (business.call("POST", "tickets").body for _ in range(2))
     assert one["ticket"] != other["ticket"]
@@ -49,7 +49,7 @@ def test_a_ticket_is_good_for_a_minute_and_one_of_its_kind(business: Business) -
     assert before + 59 <= until <= time.time() + 60
 
 
-def test_a_ticket_is_good_once(business: Business) -> None:
+def test_a_ticket_can_be_used_once(business: Business) -> None:
     ticket = issue(business)
     with business.handshake(query=f"ticket={ticket}", headers=BROWSER):
         assert_refused(business, f"ticket={ticket}")
@@ -57,7 +57,7 @@ def test_a_ticket_is_good_once(business: Business) -> None:
 
 
 @pytest.mark.parametrize("_time", range(5))
-def test_of_simultaneous_uses_exactly_one_gets_in(business: Business, _time: int) -> None:
+def test_only_one_of_simultaneous_uses_succeeds(business: Business, _time: int) -> None:
     ticket = issue(business)
     users = 4
     begin, end = threading.Barrier(users), threading.Barrier(users)
@@ -75,10 +75,10 @@ def test_of_simultaneous_uses_exactly_one_gets_in(business: Business, _time: int
     with ThreadPoolExecutor(users) as pool:
         outcomes = [use.result() for use in [pool.submit(use) for _ in range(users)]]
     assert sorted(outcomes) == [False] * (users - 1) + [True]
-    eventually("the socket is forgotten", lambda: not business.real())
+    eventually("the connection is removed", lambda: not business.real())
 
 
-def test_two_ways_at_once_are_refused_and_use_nothing_up(business: Business) -> None:
+def test_a_ticket_with_other_credentials_is_refused_and_not_used_up(business: Business) -> None:
     ticket = issue(business)
     header = {"Authorization": f"Bearer {business.token}"}
     assert_refused(business, f"ticket={ticket}", header)
@@ -88,7 +88,7 @@ def test_two_ways_at_once_are_refused_and_use_nothing_up(business: Business) -> 
         pass
 
 
-def test_a_ticket_that_has_expired_is_refused(system: System, business: Business) -> None:
+def test_an_expired_ticket_is_refused(system: System, business: Business) -> None:
     ticket = issue(business)
     digest = hashlib.sha256(ticket.encode()).hexdigest()
     key = {"pk": {"S": f"TICKET#{digest}"}, "sk": {"S": "TICKET"}}
@@ -105,11 +105,11 @@ def test_a_ticket_that_has_expired_is_refused(system: System, business: Business
 @pytest.mark.parametrize(
     "query", ["ticket=", "ticket=nonsense", "ticket=%00", "ticket=" + "x" * 4000]
 )
-def test_what_is_no_ticket_is_refused(business: Business, query: str) -> None:
+def test_an_invalid_ticket_is_refused(business: Business, query: str) -> None:
     assert_refused(business, query)
 
 
-def test_only_a_member_gets_a_ticket(system: System, business: Business) -> None:
+def test_only_members_get_a_ticket(system: System, business: Business) -> None:
     for token in (system.token(), system.token("operator"), system.token("backend")):
         answer = business.call("POST", "tickets", token=token)
         assert (answer.status, answer.content_type) == (403, "application/problem+json"), answer

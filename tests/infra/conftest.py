@@ -1,8 +1,11 @@
 """The templates of each environment in turn. They are synthesized once, in `tests/conftest.py`."""
 
+from pathlib import Path
+
 import pytest
 
 from infra.configuration import Environment
+from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.synthesis import ENVIRONMENTS, LOCAL_ENDPOINT, Templates, synthesize
 from tests.infra.template import Template
 
@@ -16,15 +19,32 @@ def environment(request: pytest.FixtureRequest) -> Environment:
 
 
 @pytest.fixture
-def data(templates: Templates, environment: Environment) -> Template:
-    return templates[environment.name]["Data"]
+def every_option(tmp_path_factory: pytest.TempPathFactory, source: Path) -> dict[str, Template]:
+    """The stacks of the environment that uses every option."""
+    return every_option_templates(tmp_path_factory, source)
 
 
 @pytest.fixture
-def service(templates: Templates, environment: Environment) -> Template:
-    return templates[environment.name]["Service"]
+def stacks(
+    templates: Templates, environment: Environment, request: pytest.FixtureRequest
+) -> dict[str, Template]:
+    """The stacks of `environment`."""
+    if environment is EVERY_OPTION:
+        found: dict[str, Template] = request.getfixturevalue("every_option")
+        return found
+    return templates[environment.name]
 
 
 @pytest.fixture
-def monitoring(templates: Templates, environment: Environment) -> Template:
-    return templates[environment.name]["Monitoring"]
+def data(stacks: dict[str, Template]) -> Template:
+    return stacks["Data"]
+
+
+@pytest.fixture
+def service(stacks: dict[str, Template]) -> Template:
+    return stacks["Service"]
+
+
+@pytest.fixture
+def monitoring(stacks: dict[str, Template]) -> Template:
+    return stacks["Monitoring"]

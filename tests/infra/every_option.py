@@ -1,26 +1,45 @@
-"""An environment that uses every option, synthesized once."""
+"""An environment that uses every option, synthesized once.
 
-import dataclasses
+Tests of an option use this one, so they do not depend on what a team sets in its own environments.
+Unlike those, as shipped, it also names its account and its region.
+"""
+
 from pathlib import Path
 
 import pytest
+from aws_cdk.aws_logs import RetentionDays
 
-from infra.configuration import Cleanup, Concurrency, Domain, Domains, OnCall, Throttle
-from infra.environments import PROD
+from infra.configuration import (
+    Cleanup,
+    Concurrency,
+    Domain,
+    Domains,
+    Environment,
+    Limits,
+    Oidc,
+    OnCall,
+    TableThroughput,
+    Throttle,
+)
 from tests.infra.synthesis import synthesize
 from tests.infra.template import Template
 
 CERTIFICATE = "arn:aws:acm:eu-central-1:123456789012:certificate/0"
 
-EVERY_OPTION = dataclasses.replace(
-    PROD,
+EVERY_OPTION = Environment(
     name="every-option",
-    cleanup=Cleanup(workers=3),
+    account="123456789012",
+    region="eu-central-1",
+    log_retention=RetentionDays.ONE_YEAR,
     customer_managed_key=True,
+    gradual_deployments=True,
+    oidc=Oidc(issuer="https://id.example", audience="orders", jwks_url="https://id.example/k"),
     domains=Domains(
         rest=Domain("api.example.com", f"{CERTIFICATE}-0"),
         websocket=Domain("sockets.example.com", f"{CERTIFICATE}-1"),
     ),
+    cors_origins=("https://app.example.com", "http://localhost:5173"),
+    cleanup=Cleanup(workers=3),
     on_call=OnCall(
         required=True,
         page_emails=("on-call@example.com",),
@@ -29,17 +48,16 @@ EVERY_OPTION = dataclasses.replace(
         ticket_urls=("https://events.example.com/ticket",),
         runbook_url="https://wiki.example.com/runbook.md",
     ),
-    limits=dataclasses.replace(
-        PROD.limits,
-        concurrency=Concurrency(authorizer=200, rest=50),
-        web_acl_rate=2_000,
+    limits=Limits(
         routes={
             "POST /businesses/{businessId}/messages": Throttle(20, 40),
             "$connect": Throttle(300, 400),
         },
+        web_acl_rate=2_000,
+        concurrency=Concurrency(authorizer=200, rest=50),
+        table=TableThroughput(read=20_000, write=12_000),
     ),
 )
-"""Prod with every option in use, among them three cleanup workers."""
 
 _synthesized: dict[Path, dict[str, Template]] = {}
 

@@ -1,4 +1,4 @@
-"""What a function's role allows, in words: pairs of an action and what it is allowed on."""
+"""What a function's role allows, as pairs of an action and a short name of the resource."""
 
 from typing import Any
 
@@ -6,22 +6,29 @@ from tests.infra.template import Template, as_list, flat
 
 Permissions = set[tuple[str, str]]
 
-OWN_LOGS = {("logs:CreateLogStream", "own logs"), ("logs:PutLogEvents", "own logs")}
-TRACING = {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
+RUNTIME = {
+    ("logs:CreateLogStream", "own logs"),
+    ("logs:PutLogEvents", "own logs"),
+    ("xray:PutTraceSegments", "*"),
+    ("xray:PutTelemetryRecords", "*"),
+}
+"""What the Lambda service itself needs to write a function's logs and traces."""
 
 
 def allowed(service: Template, function: str) -> Permissions:
     """Return what the role of a function allows."""
+    statements = service.statements_of_function(function)
+    assert all(statement["Effect"] == "Allow" for statement in statements)
     return {
         (action, _condition(statement) + _resource(function, resource))
-        for statement in service.statements_of_function(function)
+        for statement in statements
         for action in as_list(statement["Action"])
         for resource in as_list(statement["Resource"])
     }
 
 
 def _condition(statement: Any) -> str:
-    """Say what a statement is limited to; what is not known stays as it is, and so differs."""
+    """Name the condition of a statement. An unknown one is returned as it is, so a test fails."""
     match statement.get("Condition"):
         case None:
             return ""
@@ -38,7 +45,7 @@ def _condition(statement: Any) -> str:
 
 
 def _resource(function: str, value: Any) -> str:
-    """Name a resource shortly; what is not known stays as it is, and so differs."""
+    """Name a resource. An unknown one is returned as it is, so a test fails."""
     text = flat(value)
     table = text.startswith("<import ") and ":ExportsOutputFnGetAttConnectionsTable" in text
     if table and "/index/" in text:

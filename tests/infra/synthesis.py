@@ -20,7 +20,7 @@ ENVIRONMENTS = {
 }
 
 Templates = dict[str, dict[str, Template]]
-"""Of each environment: its templates by stack (`Data`, `Service`, `Monitoring`)."""
+"""The templates of each environment, by stack (`Data`, `Service`, `Monitoring`)."""
 
 
 def synthesize(
@@ -28,7 +28,8 @@ def synthesize(
 ) -> Templates:
     """Synthesize into `outdir`, with the feature flags of cdk.json.
 
-    With `checked` it raises UnacknowledgedFindings.
+    With `checked`, cdk-nag checks the templates too. Raises UnacknowledgedFindings if it finds
+    anything.
     """
     app = cdk.App(outdir=str(outdir), context=json.loads(CDK_JSON.read_text())["context"])
     stages = {

@@ -1,6 +1,7 @@
-"""Reads a synthesized template the way a test wants to ask it."""
+"""Reads a synthesized template."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ class Template:
     """A CloudFormation template. `text` is exactly what is deployed."""
 
     def __init__(self, path: str) -> None:
+        self.assembly = Path(path).parent
+        """The folder with the manifest of this template's stage."""
         self.text = Path(path).read_text()
         self._json = json.loads(self.text)
         self.conditions: dict[str, Any] = self._json.get("Conditions", {})
@@ -34,23 +37,25 @@ class Template:
         }
 
     def metadata(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Give the type and the metadata of each resource."""
+        """Yield the type and the metadata of each resource."""
         for resource in self._json["Resources"].values():
             yield resource["Type"], resource.get("Metadata", {})
 
     def only(self, kind: str) -> tuple[str, Any]:
-        """Return the logical id and the resource of which there is one."""
+        """Return the logical id and the resource of a type that must be there exactly once."""
         ((logical_id, resource),) = self.resources(kind).items()
         return logical_id, resource
 
-    def function(self, name: str) -> Properties:
-        """Return the properties of a Lambda function by its construct id."""
-        (found,) = (
-            properties
+    def functions(self) -> dict[str, Properties]:
+        """Return the properties of all Lambda functions, by construct id (`Rest`, `Cleanup`)."""
+        return {
+            function_name(logical_id): properties
             for logical_id, properties in self.properties("AWS::Lambda::Function").items()
-            if logical_id.startswith(f"Functions{name}Function")
-        )
-        return found
+        }
+
+    def function(self, name: str) -> Properties:
+        """Return the properties of one Lambda function by its construct id."""
+        return self.functions()[name]
 
     def rest_methods(self) -> dict[tuple[str, str], Properties]:
         """Return the methods of the REST API, by path and method."""
@@ -80,6 +85,11 @@ class Template:
         return statements
 
 
+def function_name(logical_id: str) -> str:
+    """Return the construct id of a function, from the logical id of the function or its alias."""
+    return re.sub(r"^Functions(\w+?)(Function|Live)[0-9A-F]{8}$", r"\1", logical_id)
+
+
 def flat(value: Any) -> str:
     """Write a value with its references as text: `<Table>`, `<Table.Arn>`, `<import Name>`."""
     match value:
@@ -98,5 +108,5 @@ def flat(value: Any) -> str:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a policy's value, which may be one or several, as a list."""
+    """Return a list as it is, and one value as a list of one."""
     return value if isinstance(value, list) else [value]

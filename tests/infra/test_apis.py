@@ -7,11 +7,11 @@ from infra.configuration import Environment
 from lambdas.routes import methods_by_path
 from tests.infra.template import Template, flat
 
-NOWHERE = ("", "/{proxy+}")
-"""The resources that stand for all paths that are none of the API's."""
+UNKNOWN_PATHS = ("", "/{proxy+}")
+"""The two resources that match every path that no route has."""
 
-LOGGED = {
-    # By API Gateway itself.
+LOGGED_VARIABLES = {
+    # Set by API Gateway.
     "requestId",
     "extendedRequestId",
     "requestTime",
@@ -23,46 +23,42 @@ LOGGED = {
     "responseLatency",
     "error.responseType",
     "integration.error",
-    # Our own spelling of what a request was for.
+    # The route as this application spells it.
     "resourcePath",
     "routeKey",
-    # What the authorizer said: a percent-encoded user id, a business id, an error's text.
+    # Set by the authorizer: a percent-encoded user id, a business id, the text of an error.
     "authorizer.principalId",
     "authorizer.businessId",
     "authorizer.error",
 }
-"""What may be logged: access logs escape nothing, so none of these may hold a client's own text."""
+"""What may be logged. Access logs escape nothing, so none of these may hold a client's text."""
 
 
-def test_the_rest_api_has_exactly_the_methods_that_the_function_knows(service: Template) -> None:
-    methods: dict[str, set[str]] = {}
-    for path, method in service.rest_methods():
-        methods.setdefault(path, set()).add(method)
-    for path in NOWHERE:
-        assert methods.pop(path) == {"ANY"}
-    assert methods == {path: {"ANY", *known} for path, known in methods_by_path().items()}
+def test_every_path_passes_other_methods_to_the_function_which_answers_405(
+    service: Template,
+) -> None:
+    assert {(path, "ANY") for path in methods_by_path()} <= service.rest_methods().keys()
 
 
-def test_get_of_health_alone_is_open(service: Template) -> None:
+def test_only_get_health_needs_no_token(service: Template) -> None:
     types = {
-        (path, name): method["AuthorizationType"]
-        for (path, name), method in service.rest_methods().items()
-        if path not in NOWHERE
+        route: method["AuthorizationType"] for route, method in _methods_of_routes(service).items()
     }
     assert types.pop(("/health", "GET")) == "NONE"
     assert set(types.values()) == {"CUSTOM"}
 
 
-def test_every_rest_method_reaches_the_one_function(service: Template) -> None:
-    for (path, _), method in service.rest_methods().items():
-        if path not in NOWHERE:
-            assert method["Integration"]["Type"] == "AWS_PROXY"
-            assert "<FunctionsRestLive" in flat(method["Integration"]["Uri"])
+def test_every_rest_method_calls_the_live_version_of_the_function(service: Template) -> None:
+    for method in _methods_of_routes(service).values():
+        assert method["Integration"]["Type"] == "AWS_PROXY"
+        assert "<FunctionsRestLive" in flat(method["Integration"]["Uri"])
 
 
-@pytest.mark.parametrize("path", NOWHERE)
-def test_any_other_path_is_not_found_whatever_is_sent_there(service: Template, path: str) -> None:
-    """Left to itself, API Gateway takes a bearer token there for a bad signature, and says 403."""
+@pytest.mark.parametrize("path", UNKNOWN_PATHS)
+def test_an_unknown_path_is_answered_with_404_whatever_is_sent(
+    service: Template, path: str
+) -> None:
+    """By default API Gateway takes a bearer token there for a bad signature, and answers 403."""
     method = service.rest_methods()[path, "ANY"]
     assert method["AuthorizationType"] == "NONE"
     integration = method["Integration"]
@@ -74,7 +70,7 @@ def test_any_other_path_is_not_found_whatever_is_sent_there(service: Template, p
     (declared,) = method["MethodResponses"]
     assert declared["StatusCode"] == "404"
     assert declared["ResponseParameters"].keys() == response["ResponseParameters"].keys()
-    # A body of another type would be taken for what the template makes: it is refused, as 404.
+    # A body of another type would replace what the template makes, so it is refused, also as 404.
     assert integration["PassthroughBehavior"] == "NEVER"
     refused, unknown = (
         answer
@@ -88,21 +84,22 @@ def test_any_other_path_is_not_found_whatever_is_sent_there(service: Template, p
         == refused["ResponseTemplates"]
         == unknown["ResponseTemplates"]
     )
-    assert (
-        {_header(name): value for name, value in response["ResponseParameters"].items()}
-        == {_header(name): value for name, value in refused["ResponseParameters"].items()}
-        == {"content-type": "'application/problem+json'"}
+    headers, refused_headers = (
+        {_header(name): value for name, value in answer["ResponseParameters"].items()}
+        for answer in (response, refused)
     )
+    assert headers == refused_headers
+    assert headers["content-type"] == "'application/problem+json'"
 
 
-def test_rest_decisions_are_remembered_by_token_for_a_minute_at_most(service: Template) -> None:
+def test_an_accepted_token_is_cached_for_at_most_a_minute(service: Template) -> None:
     _, authorizer = service.only("AWS::ApiGateway::Authorizer")
     assert authorizer["Properties"]["Type"] == "REQUEST"
     assert authorizer["Properties"]["IdentitySource"] == "method.request.header.Authorization"
     assert authorizer["Properties"]["AuthorizerResultTtlInSeconds"] <= 60
 
 
-def test_what_api_gateway_answers_itself_is_a_problem_document(service: Template) -> None:
+def test_api_gateways_own_answers_are_problem_documents(service: Template) -> None:
     answers = {
         answer["ResponseType"]: answer
         for answer in service.properties("AWS::ApiGateway::GatewayResponse").values()
@@ -128,15 +125,11 @@ def test_what_api_gateway_answers_itself_is_a_problem_document(service: Template
         assert document.get("status") == (
             int(answer["StatusCode"]) if "status" in document else None
         )
-        assert answer["ResponseParameters"].keys() <= {
-            "gatewayresponse.header.Content-Type",
-            "gatewayresponse.header.WWW-Authenticate",
-        }
         header = answer["ResponseParameters"]["gatewayresponse.header.Content-Type"]
         assert header == "'application/problem+json'"
 
 
-def test_websocket_routes_go_to_their_functions(service: Template) -> None:
+def test_each_websocket_route_calls_its_function(service: Template) -> None:
     targets = {
         route["RouteKey"]: _function_of_route(service, route)
         for route in service.properties("AWS::ApiGatewayV2::Route").values()
@@ -152,8 +145,8 @@ def test_websocket_routes_go_to_their_functions(service: Template) -> None:
     assert api["Properties"]["RouteSelectionExpression"] == "$request.body.action"
 
 
-def test_every_handshake_is_judged_by_the_authorizer(service: Template) -> None:
-    """With an identity source, API Gateway would refuse those without it before asking."""
+def test_the_authorizer_sees_every_handshake(service: Template) -> None:
+    """With an identity source, API Gateway would refuse a handshake that has a ticket only."""
     logical_id, authorizer = service.only("AWS::ApiGatewayV2::Authorizer")
     connect = _routes(service)["$connect"]
     assert authorizer["Properties"]["AuthorizerType"] == "REQUEST"
@@ -163,9 +156,10 @@ def test_every_handshake_is_judged_by_the_authorizer(service: Template) -> None:
     assert connect["AuthorizerId"] == {"Ref": logical_id}
 
 
-def test_answers_to_messages_are_declared_where_api_gateway_needs_it(
+def test_answers_to_websocket_messages_are_declared(
     service: Template, environment: Environment
 ) -> None:
+    """Without it, API Gateway discards what a function returns. The emulator does not need it."""
     declared = {
         key
         for key, route in _routes(service).items()
@@ -177,7 +171,7 @@ def test_answers_to_messages_are_declared_where_api_gateway_needs_it(
     assert len(responses) == len(declared)
 
 
-def test_both_apis_may_invoke_their_functions(service: Template) -> None:
+def test_api_gateway_has_permission_to_invoke_its_functions(service: Template) -> None:
     invoked = {
         flat(permission["FunctionName"])
         for permission in service.properties("AWS::Lambda::Permission").values()
@@ -187,7 +181,7 @@ def test_both_apis_may_invoke_their_functions(service: Template) -> None:
         assert any(function.startswith(f"<Functions{name}Live") for function in invoked), name
 
 
-def test_both_stages_are_throttled(service: Template, environment: Environment) -> None:
+def test_both_apis_are_throttled(service: Template, environment: Environment) -> None:
     _, stage = service.only("AWS::ApiGateway::Stage")
     (rest_settings,) = (
         each for each in stage["Properties"]["MethodSettings"] if each["ResourcePath"] == "/*"
@@ -202,7 +196,7 @@ def test_both_stages_are_throttled(service: Template, environment: Environment) 
         assert settings["ThrottlingBurstLimit"] == throttle.burst
 
 
-def test_a_function_that_is_open_to_anybody_has_a_throttle_of_its_own(service: Template) -> None:
+def test_a_method_that_needs_no_token_lets_through_few_requests(service: Template) -> None:
     _, stage = service.only("AWS::ApiGateway::Stage")
     rates = {
         (each["ResourcePath"].replace("~1", "/").replace("//", "/"), each["HttpMethod"]): each[
@@ -215,28 +209,28 @@ def test_a_function_that_is_open_to_anybody_has_a_throttle_of_its_own(service: T
             assert rates[route] <= 10, route
 
 
-def test_access_logs_can_hold_no_token_and_nothing_that_would_forge_a_line(
-    service: Template,
-) -> None:
+def test_access_logs_hold_no_token_and_no_text_that_could_forge_a_line(service: Template) -> None:
     for log_format in _access_log_formats(service):
         fields = json.loads(log_format)
-        assert {f"$context.{name}" for name in LOGGED} >= set(fields.values())
+        assert {f"$context.{name}" for name in LOGGED_VARIABLES} >= set(fields.values())
         assert fields["userId"] == "$context.authorizer.principalId"
 
 
-def test_access_logs_tell_who_was_refused_and_why(service: Template) -> None:
+def test_access_logs_say_why_a_request_was_refused(service: Template) -> None:
     for log_format in _access_log_formats(service):
         variables = set(json.loads(log_format).values())
         assert {"$context.requestId", "$context.status", "$context.authorizer.error"} <= variables
 
 
-def test_stages_wait_for_the_permission_to_write_logs(service: Template) -> None:
+def test_stages_are_created_after_the_permission_to_write_logs(service: Template) -> None:
     account, _ = service.only("AWS::ApiGateway::Account")
     for kind in ("AWS::ApiGateway::Stage", "AWS::ApiGatewayV2::Stage"):
         assert account in service.only(kind)[1]["DependsOn"]
 
 
-def test_the_logging_role_stays_for_the_other_apis_of_the_account(service: Template) -> None:
+def test_the_logging_role_outlives_the_stack_since_other_apis_of_the_account_use_it(
+    service: Template,
+) -> None:
     _, account = service.only("AWS::ApiGateway::Account")
     role = service.resources("AWS::IAM::Role")[
         account["Properties"]["CloudWatchRoleArn"]["Fn::GetAtt"][0]
@@ -245,10 +239,14 @@ def test_the_logging_role_stays_for_the_other_apis_of_the_account(service: Templ
     assert role["DeletionPolicy"] == "Retain"
 
 
-def test_outputs_name_the_two_addresses(service: Template, environment: Environment) -> None:
+def test_the_outputs_name_both_apis_and_the_cleanup(
+    service: Template, environment: Environment
+) -> None:
+    if environment.domains is not None:
+        pytest.skip("it has domain names of its own")
     rest = flat(service.outputs["RestUrl"]["Value"])
     websocket = flat(service.outputs["WebSocketUrl"]["Value"])
-    if environment.name == "local":
+    if environment.emulator is not None:
         assert rest.startswith("http://127.0.0.1:4599/_aws/execute-api/<RestApi")
         assert websocket.startswith("ws://127.0.0.1:4599/_aws/execute-api/<WebSocketApi")
     else:
@@ -258,6 +256,15 @@ def test_outputs_name_the_two_addresses(service: Template, environment: Environm
     assert rest.endswith("/v1")
     assert websocket.endswith("/v1")
     assert "<FunctionsCleanupFunction" in flat(service.outputs["CleanupFunctionName"]["Value"])
+
+
+def _methods_of_routes(service: Template) -> dict[tuple[str, str], Any]:
+    """The methods that a client calls: no preflight requests, no unknown paths."""
+    return {
+        (path, name): method
+        for (path, name), method in service.rest_methods().items()
+        if path not in UNKNOWN_PATHS and name != "OPTIONS"
+    }
 
 
 def _header(parameter: str) -> str:

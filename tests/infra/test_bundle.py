@@ -18,29 +18,25 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_bundle(dependencies=True, build=tmp_path_factory.mktemp("first"))
 
 
-def test_the_same_source_gives_the_same_bytes_in_another_folder(
-    built: Path, tmp_path: Path
-) -> None:
+def test_building_the_same_source_again_gives_the_same_bytes(built: Path, tmp_path: Path) -> None:
     again = build_bundle(dependencies=True, build=tmp_path / "some" / "other" / "place")
     assert _contents(again) == _contents(built)
 
 
-def test_dependencies_are_for_the_machine_that_runs_them(built: Path) -> None:
-    binaries = [path.name for path in built.rglob("*.so")]
-    assert any("cryptography" in str(path) for path in built.rglob("*.so"))
-    for name in binaries:
-        assert "x86_64" not in name
-    for path in built.rglob("*.so"):
+def test_compiled_dependencies_are_for_arm64(built: Path) -> None:
+    binaries = list(built.rglob("*.so"))
+    assert any("cryptography" in str(path) for path in binaries)
+    for path in binaries:
         assert path.read_bytes()[18:20] == b"\xb7\x00", f"{path.name} is not for arm64"
 
 
-def test_the_bundle_holds_the_source_under_its_own_name(built: Path) -> None:
+def test_the_bundle_holds_the_source_and_its_dependencies(built: Path) -> None:
     assert (built / "lambdas" / "handlers" / "websocket.py").is_file()
     assert (built / "jwt").is_dir()
     assert (built / "aws_lambda_powertools").is_dir()
 
 
-def test_nothing_is_in_the_bundle_that_does_not_belong(built: Path) -> None:
+def test_the_bundle_holds_nothing_that_a_function_does_not_need(built: Path) -> None:
     names = {path.name for path in built.rglob("*")}
     assert not names & {
         "__pycache__",
@@ -53,37 +49,36 @@ def test_nothing_is_in_the_bundle_that_does_not_belong(built: Path) -> None:
         "requirements.in",
         "tests",
     }
-    assert not names & {"boto3", "botocore"}, "the Lambda runtime has these"
+    assert not names & {"boto3", "botocore"}, "the Lambda runtime brings these"
 
 
-def test_the_bundle_stays_small_which_is_what_a_cold_start_reads(built: Path) -> None:
-    """Unpacked. A megabyte more is a dependency more: know which one, before raising the bound."""
-    assert bundle.size(built) == sum(p.stat().st_size for p in built.rglob("*") if p.is_file())
+def test_the_bundle_stays_small_for_the_sake_of_cold_starts(built: Path) -> None:
+    """Before you raise this number of bytes, find out which dependency has grown."""
     assert bundle.size(built) < 30_000_000
 
 
-def test_the_size_is_told_when_it_is_built(
+def test_a_build_prints_the_size_of_the_bundle(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = build_bundle(dependencies=False, build=tmp_path)
     assert f"bundle: {bundle.size(folder) / 1e6:.1f} MB" in capsys.readouterr().err
     build_bundle(dependencies=False, build=tmp_path)
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "", "nothing was built"
 
 
-def test_an_unchanged_lock_needs_no_installation(
+def test_dependencies_are_not_installed_again_while_the_lock_is_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_bundle(dependencies=True, build=tmp_path)
 
-    def unreachable(*_: Any, **__: Any) -> NoReturn:
+    def fail(*_: Any, **__: Any) -> NoReturn:
         raise AssertionError("installed again")
 
-    monkeypatch.setattr(subprocess, "run", unreachable)
+    monkeypatch.setattr(subprocess, "run", fail)
     assert (build_bundle(dependencies=True, build=tmp_path) / "jwt").is_dir()
 
 
-def test_a_failed_installation_leaves_nothing_behind_that_looks_installed(
+def test_a_failed_installation_leaves_no_files_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock = tmp_path / "requirements.txt"
@@ -94,22 +89,23 @@ def test_a_failed_installation_leaves_nothing_behind_that_looks_installed(
     assert not [path for path in (tmp_path / "build").rglob("*") if path.is_file()]
 
 
-def test_the_source_alone_brings_no_dependencies(source: Path) -> None:
+def test_a_bundle_without_dependencies_holds_the_source_only(source: Path) -> None:
     assert [path.name for path in source.iterdir()] == ["lambdas"]
 
 
-def test_every_dependency_is_locked_with_its_hashes() -> None:
+def test_every_dependency_is_locked_to_a_version_with_hashes() -> None:
     lock = (ROOT / "lambdas" / "requirements.txt").read_text()
+    wanted = (ROOT / "lambdas" / "requirements.in").read_text()
     requirements = re.split(r"\n(?=\S)", re.sub(r"(?m)^\s*#.*\n", "", lock).strip())
     for requirement in requirements:
         assert re.match(r"[\w.-]+==[\w.]+ ", requirement), requirement
         assert "--hash=sha256:" in requirement, requirement
-    for wanted in ("aws-lambda-powertools==3.37.0", "pyjwt==2.15.1", "pydantic==2."):
-        assert any(requirement.startswith(wanted) for requirement in requirements)
-    assert not any(requirement.startswith("boto") for requirement in requirements)
+    locked = {requirement.partition("==")[0] for requirement in requirements}
+    assert set(re.findall(r"(?m)^[\w-]+", wanted)) <= locked
+    assert not [name for name in locked if name.startswith("boto")]
 
 
-def test_the_locks_name_no_index_and_no_path() -> None:
+def test_the_locks_work_with_any_package_index() -> None:
     python = (ROOT / "lambdas" / "requirements.txt").read_text()
     assert "://" not in python
     assert "index-url" not in python
@@ -117,9 +113,9 @@ def test_the_locks_name_no_index_and_no_path() -> None:
     assert not [package for package in node["packages"].values() if "resolved" in package]
 
 
-def test_the_cli_and_the_library_are_pinned() -> None:
+def test_the_cdk_is_pinned_to_exact_versions() -> None:
     package = json.loads((ROOT / "package.json").read_text())
-    assert package["devDependencies"]["aws-cdk"] == "2.1148.1"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", package["devDependencies"]["aws-cdk"])
     for line in (ROOT / "requirements.txt").read_text().splitlines():
         assert re.fullmatch(r"[\w.-]+==[\w.]+|\s*#.*|", line), line
 

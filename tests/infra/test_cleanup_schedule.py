@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,8 +6,8 @@ import pytest
 from infra.configuration import MAX_CLEANUP_WORKERS, Environment
 from lambdas import bootstrap
 from lambdas.handlers import cleanup
-from tests.infra.every_option import EVERY_OPTION, every_option_templates
-from tests.infra.synthesis import ENVIRONMENTS, Templates
+from tests.infra.every_option import EVERY_OPTION
+from tests.infra.synthesis import ENVIRONMENTS
 from tests.infra.template import Template, as_list, flat
 
 EVERY_ENVIRONMENT = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
@@ -18,18 +17,6 @@ EVERY_ENVIRONMENT = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 def environment(request: pytest.FixtureRequest) -> Environment:
     """Each environment in turn, and one with several workers."""
     return EVERY_ENVIRONMENT[request.param]
-
-
-@pytest.fixture
-def service(
-    templates: Templates,
-    environment: Environment,
-    tmp_path_factory: pytest.TempPathFactory,
-    source: Path,
-) -> Template:
-    if environment is EVERY_OPTION:
-        return every_option_templates(tmp_path_factory, source)["Service"]
-    return templates[environment.name]["Service"]
 
 
 def test_each_worker_runs_at_the_interval(service: Template, environment: Environment) -> None:
@@ -42,8 +29,9 @@ def test_each_worker_runs_at_the_interval(service: Template, environment: Enviro
         assert flat(schedule["Target"]["Arn"]).startswith("<FunctionsCleanupLive")
 
 
-def test_the_workers_share_the_whole_table(service: Template, environment: Environment) -> None:
-    """As the handler understands what it is sent: all segments are read, and each once."""
+def test_the_workers_read_each_segment_of_the_table_once(
+    service: Template, environment: Environment
+) -> None:
     shares = [
         cleanup._Options.from_event(json.loads(schedule["Target"]["Input"])).share
         for schedule in _schedules(service)
@@ -53,14 +41,16 @@ def test_the_workers_share_the_whole_table(service: Template, environment: Envir
     assert sorted(segment for share in shares for segment in share.parts) == list(range(total))
 
 
-def test_the_first_workers_schedule_is_never_made_anew(service: Template) -> None:
-    """Whatever the number of workers: a new schedule begins at another minute, and on its own."""
+def test_the_first_worker_keeps_its_schedule_whatever_the_number_of_workers(
+    service: Template,
+) -> None:
+    """A replaced schedule would start at another minute than the others."""
     schedule = service.properties("AWS::Scheduler::Schedule")["CleanupSchedule58F0B99D"]
     assert json.loads(schedule["Target"]["Input"])["worker"] == 0
 
 
-def test_nothing_retries_a_run(service: Template) -> None:
-    """The next run is the retry. Lambda would by default repeat a failed one twice."""
+def test_a_failed_run_is_not_retried(service: Template) -> None:
+    """The next run is the retry. By default, Lambda would repeat a failed run twice."""
     _, invocation = service.only("AWS::Lambda::EventInvokeConfig")
     for schedule in _schedules(service):
         assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
@@ -68,7 +58,7 @@ def test_nothing_retries_a_run(service: Template) -> None:
     assert flat(invocation["Properties"]["FunctionName"]).startswith("<FunctionsCleanupFunction")
 
 
-def test_a_run_that_is_late_by_an_interval_is_given_up(
+def test_a_run_that_is_an_interval_late_is_dropped(
     service: Template, environment: Environment
 ) -> None:
     _, invocation = service.only("AWS::Lambda::EventInvokeConfig")
@@ -78,7 +68,9 @@ def test_a_run_that_is_late_by_an_interval_is_given_up(
     assert invocation["Properties"]["MaximumEventAgeInSeconds"] == interval
 
 
-def test_a_run_that_could_not_be_started_is_kept(service: Template) -> None:
+def test_a_run_that_cannot_be_started_goes_to_an_encrypted_dead_letter_queue(
+    service: Template,
+) -> None:
     queue, resource = service.only("AWS::SQS::Queue")
     for schedule in _schedules(service):
         assert schedule["Target"]["DeadLetterConfig"]["Arn"] == {"Fn::GetAtt": [queue, "Arn"]}
@@ -87,7 +79,7 @@ def test_a_run_that_could_not_be_started_is_kept(service: Template) -> None:
     assert len(encrypted_by) == 1
 
 
-def test_the_schedules_may_do_these_two_things_and_nothing_else(service: Template) -> None:
+def test_the_schedules_may_only_start_the_cleanup_and_store_dead_letters(service: Template) -> None:
     (role,) = {schedule["Target"]["RoleArn"]["Fn::GetAtt"][0] for schedule in _schedules(service)}
     (policy,) = (
         properties
@@ -111,8 +103,8 @@ def test_the_schedules_may_do_these_two_things_and_nothing_else(service: Templat
     assert "aws:SourceAccount" in trust["Condition"]["StringEquals"]
 
 
-def test_no_more_workers_run_at_once_than_the_index_and_the_management_api_bear() -> None:
-    """All of them start within the same minute, each at its own full rate."""
+def test_the_attention_index_and_the_management_api_can_take_all_workers_at_once() -> None:
+    """All workers start within the same minute, each at its full rate."""
     assert MAX_CLEANUP_WORKERS * bootstrap.MARKS_PER_SECOND < 1_000
     assert MAX_CLEANUP_WORKERS * bootstrap.MANAGEMENT_CALLS_PER_SECOND < 10_000 / 4
 

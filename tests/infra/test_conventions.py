@@ -2,8 +2,9 @@ import pytest
 
 from infra.configuration import Environment
 from tests.infra.synthesis import Templates
+from tests.infra.template import Template
 
-NAMES = {
+NAME_PROPERTIES = {
     "AWS::CodeDeploy::Application": "ApplicationName",
     "AWS::CodeDeploy::DeploymentGroup": "DeploymentGroupName",
     "AWS::DynamoDB::Table": "TableName",
@@ -15,22 +16,22 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("kind", NAMES)
-def test_a_resource_gets_its_name_from_cloudformation(templates: Templates, kind: str) -> None:
-    """With a name of its own it could be neither replaced nor deployed twice into one account."""
-    named = [
-        logical_id
-        for stacks in templates.values()
+@pytest.mark.parametrize("kind", NAME_PROPERTIES)
+def test_cloudformation_names_the_resources(
+    templates: Templates, every_option: dict[str, Template], kind: str
+) -> None:
+    """A resource with a fixed name cannot be replaced, nor deployed twice into one account."""
+    resources = [
+        (logical_id, properties)
+        for stacks in (every_option, *templates.values())
         for stack in stacks.values()
         for logical_id, properties in stack.properties(kind).items()
-        if NAMES[kind] in properties
     ]
-    found = [stack.resources(kind) for stack in templates["prod"].values()]
-    assert any(found)
-    assert named == []
+    assert resources
+    assert [name for name, each in resources if NAME_PROPERTIES[kind] in each] == []
 
 
-def test_what_can_bear_tags_says_whose_it_is(
+def test_tags_name_the_application_and_the_environment(
     templates: Templates, environment: Environment
 ) -> None:
     for part, kind in (

@@ -4,61 +4,61 @@ from typing import Any
 
 import pytest
 
+from infra.configuration import Environment
 from infra.environments import DEV
-from lambdas.routes import methods_by_path
-from tests.infra.conftest import synthesize
+from tests.infra.every_option import EVERY_OPTION
+from tests.infra.synthesis import synthesize
 from tests.infra.template import Template
-from tests.infra.test_apis import NOWHERE
+from tests.infra.test_apis import UNKNOWN_PATHS
 
-ONE = ("https://app.example.com",)
-SEVERAL = (*ONE, "http://localhost:5173")
+SEVERAL = EVERY_OPTION.cors_origins
+ONE = SEVERAL[:1]
 
 
 @pytest.fixture(scope="module")
+def with_one_origin(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Template:
+    environment = replace(DEV, name="one-origin", cors_origins=ONE)
+    stacks = synthesize(tmp_path_factory.mktemp("cors"), source, [environment])
+    return stacks[environment.name]["Service"]
+
+
+@pytest.fixture
 def with_origins(
-    tmp_path_factory: pytest.TempPathFactory, source: Path
+    with_one_origin: Template, every_option: dict[str, Template]
 ) -> dict[tuple[str, ...], Template]:
     """The service stacks of two environments, by the origins that they allow."""
-    environments = [
-        replace(DEV, name="one", cors_origins=ONE),
-        replace(DEV, name="several", cors_origins=SEVERAL),
-    ]
-    synthesized = synthesize(tmp_path_factory.mktemp("cors"), source, iter(environments))
-    return {each.cors_origins: synthesized[each.name]["Service"] for each in environments}
+    return {ONE: with_one_origin, SEVERAL: every_option["Service"]}
 
 
-def test_no_page_may_call_unless_its_origin_is_named(service: Template) -> None:
+def test_by_default_no_web_page_may_call(service: Template, environment: Environment) -> None:
+    if environment.cors_origins:
+        pytest.skip("it names origins")
     assert "Access-Control-" not in service.text
     assert "CORS_ORIGINS" not in service.text
 
 
 @pytest.mark.parametrize("origins", [ONE, SEVERAL])
-def test_every_resource_answers_preflight_requests_which_carry_no_token(
+def test_every_path_answers_preflight_requests_without_a_token(
     with_origins: dict[tuple[str, ...], Template], origins: tuple[str, ...]
 ) -> None:
-    answered = {
-        path: method
-        for (path, name), method in with_origins[origins].rest_methods().items()
-        if name == "OPTIONS"
-    }
-    assert answered.keys() == {*methods_by_path(), *NOWHERE}
-    for path, method in answered.items():
+    methods = with_origins[origins].rest_methods()
+    answered = {path: method for (path, name), method in methods.items() if name == "OPTIONS"}
+    assert answered.keys() == {path for path, _ in methods}
+    for method in answered.values():
         headers = _preflight_headers(method)
         assert method["AuthorizationType"] == "NONE"
         assert method["Integration"]["Type"] == "MOCK"
-        if path not in NOWHERE:
-            assert (
-                headers["Access-Control-Allow-Methods"] == f"'{','.join(methods_by_path()[path])}'"
-            )
         assert headers["Access-Control-Allow-Headers"] == (
             "'Authorization,Content-Type,Idempotency-Key'"
         )
         assert headers["Access-Control-Allow-Origin"] == f"'{origins[0]}'"
         assert headers["Vary"] == "'Origin'"
         assert "Access-Control-Allow-Credentials" not in headers
+    pause = _preflight_headers(answered["/businesses/{businessId}/pause"])
+    assert pause["Access-Control-Allow-Methods"] == "'PUT,DELETE'"
 
 
-def test_the_other_origins_are_answered_if_they_ask(
+def test_each_of_several_origins_is_answered_with_itself(
     with_origins: dict[tuple[str, ...], Template],
 ) -> None:
     method = with_origins[SEVERAL].rest_methods()["/businesses", "OPTIONS"]
@@ -67,14 +67,15 @@ def test_the_other_origins_are_answered_if_they_ask(
     assert f'$origin == "{SEVERAL[1]}"' in template
 
 
-def test_a_page_can_read_what_api_gateway_answers_itself_if_its_origin_is_the_only_one(
+def test_only_a_single_origin_can_read_api_gateways_own_answers(
     with_origins: dict[tuple[str, ...], Template],
 ) -> None:
+    """The headers of these answers are fixed, and can name only one origin."""
     header = "gatewayresponse.header.Access-Control-Allow-Origin"
     for origins, expected in ((ONE, f"'{ONE[0]}'"), (SEVERAL, None)):
         answers = with_origins[origins].properties("AWS::ApiGateway::GatewayResponse")
         assert {each["ResponseParameters"].get(header) for each in answers.values()} == {expected}
-        for path in NOWHERE:
+        for path in UNKNOWN_PATHS:
             method = with_origins[origins].rest_methods()[path, "ANY"]
             (response,) = method["Integration"]["IntegrationResponses"]
             header_there = "method.response.header.Access-Control-Allow-Origin"
@@ -82,17 +83,16 @@ def test_a_page_can_read_what_api_gateway_answers_itself_if_its_origin_is_the_on
 
 
 @pytest.mark.parametrize("origins", [ONE, SEVERAL])
-def test_the_function_that_answers_is_told_the_origins_and_no_other_is(
+def test_only_the_rest_function_gets_the_origins(
     with_origins: dict[tuple[str, ...], Template], origins: tuple[str, ...]
 ) -> None:
     service = with_origins[origins]
-    told = {
-        logical_id: function["Environment"]["Variables"]["CORS_ORIGINS"]
-        for logical_id, function in service.properties("AWS::Lambda::Function").items()
+    found = {
+        name: function["Environment"]["Variables"]["CORS_ORIGINS"]
+        for name, function in service.functions().items()
         if "CORS_ORIGINS" in function["Environment"]["Variables"]
     }
-    assert list(told.values()) == [",".join(origins)]
-    assert service.function("Rest")["Environment"]["Variables"]["CORS_ORIGINS"] in told.values()
+    assert found == {"Rest": ",".join(origins)}
 
 
 def _preflight_headers(method: Any) -> dict[str, str]:

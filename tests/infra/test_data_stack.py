@@ -1,24 +1,40 @@
-import dataclasses
 from pathlib import Path
 
-from infra.configuration import Environment, Oidc
-from infra.environments import DEV
-from tests.infra.conftest import Templates, synthesize
-from tests.infra.template import Template
+import pytest
 
-# A changed logical id replaces the resource: an empty table, and users that are gone.
+from infra.configuration import Environment
+from infra.environments import PROD
+from tests.infra.synthesis import Templates, synthesize
+from tests.infra.template import Properties, Template
+
+# CloudFormation replaces a resource whose logical id changes: the table would be empty, and the
+# users would be gone.
 TABLE = "ConnectionsTable916FDB22"
 USER_POOL = "IdentityPool9E5AED46"
 USER_POOL_CLIENT = "IdentityPoolClientCDD42828"
 
 
-def test_stateful_resources_keep_their_logical_ids(data: Template) -> None:
+@pytest.fixture
+def user_pool(data: Template, environment: Environment) -> Properties:
+    """The user pool of an environment that has one."""
+    if environment.oidc is not None:
+        pytest.skip("it has an issuer of its own")
+    resource: Properties = data.only("AWS::Cognito::UserPool")[1]
+    return resource
+
+
+def test_the_table_keeps_its_logical_id(data: Template) -> None:
     assert data.only("AWS::DynamoDB::Table")[0] == TABLE
-    assert data.only("AWS::Cognito::UserPool")[0] == USER_POOL
+
+
+def test_the_user_pool_keeps_its_logical_ids(data: Template, user_pool: Properties) -> None:
+    assert data.resources("AWS::Cognito::UserPool")[USER_POOL] == user_pool
     assert data.only("AWS::Cognito::UserPoolClient")[0] == USER_POOL_CLIENT
 
 
-def test_everything_of_one_business_is_one_item_collection(data: Template) -> None:
+def test_the_table_has_one_item_collection_per_business_and_can_be_restored(
+    data: Template,
+) -> None:
     table = data.properties("AWS::DynamoDB::Table")[TABLE]
     assert _keys(table["KeySchema"]) == {"pk": "HASH", "sk": "RANGE"}
     assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
@@ -26,7 +42,7 @@ def test_everything_of_one_business_is_one_item_collection(data: Template) -> No
     assert table["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_the_two_indexes_are_sparse_and_hold_keys_only(data: Template) -> None:
+def test_the_indexes_hold_keys_only_and_sort_attention_by_its_start(data: Template) -> None:
     table = data.properties("AWS::DynamoDB::Table")[TABLE]
     indexes = {index["IndexName"]: index for index in table["GlobalSecondaryIndexes"]}
     types = {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
@@ -39,24 +55,30 @@ def test_the_two_indexes_are_sparse_and_hold_keys_only(data: Template) -> None:
         assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
 
 
-def test_data_outlives_its_stack_everywhere_but_on_a_laptop(
+def test_the_table_outlives_its_stack_where_data_is_kept(
     data: Template, environment: Environment
 ) -> None:
-    kept = environment.name != "local"
-    for kind in ("AWS::DynamoDB::Table", "AWS::Cognito::UserPool"):
-        _, resource = data.only(kind)
-        assert resource["DeletionPolicy"] == ("Retain" if kept else "Delete")
-        assert resource["UpdateReplacePolicy"] == ("Retain" if kept else "Delete")
-    table = data.properties("AWS::DynamoDB::Table")[TABLE]
-    assert table["DeletionProtectionEnabled"] is kept
-    pool = data.properties("AWS::Cognito::UserPool")[USER_POOL]
-    assert pool["DeletionProtection"] == ("ACTIVE" if kept else "INACTIVE")
+    _, table = data.only("AWS::DynamoDB::Table")
+    kept = environment.keep_data
+    assert table["DeletionPolicy"] == ("Retain" if kept else "Delete")
+    assert table["UpdateReplacePolicy"] == ("Retain" if kept else "Delete")
+    assert table["Properties"]["DeletionProtectionEnabled"] is kept
 
 
-def test_nobody_can_sign_up_or_get_a_token_with_a_password_alone(data: Template) -> None:
-    pool = data.properties("AWS::Cognito::UserPool")[USER_POOL]
+def test_the_user_pool_outlives_its_stack_where_data_is_kept(
+    user_pool: Properties, environment: Environment
+) -> None:
+    kept = environment.keep_data
+    assert user_pool["DeletionPolicy"] == ("Retain" if kept else "Delete")
+    assert user_pool["UpdateReplacePolicy"] == ("Retain" if kept else "Delete")
+    assert user_pool["Properties"]["DeletionProtection"] == ("ACTIVE" if kept else "INACTIVE")
+
+
+def test_nobody_can_sign_up_or_get_a_token_with_a_password_alone(
+    data: Template, user_pool: Properties
+) -> None:
     client = data.properties("AWS::Cognito::UserPoolClient")[USER_POOL_CLIENT]
-    assert pool["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
+    assert user_pool["Properties"]["AdminCreateUserConfig"] == {"AllowAdminCreateUserOnly": True}
     assert set(client["ExplicitAuthFlows"]) == {
         "ALLOW_ADMIN_USER_PASSWORD_AUTH",
         "ALLOW_REFRESH_TOKEN_AUTH",
@@ -65,17 +87,15 @@ def test_nobody_can_sign_up_or_get_a_token_with_a_password_alone(data: Template)
     assert client["PreventUserExistenceErrors"] == "ENABLED"
 
 
-def test_outputs_name_what_a_script_needs(data: Template) -> None:
+@pytest.mark.usefixtures("user_pool")
+def test_the_outputs_name_what_scripts_need(data: Template) -> None:
     assert {"TableName", "UserPoolId", "UserPoolClientId"} <= data.outputs.keys()
 
 
-def test_an_own_issuer_replaces_the_user_pool(tmp_path: Path, source: Path) -> None:
-    issuer = Oidc(issuer="https://id.example", audience="orders", jwks_url="https://id.example/k")
-    environment = dataclasses.replace(DEV, oidc=issuer)
-    stacks = synthesize(tmp_path, source, iter([environment]))["dev"]
-    variables = stacks["Service"].function("Authorizer")["Environment"]["Variables"]
-    assert not stacks["Data"].resources("AWS::Cognito::UserPool")
-    assert "UserPoolId" not in stacks["Data"].outputs
+def test_an_issuer_of_its_own_replaces_the_user_pool(every_option: dict[str, Template]) -> None:
+    variables = every_option["Service"].function("Authorizer")["Environment"]["Variables"]
+    assert not every_option["Data"].resources("AWS::Cognito::UserPool")
+    assert "UserPoolId" not in every_option["Data"].outputs
     assert {name: value for name, value in variables.items() if name.startswith("OIDC_")} == {
         "OIDC_ISSUER": "https://id.example",
         "OIDC_AUDIENCE": "orders",
@@ -87,13 +107,12 @@ def test_an_own_issuer_replaces_the_user_pool(tmp_path: Path, source: Path) -> N
     }
 
 
-def test_two_syntheses_are_the_same_to_the_byte(
+def test_synthesizing_again_gives_the_same_bytes(
     tmp_path: Path, source: Path, templates: Templates
 ) -> None:
-    again = synthesize(tmp_path, source, iter([DEV]))["dev"]
-    assert {part: stack.text for part, stack in again.items()} == {
-        part: stack.text for part, stack in templates["dev"].items()
-    }
+    again = synthesize(tmp_path, source, [PROD])[PROD.name]
+    for part, stack in templates[PROD.name].items():
+        assert again[part].text == stack.text, part
 
 
 def _keys(schema: list[dict[str, str]]) -> dict[str, str]:

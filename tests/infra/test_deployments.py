@@ -9,13 +9,15 @@ import boto3
 import pytest
 
 from infra.configuration import Environment
-from infra.environments import STAGING
 from lambdas.bootstrap import Service
 from lambdas.domain.rules import Rules
 from lambdas.observability import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
-from tests.infra.synthesis import synthesize
-from tests.infra.template import Properties, Template, as_list, flat
+from tests.infra.every_option import EVERY_OPTION
+from tests.infra.synthesis import ENVIRONMENTS, synthesize
+from tests.infra.template import Properties, Template, as_list, flat, function_name
 from tests.runbook import sections
+
+EVERY_ENVIRONMENT = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 
 CALLERS = (
     "AWS::ApiGateway::Authorizer",
@@ -28,8 +30,20 @@ CALLERS = (
 )
 
 
+@pytest.fixture(params=list(EVERY_ENVIRONMENT))
+def environment(request: pytest.FixtureRequest) -> Environment:
+    """Each environment in turn, and one that surely has gradual deployments."""
+    return EVERY_ENVIRONMENT[request.param]
+
+
+@pytest.fixture
+def gradual(every_option: dict[str, Template]) -> Template:
+    """The service stack of an environment with gradual deployments."""
+    return every_option["Service"]
+
+
 @pytest.mark.parametrize("kind", CALLERS)
-def test_nobody_invokes_a_function_but_by_its_alias(service: Template, kind: str) -> None:
+def test_every_caller_invokes_the_alias_of_a_function(service: Template, kind: str) -> None:
     callers = service.properties(kind)
     assert callers
     for logical_id, caller in callers.items():
@@ -41,10 +55,10 @@ def test_nobody_invokes_a_function_but_by_its_alias(service: Template, kind: str
         named = [name for name in _references(caller) if name in _functions(service)]
         aliases = [name for name in _references(caller) if name in _aliases(service)]
         assert aliases, f"{logical_id} invokes no alias"
-        assert not named, f"{logical_id} invokes {named}, whatever its version"
+        assert not named, f"{logical_id} invokes {named}, not an alias"
 
 
-def test_no_role_may_invoke_a_function_but_by_its_alias(service: Template) -> None:
+def test_roles_may_invoke_only_the_alias_of_a_function(service: Template) -> None:
     invoked = [
         flat(resource)
         for policy in service.properties("AWS::IAM::Policy").values()
@@ -54,12 +68,12 @@ def test_no_role_may_invoke_a_function_but_by_its_alias(service: Template) -> No
     ]
     assert invoked
     for resource in invoked:
-        # CodeDeploy asks the check itself: a build is looked at before it is live.
-        asked = resource.startswith("<FunctionsPreflightFunction")
-        assert asked or resource.strip("<>") in _aliases(service)
+        # CodeDeploy calls the new preflight itself, before any version is live.
+        is_preflight = resource.startswith("<FunctionsPreflightFunction")
+        assert is_preflight or resource.strip("<>") in _aliases(service)
 
 
-def test_every_function_has_one_alias_that_is_a_published_version(service: Template) -> None:
+def test_every_function_has_one_alias_for_a_published_version(service: Template) -> None:
     aliases = service.properties("AWS::Lambda::Alias").values()
     versions = service.properties("AWS::Lambda::Version")
     assert {alias["Name"] for alias in aliases} == {"live"}
@@ -71,7 +85,7 @@ def test_every_function_has_one_alias_that_is_a_published_version(service: Templ
         assert versions[version]["FunctionName"] == alias["FunctionName"]
 
 
-def test_traffic_shifts_gradually_where_the_environment_says_so(
+def test_traffic_shifts_gradually_and_rolls_back_where_the_environment_asks_for_it(
     service: Template, environment: Environment
 ) -> None:
     shifted = {
@@ -79,10 +93,7 @@ def test_traffic_shifts_gradually_where_the_environment_says_so(
         for alias in service.resources("AWS::Lambda::Alias").values()
         if "CodeDeployLambdaAliasUpdate" in alias.get("UpdatePolicy", {})
     }
-    answering = {
-        name for name in map(_short, _functions(service)) if name not in ("Cleanup", "Preflight")
-    }
-    assert environment.gradual_deployments is (environment.name in ("staging", "prod"))
+    answering = service.functions().keys() - {"Cleanup", "Preflight"}
     assert shifted == (answering if environment.gradual_deployments else set())
     groups = service.properties("AWS::CodeDeploy::DeploymentGroup").values()
     assert len(groups) == len(shifted)
@@ -97,7 +108,7 @@ def test_traffic_shifts_gradually_where_the_environment_says_so(
         }
 
 
-def test_a_shift_is_guarded_unless_somebody_says_otherwise(
+def test_alarms_guard_a_deployment_unless_its_parameter_says_otherwise(
     service: Template, environment: Environment
 ) -> None:
     if not environment.gradual_deployments:
@@ -114,14 +125,11 @@ def test_a_shift_is_guarded_unless_somebody_says_otherwise(
         assert enabled == {"true": True, "false": False}
 
 
-def test_a_deployment_is_rolled_back_by_errors_of_the_version_that_it_brings_alone(
-    templates: dict[str, dict[str, Template]],
-) -> None:
-    service = templates["prod"]["Service"]
-    alarms = service.properties("AWS::CloudWatch::Alarm")
+def test_only_errors_of_the_new_version_roll_a_deployment_back(gradual: Template) -> None:
+    alarms = gradual.properties("AWS::CloudWatch::Alarm")
     watched = []
-    for alias in _shifted(service).values():
-        group = service.properties("AWS::CodeDeploy::DeploymentGroup")[_group_of(alias)]
+    for alias in _shifted(gradual).values():
+        group = gradual.properties("AWS::CodeDeploy::DeploymentGroup")[_group_of(alias)]
         names = [alarm["Name"]["Ref"] for alarm in group["AlarmConfiguration"]["Alarms"]]
         watched += names
         function = alias["Properties"]["FunctionName"]
@@ -136,7 +144,7 @@ def test_a_deployment_is_rolled_back_by_errors_of_the_version_that_it_brings_alo
                 "ExecutedVersion": flat(version),
             },
         )
-        # The one that turns its errors into answers, so that Lambda does not count them.
+        # Rest turns its errors into answers, so Lambda does not count them.
         answers = _function_of(alias["Properties"]) == "Rest"
         assert (
             more
@@ -144,7 +152,7 @@ def test_a_deployment_is_rolled_back_by_errors_of_the_version_that_it_brings_alo
                 (
                     NAMESPACE,
                     MetricName.INTERNAL_ERRORS,
-                    {DIMENSION: "prod", VERSION_DIMENSION: flat(version)},
+                    {DIMENSION: EVERY_OPTION.name, VERSION_DIMENSION: flat(version)},
                 )
             ]
             * answers
@@ -155,54 +163,48 @@ def test_a_deployment_is_rolled_back_by_errors_of_the_version_that_it_brings_alo
         assert "AlarmActions" not in alarm
 
 
-def test_the_alarms_of_a_shift_are_new_with_the_version_that_they_watch(
-    templates: dict[str, dict[str, Template]], tmp_path: Path, source: Path
+def test_each_version_gets_alarms_of_its_own(
+    gradual: Template, tmp_path: Path, source: Path
 ) -> None:
-    """An alarm that stays keeps its state, and one in ALARM stops the next deployment."""
+    """A kept alarm keeps its state, and an alarm in ALARM would stop the next deployment."""
     bundle = tmp_path / "bundle"
     shutil.copytree(source, bundle)
     (bundle / "lambdas" / "handlers" / "rest.py").write_text("# another build\n")
 
-    def alarms(name: str, bundle: Path, **changed: Any) -> dict[str, set[str]]:
-        changed_environment = dataclasses.replace(STAGING, **changed)
-        made = synthesize(tmp_path / name, bundle, [changed_environment])
-        return _alarms_by_function(made[STAGING.name]["Service"])
+    def alarms(name: str, bundle: Path, environment: Environment) -> dict[str, set[str]]:
+        stacks = synthesize(tmp_path / name, bundle, [environment])[environment.name]
+        return _alarms_by_function(stacks["Service"])
 
-    before = _alarms_by_function(templates[STAGING.name]["Service"])
+    before = _alarms_by_function(gradual)
     assert set().union(*before.values())
-    assert alarms("same", source) == before
-    for made in (
-        alarms("code", bundle),
-        alarms("configuration", source, rules=Rules(ping_grace=61)),
+    other_rules = dataclasses.replace(EVERY_OPTION, rules=Rules(ping_grace=61))
+    for after in (
+        alarms("code", bundle, EVERY_OPTION),
+        alarms("configuration", source, other_rules),
     ):
-        assert made.keys() == before.keys()
-        for function, names in made.items():
+        assert after.keys() == before.keys()
+        for function, names in after.items():
             assert len(names) == len(before[function])
             assert names.isdisjoint(before[function]), function
 
 
-def test_an_alarm_of_a_shift_says_that_it_pages_nobody_and_where_to_read_on(
-    templates: dict[str, dict[str, Template]],
+def test_a_deployments_alarms_say_that_they_page_nobody_and_name_their_runbook_section(
+    gradual: Template,
 ) -> None:
-    alarms = templates["prod"]["Service"].properties("AWS::CloudWatch::Alarm").values()
+    alarms = gradual.properties("AWS::CloudWatch::Alarm").values()
     assert alarms
     for alarm in alarms:
         description = alarm["AlarmDescription"]
-        assert description.startswith("[prod] NO ACTION: ")
+        assert description.startswith("[every-option] NO ACTION: ")
         assert "rolls the deployment back and pages nobody" in description
         assert re.search(r'See docs/runbook\.md, "A deployment was rolled back"\.$', description)
     assert "A deployment was rolled back" in sections()
 
 
-def test_no_traffic_moves_before_the_new_build_was_found_fit(
-    templates: dict[str, dict[str, Template]],
-) -> None:
-    service = templates["prod"]["Service"]
-    preflight = service.function("Preflight")
-    assert preflight["Handler"] == "lambdas.handlers.preflight.handler"
-    assert preflight["Code"] == service.function("Rest")["Code"]
-    (name,) = (each for each in _functions(service) if _short(each) == "Preflight")
-    shifted = _shifted(service).values()
+def test_the_preflight_checks_a_new_build_before_it_gets_traffic(gradual: Template) -> None:
+    assert gradual.function("Preflight")["Code"] == gradual.function("Rest")["Code"]
+    name = _logical_id(gradual, "Preflight")
+    shifted = _shifted(gradual).values()
     assert shifted
     for alias in shifted:
         update = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
@@ -210,36 +212,26 @@ def test_no_traffic_moves_before_the_new_build_was_found_fit(
         assert name in alias["DependsOn"]
 
 
-def test_the_check_still_answers_when_the_table_does_not(
-    templates: dict[str, dict[str, Template]],
-) -> None:
+def test_the_preflight_answers_in_time_even_if_the_table_does_not(gradual: Template) -> None:
     """Without an answer, CodeDeploy waits for an hour."""
     service = Service({}, session=boto3.Session(region_name="us-east-1"))
     config: Any = service.dynamodb.meta.config
     attempts = config.retries["total_max_attempts"]
     waiting = attempts * (config.connect_timeout + config.read_timeout)
     backoff = 2**attempts  # at most 1, 2, 4, ... seconds before each further attempt
-    assert templates["prod"]["Service"].function("Preflight")["Timeout"] >= 2 * (waiting + backoff)
+    assert gradual.function("Preflight")["Timeout"] >= 2 * (waiting + backoff)
 
 
-def test_the_cleanup_changes_after_all_that_shifts(
-    templates: dict[str, dict[str, Template]],
-) -> None:
-    service = templates["prod"]["Service"]
-    aliases = service.resources("AWS::Lambda::Alias")
-    (cleanup,) = (each for name, each in aliases.items() if _short(name) == "Cleanup")
-    shifted = {name for name, each in aliases.items() if "UpdatePolicy" in each}
-    assert shifted <= set(cleanup["DependsOn"])
+def test_the_cleanup_changes_after_all_functions_that_shift(gradual: Template) -> None:
+    aliases = gradual.resources("AWS::Lambda::Alias")
+    (cleanup,) = (each for name, each in aliases.items() if function_name(name) == "Cleanup")
+    assert _shifted(gradual).keys() <= set(cleanup["DependsOn"])
 
 
-def test_a_shift_may_change_the_functions_of_this_service_alone(
-    templates: dict[str, dict[str, Template]],
-) -> None:
-    service = templates["prod"]["Service"]
-    shifted = {alias["Properties"]["FunctionName"]["Ref"] for alias in _shifted(service).values()}
-    (preflight,) = (each for each in _functions(service) if _short(each) == "Preflight")
-    role, _, policy = _role_of_codedeploy(service)
-    assert "ManagedPolicyArns" not in service.properties("AWS::IAM::Role")[role]
+def test_codedeploy_may_change_only_the_functions_of_this_service(gradual: Template) -> None:
+    shifted = {alias["Properties"]["FunctionName"]["Ref"] for alias in _shifted(gradual).values()}
+    role, _, policy = _role_of_codedeploy(gradual)
+    assert "ManagedPolicyArns" not in gradual.properties("AWS::IAM::Role")[role]
     allowed = {
         (action, flat(resource))
         for statement in policy["PolicyDocument"]["Statement"]
@@ -248,24 +240,23 @@ def test_a_shift_may_change_the_functions_of_this_service_alone(
     }
     assert allowed == {
         ("cloudwatch:DescribeAlarms", "*"),
-        ("lambda:InvokeFunction", f"<{preflight}.Arn>"),
+        ("lambda:InvokeFunction", f"<{_logical_id(gradual, 'Preflight')}.Arn>"),
         *(
             (f"lambda:{action}", f"<{name}.Arn>{qualifier}")
             for name in shifted
             for action in ("GetAlias", "UpdateAlias")
             for qualifier in ("", ":live")
         ),
-        # It asks this of both versions.
+        # It reads this setting of both versions.
         *(("lambda:GetProvisionedConcurrencyConfig", f"<{name}.Arn>:*") for name in shifted),
     }
 
 
-def test_nothing_shifts_before_codedeploy_is_told_how_and_allowed_to(
-    templates: dict[str, dict[str, Template]],
+def test_traffic_shifts_after_codedeploy_has_its_group_and_its_permissions(
+    gradual: Template,
 ) -> None:
-    service = templates["prod"]["Service"]
-    _, policy, _ = _role_of_codedeploy(service)
-    for alias in _shifted(service).values():
+    _, policy, _ = _role_of_codedeploy(gradual)
+    for alias in _shifted(gradual).values():
         assert {_group_of(alias), policy} <= set(alias["DependsOn"])
 
 
@@ -284,14 +275,14 @@ def _group_of(alias: Properties) -> str:
 
 
 def _by_guard(service: Template, value: Any) -> dict[str, Any]:
-    """What a value is, by the parameter that says whether a deployment is guarded."""
+    """The two values of a property, by the value of the parameter GuardDeployment."""
     condition, guarded, unguarded = value["Fn::If"]
     assert service.conditions[condition] == {"Fn::Equals": [{"Ref": "GuardDeployment"}, "true"]}
     return {"true": guarded, "false": unguarded}
 
 
 def _role_of_codedeploy(service: Template) -> tuple[str, str, Properties]:
-    """The role, and the policy of it with its logical id."""
+    """The role of CodeDeploy, the logical id of its policy, and the policy."""
     (role,) = {
         group["ServiceRoleArn"]["Fn::GetAtt"][0]
         for group in service.properties("AWS::CodeDeploy::DeploymentGroup").values()
@@ -324,12 +315,17 @@ def _functions(service: Template) -> set[str]:
     return set(service.resources("AWS::Lambda::Function"))
 
 
+def _logical_id(service: Template, function: str) -> str:
+    (found,) = (name for name in _functions(service) if function_name(name) == function)
+    return found
+
+
 def _aliases(service: Template) -> set[str]:
     return set(service.resources("AWS::Lambda::Alias"))
 
 
 def _qualified(service: Template, qualifier: Any) -> bool:
-    """Whether it is an alias: by its name, which is the last part of its ARN."""
+    """Whether a qualifier is the alias: by its name, or by its ARN, which ends with the name."""
     return qualifier == "live" or bool(_aliases(service) & set(_references(qualifier)))
 
 
@@ -342,8 +338,4 @@ def _references(properties: Properties) -> list[str]:
 
 
 def _function_of(alias: Properties) -> str:
-    return _short(alias["FunctionName"]["Ref"])
-
-
-def _short(logical_id: str) -> str:
-    return re.sub(r"^Functions(\w+?)(Function|Live)[0-9A-F]{8}$", r"\1", logical_id)
+    return function_name(alias["FunctionName"]["Ref"])

@@ -23,9 +23,10 @@ from infra.configuration import (
     Throttle,
 )
 from infra.data.identity_provider import IdentityProvider
-from infra.environments import DEV, PROD, all_environments, local
+from infra.environments import DEV, all_environments, local
 from lambdas.domain.rules import Rules
 from tests.infra.synthesis import synthesize
+from tests.infra.template import Template
 
 OIDC = Oidc(issuer="https://id.example", audience="orders", jwks_url="https://id.example/keys")
 
@@ -109,16 +110,16 @@ DOMAINS = Domains(Domain("a.example.com", CERTIFICATE), Domain("b.example.com", 
                 "oidc.business_prefix",
                 {"oidc": replace(OIDC, businesses_claim="groups", roles_claim="groups", **prefix)},
             )
-            # A member of the business "perator" would be in the group "operator".
+            # With the prefix "o", a member of the business "perator" would be an operator.
             for prefix in ({}, {"business_prefix": "o"}, {"business_prefix": "backend"})
         ),
     ],
 )
-def test_a_value_that_cannot_work_is_refused_and_its_field_is_named(
+def test_a_value_that_cannot_work_is_refused_by_the_name_of_its_field(
     field: str, changed: dict[str, object]
 ) -> None:
     with pytest.raises(ValueError, match=rf": {field} must "):
-        replace(DEV, **changed)  # type: ignore[arg-type]  # wrong values are what this is about
+        replace(DEV, **changed)  # type: ignore[arg-type]  # the values are wrong on purpose
 
 
 @pytest.mark.parametrize(
@@ -129,11 +130,11 @@ def test_a_value_that_cannot_work_is_refused_and_its_field_is_named(
         replace(OIDC, businesses_claim="groups", roles_claim="groups", business_prefix="business:"),
     ],
 )
-def test_an_own_issuer_is_accepted(oidc: Oidc) -> None:
+def test_an_issuer_of_its_own_is_accepted(oidc: Oidc) -> None:
     assert replace(DEV, oidc=oidc).oidc == oidc
 
 
-def test_the_user_pool_that_is_brought_along_tells_businesses_from_roles() -> None:
+def test_the_claims_of_the_built_in_user_pool_tell_businesses_from_roles() -> None:
     scope = cdk.Stack(cdk.App(), "Stack")
     provider = IdentityProvider(scope, "Users", keep=False, addresses=Addresses("eu-west-1", None))
     own = replace(provider.oidc, issuer=OIDC.issuer, jwks_url=OIDC.jwks_url)
@@ -144,40 +145,39 @@ def test_the_user_pool_that_is_brought_along_tells_businesses_from_roles() -> No
 @pytest.mark.parametrize(
     "origin", ["https://app.example.com", "https://app.example.com:8443", "http://localhost:5173"]
 )
-def test_the_origin_of_a_page_is_accepted(origin: str) -> None:
+def test_the_origin_of_a_web_page_is_accepted(origin: str) -> None:
     assert replace(DEV, cors_origins=(origin,)).cors_origins == (origin,)
 
 
-def test_the_documented_example_is_an_environment_with_an_own_issuer() -> None:
+def test_the_example_in_the_docstring_works() -> None:
     _, _, example = (environments.__doc__ or "").partition("::\n")
     names = {**vars(environments), "Oidc": Oidc}
-    exec(textwrap.dedent(example), names)  # the text is ours
+    exec(textwrap.dedent(example), names)  # our own text
     assert names["PROD"] is not environments.PROD
     assert names["PROD"].oidc.issuer == "https://id.example.com/"
 
 
-def test_where_nobody_is_paged_a_grace_may_be_short() -> None:
+def test_the_grace_may_be_short_where_nobody_is_paged() -> None:
     environment = local("http://127.0.0.1:1")
     assert not environment.on_call.required
     assert environment.rules.attention_grace < environment.cleanup.interval
 
 
-def test_prod_cannot_be_deployed_before_it_says_whom_it_pages(tmp_path: Path, source: Path) -> None:
-    """It can be synthesized, or nobody could deploy anything else before that."""
-    told = replace(PROD, name="told", on_call=OnCall(page_urls=("https://events.example.com",)))
-    synthesize(tmp_path, source, [PROD, DEV, told])
-    assert _errors(tmp_path, "dev") == _errors(tmp_path, "told") == []
-    errors = _errors(tmp_path, "prod")
-    assert len(errors) == 3  # one of each stack, whichever is asked for
-    assert all(
-        "environment 'prod': on_call.page_emails or on_call.page_urls must" in error
-        for error in errors
-    )
+def test_an_environment_that_must_page_somebody_cannot_be_deployed_until_it_names_whom(
+    tmp_path: Path, source: Path, every_option: dict[str, Template]
+) -> None:
+    """It can be synthesized, because a synthesis makes all environments."""
+    nobody = replace(DEV, name="nobody", on_call=OnCall(required=True))
+    stacks = synthesize(tmp_path, source, [nobody])["nobody"]
+    errors = _errors(stacks["Data"].assembly)
+    assert len(errors) == 3, "one for each stack"
+    for error in errors:
+        assert "environment 'nobody': on_call.page_emails or on_call.page_urls must" in error
+    assert _errors(every_option["Data"].assembly) == []
 
 
-def _errors(assembly: Path, stage: str) -> list[str]:
-    """Return what makes the CDK CLI refuse the stacks of a stage."""
-    folder = assembly / f"assembly-{stage}"
+def _errors(folder: Path) -> list[str]:
+    """Return what makes the CDK CLI refuse to deploy the stacks of an environment."""
     manifest = json.loads((folder / "manifest.json").read_text())
     metadata = [
         entries
@@ -197,32 +197,25 @@ def _errors(assembly: Path, stage: str) -> list[str]:
     ]
 
 
-def test_environments_are_in_the_order_of_promotion() -> None:
-    names = [each.name for each in all_environments()]
-    assert names == ["local", "dev", "staging", "prod"]
-
-
-def test_only_local_is_on_an_emulator_and_loses_its_data() -> None:
+def test_every_environment_on_aws_keeps_its_data() -> None:
     for environment in all_environments():
-        emulated = environment.name == "local"
-        assert (environment.emulator is not None) is emulated
-        assert environment.keep_data is not emulated
+        assert environment.keep_data is (environment.emulator is None), environment.name
 
 
-def test_an_emulator_serves_everything_at_its_one_url() -> None:
+def test_an_emulator_serves_everything_at_one_url() -> None:
     addresses = Addresses("eu-west-1", "http://127.0.0.1:4711")
     assert addresses.https("a1", "v1") == "http://127.0.0.1:4711/_aws/execute-api/a1/v1"
     assert addresses.websocket("a1", "v1") == "ws://127.0.0.1:4711/_aws/execute-api/a1/v1"
     assert addresses.signing_keys("p1") == "http://127.0.0.1:4711/p1/.well-known/jwks.json"
 
 
-def test_an_environments_own_limit_of_a_route_replaces_the_default_one() -> None:
+def test_a_limit_of_a_route_replaces_its_default() -> None:
     health = Throttle(rate=1, burst=1)
     routes = Limits(routes={"GET /health": health, "status": health}).all_routes
     assert routes["GET /health"] == routes["status"] == health
     assert routes["POST /businesses/online"].rate == 100
 
 
-def test_an_environment_cannot_be_changed_after_it_was_checked() -> None:
+def test_an_environment_cannot_be_changed_once_it_is_checked() -> None:
     with pytest.raises(AttributeError):
-        Environment(name="dev").region = "nowhere"  # type: ignore[misc]  # the point of the test
+        Environment(name="dev").region = "nowhere"  # type: ignore[misc]  # it raises

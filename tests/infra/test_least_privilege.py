@@ -1,4 +1,4 @@
-"""Each handler makes all of its AWS calls here; they are compared with its role."""
+"""Each handler makes every AWS call it can make, and the calls are compared with its role."""
 
 import json
 from collections.abc import Callable
@@ -13,8 +13,9 @@ from lambdas.handlers import authorizer, cleanup, preflight, rest, websocket
 from lambdas.handlers.entry_point import EntryPoint
 from lambdas.routes import ROUTES
 from tests.builders import B1, NOW, U1, business, real, settings, virtual
-from tests.infra.permissions import OWN_LOGS, TRACING, Permissions, allowed
+from tests.infra.permissions import RUNTIME, Permissions, allowed
 from tests.infra.synthesis import Templates
+from tests.infra.template import Template
 from tests.unit.handlers.conftest import HOOK_STATUS, Deployed, deployed, recording, unrecorded
 from tests.unit.handlers.test_rest import event as request
 from tests.unit.handlers.test_websocket import CONNECTION
@@ -22,12 +23,9 @@ from tests.unit.handlers.test_websocket import event as socket_event
 
 __all__ = ["deployed", "recording", "unrecorded"]
 
-UNSEEN = OWN_LOGS | TRACING
-"""Permissions that the Lambda service uses on its own; no handler calls them."""
-
-NEVER_CALLED_HERE: dict[str, Permissions] = {
-    # Powertools reads the first call's record where a refused write does not bring it along.
-    # DynamoDB and its stand-ins do bring it.
+ALLOWED_BUT_NOT_CALLED: dict[str, Permissions] = {
+    # Powertools reads the record of the first call if DynamoDB did not return it with a refused
+    # write. DynamoDB and the fakes do return it.
     "Rest": {("dynamodb:GetItem", "table")},
 }
 
@@ -58,13 +56,34 @@ def _disconnect(deployed: Deployed) -> None:
 
 
 def _message(handler: EntryPoint, body: str) -> Callable[[Deployed], None]:
-    def drive(deployed: Deployed) -> None:
-        deployed.invoke(handler, socket_event(body))  # not registered: told so, and closed
+    def call(deployed: Deployed) -> None:
+        deployed.invoke(handler, socket_event(body))  # not registered, so it is closed
         _a_device(deployed)
         deployed.invoke(handler, socket_event(body))
         deployed.invoke(handler, socket_event(body, authorizer={}))
 
-    return drive
+    return call
+
+
+REST_REQUESTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("GET", f"{BUSINESS}/status", {}),
+    ("GET", f"{BUSINESS}/online", {}),
+    ("POST", "/businesses/online", {"body": '{"businessIds": ["b1", "b2"]}'}),
+    ("GET", f"{BUSINESS}/connections", {}),
+    ("PUT", f"{BUSINESS}/settings", {"body": '{"expectsSocket": true}', **OPERATOR}),
+    ("PUT", f"{BUSINESS}/pause", {"body": json.dumps({"until": protocol.timestamp(NOW + 60)})}),
+    ("DELETE", f"{BUSINESS}/pause", {}),
+    ("POST", f"{BUSINESS}/tickets", {}),
+    ("POST", f"{BUSINESS}/messages", {"body": "[1]", "idempotency_key": "k", **BACKEND}),
+    ("POST", f"{BUSINESS}/messages", {"body": "[1]", "idempotency_key": "k", **BACKEND}),
+    ("POST", f"{BUSINESS}/cleanup", {"body": "{}", **OPERATOR}),
+    ("GET", "/businesses", {"query": {"attention": "virtual-only"}, **OPERATOR}),
+    ("DELETE", f"{BUSINESS}/connections/{{connectionId}}", OPERATOR),
+    ("PUT", f"{BUSINESS}/availability", {"body": '{"available": true}'}),
+    ("PUT", f"{BUSINESS}/availability", {"body": '{"available": false}'}),
+    ("GET", "/health", {}),
+)
+"""At least one request for each route of the REST API."""
 
 
 def _rest(deployed: Deployed) -> None:
@@ -77,26 +96,7 @@ def _rest(deployed: Deployed) -> None:
             declared=settings(),
         )
     )
-    until = json.dumps({"until": protocol.timestamp(NOW + 60)})
-    for method, path, options in (
-        ("GET", f"{BUSINESS}/status", {}),
-        ("GET", f"{BUSINESS}/online", {}),
-        ("POST", "/businesses/online", {"body": '{"businessIds": ["b1", "b2"]}'}),
-        ("GET", f"{BUSINESS}/connections", {}),
-        ("PUT", f"{BUSINESS}/settings", {"body": '{"expectsSocket": true}', **OPERATOR}),
-        ("PUT", f"{BUSINESS}/pause", {"body": until}),
-        ("DELETE", f"{BUSINESS}/pause", {}),
-        ("POST", f"{BUSINESS}/tickets", {}),
-        ("POST", f"{BUSINESS}/messages", {"body": "[1]", "idempotency_key": "k", **BACKEND}),
-        ("POST", f"{BUSINESS}/messages", {"body": "[1]", "idempotency_key": "k", **BACKEND}),
-        ("POST", f"{BUSINESS}/cleanup", {"body": "{}", **OPERATOR}),
-        ("GET", "/businesses", {"query": {"attention": "virtual-only"}, **OPERATOR}),
-        ("DELETE", f"{BUSINESS}/connections/{{connectionId}}", OPERATOR),
-        ("PUT", f"{BUSINESS}/availability", {"body": '{"available": true}'}),
-        ("PUT", f"{BUSINESS}/availability", {"body": '{"available": false}'}),
-        ("GET", "/health", {}),
-    ):
-        DRIVEN.add((path, method))
+    for method, path, options in REST_REQUESTS:
         answer = deployed.invoke(rest.handler, request(method, path, **options))
         assert answer["statusCode"] < 300, (method, path, answer)
 
@@ -116,10 +116,7 @@ def _cleanup(deployed: Deployed) -> None:
     deployed.invoke(cleanup.handler, {})
 
 
-DRIVEN: set[tuple[str, str]] = set()
-"""The routes of the REST API that were called."""
-
-DRIVERS: dict[str, Callable[[Deployed], None]] = {
+CALLS: dict[str, Callable[[Deployed], None]] = {
     "Authorizer": _authorize,
     "Connect": _connect,
     "Disconnect": _disconnect,
@@ -131,31 +128,35 @@ DRIVERS: dict[str, Callable[[Deployed], None]] = {
 }
 
 
-@pytest.mark.parametrize("function", DRIVERS)
+@pytest.mark.parametrize("function", CALLS)
 def test_a_function_makes_exactly_the_calls_that_its_role_allows(
     templates: Templates, deployed: Deployed, function: str
 ) -> None:
-    DRIVERS[function](deployed)
+    CALLS[function](deployed)
     called = {
         permission
         for operation, parameters in deployed.calls
         for permission in _needed(operation, parameters, function)
     }
     for environment, stacks in templates.items():
-        permitted = allowed(stacks["Service"], function) - UNSEEN
-        assert called - permitted == set(), f"called, and not allowed in {environment}"
-        assert permitted - called == NEVER_CALLED_HERE.get(function, set()), (
-            f"allowed in {environment}, and never called"
+        permitted = allowed(stacks["Service"], function)
+        assert permitted >= RUNTIME
+        permitted -= RUNTIME
+        assert called - permitted == set(), f"called, but not allowed in {environment}"
+        assert permitted - called == ALLOWED_BUT_NOT_CALLED.get(function, set()), (
+            f"allowed in {environment}, but never called"
         )
-    asked = set(deployed.operations) - _SOCKET_METHODS.keys()
-    assert asked <= set(TABLE_OPERATIONS), "asked of the table, and not watched"
-    if function == "Rest":
-        every = {(route.path, route.method) for route in ROUTES.values()}
-        assert every == DRIVEN
+    table_operations = set(deployed.operations) - _SOCKET_METHODS.keys()
+    assert table_operations <= set(TABLE_OPERATIONS), "no alarm watches this operation"
+
+
+def test_every_route_is_called_here() -> None:
+    called = {(method, path) for method, path, _ in REST_REQUESTS}
+    assert called == {(route.method, route.path) for route in ROUTES.values()}
 
 
 def test_the_preflight_makes_exactly_the_calls_that_its_role_allows(
-    templates: Templates, deployed: Deployed
+    every_option: dict[str, Template], deployed: Deployed
 ) -> None:
     event = {"DeploymentId": "d", "LifecycleEventHookExecutionId": "h"}
     assert deployed.invoke(preflight.handler, event) == {"status": "Succeeded"}
@@ -166,18 +167,17 @@ def test_the_preflight_makes_exactly_the_calls_that_its_role_allows(
         for permission in _needed(operation, parameters, "Preflight")
     }
     assert deployed.operations.count(HOOK_STATUS) == 1
-    for environment in ("staging", "prod"):
-        permitted = allowed(templates[environment]["Service"], "Preflight") - UNSEEN
-        answer = f"codedeploy:{HOOK_STATUS}"
-        groups = {where for action, where in permitted if action == answer}
-        assert groups
-        assert all(":deploymentgroup:" in where for where in groups)
-        assert {each for each in permitted if each[0] != answer} == called
+    permitted = allowed(every_option["Service"], "Preflight")
+    assert permitted >= RUNTIME
+    answer = f"codedeploy:{HOOK_STATUS}"
+    groups = {where for action, where in permitted if action == answer}
+    assert groups
+    assert all(":deploymentgroup:" in where for where in groups)
+    assert {each for each in permitted - RUNTIME if each[0] != answer} == called
 
 
-def test_every_function_is_tested(templates: Templates) -> None:
-    functions = templates["prod"]["Service"].resources("AWS::Lambda::Function")
-    assert len(functions) == len(DRIVERS) + 1  # the check before a deployment, just above
+def test_every_function_is_called_here(every_option: dict[str, Template]) -> None:
+    assert every_option["Service"].functions().keys() == {*CALLS, "Preflight"}
 
 
 _SOCKET_METHODS = {
@@ -194,7 +194,7 @@ _TRANSACTION_PARTS = {
 
 
 def _needed(operation: str, parameters: dict[str, Any], function: str) -> Permissions:
-    """Return the permissions that a call needs: for an unknown operation, the one of its name."""
+    """Return the permissions that a call needs."""
     if operation in _SOCKET_METHODS:
         return {("execute-api:ManageConnections", _SOCKET_METHODS[operation])}
     if operation in ("TransactWriteItems", "TransactGetItems"):
@@ -212,7 +212,7 @@ def _needed(operation: str, parameters: dict[str, Any], function: str) -> Permis
     return {(f"dynamodb:{operation}", resource)}
 
 
-def test_the_seeded_device_is_the_one_of_the_events(deployed: Deployed) -> None:
+def test_the_stored_device_is_the_one_that_the_events_name(deployed: Deployed) -> None:
     _a_device(deployed)
     assert deployed.items()[-1]["sk"]["S"].endswith(CONNECTION)
 

@@ -12,7 +12,7 @@ from tests.infra.template import Template, flat
 
 
 def test_only_this_accounts_alarms_may_publish_to_a_topic_and_only_over_tls(
-    monitoring: Template,
+    monitoring: Template, environment: Environment
 ) -> None:
     """A policy replaces the default one, which lets alarms publish."""
     policies = monitoring.properties("AWS::SNS::TopicPolicy").values()
@@ -26,7 +26,7 @@ def test_only_this_accounts_alarms_may_publish_to_a_topic_and_only_over_tls(
         (deny,) = (each for each in statements if each["Effect"] == "Deny")
         assert allow["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
         assert allow["Action"] == "sns:Publish"
-        source = {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+        source = {"aws:SourceAccount": environment.account or {"Ref": "AWS::AccountId"}}
         assert allow["Condition"] == {"StringEquals": source}
         assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 

@@ -1,4 +1,4 @@
-"""What an environment may ask for, and what costs something."""
+"""Options of an environment."""
 
 import dataclasses
 import re
@@ -8,53 +8,48 @@ import pytest
 
 from infra.configuration import Environment, Limits, Throttle
 from infra.environments import DEV
-from tests.infra.every_option import EVERY_OPTION, every_option_templates
+from tests.infra.every_option import EVERY_OPTION
 from tests.infra.synthesis import Templates, synthesize
 from tests.infra.template import Template, flat
 
-PAID = ("AWS::KMS::Key", "AWS::WAFv2::WebACL", "AWS::ApiGateway::DomainName")
+
+def test_an_environment_has_what_costs_extra_only_if_it_asks_for_it(
+    stacks: dict[str, Template], environment: Environment
+) -> None:
+    for kind, asked in (
+        ("AWS::KMS::Key", environment.customer_managed_key),
+        ("AWS::WAFv2::WebACL", environment.limits.web_acl_rate is not None),
+        ("AWS::ApiGateway::DomainName", environment.domains is not None),
+    ):
+        assert any(stack.resources(kind) for stack in stacks.values()) is asked, kind
 
 
-@pytest.fixture
-def stacks(tmp_path_factory: pytest.TempPathFactory, source: Path) -> dict[str, Template]:
-    return every_option_templates(tmp_path_factory, source)
-
-
-def test_nothing_that_costs_is_there_unasked(templates: Templates) -> None:
-    found = {
-        (name, kind)
-        for name, stacks in templates.items()
-        for stack in stacks.values()
-        for kind in PAID
-        if stack.resources(kind)
-    }
-    assert found == {("prod", "AWS::WAFv2::WebACL")}
-
-
-def test_one_key_encrypts_everything_that_is_kept(stacks: dict[str, Template]) -> None:
-    key, resource = stacks["Data"].only("AWS::KMS::Key")
+def test_one_customer_managed_key_encrypts_all_stored_data(
+    every_option: dict[str, Template],
+) -> None:
+    key, resource = every_option["Data"].only("AWS::KMS::Key")
     assert resource["DeletionPolicy"] == "Retain"
     assert resource["Properties"]["EnableKeyRotation"] is True
-    (table,) = stacks["Data"].properties("AWS::DynamoDB::Table").values()
+    (table,) = every_option["Data"].properties("AWS::DynamoDB::Table").values()
     assert table["SSESpecification"]["KMSMasterKeyId"] == {"Fn::GetAtt": [key, "Arn"]}
     for stack, kind, attribute in (
         ("Service", "AWS::Logs::LogGroup", "KmsKeyId"),
         ("Service", "AWS::SQS::Queue", "KmsMasterKeyId"),
         ("Monitoring", "AWS::SNS::Topic", "KmsMasterKeyId"),
     ):
-        kept = stacks[stack].properties(kind)
+        kept = every_option[stack].properties(kind)
         assert kept
         for properties in kept.values():
             assert key in flat(properties[attribute])
 
 
-def test_the_key_serves_this_account_alone(stacks: dict[str, Template]) -> None:
-    (key,) = stacks["Data"].properties("AWS::KMS::Key").values()
+def test_only_this_account_can_use_the_key(every_option: dict[str, Template]) -> None:
+    (key,) = every_option["Data"].properties("AWS::KMS::Key").values()
     root, *others = key["KeyPolicy"]["Statement"]
-    assert flat(root["Principal"]["AWS"]) == "arn:<AWS::Partition>:iam::<AWS::AccountId>:root"
+    assert flat(root["Principal"]["AWS"]) == "arn:aws:iam::123456789012:root"
     assert len(others) == 4
     for statement in others:
-        assert "AWS::AccountId" in str(statement["Condition"]), statement["Sid"]
+        assert "123456789012" in str(statement["Condition"]), statement["Sid"]
     callers = {
         str(service).partition(".")[0]
         for statement in others
@@ -64,25 +59,25 @@ def test_the_key_serves_this_account_alone(stacks: dict[str, Template]) -> None:
     assert "cloudwatch" in callers, "alarms must be able to publish to an encrypted topic"
 
 
-def test_a_function_has_the_bound_that_the_environment_names(
-    stacks: dict[str, Template], templates: Templates
+def test_functions_reserve_the_capacity_that_the_environment_names(
+    every_option: dict[str, Template], templates: Templates
 ) -> None:
-    def bounds(service: Template) -> dict[str, int]:
+    def reserved(service: Template) -> dict[str, int]:
         return {
-            re.sub(r"^Functions(\w+)Function[0-9A-F]{8}$", r"\1", name): properties[
-                "ReservedConcurrentExecutions"
-            ]
-            for name, properties in service.properties("AWS::Lambda::Function").items()
+            name: properties["ReservedConcurrentExecutions"]
+            for name, properties in service.functions().items()
             if "ReservedConcurrentExecutions" in properties
         }
 
-    assert bounds(stacks["Service"]) == {"Authorizer": 200, "Rest": 50, "Cleanup": 4}
-    assert bounds(templates["staging"]["Service"]) == {"Cleanup": 2}
-    assert bounds(templates["dev"]["Service"]) == {}
+    # One more than its three workers for the cleanup, so that a person can start it too.
+    assert reserved(every_option["Service"]) == {"Authorizer": 200, "Rest": 50, "Cleanup": 4}
+    assert reserved(templates["local"]["Service"]) == {}
 
 
-def test_the_web_acl_stands_before_the_rest_api(stacks: dict[str, Template]) -> None:
-    service = stacks["Service"]
+def test_the_web_acl_limits_the_rate_of_an_address_and_uses_the_rules_of_aws(
+    every_option: dict[str, Template],
+) -> None:
+    service = every_option["Service"]
     acl, resource = service.only("AWS::WAFv2::WebACL")
     _, association = service.only("AWS::WAFv2::WebACLAssociation")
     stage, _ = service.only("AWS::ApiGateway::Stage")
@@ -96,16 +91,18 @@ def test_the_web_acl_stands_before_the_rest_api(stacks: dict[str, Template]) -> 
     assert len({rule["Priority"] for rule in (rate, *managed)}) == 1 + len(managed)
 
 
-def test_the_web_acl_keeps_no_samples_which_would_show_tokens(stacks: dict[str, Template]) -> None:
-    (acl,) = stacks["Service"].properties("AWS::WAFv2::WebACL").values()
+def test_the_web_acl_samples_no_requests_because_they_hold_tokens(
+    every_option: dict[str, Template],
+) -> None:
+    (acl,) = every_option["Service"].properties("AWS::WAFv2::WebACL").values()
     for visible in (acl, *acl["Rules"]):
         assert visible["VisibilityConfig"]["SampledRequestsEnabled"] is False
 
 
-def test_the_web_acl_lets_messages_pass_whatever_their_size_and_text(
-    stacks: dict[str, Template],
+def test_the_web_acl_lets_messages_of_any_size_and_text_pass(
+    every_option: dict[str, Template],
 ) -> None:
-    (acl,) = stacks["Service"].properties("AWS::WAFv2::WebACL").values()
+    (acl,) = every_option["Service"].properties("AWS::WAFv2::WebACL").values()
     counted = {
         override["Name"]
         for rule in acl["Rules"]
@@ -117,24 +114,22 @@ def test_the_web_acl_lets_messages_pass_whatever_their_size_and_text(
     assert {"SizeRestrictions_BODY", "CrossSiteScripting_BODY", "GenericRFI_BODY"} <= counted
 
 
-def test_the_table_and_its_indexes_serve_no_more_than_the_environment_says(
-    stacks: dict[str, Template], templates: Templates
+def test_the_table_and_its_indexes_have_the_limits_of_the_environment(
+    every_option: dict[str, Template], templates: Templates
 ) -> None:
-    def bounds(data: Template) -> list[object]:
+    def limits(data: Template) -> list[object]:
         (table,) = data.properties("AWS::DynamoDB::Table").values()
         return [
             each.get("OnDemandThroughput") for each in (table, *table["GlobalSecondaryIndexes"])
         ]
 
-    asked = EVERY_OPTION.limits.table
-    assert asked is not None
-    bound = {"MaxReadRequestUnits": asked.read, "MaxWriteRequestUnits": asked.write}
-    assert bounds(stacks["Data"]) == [bound] * 3
-    assert bounds(templates["dev"]["Data"]) == [None] * 3
+    limit = {"MaxReadRequestUnits": 20_000, "MaxWriteRequestUnits": 12_000}
+    assert limits(every_option["Data"]) == [limit] * 3
+    assert limits(templates["local"]["Data"]) == [None] * 3
 
 
-def test_both_apis_are_reached_by_names_of_ones_own(stacks: dict[str, Template]) -> None:
-    service = stacks["Service"]
+def test_both_apis_have_their_custom_domain_names(every_option: dict[str, Template]) -> None:
+    service = every_option["Service"]
     assert service.outputs["RestUrl"]["Value"] == "https://api.example.com"
     assert service.outputs["WebSocketUrl"]["Value"] == "wss://sockets.example.com"
     assert {"RestDnsTarget", "WebSocketDnsTarget"} <= service.outputs.keys()
@@ -150,42 +145,38 @@ def test_both_apis_are_reached_by_names_of_ones_own(stacks: dict[str, Template])
     assert service.only("AWS::ApiGatewayV2::Stage")[0] in mapping["DependsOn"]
 
 
-def test_functions_reach_sockets_at_the_apis_own_address(stacks: dict[str, Template]) -> None:
-    """The management API does not answer under a name of one's own without further permission."""
-    service = stacks["Service"]
+def test_functions_reach_sockets_without_the_custom_domain_name(
+    every_option: dict[str, Template],
+) -> None:
+    """Under a custom name, the management API would need a further permission."""
+    service = every_option["Service"]
     (api,) = service.resources("AWS::ApiGatewayV2::Api")
     url = flat(service.function("Cleanup")["Environment"]["Variables"]["WEBSOCKET_MANAGEMENT_URL"])
-    assert url == f"https://<{api}>.execute-api.<AWS::Region>.amazonaws.com/v1"
+    assert url == f"https://<{api}>.execute-api.eu-central-1.amazonaws.com/v1"
     assert flat(service.outputs["WebSocketManagementUrl"]["Value"]) == url
 
 
-def test_the_environment_of_this_test_sets_what_is_off_elsewhere(environment: Environment) -> None:
-    for name in ("customer_managed_key", "domains"):
-        assert not getattr(environment, name)
-        assert getattr(EVERY_OPTION, name)
-
-
-def test_single_routes_let_through_less_where_the_environment_says_so(
-    stacks: dict[str, Template],
+def test_single_routes_have_the_throttles_of_the_environment(
+    every_option: dict[str, Template],
 ) -> None:
-    (rest,) = stacks["Service"].properties("AWS::ApiGateway::Stage").values()
-    bounds = {
+    (rest,) = every_option["Service"].properties("AWS::ApiGateway::Stage").values()
+    rates = {
         (each["ResourcePath"], each["HttpMethod"]): each["ThrottlingRateLimit"]
         for each in rest["MethodSettings"]
     }
-    assert bounds["/~1businesses~1{businessId}~1messages", "POST"] == 20
-    assert bounds["/*", "*"] == 1_000
-    (stage,) = stacks["Service"].resources("AWS::ApiGatewayV2::Stage").values()
+    assert rates["/~1businesses~1{businessId}~1messages", "POST"] == 20
+    assert rates["/*", "*"] == EVERY_OPTION.limits.rest.rate
+    (stage,) = every_option["Service"].resources("AWS::ApiGatewayV2::Stage").values()
     assert stage["Properties"]["RouteSettings"] == {
         "$connect": {"ThrottlingRateLimit": 300, "ThrottlingBurstLimit": 400}
     }
-    routes = stacks["Service"].properties("AWS::ApiGatewayV2::Route")
+    routes = every_option["Service"].properties("AWS::ApiGatewayV2::Route")
     (connect,) = (name for name, each in routes.items() if each["RouteKey"] == "$connect")
     assert connect in stage["DependsOn"]
 
 
 @pytest.mark.parametrize("route", ["GET /nowhere", "POST /health", "dance"])
-def test_a_throttle_of_a_route_that_is_not_there_is_refused(
+def test_a_throttle_of_an_unknown_route_is_refused_by_its_name(
     tmp_path: Path, source: Path, route: str
 ) -> None:
     wrong = dataclasses.replace(DEV, limits=Limits(routes={route: Throttle(1, 1)}))

@@ -10,12 +10,10 @@ from tests.infra.every_option import EVERY_OPTION
 from tests.infra.synthesis import CDK_JSON, ENVIRONMENTS, Templates, synthesize
 
 FLAGS = json.loads(CDK_JSON.read_text())["context"]
-RULE = "AwsSolutions-SQS4"  # a queue takes requests that are not encrypted on their way
+RULE = "AwsSolutions-SQS4"  # a queue accepts requests without TLS
 
 
-def test_no_environment_has_a_finding_that_nobody_acknowledged(
-    tmp_path: Path, source: Path
-) -> None:
+def test_no_environment_has_an_unacknowledged_finding(tmp_path: Path, source: Path) -> None:
     synthesize(tmp_path, source, [*ENVIRONMENTS.values(), EVERY_OPTION], checked=True)
     report = json.loads((tmp_path / "validation-report.json").read_text())
     assert report["pluginReports"] == []
@@ -35,8 +33,8 @@ def test_a_finding_fails_the_synthesis_until_it_is_acknowledged(tmp_path: Path) 
     synthesize_queue(tmp_path / "acknowledged", *others, RULE)
 
 
-def test_what_checkov_skips_says_why(templates: Templates) -> None:
-    """Checkov reads both in the template. Without a reason it would skip just the same."""
+def test_every_skipped_check_of_checkov_has_a_reason(templates: Templates) -> None:
+    """Checkov reads the reason in the template, but does not require one."""
     skips = {
         (kind, skip["id"], skip["comment"])
         for stacks in templates.values()
@@ -50,7 +48,7 @@ def test_what_checkov_skips_says_why(templates: Templates) -> None:
         assert len(comment.split()) >= 5, (kind, check)
 
 
-def test_several_checks_of_one_resource_are_skipped() -> None:
+def test_several_checks_of_one_resource_can_be_skipped() -> None:
     stack = cdk.Stack(cdk.App(), "Stack")
     queue = sqs.Queue(stack, "Queue")
     acknowledge(queue, "CKV_AWS_1", "one reason")
@@ -65,7 +63,7 @@ def test_several_checks_of_one_resource_are_skipped() -> None:
     }
 
 
-def test_nothing_is_acknowledged_for_a_whole_stack() -> None:
+def test_a_finding_cannot_be_acknowledged_for_a_whole_stack() -> None:
     stack = cdk.Stack(cdk.App(), "Stack")
     with pytest.raises(ValueError, match="for all of 'Stack'"):
         acknowledge(stack, RULE, "a test")
