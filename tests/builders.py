@@ -36,13 +36,7 @@ U1 = UserId("u1")
 def settings(**changes: Any) -> Settings:
     """Settings of a business that accepts orders."""
     return Settings(
-        **{
-            "available": True,
-            "version": 1,
-            "updated_at": NOW - 3600,
-            "updated_by": U1,
-            **changes,
-        }
+        **{"available": True, "version": 1, "updated_at": NOW - 3600, "updated_by": U1, **changes}
     )
 
 
@@ -72,11 +66,7 @@ def real(
 
 
 def virtual(
-    user_id: str = "u1",
-    *,
-    business_id: BusinessId = B1,
-    left: int = 3600,
-    now: Instant = NOW,
+    user_id: str = "u1", *, business_id: BusinessId = B1, left: int = 3600, now: Instant = NOW
 ) -> VirtualConnection:
     """A virtual connection whose lease has `left` seconds left."""
     renewed_at = now + left - RULES.virtual_lease

@@ -195,8 +195,7 @@ def test_the_attention_list_ends_even_if_an_entry_has_a_wrong_time(
 
 
 @pytest.mark.parametrize(
-    "version",
-    [None, S1, {"N": "0"}, *NUMBERS, {"SS": ["1"]}, {"BOOL": True}, {"NULL": True}],
+    "version", [None, S1, {"N": "0"}, *NUMBERS, {"SS": ["1"]}, {"BOOL": True}, {"NULL": True}]
 )
 @pytest.mark.parametrize("available", [True, False])
 def test_a_business_without_a_readable_version_can_be_declared_again(
@@ -245,8 +244,7 @@ def test_a_ping_of_a_connection_with_a_wrong_claim_is_accepted(
 
 @pytest.mark.parametrize("counter", [{"S": "text"}, {"NULL": True}, {"N": "1.5"}, {"N": "1E+30"}])
 def test_a_ping_of_a_connection_with_a_wrong_counter_is_accepted(
-    stored: Stored,
-    counter: Any,
+    stored: Stored, counter: Any
 ) -> None:
     stored.put(REAL, **{f"sent{NOW // 60 % 10}": counter})
     heard = stored.table.refresh_real(B1, ConnectionId("c1"), NOW)
@@ -257,9 +255,7 @@ def test_a_ping_of_a_connection_with_a_wrong_counter_is_accepted(
 @pytest.mark.parametrize("keys", [("u%31",), ("u1", "u%31"), ("u%FF",), ("u%FF", "u%FE")])
 @pytest.mark.parametrize("how", ["declare", "clean up"])
 def test_virtual_connections_with_odd_keys_are_removed(
-    stored: Stored,
-    keys: tuple[str, ...],
-    how: str,
+    stored: Stored, keys: tuple[str, ...], how: str
 ) -> None:
     stored.put(SETTINGS)
     for key in keys:

@@ -117,9 +117,7 @@ def test_a_second_run_writes_nothing(tables: Tables) -> None:
     assert [tables.live.load(business) for business in (LOST, KEPT, DAMAGED, ENDED)] == after
 
 
-def test_a_business_that_declared_itself_after_the_restore_is_left_as_it_is(
-    tables: Tables,
-) -> None:
+def test_a_business_that_declared_itself_after_the_restore_is_left_as_it_is(tables: Tables) -> None:
     tables.restore()
     restored = tables.live.load(LOST)
     closed = settings_of(restored).declared(False, at=NOW, by=USER)

@@ -121,12 +121,7 @@ def test_the_ninety_first_virtual_connection_is_refused_and_nothing_is_written(
 
 
 def test_expired_virtual_connections_are_removed_when_there_is_no_room(store: MemoryStore) -> None:
-    store.seed(
-        business(
-            *(virtual(f"u{i}", left=-i) for i in range(90)),
-            declared=settings(),
-        )
-    )
+    store.seed(business(*(virtual(f"u{i}", left=-i) for i in range(90)), declared=settings()))
     declare(store, True, user_id=UserId("one-more"))
     assert list(store.virtual) == [(B1, "one-more")]
 

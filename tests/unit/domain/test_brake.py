@@ -187,9 +187,7 @@ class TestRemovalSlots:
             " of the 150 that the last census counted or the 300 seen so far"
         )
 
-    def test_a_removal_waits_for_those_under_way_and_gets_the_slot_of_one_that_failed(
-        self,
-    ) -> None:
+    def test_a_removal_waits_for_those_under_way_and_gets_the_slot_of_one_that_failed(self) -> None:
         brake = Brake(forced=False)
         brake.last_census = 0
         under_way = [brake.removal_slot() for _ in range(BRAKE_FLOOR)]

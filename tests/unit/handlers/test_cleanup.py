@@ -50,12 +50,7 @@ def test_a_complete_run_reports_and_publishes_the_census(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed.seed(
-        business(
-            real("alive"),
-            real("silent", seen=700),
-            virtual(left=-1),
-            declared=settings(),
-        )
+        business(real("alive"), real("silent", seen=700), virtual(left=-1), declared=settings())
     )
     report = deployed.invoke(handler, {})
     assert report["complete"] is True
@@ -106,9 +101,7 @@ def test_a_business_that_newly_needs_attention_is_counted_at_once_with_its_id(
 
 
 def test_a_run_that_fails_publishes_what_it_did_before_it_raises(
-    deployed: Deployed,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    deployed: Deployed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     b0 = BusinessId("b0")
     silent = real("c1", business_id=b0, seen=700)

@@ -723,11 +723,7 @@ def test_a_body_that_is_too_large_gets_413_with_the_limit(deployed: Deployed) ->
     ],
 )
 def test_a_caller_who_is_not_a_member_needs_a_role(
-    deployed: Deployed,
-    method: str,
-    resource: str,
-    roles: tuple[str, ...],
-    expected: int,
+    deployed: Deployed, method: str, resource: str, roles: tuple[str, ...], expected: int
 ) -> None:
     bodies = {AVAILABILITY: '{"available": true}', SETTINGS: '{"expectsSocket": true}'}
     body = bodies.get(resource, "{}" if method == "POST" else None)

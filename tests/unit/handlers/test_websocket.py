@@ -179,11 +179,7 @@ def test_an_error_names_a_few_unknown_fields_and_counts_the_others(deployed: Dep
 @example(character="é", fields=1, message_id="", action="ping")
 @examined(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_no_answer_is_too_large_for_api_gateway(
-    deployed: Deployed,
-    character: str,
-    fields: int,
-    message_id: str,
-    action: str | None,
+    deployed: Deployed, character: str, fields: int, message_id: str, action: str | None
 ) -> None:
     names = [character * (32_000 // fields) + str(number) for number in range(fields)]
     message = {"action": action, "id": message_id} | dict.fromkeys(names)
@@ -266,10 +262,7 @@ def test_log_lines_name_the_business_the_connection_and_the_request(deployed: De
     ("route", "metric"), [("connect", "Connected"), ("disconnect", "Disconnected")]
 )
 def test_the_only_dimension_of_metrics_is_the_environment(
-    deployed: Deployed,
-    capsys: pytest.CaptureFixture[str],
-    route: str,
-    metric: str,
+    deployed: Deployed, capsys: pytest.CaptureFixture[str], route: str, metric: str
 ) -> None:
     deployed.invoke(getattr(websocket, f"on_{route}"), event(event_type=route.upper()))
     line = json.loads(capsys.readouterr().out)

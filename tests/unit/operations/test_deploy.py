@@ -86,10 +86,7 @@ def test_each_deployment_updates_the_monitoring_stack(aws: Aws, build: Build) ->
 
 
 def test_a_failure_before_the_cdk_cli_runs_deploys_nothing(
-    aws: Aws,
-    build: Build,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    aws: Aws, build: Build, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def no_credentials(_: Any) -> str:
         raise NoCredentialsError
@@ -164,8 +161,7 @@ def test_a_failed_deployment_says_in_what_state_it_left_the_stacks(aws: Aws, bui
 
     aws.answer = rolled_back
     with pytest.raises(
-        DeploymentFailed,
-        match=f"{SERVICE} UPDATE_ROLLBACK_COMPLETE, {MONITORING} as it was",
+        DeploymentFailed, match=f"{SERVICE} UPDATE_ROLLBACK_COMPLETE, {MONITORING} as it was"
     ):
         deploy(build, "staging")
     assert results(aws) == ["pending"]

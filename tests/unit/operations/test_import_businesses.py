@@ -80,9 +80,7 @@ class TestOneBusiness:
         store.seed(business(declared=imported(version=3, updated_at=NOW - 5)))
         assert importer(store).take(declared) is Outcome.UPDATED
         assert store.load(B1).settings == imported(
-            version=4,
-            available=declared.accepting,
-            expects_socket=declared.expects_socket,
+            version=4, available=declared.accepting, expects_socket=declared.expects_socket
         )
 
     @pytest.mark.parametrize("author", ["u1", ""], ids=["a user", "by hand"])

@@ -18,9 +18,7 @@ from tests.unit.operations.builders import commit, record
 def deployed(commit: str, *, back_from: str | None = None, **changes: object) -> Record:
     """One deployment. Its commit is one letter, so that a history can be read."""
     return record(
-        commit=commit * 40,
-        rolledBackFrom=None if back_from is None else back_from * 40,
-        **changes,
+        commit=commit * 40, rolledBackFrom=None if back_from is None else back_from * 40, **changes
     )
 
 
