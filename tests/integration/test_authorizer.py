@@ -18,7 +18,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from lambdas.bootstrap import Service
 from lambdas.domain.errors import Unavailable
 from lambdas.handlers.authorizer import handler
-from tests.unit.handlers.conftest import Context
+from tests.events import Context
 
 ISSUER = "https://issuer.example"
 REST_ARN = "arn:aws:execute-api:us-east-1:123456789012:rest1/dev/GET/businesses/b1/status"

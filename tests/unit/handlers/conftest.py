@@ -9,7 +9,6 @@ from typing import Any
 
 import boto3
 import pytest
-from aws_lambda_powertools.utilities.typing import LambdaContext
 from moto import mock_aws
 
 from lambdas.adapters.table import Table
@@ -18,6 +17,7 @@ from lambdas.domain.model import Business
 from lambdas.handlers.entry_point import EntryPoint, Event, logger
 from tests.builders import FakeClock
 from tests.dynamodb import create_table
+from tests.events import Context
 
 VARIABLES = {
     "ENVIRONMENT": "test",
@@ -34,20 +34,6 @@ HOOK_STATUS = "PutLifecycleEventHookExecutionStatus"
 
 Calls = list[tuple[str, dict[str, Any]]]
 """Calls to AWS: operations and their parameters."""
-
-
-class Context(LambdaContext):
-    """The part of a Lambda context that the handlers use."""
-
-    _function_name = "test"
-    _function_version = "7"
-    _memory_limit_in_mb = 256
-    _invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:test"
-    _aws_request_id = "request-1"
-    milliseconds_left = 300_000
-
-    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # static over there
-        return self.milliseconds_left
 
 
 @dataclass

@@ -18,6 +18,7 @@ from lambdas.domain.model import Attention
 from lambdas.handlers import rest
 from local.cloudwatch.embedded_metrics import metric_data
 from tests.builders import NOW, business, real, settings, virtual
+from tests.events import rest_event
 from tests.fakes import raising
 from tests.unit.handlers.conftest import Deployed
 
@@ -35,47 +36,8 @@ CLEANUP = "/businesses/{businessId}/cleanup"
 BUSINESSES = "/businesses"
 
 
-def event(
-    method: str,
-    resource: str,
-    *,
-    business_id: str = "b1",
-    body: str | None = None,
-    businesses: tuple[str, ...] = ("b1",),
-    roles: tuple[str, ...] = (),
-    connection_id: str = "c1",
-    query: dict[str, str] | None = None,
-    idempotency_key: str | None = None,
-) -> dict[str, Any]:
-    parameters = {"businessId": business_id, "connectionId": connection_id}
-    headers = {"Content-Type": "application/json"}
-    if idempotency_key is not None:
-        headers["Idempotency-Key"] = idempotency_key
-    return {
-        "httpMethod": method,
-        "resource": resource,
-        "path": resource.format(**parameters),
-        "pathParameters": {k: v for k, v in parameters.items() if k in resource} or None,
-        "headers": headers,
-        "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "queryStringParameters": query,
-        "multiValueQueryStringParameters": query and {k: [v] for k, v in query.items()},
-        "body": body,
-        "isBase64Encoded": False,
-        "requestContext": {
-            "requestId": "r1",
-            "stage": "test",
-            "authorizer": {
-                "userId": "u1",
-                "businesses": " ".join(businesses),
-                "roles": " ".join(roles),
-            },
-        },
-    }
-
-
 def _call(deployed: Deployed, *args: Any, **kwargs: Any) -> tuple[int, dict[str, Any]]:
-    answer = deployed.invoke(rest.handler, event(*args, **kwargs))
+    answer = deployed.invoke(rest.handler, rest_event(*args, **kwargs))
     return answer["statusCode"], json.loads(answer["body"])
 
 
@@ -253,7 +215,7 @@ def test_an_operator_can_stop_expecting_a_socket(deployed: Deployed) -> None:
 
 
 def test_a_ticket_must_not_be_cached(deployed: Deployed) -> None:
-    answer = deployed.invoke(rest.handler, event("POST", TICKETS))
+    answer = deployed.invoke(rest.handler, rest_event("POST", TICKETS))
     assert answer["multiValueHeaders"]["Cache-Control"] == ["no-store"]
     assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
 
@@ -388,7 +350,7 @@ class TestIdempotency:
 
     def test_a_message_id_belongs_to_one_business_caller_and_key(self, deployed: Deployed) -> None:
         def push(key: str | None, business_id: str = "b1", user_id: str = "u1") -> str:
-            request = event(
+            request = rest_event(
                 "POST", MESSAGES, business_id=business_id, body="[1]", idempotency_key=key,
                 **AS_BACKEND,
             )  # fmt: skip
@@ -425,7 +387,7 @@ class TestIdempotency:
         self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch, error: Exception
     ) -> None:
         monkeypatch.setattr(DynamoDBPersistenceLayer, "_put_record", raising(error))
-        request = event("POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+        request = rest_event("POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
         answer = deployed.invoke(rest.handler, request)
         assert answer["statusCode"] == 503
         assert json.loads(answer["body"])["type"].endswith(":unavailable")
@@ -440,7 +402,7 @@ class TestIdempotency:
 
     @pytest.mark.parametrize("other", ["Idempotency-Key", "idempotency-key"])
     def test_two_keys_in_one_request_are_refused(self, deployed: Deployed, other: str) -> None:
-        request = event("POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
+        request = rest_event("POST", MESSAGES, body="[1]", idempotency_key="k", **AS_BACKEND)
         request["multiValueHeaders"].setdefault(other, []).append("l")
         answer = deployed.invoke(rest.handler, request)
         assert answer["statusCode"] == 400
@@ -459,7 +421,7 @@ class TestIdempotency:
 
 def test_an_operator_closes_one_connection(deployed: Deployed) -> None:
     deployed.seed(business(real("a/b="), real("c2"), declared=settings()))
-    request = event("DELETE", CONNECTION, connection_id="a%2Fb%3D", **AS_OPERATOR)
+    request = rest_event("DELETE", CONNECTION, connection_id="a%2Fb%3D", **AS_OPERATOR)
     answer = deployed.invoke(rest.handler, request)
     assert (answer["statusCode"], answer.get("body") or "") == (204, "")
     assert deployed.operations == ["Query", "DeleteConnection", "DeleteItem"]
@@ -575,7 +537,7 @@ def test_a_repeated_query_parameter_is_refused_by_name(
     deployed: Deployed, name: str, value: str
 ) -> None:
     query = {"attention": "unreachable", "limit": "5"}
-    request = event("GET", BUSINESSES, query=query, **AS_OPERATOR)
+    request = rest_event("GET", BUSINESSES, query=query, **AS_OPERATOR)
     request["multiValueQueryStringParameters"][name] = [value, value]
     answer = deployed.invoke(rest.handler, request)
     problem = json.loads(answer["body"])
@@ -600,7 +562,7 @@ def test_an_unknown_query_parameter_is_refused_by_name(
 
 
 def test_health_needs_no_token_and_calls_no_aws_service(deployed: Deployed) -> None:
-    request = event("GET", "/health")
+    request = rest_event("GET", "/health")
     del request["requestContext"]["authorizer"]
     answer = deployed.invoke(rest.handler, request)
     assert json.loads(answer["body"]) == {"status": "ok", "environment": "test"}
@@ -633,7 +595,7 @@ def test_health_needs_no_token_and_calls_no_aws_service(deployed: Deployed) -> N
 def test_a_bad_body_is_refused_by_name_and_nothing_is_written(
     deployed: Deployed, body: str | None, names: str
 ) -> None:
-    answer = deployed.invoke(rest.handler, event("PUT", AVAILABILITY, body=body))
+    answer = deployed.invoke(rest.handler, rest_event("PUT", AVAILABILITY, body=body))
     problem = json.loads(answer["body"])
     assert answer["statusCode"] == problem["status"] == 400
     assert _content_type(answer) == "application/problem+json"
@@ -648,7 +610,7 @@ def test_a_bad_body_is_refused_by_name_and_nothing_is_written(
 def test_a_body_is_read_as_json_whatever_its_content_type(
     deployed: Deployed, headers: dict[str, str] | None
 ) -> None:
-    request = event("PUT", AVAILABILITY, body='{"available": true}')
+    request = rest_event("PUT", AVAILABILITY, body='{"available": true}')
     assert deployed.invoke(rest.handler, {**request, "headers": headers})["statusCode"] == 200
 
 
@@ -682,7 +644,7 @@ def test_a_percent_encoded_business_id_is_decoded(deployed: Deployed) -> None:
 def test_a_wrong_method_gets_405_with_the_allowed_methods(
     deployed: Deployed, method: str, resource: str, allow: str
 ) -> None:
-    answer = deployed.invoke(rest.handler, event(method, resource))
+    answer = deployed.invoke(rest.handler, rest_event(method, resource))
     assert answer["statusCode"] == 405
     assert answer["multiValueHeaders"]["Allow"] == [allow]
     assert json.loads(answer["body"])["type"].endswith(":method-not-allowed")
@@ -738,7 +700,7 @@ def test_a_caller_who_is_not_a_member_needs_a_role(
 
 def test_a_caller_with_too_many_businesses_is_told_the_limit(deployed: Deployed) -> None:
     def call(method: str, resource: str, *roles: str) -> tuple[int, str]:
-        request = event(method, resource, businesses=(), roles=roles)
+        request = rest_event(method, resource, businesses=(), roles=roles)
         request["requestContext"]["authorizer"]["businessesLeftOut"] = "900 731"
         answer = deployed.invoke(rest.handler, request)
         return answer["statusCode"], json.loads(answer["body"]).get("detail", "")
@@ -759,7 +721,7 @@ def test_an_unavailable_table_gets_503_with_retry_after(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Table, "load", raising(Unavailable("the table did not answer")))
-    answer = deployed.invoke(rest.handler, event("GET", STATUS))
+    answer = deployed.invoke(rest.handler, rest_event("GET", STATUS))
     assert answer["statusCode"] == 503
     assert answer["multiValueHeaders"]["Retry-After"] == ["1"]
     assert capsys.readouterr().out == ""  # counted as a defect, it would roll a new version back
@@ -769,7 +731,7 @@ def test_a_defect_gets_500_and_its_text_is_only_logged(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Table, "load", raising(RuntimeError("the secret inside")))
-    answer = deployed.invoke(rest.handler, event("GET", STATUS))
+    answer = deployed.invoke(rest.handler, rest_event("GET", STATUS))
     assert answer["statusCode"] == 500
     assert "secret" not in answer["body"]
     assert _content_type(answer) == "application/problem+json"
@@ -784,7 +746,7 @@ def test_a_defect_is_counted_for_the_version_that_has_it(
     error: type[Exception],
 ) -> None:
     monkeypatch.setattr(Table, "load", raising(error("a defect")))
-    assert deployed.invoke(rest.handler, event("GET", STATUS))["statusCode"] == 500
+    assert deployed.invoke(rest.handler, rest_event("GET", STATUS))["statusCode"] == 500
     ((namespace, datum),) = metric_data(capsys.readouterr().out)
     assert (namespace, datum["MetricName"]) == ("BusinessConnections", "InternalErrors")
     assert datum["Values"] == [1]
