@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lambdas.adapters import items
 from lambdas.adapters.table import Table
 from lambdas.domain.attention import AttentionReport
 from lambdas.domain.cleanup import CleanupRun
@@ -32,30 +33,11 @@ B2 = BusinessId("b2")
 S1 = {"S": "text"}
 
 SETTINGS = {
-    "sk": {"S": "BUSINESS"},
-    "acceptingOrders": {"BOOL": True},
-    "expectsSocket": {"BOOL": False},
-    "version": {"N": "1"},
-    "updatedAt": {"N": str(NOW)},
-    "updatedBy": {"S": "u1"},
+    **items.settings_key(B1),
+    **items.settings_attributes(settings(expects_socket=False, updated_at=NOW)),
 }
-REAL = {
-    "sk": {"S": "CONNECTION#c1"},
-    "connectionId": {"S": "c1"},
-    "userId": {"S": "u1"},
-    "isVirtualConnection": {"BOOL": False},
-    "connectedAt": {"N": str(NOW - 1800)},
-    "lastSeenAt": {"N": str(NOW)},
-    "ttl": {"N": str(NOW + 6000)},
-}
-VIRTUAL = {
-    "sk": {"S": f"CONNECTION#VIRTUAL#{B1}#u1"},
-    "userId": {"S": "u1"},
-    "isVirtualConnection": {"BOOL": True},
-    "createdAt": {"N": str(NOW)},
-    "renewedAt": {"N": str(NOW)},
-    "ttl": {"N": str(NOW + 6000)},
-}
+REAL = items.real_item(real("c1"))
+VIRTUAL = items.virtual_item(virtual())
 
 
 class Stored:
