@@ -28,6 +28,8 @@ from tests.events import DEVICE, Context, rest_event, socket_event
 READS: Final = ("Query", "Scan", "GetItem")
 BUSINESSES: Final = 1_000
 """In the table that the cleanup walks; each with settings, a device and a lease."""
+USER_AGENT: Final = "Till/4.2 (Android 14; SM-T225)"
+"""What each device calls itself."""
 
 _VARIABLES: Final = {
     "AWS_ACCESS_KEY_ID": "benchmark",
@@ -152,6 +154,7 @@ def measure(*, businesses: int) -> list[Measured]:
             connection_id=device,
             authorizer={"businessId": business, "userId": "u1"},
             event_type=event_type,
+            headers={"User-Agent": USER_AGENT} if event_type == "CONNECT" else None,
         )
         return handler(event, context, service=service)
 

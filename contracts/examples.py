@@ -49,6 +49,7 @@ _DEVICE: Final = RealConnection(
     connected_at=_NOW - 900,
     last_seen_at=_NOW - 40,
     expires_at=_NOW + 6900,
+    user_agent="Till/4.2 (Android 14)",
 )
 _LEASE: Final = VirtualConnection(
     business_id=_BUSINESS,

@@ -69,9 +69,11 @@ def socket_event(
     connection_id: str = DEVICE,
     authorizer: dict[str, str] | None = None,
     event_type: str = "MESSAGE",
+    headers: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """An event of the WebSocket API."""
+    """An event of the WebSocket API. Only a handshake has headers."""
     return {
+        **({} if headers is None else {"headers": headers}),
         "requestContext": {
             "eventType": event_type,
             "connectionId": connection_id,

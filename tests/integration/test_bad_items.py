@@ -84,6 +84,7 @@ def stored(request: pytest.FixtureRequest) -> Stored:
         (REAL, {"connectedAt": {"N": "-1"}}),
         (REAL, {"ttl": {"NULL": True}}),
         (REAL, {"userId": {"L": []}}),
+        (REAL, {"userAgent": {"N": "1"}}),
         (REAL, {"lastSeenAt": {"N": "60"}, "sent1": S1}),
         (VIRTUAL, {"ttl": S1}),
         (VIRTUAL, {"renewedAt": {"M": {}}}),
@@ -107,6 +108,16 @@ def test_an_item_that_cannot_be_read_is_counted_and_named_and_all_others_are_han
     key = {**item, **changes}["sk"]["S"]
     assert (run.report.unreadable, run.unreadable) == (1, ((B1, key),))
     assert stored.table.load(B2).real == ()
+
+
+def test_a_connection_whose_user_agent_cannot_be_read_is_removed_like_any_other(
+    stored: Stored,
+) -> None:
+    stored.put(REAL, userAgent={"N": "1"})
+    removed = stored.table.remove_real(B1, ConnectionId("c1"))
+    assert removed is not None
+    assert (removed.user_id, removed.user_agent) == (U1, None)
+    assert stored.sort_keys() == set()
 
 
 def test_a_ping_of_a_connection_with_wrong_attributes_is_accepted(stored: Stored) -> None:

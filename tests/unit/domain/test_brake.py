@@ -253,7 +253,9 @@ class TestClosedSocketsCount:
 
     def test_if_the_answer_to_the_removal_was_lost(self) -> None:
         class LostAnswers(MemoryStore):
-            def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+            def remove_real(
+                self, business_id: BusinessId, connection_id: ConnectionId
+            ) -> RealConnection | None:
                 super().remove_real(business_id, connection_id)
                 # The SDK repeats the delete, which finds nothing.
                 return super().remove_real(business_id, connection_id)

@@ -10,7 +10,7 @@ import pytest
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.messages import SocketMessage
-from lambdas.domain.model import Attention, Business, Instant, VirtualConnection
+from lambdas.domain.model import Attention, Business, Instant, RealConnection, VirtualConnection
 from lambdas.domain.operators import Operators
 from lambdas.domain.parallel import read_in_parallel
 from lambdas.domain.ports import SocketAnswer
@@ -95,7 +95,9 @@ def test_no_more_sockets_are_closed_after_the_store_failed() -> None:
     class Failing(MemoryStore):
         asked = 0
 
-        def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+        def remove_real(
+            self, business_id: BusinessId, connection_id: ConnectionId
+        ) -> RealConnection | None:
             self.asked += 1
             raise Unavailable("no answer")
 
