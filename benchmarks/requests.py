@@ -29,6 +29,8 @@ from tests.dynamodb import create_table
 READS: Final = ("Query", "Scan", "GetItem")
 BUSINESSES: Final = 1_000
 """In the table that the cleanup walks; each with settings, a device and a lease."""
+USER_AGENT: Final = "Till/4.2 (Android 14; SM-T225)"
+"""What each device calls itself."""
 
 _VARIABLES: Final = {
     "AWS_ACCESS_KEY_ID": "benchmark",
@@ -116,6 +118,7 @@ def websocket_event(
             "requestId": "r1",
             "authorizer": {"businessId": business, "userId": "u1"},
         },
+        **({"headers": {"User-Agent": USER_AGENT}} if event_type == "CONNECT" else {}),
         "body": json.dumps(body),
     }
 

@@ -19,6 +19,7 @@ from lambdas.domain.model import (
     Ticket,
     VirtualConnection,
 )
+from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.operators import AttentionPage
 from lambdas.domain.ports import AttentionEntry
 from lambdas.domain.rules import Rules
@@ -43,6 +44,7 @@ _SETTINGS: Final = Settings(
     version=7,
     updated_at=_NOW - 1800,
     updated_by=_USER,
+    declared_by=_USER,
 )
 _DEVICE: Final = RealConnection(
     business_id=_BUSINESS,
@@ -51,6 +53,7 @@ _DEVICE: Final = RealConnection(
     connected_at=_NOW - 900,
     last_seen_at=_NOW - 40,
     expires_at=_NOW + 6900,
+    user_agent="Till/4.2 (Android 14)",
 )
 _LEASE: Final = VirtualConnection(
     business_id=_BUSINESS,
@@ -63,8 +66,18 @@ _ONLINE: Final = Business(_BUSINESS, _SETTINGS, (_DEVICE,), (_LEASE,))
 _VIRTUAL_ONLY: Final = Business(_BUSINESS, _SETTINGS, (), (_LEASE,))
 _UNKNOWN: Final = Business(_OTHER, None, (), ())
 _PAUSED: Final = replace(
-    _ONLINE, settings=replace(_SETTINGS, paused_until=_NOW + 1200, pause_reason="busy")
+    _ONLINE,
+    settings=replace(_SETTINGS, paused_until=_NOW + 1200, pause_reason="busy", paused_by=_USER),
 )
+_HOURS: Final = {
+    "timeZone": "Europe/Berlin",
+    "weekly": {
+        "mo": [["11:00", "14:00"], ["17:00", "23:30"]],
+        "fr": [["11:00", "02:00"]],
+        "sa": [["11:00", "02:00"]],
+    },
+    "exceptions": {"2026-12-24": [], "2026-12-31": [["18:00", "02:00"]]},
+}
 _WITHOUT_DEVICE: Final = replace(_VIRTUAL_ONLY, settings=replace(_SETTINGS, expects_socket=False))
 _NEEDS_ATTENTION: Final = replace(
     _VIRTUAL_ONLY,
@@ -83,6 +96,7 @@ def requests() -> Json:
         "post_online": {"businessIds": [_BUSINESS, _OTHER]},
         "put_pause": {"until": protocol.timestamp(_NOW + 1200), "reason": "busy"},
         "put_settings": {"expectsSocket": False},
+        "put_opening_hours": _HOURS,
         "post_message": _ORDER,
         "post_cleanup": {"dryRun": True},
     }
@@ -103,6 +117,7 @@ def answers() -> Json:
         dry_run=True,
         attention_reports=(),
     )
+    hours = protocol.opening_hours_answer(_BUSINESS, OpeningHours.read(_HOURS), _NOW)
     documents = {
         "health": {"status": "ok", "environment": "prod"},
         "get_status": _status(_NEEDS_ATTENTION),
@@ -111,6 +126,9 @@ def answers() -> Json:
         "post_online": protocol.batch_document([_BUSINESS, _OTHER], online, _NOW),
         "put_pause": _status(_PAUSED),
         "delete_pause": _status(_ONLINE),
+        "get_opening_hours": hours,
+        "put_opening_hours": hours,
+        "delete_opening_hours": _status(_ONLINE),
         "put_settings": _status(_WITHOUT_DEVICE),
         "get_connections": protocol.connections_document(_ONLINE, _RULES, _NOW),
         "post_ticket": protocol.ticket_document(

@@ -7,14 +7,14 @@ answer with the same status document.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from typing_extensions import TypedDict  # Pydantic needs this one before Python 3.12
 
 from lambdas.domain.availability import AvailabilityOutcome
 from lambdas.domain.cleanup import CleanupReport, CleanupRun
 from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.instants import timestamp as timestamp
 from lambdas.domain.messages import (
     AvailabilityChanged,
     NotRegistered,
@@ -24,9 +24,12 @@ from lambdas.domain.messages import (
 )
 from lambdas.domain.messaging import Delivery
 from lambdas.domain.model import Attention, Business, Instant, RealConnection, Ticket
+from lambdas.domain.opening_hours import OpeningHours, OpeningHoursDocument
 from lambdas.domain.operators import AttentionPage
 from lambdas.domain.rules import MAX_MESSAGES_PER_MINUTE, Rules, reconnect_at
 from lambdas.domain.status import BusinessStatus, OverallStatus, ReasonCode
+
+_WEEK: Final = 7 * 24 * 60 * 60
 
 ErrorCode = Literal["unknown_action", "bad_request", "not_registered", "too_many_messages"]
 """The codes of error messages on a socket."""
@@ -60,7 +63,10 @@ class StatusDocument(TypedDict):
     counts: CountsDocument
     lastSeenAt: str | None
     virtualUntil: str | None
+    declaredBy: str | None
     pausedUntil: str | None
+    pausedBy: str | None
+    nextChangeAt: str | None
     reasons: list[ReasonDocument]
     asOf: str
 
@@ -79,6 +85,28 @@ class AvailabilityDocument(StatusDocument):
 
     leaseUntil: str | None
     socketsRemaining: int
+
+
+class OpenDocument(TypedDict):
+    """One time of being open."""
+
+    opensAt: str
+    closesAt: str
+
+
+class OpeningHoursAnswer(TypedDict):
+    """The opening hours of a business, and what they mean in the coming seven days.
+
+    `openingHours` is the document as it is stored. `openNow` says whether the hours include this
+    moment, `nextChangeAt` when that changes: null if it does not within 400 days.
+    """
+
+    businessId: str
+    openingHours: OpeningHoursDocument
+    openNow: bool
+    nextChangeAt: str | None
+    open: list[OpenDocument]
+    asOf: str
 
 
 class BatchEntryDocument(TypedDict):
@@ -153,10 +181,11 @@ else:
 
 
 class RealConnectionDocument(TypedDict):
-    """A stored real connection."""
+    """A stored real connection. `userAgent`: what its client calls itself, if it said."""
 
     connectionId: str
     userId: str
+    userAgent: str | None
     active: bool
     connectedAt: str
     lastSeenAt: str
@@ -234,11 +263,6 @@ def encode(document: object) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def timestamp(instant: Instant) -> str:
-    """An instant in RFC 3339, for example ``2026-01-31T12:00:00Z``."""
-    return datetime.fromtimestamp(instant, UTC).isoformat().replace("+00:00", "Z")
-
-
 def _optional(instant: Instant | None) -> str | None:
     return None if instant is None else timestamp(instant)
 
@@ -257,7 +281,10 @@ def status_document(status: BusinessStatus) -> StatusDocument:
         "counts": {"real": status.real, "virtual": status.virtual},
         "lastSeenAt": _optional(status.last_seen_at),
         "virtualUntil": _optional(status.virtual_until),
+        "declaredBy": status.declared_by,
         "pausedUntil": _optional(status.paused_until),
+        "pausedBy": status.paused_by,
+        "nextChangeAt": _optional(status.next_change_at),
         "reasons": [{"code": r.code, "detail": r.detail} for r in status.reasons],
         "asOf": timestamp(status.as_of),
     }
@@ -285,6 +312,7 @@ def connections_document(business: Business, rules: Rules, now: Instant) -> Conn
             {
                 "connectionId": c.connection_id,
                 "userId": c.user_id,
+                "userAgent": c.user_agent,
                 "active": rules.is_active(c, now),
                 "connectedAt": timestamp(c.connected_at),
                 "lastSeenAt": timestamp(c.last_seen_at),
@@ -300,6 +328,23 @@ def connections_document(business: Business, rules: Rules, now: Instant) -> Conn
                 "expiresAt": timestamp(c.expires_at),
             }
             for c in business.virtual
+        ],
+        "asOf": timestamp(now),
+    }
+
+
+def opening_hours_answer(
+    business_id: BusinessId, hours: OpeningHours, now: Instant
+) -> OpeningHoursAnswer:
+    """The answer of ``GET`` and ``PUT …/opening-hours``."""
+    return {
+        "businessId": business_id,
+        "openingHours": hours.document(),
+        "openNow": hours.is_open(now),
+        "nextChangeAt": _optional(hours.next_change(now)),
+        "open": [
+            {"opensAt": timestamp(opens), "closesAt": timestamp(closes)}
+            for opens, closes in hours.intervals(now, now + _WEEK)
         ],
         "asOf": timestamp(now),
     }

@@ -79,6 +79,27 @@ ROUTES: Final[Mapping[str, Route]] = {
         Tag.AVAILABILITY,
         problems=(NOT_DECLARED,),
     ),
+    "get_opening_hours": Route(
+        "GET",
+        "/businesses/{businessId}/opening-hours",
+        Operation.READ_OPENING_HOURS,
+        Tag.AVAILABILITY,
+        problems=(NOT_FOUND,),
+    ),
+    "put_opening_hours": Route(
+        "PUT",
+        "/businesses/{businessId}/opening-hours",
+        Operation.SET_OPENING_HOURS,
+        Tag.AVAILABILITY,
+        problems=(NOT_DECLARED,),
+    ),
+    "delete_opening_hours": Route(
+        "DELETE",
+        "/businesses/{businessId}/opening-hours",
+        Operation.SET_OPENING_HOURS,
+        Tag.AVAILABILITY,
+        problems=(NOT_DECLARED,),
+    ),
     "post_ticket": Route(
         "POST", "/businesses/{businessId}/tickets", Operation.ISSUE_TICKET, Tag.DEVICES
     ),

@@ -118,7 +118,9 @@ class Importer:
         accepting, expects_socket = declared.accepting, declared.expects_socket
         at = self.clock()
         settings = (
-            before.settings.imported(accepting, expects_socket, at=at, by=IMPORT)
+            before.settings.imported(
+                accepting, expects_socket, before.settings.opening_hours, at=at, by=IMPORT
+            )
             if before.settings
             else Settings.first(accepting, at=at, by=IMPORT, expects_socket=expects_socket)
         )

@@ -61,8 +61,10 @@ class MemoryStore:
     def add_real(self, connection: RealConnection) -> None:
         self.real[connection.business_id, connection.connection_id] = connection
 
-    def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
-        return self.real.pop((business_id, connection_id), None) is not None
+    def remove_real(
+        self, business_id: BusinessId, connection_id: ConnectionId
+    ) -> RealConnection | None:
+        return self.real.pop((business_id, connection_id), None)
 
     def refresh_real(
         self, business_id: BusinessId, connection_id: ConnectionId, now: Instant

@@ -29,6 +29,7 @@ from lambdas.domain.model import (
     Ticket,
     VirtualConnection,
 )
+from lambdas.domain.opening_hours import parse_text
 from lambdas.domain.ports import AttentionEntry
 from lambdas.domain.rules import CONNECTION_AGE_MARGIN, MAX_CONNECTION_AGE
 from lambdas.table_schema import (
@@ -115,7 +116,7 @@ def ticket_key(digest: str) -> Attributes:
 
 def real_item(connection: RealConnection) -> Attributes:
     """A new real connection."""
-    return {
+    attributes: Attributes = {
         **real_key(connection.business_id, connection.connection_id),
         CONNECTION_ID: text(connection.connection_id),
         "userId": text(connection.user_id),
@@ -124,6 +125,9 @@ def real_item(connection: RealConnection) -> Attributes:
         "lastSeenAt": number(connection.last_seen_at),
         TTL: number(connection.expires_at),
     }
+    if connection.user_agent is not None:
+        attributes["userAgent"] = text(connection.user_agent)
+    return attributes
 
 
 def virtual_item(connection: VirtualConnection) -> Attributes:
@@ -147,11 +151,26 @@ def settings_attributes(settings: Settings) -> Attributes:
         "updatedAt": number(settings.updated_at),
         "updatedBy": text(settings.updated_by),
     }
+    if settings.declared_by is not None:
+        attributes["declaredBy"] = text(settings.declared_by)
     if settings.paused_until is not None:
         attributes["pausedUntil"] = number(settings.paused_until)
     if settings.pause_reason is not None:
         attributes["pauseReason"] = text(settings.pause_reason)
+    if settings.paused_by is not None:
+        attributes["pausedBy"] = text(settings.paused_by)
+    if settings.paused_by_operator:
+        attributes["pausedByOperator"] = {"BOOL": True}
+    if settings.opening_hours is not None:
+        attributes["openingHours"] = text(settings.opening_hours.text())
     return attributes
+
+
+OPTIONAL_SETTINGS: Final = (
+    *("declaredBy", "pausedUntil", "pauseReason", "pausedBy", "pausedByOperator", "openingHours"),
+)
+"""The attributes of the settings that can be missing. A write removes those that it does not set.
+"""
 
 
 def ticket_item(digest: str, ticket: Ticket) -> Attributes:
@@ -259,14 +278,19 @@ def read_attention_entry(item: Item) -> AttentionEntry:
 
 
 def _read_settings(item: Item) -> Settings:
-    attention = _text(item, ATTENTION)
+    attention, hours = _text(item, ATTENTION), _text(item, "openingHours")
+    declared_by, paused_by = _text(item, "declaredBy"), _text(item, "pausedBy")
     return Settings(
         available=_flag(item, "acceptingOrders", default=False),
         version=_number(item, "version") or 0,
         updated_at=_number(item, "updatedAt") or 0,
         updated_by=UserId(_text(item, "updatedBy") or ""),
+        declared_by=UserId(declared_by) if declared_by else None,
         paused_until=_number(item, "pausedUntil"),
         pause_reason=_text(item, "pauseReason"),
+        paused_by=UserId(paused_by) if paused_by else None,
+        paused_by_operator=_flag(item, "pausedByOperator", default=False),
+        opening_hours=parse_text(hours) if hours else None,
         expects_socket=_flag(item, "expectsSocket", default=True),
         attention=Attention(attention) if attention else None,
         attention_since=_number(item, ATTENTION_SINCE),
@@ -284,6 +308,7 @@ def _read_real(business_id: BusinessId, key: str, item: Item) -> RealConnection:
         expires_at=_number(item, TTL) or _latest_end(item),
         closing_at=_number(item, "closingAt"),
         messages=_messages(item),
+        user_agent=_text(item, "userAgent"),
     )
 
 
@@ -356,9 +381,11 @@ def _flag(item: Item, name: str, *, default: bool) -> bool:
 
 
 _READERS: Final[Mapping[str, Callable[[Item, str], object]]] = {
-    **dict.fromkeys(("updatedBy", "pauseReason", "userId"), _text),
     **dict.fromkeys(
-        ("acceptingOrders", "expectsSocket", "attentionReported"),
+        ("updatedBy", "declaredBy", "pausedBy", "pauseReason", "userId", "userAgent"), _text
+    ),
+    **dict.fromkeys(
+        ("acceptingOrders", "expectsSocket", "pausedByOperator", "attentionReported"),
         lambda item, name: _flag(item, name, default=False),
     ),
     **dict.fromkeys(
@@ -371,6 +398,7 @@ _READERS: Final[Mapping[str, Callable[[Item, str], object]]] = {
     ),
     **dict.fromkeys(MESSAGE_COUNTERS, lambda item, name: int(item[name]["N"])),
     ATTENTION: lambda item, name: Attention(item[name]["S"]),
+    "openingHours": lambda item, name: parse_text(item[name]["S"]),
 }
 """How each attribute is read."""
 

@@ -88,8 +88,11 @@ class Table:
     def add_real(self, connection: RealConnection) -> None:
         self._put(items.real_item(connection))
 
-    def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
-        return self._delete(Key=items.real_key(business_id, connection_id)) is not None
+    def remove_real(
+        self, business_id: BusinessId, connection_id: ConnectionId
+    ) -> RealConnection | None:
+        item = self._delete(Key=items.real_key(business_id, connection_id))
+        return None if item is None else items.read_real(business_id, item)
 
     def refresh_real(
         self, business_id: BusinessId, connection_id: ConnectionId, now: Instant
@@ -149,11 +152,8 @@ class Table:
     ) -> None:
         same_version, values = _same_version(before.settings)
         attributes = items.settings_attributes(settings)
-        optional = (
-            "pausedUntil",
-            "pauseReason",
-            *(items.MARK_ATTRIBUTES if settings.ends_attention else ()),
-        )
+        mark = items.MARK_ATTRIBUTES if settings.ends_attention else ()
+        optional = (*items.OPTIONAL_SETTINGS, *mark)
         absent = [name for name in optional if name not in attributes]
         update: UpdateTypeDef = {
             "TableName": self._name,

@@ -56,6 +56,19 @@ def mark_of(settings: Settings | None) -> Mark | None:
     return Mark(settings.attention, settings.attention_since, settings.attention_reported)
 
 
+def current_mark(settings: Settings | None, now: Instant) -> Mark | None:
+    """The mark, unless the business was closed by its opening hours since: that ended the episode,
+    also if no update saw it closed.
+    """
+    mark = mark_of(settings)
+    if settings is None or settings.opening_hours is None or mark is None or mark.since is None:
+        return mark
+    if mark.since >= now:
+        return mark
+    open_throughout = ((mark.since, now),)
+    return mark if settings.opening_hours.intervals(mark.since, now) == open_throughout else None
+
+
 def next_mark(status: BusinessStatus, before: Mark | None, rules: Rules) -> Mark | None:
     """The mark that a business should have after it was judged.
 
@@ -106,7 +119,7 @@ class AttentionTracker:
             # Read the clock after the business: a pause or a mark that was just set must not be
             # judged as of an earlier time.
             status = judge(business, self.clock(), self.rules)
-            before = mark_of(business.settings)
+            before = current_mark(business.settings, status.as_of)
             after = next_mark(status, before, self.rules)
             report = _report(status, after)
             is_new = report is not None and not (before and before.reported)
@@ -115,7 +128,7 @@ class AttentionTracker:
             if report is not None and is_new and not reported:
                 self.report_attention(report)
                 reported = True
-            written = after == before or self._write(business, after)
+            written = after == mark_of(business.settings) or self._write(business, after)
             if written or not attempts_left:
                 return AttentionUpdate(status, report, reported, written)
         raise AssertionError("the last attempt returns")

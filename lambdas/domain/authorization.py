@@ -44,6 +44,8 @@ class Operation(StrEnum):
     LIST_CONNECTIONS = "list-connections"
     CONNECT = "connect"
     PAUSE = "pause"
+    READ_OPENING_HOURS = "read-opening-hours"
+    SET_OPENING_HOURS = "set-opening-hours"
     CHANGE_SETTINGS = "change-settings"
     ISSUE_TICKET = "issue-ticket"
     PUSH_MESSAGE = "push-message"
@@ -61,7 +63,9 @@ ALLOWED: Final[dict[Operation, frozenset[str]]] = {
     Operation.SET_AVAILABILITY: frozenset({_MEMBER}),
     Operation.LIST_CONNECTIONS: frozenset({_MEMBER, Role.OPERATOR}),
     Operation.CONNECT: frozenset({_MEMBER}),
-    Operation.PAUSE: frozenset({_MEMBER}),
+    Operation.PAUSE: frozenset({_MEMBER, Role.OPERATOR, Role.BACKEND}),
+    Operation.READ_OPENING_HOURS: frozenset({_MEMBER, Role.OPERATOR}),
+    Operation.SET_OPENING_HOURS: frozenset({_MEMBER, Role.OPERATOR}),
     Operation.CHANGE_SETTINGS: frozenset({Role.OPERATOR}),
     Operation.ISSUE_TICKET: frozenset({_MEMBER}),
     Operation.PUSH_MESSAGE: frozenset({Role.OPERATOR, Role.BACKEND}),

@@ -9,9 +9,8 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
-
-Instant = int
-"""Seconds since the epoch, UTC."""
+from lambdas.domain.instants import Instant as Instant
+from lambdas.domain.opening_hours import OpeningHours
 
 Clock = Callable[[], Instant]
 """Tells the time. The domain never reads a clock of its own."""
@@ -27,7 +26,12 @@ class Attention(StrEnum):
     UNREACHABLE = "unreachable"
 
 
-_NO_PAUSE: Final[dict[str, Any]] = {"paused_until": None, "pause_reason": None}
+_NO_PAUSE: Final[dict[str, Any]] = {
+    "paused_until": None,
+    "pause_reason": None,
+    "paused_by": None,
+    "paused_by_operator": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,15 @@ class Settings:
     """Grows by one with every write of the settings, so that concurrent writes are noticed."""
     updated_at: Instant
     updated_by: UserId
+    declared_by: UserId | None = None
+    """Who last declared the business available or unavailable."""
     paused_until: Instant | None = None
     pause_reason: str | None = None
+    paused_by: UserId | None = None
+    paused_by_operator: bool = False
+    """An operator's pause ends only at its end or by an operator."""
+    opening_hours: OpeningHours | None = None
+    """When a business that is available accepts orders. None: at all times."""
     expects_socket: bool = True
     """False for a business that works without a device, through the API alone."""
     attention: Attention | None = None
@@ -52,12 +63,22 @@ class Settings:
     """Whether the cleanup has reported the episode."""
 
     def accepts_orders(self, now: Instant) -> bool:
-        """Whether orders are accepted at this moment: declared available, and not paused."""
-        return self.available and not self.is_paused(now)
+        """Whether orders are accepted at this moment: declared available, not paused, and within
+        the opening hours.
+        """
+        return self.available and not self.is_paused(now) and self.is_within_hours(now)
 
     def is_paused(self, now: Instant) -> bool:
         """Whether the business is paused at this moment. A pause ends by itself."""
         return self.paused_until is not None and now < self.paused_until
+
+    def is_within_hours(self, now: Instant) -> bool:
+        """Whether the opening hours, if there are any, include this moment."""
+        return self.opening_hours is None or self.opening_hours.is_open(now)
+
+    def is_held_by_operator(self, now: Instant) -> bool:
+        """Whether an operator's pause holds at this moment."""
+        return self.paused_by_operator and self.is_paused(now)
 
     def needs_device(self, now: Instant) -> bool:
         """Whether the business needs attention when none of its devices is connected."""
@@ -70,7 +91,13 @@ class Settings:
 
     @classmethod
     def first(
-        cls, available: bool, *, at: Instant, by: UserId, expects_socket: bool = True
+        cls,
+        available: bool,
+        *,
+        at: Instant,
+        by: UserId,
+        expects_socket: bool = True,
+        opening_hours: OpeningHours | None = None,
     ) -> Self:
         """The settings of a business after its first declaration."""
         return cls(
@@ -78,16 +105,30 @@ class Settings:
             version=1,
             updated_at=at,
             updated_by=by,
+            declared_by=by,
             expects_socket=expects_socket,
+            opening_hours=opening_hours and opening_hours.without_past_exceptions(at),
         )
 
     def declared(self, available: bool, *, at: Instant, by: UserId) -> Self:
-        """The settings after a declaration of availability, which also ends a pause."""
-        return self._changed(at, by, available=available, **_NO_PAUSE)
+        """The settings after a declaration of availability. It ends a pause, but not one that an
+        operator set.
+        """
+        pause = {} if self.is_held_by_operator(at) else _NO_PAUSE
+        return self._changed(at, by, available=available, declared_by=by, **pause)
 
-    def paused(self, until: Instant, reason: str | None, *, at: Instant, by: UserId) -> Self:
+    def paused(
+        self, until: Instant, reason: str | None, *, at: Instant, by: UserId, by_operator: bool
+    ) -> Self:
         """The settings after a pause was set. It replaces an earlier one."""
-        return self._changed(at, by, paused_until=until, pause_reason=reason)
+        return self._changed(
+            at,
+            by,
+            paused_until=until,
+            pause_reason=reason,
+            paused_by=by,
+            paused_by_operator=by_operator,
+        )
 
     def resumed(self, *, at: Instant, by: UserId) -> Self:
         """The settings after a pause was ended."""
@@ -97,17 +138,37 @@ class Settings:
         """The settings after an operator changed whether a socket is expected."""
         return self._changed(at, by, expects_socket=expects_socket)
 
-    def imported(self, available: bool, expects_socket: bool, *, at: Instant, by: UserId) -> Self:
-        """The settings after an import, which ends a pause if it changes the availability."""
-        pause = {} if available == self.available else _NO_PAUSE
-        return self._changed(at, by, available=available, expects_socket=expects_socket, **pause)
+    def opening(self, hours: OpeningHours | None, *, at: Instant, by: UserId) -> Self:
+        """The settings after the opening hours were set or, with None, removed."""
+        return self._changed(at, by, opening_hours=hours)
+
+    def imported(
+        self,
+        available: bool,
+        expects_socket: bool,
+        opening_hours: OpeningHours | None,
+        *,
+        at: Instant,
+        by: UserId,
+    ) -> Self:
+        """The settings after an import. If it changes the availability, it ends a pause, but not
+        one that an operator set.
+        """
+        changes = {"expects_socket": expects_socket, "opening_hours": opening_hours}
+        if available == self.available:
+            return self._changed(at, by, **changes)
+        pause = {} if self.is_held_by_operator(at) else _NO_PAUSE
+        return self._changed(at, by, available=available, declared_by=by, **changes, **pause)
 
     def _changed(self, at: Instant, by: UserId, **changes: Any) -> Self:
-        """The next version of these settings.
+        """The next version of these settings, without exceptions to the hours that are past.
 
         The mark of an episode stays, unless the change itself ends the need for a device.
         """
         after = replace(self, version=self.version + 1, updated_at=at, updated_by=by, **changes)
+        if after.opening_hours is not None:
+            hours = after.opening_hours.without_past_exceptions(at)
+            after = replace(after, opening_hours=hours)
         if not after.ends_attention:
             return after
         return replace(after, attention=None, attention_since=None, attention_reported=False)
@@ -134,6 +195,9 @@ class RealConnection:
     """When somebody claimed this silent connection in order to close it."""
     messages: int = 0
     """Messages that its client sent in the minute of `last_seen_at`, as far as is known."""
+    user_agent: str | None = None
+    """What its client calls itself, for example ``Till/4.2 (Android 14)``; None if it did not say.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
-"""Changes the settings of a business and leaves its connections alone: pauses, and whether a socket
-is expected.
+"""Changes the settings of a business and leaves its connections alone: pauses, opening hours, and
+whether a socket is expected.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from lambdas.domain.errors import InvalidValue, NotDeclared
+from lambdas.domain.errors import Forbidden, InvalidValue, NotDeclared
 from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.domain.instants import timestamp
 from lambdas.domain.model import Clock, Instant, Settings
+from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.ports import Store
 from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import Rules
@@ -28,27 +30,57 @@ class SettingsWriter:
     backoff: Backoff
 
     def pause_business(
-        self, business_id: BusinessId, user_id: UserId, until: Instant, reason: str | None
+        self,
+        business_id: BusinessId,
+        user_id: UserId,
+        until: Instant,
+        reason: str | None,
+        *,
+        by_operator: bool = False,
     ) -> BusinessStatus:
         """Stop accepting orders until a moment ("busy, 20 minutes").
 
         Nothing is removed and nobody is disconnected. The pause ends by itself. Raises
-        `InvalidValue` for a moment that is in the past or too far ahead, and `NotDeclared` for a
-        business that was never declared available or unavailable.
+        `InvalidValue` for a moment that is in the past or too far ahead and for an operator who
+        gives no reason, `Forbidden` for anybody else while an operator's pause holds, and
+        `NotDeclared` for a business that was never declared available or unavailable.
         """
         now = self.clock()
         if until <= now:
             raise InvalidValue("until", "must be in the future")
         if until > now + MAX_PAUSE:
             raise InvalidValue("until", f"must be at most {MAX_PAUSE // 86400} days ahead")
-        return self._change(
-            business_id,
-            lambda settings, at: settings.paused(until, reason, at=at, by=user_id),
-        )
+        if by_operator and reason is None:
+            raise InvalidValue("reason", "is required of an operator")
 
-    def resume_business(self, business_id: BusinessId, user_id: UserId) -> BusinessStatus:
-        """End a pause now, if there is one. Raises `NotDeclared`."""
-        return self._change(business_id, lambda settings, at: settings.resumed(at=at, by=user_id))
+        def paused(settings: Settings, at: Instant) -> Settings:
+            _require_right_to_change_pause(settings, at, by_operator)
+            return settings.paused(until, reason, at=at, by=user_id, by_operator=by_operator)
+
+        return self._change(business_id, paused)
+
+    def resume_business(
+        self, business_id: BusinessId, user_id: UserId, *, by_operator: bool = False
+    ) -> BusinessStatus:
+        """End a pause now, if there is one.
+
+        Raises `Forbidden` for anybody but an operator while an operator's pause holds, and
+        `NotDeclared`.
+        """
+
+        def resumed(settings: Settings, at: Instant) -> Settings:
+            _require_right_to_change_pause(settings, at, by_operator)
+            return settings.resumed(at=at, by=user_id)
+
+        return self._change(business_id, resumed)
+
+    def set_opening_hours(
+        self, business_id: BusinessId, user_id: UserId, hours: OpeningHours | None
+    ) -> BusinessStatus:
+        """Set the opening hours or, with None, remove them. Raises `NotDeclared`."""
+        return self._change(
+            business_id, lambda settings, at: settings.opening(hours, at=at, by=user_id)
+        )
 
     def expect_socket(
         self, business_id: BusinessId, user_id: UserId, expects_socket: bool
@@ -74,3 +106,12 @@ class SettingsWriter:
             return judge(replace(before, settings=settings), now, self.rules)
 
         return until_no_conflict(attempt, self.backoff)
+
+
+def _require_right_to_change_pause(settings: Settings, now: Instant, by_operator: bool) -> None:
+    if not by_operator and settings.paused_until is not None and settings.is_held_by_operator(now):
+        raise Forbidden(
+            f"an operator ({settings.paused_by}) paused this business until"
+            f" {timestamp(settings.paused_until)}: {settings.pause_reason}. Only an operator can"
+            " change or end this pause"
+        )

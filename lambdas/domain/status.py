@@ -1,11 +1,12 @@
 """Whether a business is online, and why: a pure function of what is stored and of the time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.domain.instants import timestamp
 from lambdas.domain.model import Attention, Business, Clock, Instant, OutOfTime, Settings
 from lambdas.domain.parallel import read_in_parallel
 from lambdas.domain.ports import Store
@@ -48,6 +49,7 @@ class ReasonCode(StrEnum):
     ACCEPTING_ORDERS = "accepting_orders"
     NOT_ACCEPTING_ORDERS = "not_accepting_orders"
     PAUSED = "paused"
+    OUTSIDE_OPENING_HOURS = "outside_opening_hours"
     REAL_CONNECTION_ACTIVE = "real_connection_active"
     REAL_CONNECTION_SILENT = "real_connection_silent"
     NO_REAL_CONNECTION = "no_real_connection"
@@ -72,7 +74,7 @@ class BusinessStatus:
     business_id: BusinessId
     overall_status: OverallStatus
     accepting_orders: bool
-    """Whether it is declared available and not paused."""
+    """Whether it is declared available, not paused, and within its opening hours."""
     real: int
     """Active real connections."""
     virtual: int
@@ -85,7 +87,10 @@ class BusinessStatus:
     """When a device was last heard from, among the connections that are still stored."""
     virtual_until: Instant | None
     """When the last virtual connection expires, unless it is renewed."""
+    declared_by: UserId | None
+    """Who last declared it available or unavailable."""
     paused_until: Instant | None
+    paused_by: UserId | None
     as_of: Instant
     _business: Business = field(compare=False, repr=False)
 
@@ -99,6 +104,14 @@ class BusinessStatus:
         )
 
     @property
+    def next_change_at(self) -> Instant | None:
+        """When its opening hours next begin or end; None without hours, or if they never do."""
+        settings = self._business.settings
+        if settings is None or settings.opening_hours is None:
+            return None
+        return settings.opening_hours.next_change(self.as_of)
+
+    @property
     def online(self) -> bool | None:
         """Whether customers can order at this moment; None if the business is unknown."""
         if self.overall_status is OverallStatus.UNKNOWN:
@@ -110,6 +123,7 @@ def judge(business: Business, now: Instant, rules: Rules) -> BusinessStatus:
     """Judge one business. Pure: the same arguments always give the same status and reasons."""
     settings = business.settings
     accepting = settings is not None and settings.accepts_orders(now)
+    pause = settings if settings is not None and settings.is_paused(now) else None
     real = rules.active_real(business, now)
     virtual = rules.active_virtual(business, now)
     overall = (
@@ -125,7 +139,9 @@ def judge(business: Business, now: Instant, rules: Rules) -> BusinessStatus:
         attention_since=settings.attention_since if settings and attention else None,
         last_seen_at=max((c.last_seen_at for c in business.real), default=None),
         virtual_until=max((c.expires_at for c in virtual), default=None),
-        paused_until=settings.paused_until if settings and settings.is_paused(now) else None,
+        declared_by=settings.declared_by if settings else None,
+        paused_until=pause.paused_until if pause else None,
+        paused_by=pause.paused_by if pause else None,
         as_of=now,
         _business=business,
     )
@@ -143,18 +159,36 @@ def _attention(overall: OverallStatus, settings: Settings | None) -> Attention |
 def _settings_reasons(settings: Settings | None, now: Instant) -> tuple[Reason, ...]:
     if settings is None:
         return (Reason(ReasonCode.NO_SETTINGS, "nobody ever declared this business"),)
-    changed = f"settings last changed by {settings.updated_by}, {now - settings.updated_at} s ago"
+    reasons = [*_obstacles(settings, now)]
+    if not reasons:
+        detail = f"accepts orders ({_changed(settings, now)})"
+        reasons.append(Reason(ReasonCode.ACCEPTING_ORDERS, detail))
+    if not settings.expects_socket:
+        reasons.append(Reason(ReasonCode.SOCKET_NOT_EXPECTED, "works without a device"))
+    return tuple(reasons)
+
+
+def _obstacles(settings: Settings, now: Instant) -> Iterator[Reason]:
+    """Why a business does not accept orders."""
     if not settings.available:
-        reason = Reason(ReasonCode.NOT_ACCEPTING_ORDERS, f"does not accept orders ({changed})")
+        detail = f"does not accept orders ({_changed(settings, now)})"
+        yield Reason(ReasonCode.NOT_ACCEPTING_ORDERS, detail)
     elif settings.paused_until is not None and settings.is_paused(now):
+        who = f" by {settings.paused_by}" if settings.paused_by else ""
+        role = ", an operator" if who and settings.paused_by_operator else ""
         why = f": {settings.pause_reason}" if settings.pause_reason else ""
-        left = settings.paused_until - now
-        reason = Reason(ReasonCode.PAUSED, f"paused for {left} s more{why}")
-    else:
-        reason = Reason(ReasonCode.ACCEPTING_ORDERS, f"accepts orders ({changed})")
-    if settings.expects_socket:
-        return (reason,)
-    return (reason, Reason(ReasonCode.SOCKET_NOT_EXPECTED, "works without a device"))
+        detail = f"paused{who}{role} for {settings.paused_until - now} s more{why}"
+        yield Reason(ReasonCode.PAUSED, detail)
+    hours = settings.opening_hours
+    if hours is not None and not hours.is_open(now):
+        opens = hours.next_change(now)
+        until = f"until {timestamp(opens)}" if opens is not None else "for good"
+        detail = f"outside its opening hours {until} ({hours.time_zone})"
+        yield Reason(ReasonCode.OUTSIDE_OPENING_HOURS, detail)
+
+
+def _changed(settings: Settings, now: Instant) -> str:
+    return f"settings last changed by {settings.updated_by}, {now - settings.updated_at} s ago"
 
 
 def _real_reason(business: Business, active: int, now: Instant) -> Reason:

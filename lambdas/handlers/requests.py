@@ -2,12 +2,15 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
+from aws_lambda_powertools.event_handler.openapi.params import Body
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, WithJsonSchema
+from pydantic.config import JsonDict
 
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.model import Instant
+from lambdas.domain.opening_hours import MAX_EXCEPTIONS, MAX_INTERVALS, WEEKDAYS
 
 _RFC_3339: Final = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
@@ -59,3 +62,41 @@ class CleanupRequest(_Request):
     """Options of a cleanup of one business."""
 
     dryRun: StrictBool = False  # noqa: N815
+
+
+_INTERVALS: Final[JsonDict] = {
+    "type": "array",
+    "maxItems": MAX_INTERVALS,
+    "items": {
+        "type": "array",
+        "minItems": 2,
+        "maxItems": 2,
+        "items": {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"},
+    },
+}
+
+_OPENING_HOURS: Final[JsonDict] = {
+    "type": "object",
+    "required": ["timeZone"],
+    "additionalProperties": False,
+    "properties": {
+        "timeZone": {"type": "string", "description": "An IANA name, such as Europe/Berlin."},
+        "weekly": {
+            "type": "object",
+            "description": "The intervals that begin on each weekday. A missing one is closed.",
+            "additionalProperties": False,
+            "properties": dict.fromkeys(WEEKDAYS, _INTERVALS),
+        },
+        "exceptions": {
+            "type": "object",
+            "description": "By date: what begins on it instead of the weekly intervals.",
+            "maxProperties": MAX_EXCEPTIONS,
+            "additionalProperties": _INTERVALS,
+        },
+    },
+}
+
+OpeningHoursBody = Annotated[
+    Any, Body(description="The opening hours."), WithJsonSchema(_OPENING_HOURS)
+]
+"""The domain reads it, and its errors name the field and the value."""

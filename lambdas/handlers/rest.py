@@ -19,17 +19,19 @@ from pydantic_core import PydanticCustomError
 from lambdas import problems, protocol
 from lambdas.bootstrap import Service
 from lambdas.domain import identifiers
-from lambdas.domain.authorization import Caller, authorize
-from lambdas.domain.errors import DomainError, InvalidValue, MessageTooLarge
+from lambdas.domain.authorization import Caller, Role, authorize
+from lambdas.domain.errors import DomainError, InvalidValue, MessageTooLarge, NotFound
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.messages import PushedMessage, repeatable_message_id
 from lambdas.domain.model import Attention
+from lambdas.domain.opening_hours import OpeningHours
 from lambdas.handlers import callers, cursors, json_bodies, problem_responses
 from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.handlers.requests import (
     AvailabilityRequest,
     CleanupRequest,
     OnlineRequest,
+    OpeningHoursBody,
     PauseRequest,
     SettingsRequest,
 )
@@ -221,17 +223,57 @@ def post_online(body: OnlineRequest) -> protocol.BatchDocument:
 
 @_handles_route
 def put_pause(business_id: BusinessIdPath, body: PauseRequest) -> protocol.StatusDocument:
-    """Stop accepting orders for a while. Devices stay connected. The pause ends by itself."""
+    """Stop accepting orders for a while. Nobody is disconnected, and it ends by itself. An operator
+    must give a reason. While an operator's pause holds, only an operator can change it.
+    """
+    caller = _caller()
     status = _service().settings_writer.pause_business(
-        business_id, _caller().user_id, body.until_instant(), body.reason
+        business_id,
+        caller.user_id,
+        body.until_instant(),
+        body.reason,
+        by_operator=Role.OPERATOR in caller.roles,
     )
     return protocol.status_document(status)
 
 
 @_handles_route
 def delete_pause(business_id: BusinessIdPath) -> protocol.StatusDocument:
-    """End a pause now, if there is one."""
-    status = _service().settings_writer.resume_business(business_id, _caller().user_id)
+    """End a pause now. Fine if there is none. Only an operator can end an operator's pause."""
+    caller = _caller()
+    status = _service().settings_writer.resume_business(
+        business_id, caller.user_id, by_operator=Role.OPERATOR in caller.roles
+    )
+    return protocol.status_document(status)
+
+
+@_handles_route
+def get_opening_hours(business_id: BusinessIdPath) -> protocol.OpeningHoursAnswer:
+    """The opening hours of a business, and what they mean in the coming seven days."""
+    business = _service().status_reader.stored_business(business_id)
+    if business.settings is None or business.settings.opening_hours is None:
+        raise NotFound("the business has no opening hours")
+    hours = business.settings.opening_hours
+    return protocol.opening_hours_answer(business_id, hours, _service().clock())
+
+
+@_handles_route
+def put_opening_hours(
+    business_id: BusinessIdPath, body: OpeningHoursBody
+) -> protocol.OpeningHoursAnswer:
+    """Set when a business that is available accepts orders. Replaces earlier opening hours."""
+    hours = OpeningHours.read(body)
+    status = _service().settings_writer.set_opening_hours(business_id, _caller().user_id, hours)
+    now = status.as_of
+    return protocol.opening_hours_answer(business_id, hours.without_past_exceptions(now), now)
+
+
+@_handles_route
+def delete_opening_hours(business_id: BusinessIdPath) -> protocol.StatusDocument:
+    """Remove the opening hours: a business that is available accepts orders at all times. Fine if
+    there are none.
+    """
+    status = _service().settings_writer.set_opening_hours(business_id, _caller().user_id, None)
     return protocol.status_document(status)
 
 

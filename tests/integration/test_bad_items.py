@@ -106,6 +106,7 @@ def stored(request: pytest.FixtureRequest) -> Stored:
         (REAL, {"connectedAt": {"N": "-1"}}),
         (REAL, {"ttl": {"NULL": True}}),
         (REAL, {"userId": {"L": []}}),
+        (REAL, {"userAgent": {"N": "1"}}),
         (REAL, {"lastSeenAt": {"N": "60"}, "sent1": S1}),
         (VIRTUAL, {"ttl": S1}),
         (VIRTUAL, {"renewedAt": {"M": {}}}),
@@ -148,6 +149,16 @@ def test_a_real_connection_that_does_not_say_when_it_was_heard_from_is_closed(
     assert stored.clean_up().report.silent == 1
     assert stored.sort_keys() == set()
     assert not stored.sockets.open
+
+
+def test_a_connection_whose_user_agent_cannot_be_read_is_removed_like_any_other(
+    stored: Stored,
+) -> None:
+    stored.put(REAL, userAgent={"N": "1"})
+    removed = stored.table.remove_real(B1, ConnectionId("c1"))
+    assert removed is not None
+    assert (removed.user_id, removed.user_agent) == (U1, None)
+    assert stored.sort_keys() == set()
 
 
 def test_a_ping_of_a_connection_with_wrong_attributes_is_accepted(stored: Stored) -> None:

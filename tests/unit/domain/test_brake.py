@@ -165,7 +165,9 @@ class TestOnlyRemovalsCount:
             def claim_real(self, connection: RealConnection, now: Instant) -> bool:
                 raise Unavailable("no writes")
 
-            def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+            def remove_real(
+                self, business_id: BusinessId, connection_id: ConnectionId
+            ) -> RealConnection | None:
                 raise Unavailable("no writes")
 
             def record_census(self, census: Census) -> None:
@@ -295,7 +297,9 @@ class TestClosedSocketsCount:
         self, clock: FakeClock, error: Exception
     ) -> None:
         class Undeletable(MemoryStore):
-            def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+            def remove_real(
+                self, business_id: BusinessId, connection_id: ConnectionId
+            ) -> RealConnection | None:
                 raise error
 
         store = Undeletable()
@@ -306,7 +310,9 @@ class TestClosedSocketsCount:
 
     def test_if_the_answer_to_the_removal_was_lost(self, clock: FakeClock) -> None:
         class LostAnswers(MemoryStore):
-            def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+            def remove_real(
+                self, business_id: BusinessId, connection_id: ConnectionId
+            ) -> RealConnection | None:
                 super().remove_real(business_id, connection_id)
                 # The SDK repeats the delete, which finds nothing.
                 return super().remove_real(business_id, connection_id)

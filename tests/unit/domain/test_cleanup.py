@@ -8,7 +8,7 @@ import pytest
 
 from lambdas.domain.attention import AttentionReport
 from lambdas.domain.brake import OUTAGE_AFTER
-from lambdas.domain.cleanup import CleanupReport, CleanupRun, Share
+from lambdas.domain.cleanup import MAX_NAMED, CleanupReport, CleanupRun, Share
 from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Attention, Business, Census, Instant, RealConnection
@@ -161,6 +161,28 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(
     assert sockets.open == {"silent"}
 
 
+def test_a_run_names_the_connections_that_it_removed_and_why(
+    run: Run, store: MemoryStore, sockets: FakeSockets
+) -> None:
+    gone = real("gone", seen=400, user_agent="Till/4.2")
+    silent = real("silent", seen=700, user_agent="Till/4.1")
+    store.seed(business(gone, silent, real("alive"), real("unsure", seen=400)))
+    sockets.unknown.add("unsure")
+    assert run(dry_run=True).removed == ()
+    assert sorted(run().removed, key=str) == [(gone, "gone"), (silent, "silent")]
+    assert run().removed == ()
+
+
+def test_a_run_names_at_most_500_of_the_connections_that_it_removed(
+    run: Run, store: MemoryStore
+) -> None:
+    store.seed(*(_one_device(i, seen=400) for i in range(MAX_NAMED + 50)))
+    found = run(force=True)
+    assert found.report.gone == MAX_NAMED + 50
+    # The threads of a run do not wait for each other to add one more.
+    assert MAX_NAMED <= len(found.removed) < MAX_NAMED + 50
+
+
 class TestBrake:
     """A run must not be able to close the marketplace."""
 
@@ -296,7 +318,9 @@ def test_a_connection_that_cannot_be_removed_stops_nothing_and_the_run_is_comple
     sockets: FakeSockets, clock: FakeClock
 ) -> None:
     class Failing(MemoryStore):
-        def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+        def remove_real(
+            self, business_id: BusinessId, connection_id: ConnectionId
+        ) -> RealConnection | None:
             if connection_id == "c1":
                 raise Unavailable("this one")
             return super().remove_real(business_id, connection_id)

@@ -11,7 +11,14 @@ from lambdas.domain.availability import Availability
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.messages import SocketMessage
-from lambdas.domain.model import Attention, Business, Census, Instant, VirtualConnection
+from lambdas.domain.model import (
+    Attention,
+    Business,
+    Census,
+    Instant,
+    RealConnection,
+    VirtualConnection,
+)
 from lambdas.domain.operators import Operators
 from lambdas.domain.parallel import read_in_parallel
 from lambdas.domain.ports import SocketAnswer
@@ -96,7 +103,9 @@ def test_no_more_sockets_are_closed_after_the_store_failed(clock: FakeClock) -> 
     class Failing(MemoryStore):
         asked = 0
 
-        def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
+        def remove_real(
+            self, business_id: BusinessId, connection_id: ConnectionId
+        ) -> RealConnection | None:
             self.asked += 1
             raise Unavailable("no answer")
 

@@ -17,7 +17,7 @@ from lambdas.domain.availability import Availability
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.errors import Conflict, NotDeclared, Unavailable
 from lambdas.domain.identifiers import ConnectionId, UserId
-from lambdas.domain.model import Instant
+from lambdas.domain.model import Instant, RealConnection
 from lambdas.domain.presence import Presence
 from lambdas.domain.settings import SettingsWriter
 from lambdas.domain.status import judge
@@ -70,9 +70,11 @@ class FaultyStore(MemoryStore):
         )
         return done
 
-    def remove_real(self, *arguments: Any) -> bool:
-        done: bool = self._write(lambda: super(FaultyStore, self).remove_real(*arguments), False)
-        return done
+    def remove_real(self, *arguments: Any) -> RealConnection | None:
+        removed: RealConnection | None = self._write(
+            lambda: super(FaultyStore, self).remove_real(*arguments), None
+        )
+        return removed
 
 
 @dataclass

@@ -139,6 +139,16 @@ def test_an_unreadable_item_is_logged_with_its_key(deployed: Deployed) -> None:
     assert (line["businessId"], line["sortKey"]) == ("b1", "CONNECTION#c1")
 
 
+def test_each_removed_connection_is_logged_with_its_client(deployed: Deployed) -> None:
+    silent = real("silent", seen=700, user_agent="Till/4.2")
+    deployed.seed(business(real("alive", user_agent="Till/4.3"), silent, declared=settings()))
+    deployed.invoke(handler, {"dryRun": True})
+    deployed.invoke(handler, {})
+    (line,) = [line for line in deployed.log_lines if line["message"] == "connection removed"]
+    assert (line["businessId"], line["connectionId"]) == ("b1", "silent")
+    assert (line["userAgent"], line["reason"]) == ("Till/4.2", "silent")
+
+
 def test_each_business_that_needs_attention_is_logged(deployed: Deployed) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     read = deployed.store.load(B1)

@@ -492,6 +492,13 @@ class TestIdempotency:
 AS_OPERATOR: Final[dict[str, Any]] = {"businesses": (), "roles": ("operator",)}
 
 
+def test_each_real_connection_shows_which_client_it_is(deployed: Deployed) -> None:
+    deployed.seed(business(real("c1", user_agent="Till/4.2"), real("c2")))
+    status, listed = _call(deployed, "GET", CONNECTIONS, **AS_OPERATOR)
+    assert status == 200
+    assert [c["userAgent"] for c in listed["real"]] == ["Till/4.2", None]
+
+
 def test_an_operator_closes_one_connection(deployed: Deployed) -> None:
     deployed.seed(business(real("a/b="), real("c2"), declared=settings()))
     request = event("DELETE", CONNECTION, connection_id="a%2Fb%3D", **AS_OPERATOR)

@@ -27,8 +27,10 @@ def event(
     *,
     authorizer: dict[str, str] | None = None,
     event_type: str = "MESSAGE",
+    headers: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     return {
+        **({} if headers is None else {"headers": headers}),
         "requestContext": {
             "eventType": event_type,
             "connectionId": CONNECTION,
@@ -58,6 +60,37 @@ def test_connect_costs_one_read_and_one_write(deployed: Deployed) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["User-Agent", "user-agent", "USER-AGENT"])
+def test_the_user_agent_of_the_handshake_is_stored_and_logged_and_nothing_else_of_it(
+    deployed: Deployed, name: str
+) -> None:
+    headers = {
+        "Authorization": "Bearer secret-token",
+        "Host": "secret-host",
+        name: " Till/4.2 (Gerät) ",
+        "X-Forwarded-For": "secret-address",
+    }
+    handshake = event(event_type="CONNECT", headers=headers)
+    handshake["queryStringParameters"] = {"ticket": "secret-ticket"}
+    deployed.invoke(websocket.on_connect, handshake)
+    assert deployed.operations == ["Query", "PutItem"]
+    (item,) = deployed.items()
+    assert item["userAgent"] == {"S": "Till/4.2 (Ger?t)"}
+    (line,) = deployed.log_lines
+    assert (line["message"], line["userAgent"]) == ("connected", "Till/4.2 (Ger?t)")
+    assert "secret" not in json.dumps([item, line])
+
+
+@pytest.mark.parametrize("headers", [None, {}, {"Host": "h"}, {"User-Agent": ""}])
+def test_a_client_that_does_not_say_what_it_is_may_connect(
+    deployed: Deployed, headers: dict[str, str] | None
+) -> None:
+    connect = event(event_type="CONNECT", headers=headers)
+    assert deployed.invoke(websocket.on_connect, connect) == {"statusCode": 200}
+    (item,) = deployed.items()
+    assert "userAgent" not in item
+
+
 def test_connect_beyond_the_limit_is_refused_with_429(deployed: Deployed) -> None:
     deployed.seed(business(real("c1"), real("c2")))
     assert deployed.invoke(websocket.on_connect, event(event_type="CONNECT"))["statusCode"] == 429
@@ -71,6 +104,19 @@ def test_disconnect_costs_one_write(deployed: Deployed) -> None:
     }
     assert deployed.operations == ["DeleteItem"]
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
+
+
+@pytest.mark.parametrize("user_agent", ["Till/4.2", None])
+def test_disconnect_logs_which_client_it_was_without_another_read(
+    deployed: Deployed, user_agent: str | None
+) -> None:
+    deployed.seed(business(real(CONNECTION, user_agent=user_agent)))
+    for _ in range(2):
+        deployed.invoke(websocket.on_disconnect, event(event_type="DISCONNECT"))
+    assert deployed.operations == ["DeleteItem"] * 2
+    first, repeated = deployed.log_lines
+    assert (first["wasRegistered"], first.get("userAgent")) == (True, user_agent)
+    assert (repeated["wasRegistered"], repeated.get("userAgent")) == (False, None)
 
 
 def test_disconnect_without_authorizer_context_asks_the_index(deployed: Deployed) -> None:
@@ -96,7 +142,7 @@ def test_a_message_named_like_a_lifecycle_event_is_refused_and_changes_nothing(
 
 
 def test_ping_costs_one_write_and_is_answered(deployed: Deployed) -> None:
-    _alive(deployed)
+    deployed.seed(business(real(CONNECTION, user_agent="Till/4.2"), declared=settings()))
     reply = deployed.invoke(websocket.on_ping, event('{"action":"ping","id":"1"}'))
     assert deployed.operations == ["UpdateItem"]
     pong = json.loads(reply["body"])
