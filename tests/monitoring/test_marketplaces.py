@@ -150,6 +150,14 @@ THOUSAND: Final = tables(
     ticket:AttentionEntered .   .   . . . !   .   .   .
     page:AttentionBurst     .   .   . . . !   !   !   .
 
+    most shops open at eleven, and the devices of six are late: tickets
+    OnlineBusinesses        99 99 900 900 900 900 900
+    VirtualOnlyBusinesses   2  2  2   7   8   5   2
+    UnreachableBusinesses   1  1  1   1   1   1   1
+    RealConnections         97 97 892 894 895 898 900
+    AttentionEntered        0  0  0   5   1   0   0
+    ticket:AttentionEntered .  .  .   !   !   .   .
+
     at night, four of the last twenty open ones: tickets
     OnlineBusinesses        20 20 20 20 20 20 20
     VirtualOnlyBusinesses   0  1  1  2  3  4  4
