@@ -40,11 +40,7 @@ _RULES: Final = Rules(
     max_real_connections=50,
 )
 _SETTINGS: Final = Settings(
-    available=True,
-    version=7,
-    updated_at=_NOW - 1800,
-    updated_by=_USER,
-    declared_by=_USER,
+    available=True, version=7, updated_at=_NOW - 1800, updated_by=_USER, declared_by=_USER
 )
 _DEVICE: Final = RealConnection(
     business_id=_BUSINESS,
@@ -53,6 +49,7 @@ _DEVICE: Final = RealConnection(
     connected_at=_NOW - 900,
     last_seen_at=_NOW - 40,
     expires_at=_NOW + 6900,
+    user_agent="Till/4.2 (Android 14)",
 )
 _LEASE: Final = VirtualConnection(
     business_id=_BUSINESS,

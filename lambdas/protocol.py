@@ -181,10 +181,11 @@ else:
 
 
 class RealConnectionDocument(TypedDict):
-    """A stored real connection."""
+    """A stored real connection. `userAgent`: what its client calls itself, if it said."""
 
     connectionId: str
     userId: str
+    userAgent: str | None
     active: bool
     connectedAt: str
     lastSeenAt: str
@@ -311,6 +312,7 @@ def connections_document(business: Business, rules: Rules, now: Instant) -> Conn
             {
                 "connectionId": c.connection_id,
                 "userId": c.user_id,
+                "userAgent": c.user_agent,
                 "active": rules.is_active(c, now),
                 "connectedAt": timestamp(c.connected_at),
                 "lastSeenAt": timestamp(c.last_seen_at),

@@ -116,7 +116,7 @@ def ticket_key(digest: str) -> Attributes:
 
 def real_item(connection: RealConnection) -> Attributes:
     """A new real connection."""
-    return {
+    attributes: Attributes = {
         **real_key(connection.business_id, connection.connection_id),
         CONNECTION_ID: text(connection.connection_id),
         "userId": text(connection.user_id),
@@ -125,6 +125,9 @@ def real_item(connection: RealConnection) -> Attributes:
         "lastSeenAt": number(connection.last_seen_at),
         TTL: number(connection.expires_at),
     }
+    if connection.user_agent is not None:
+        attributes["userAgent"] = text(connection.user_agent)
+    return attributes
 
 
 def virtual_item(connection: VirtualConnection) -> Attributes:
@@ -305,6 +308,7 @@ def _read_real(business_id: BusinessId, key: str, item: Item) -> RealConnection:
         expires_at=_number(item, TTL) or _latest_end(item),
         closing_at=_number(item, "closingAt"),
         messages=_messages(item),
+        user_agent=_text(item, "userAgent"),
     )
 
 
@@ -377,7 +381,9 @@ def _flag(item: Item, name: str, *, default: bool) -> bool:
 
 
 _READERS: Final[Mapping[str, Callable[[Item, str], object]]] = {
-    **dict.fromkeys(("updatedBy", "declaredBy", "pausedBy", "pauseReason", "userId"), _text),
+    **dict.fromkeys(
+        ("updatedBy", "declaredBy", "pausedBy", "pauseReason", "userId", "userAgent"), _text
+    ),
     **dict.fromkeys(
         ("acceptingOrders", "expectsSocket", "pausedByOperator", "attentionReported"),
         lambda item, name: _flag(item, name, default=False),

@@ -88,8 +88,11 @@ class Table:
     def add_real(self, connection: RealConnection) -> None:
         self._put(items.real_item(connection))
 
-    def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
-        return self._delete(Key=items.real_key(business_id, connection_id)) is not None
+    def remove_real(
+        self, business_id: BusinessId, connection_id: ConnectionId
+    ) -> RealConnection | None:
+        item = self._delete(Key=items.real_key(business_id, connection_id))
+        return None if item is None else items.read_real(business_id, item)
 
     def refresh_real(
         self, business_id: BusinessId, connection_id: ConnectionId, now: Instant

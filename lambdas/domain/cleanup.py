@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from lambdas.domain.attention import AttentionReport, AttentionTracker
 from lambdas.domain.brake import Brake, GuardedSockets
@@ -35,10 +35,15 @@ PARTS_PER_WORKER: Final = 4
 """Parts of the store that one worker walks in parallel."""
 
 MAX_NAMED: Final = 500
-"""How many businesses that need attention, or unreadable keys, a run names. It counts them all."""
+"""How many businesses that need attention, unreadable keys or removed real connections a run names.
+It counts them all.
+"""
 
 CENSUS_HOLDS: Final = 24 * 60 * 60
 """Seconds after which a census is too old to tell how many connections there are."""
+
+RemovedBecause = Literal["gone", "silent"]
+"""Why a real connection was removed; `CleanupReport` counts under the same names."""
 
 _WAITING: Final = 16
 """Businesses of one part that may wait to be handled. It bounds the memory of a run."""
@@ -117,6 +122,8 @@ class CleanupRun:
     """The businesses counted as virtual-only or unreachable, up to `MAX_NAMED` of them."""
     unreadable: Sequence[tuple[BusinessId, str]] = ()
     """Businesses and the store's keys of what could not be read, up to `MAX_NAMED` of them."""
+    removed: Sequence[tuple[RealConnection, RemovedBecause]] = ()
+    """Real connections that the run removed, up to `MAX_NAMED` of them. A dry run removes none."""
     refused_because: str | None = None
     """Why removals were refused; None if none was."""
     error: BaseException | None = None
@@ -172,6 +179,7 @@ class _RunState:
         self.complete = True
         self._attention_reports: list[AttentionReport] = []
         self._unreadable: list[tuple[BusinessId, str]] = []
+        self._removed: list[tuple[RealConnection, RemovedBecause]] = []
         self._error: BaseException | None = None
 
     def add_stored(self, business: Business, report: CleanupReport) -> None:
@@ -186,6 +194,11 @@ class _RunState:
         """Name one more business that needs attention."""
         if len(self._attention_reports) < MAX_NAMED:
             self._attention_reports.append(report)
+
+    def add_removed(self, connection: RealConnection, because: RemovedBecause) -> None:
+        """Name one more real connection that was removed."""
+        if len(self._removed) < MAX_NAMED:
+            self._removed.append((connection, because))
 
     def add_failure(self, error: BaseException) -> None:
         """Record that something was not handled, so that the run is no census."""
@@ -211,6 +224,7 @@ class _RunState:
             self.dry_run,
             tuple(self._attention_reports),
             tuple(self._unreadable),
+            tuple(self._removed),
             self.brake.refused_because,
             self._error,
         )
@@ -294,12 +308,7 @@ class Cleanup:
         return run
 
     def _walk(
-        self,
-        part: int,
-        parts: int,
-        run: _RunState,
-        report: CleanupReport,
-        jobs: ThreadPoolExecutor,
+        self, part: int, parts: int, run: _RunState, report: CleanupReport, jobs: ThreadPoolExecutor
     ) -> None:
         """Walk one part; hand every business that needs more than counting to a job."""
         pending: dict[Future[None], CleanupReport] = {}
@@ -404,7 +413,9 @@ class Cleanup:
         if removal is Removal.KEPT:
             report.unknown += 1
             return False
-        report.silent += removal is Removal.REMOVED
+        if removal is Removal.REMOVED:
+            report.silent += 1
+            run.add_removed(connection, "silent")
         return True
 
     def _probe_and_remove(
@@ -428,7 +439,11 @@ class Cleanup:
             )
             slot.used = removal is not Removal.KEPT
         report.gone += removal is Removal.REMOVED
-        return not run.dry_run and removal is not Removal.KEPT
+        if run.dry_run or removal is Removal.KEPT:
+            return False
+        if removal is Removal.REMOVED:
+            run.add_removed(connection, "gone")
+        return True
 
     def _remove_if_expired(
         self, connection: VirtualConnection, run: _RunState, report: CleanupReport

@@ -195,6 +195,9 @@ class RealConnection:
     """When somebody claimed this silent connection in order to close it."""
     messages: int = 0
     """Messages that its client sent in the minute of `last_seen_at`, as far as is known."""
+    user_agent: str | None = None
+    """What its client calls itself, for example ``Till/4.2 (Android 14)``; None if it did not say.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,10 @@ class Store(Protocol):
     def add_real(self, connection: RealConnection) -> None:
         """Store a new real connection."""
 
-    def remove_real(self, business_id: BusinessId, connection_id: ConnectionId) -> bool:
-        """Remove a real connection and return true; false if it was not there (which is fine)."""
+    def remove_real(
+        self, business_id: BusinessId, connection_id: ConnectionId
+    ) -> RealConnection | None:
+        """Remove a real connection and return it; None if it was not there (which is fine)."""
 
     def refresh_real(
         self, business_id: BusinessId, connection_id: ConnectionId, now: Instant

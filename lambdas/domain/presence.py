@@ -1,12 +1,16 @@
 """The life of a real connection: it connects, is heard from, and disconnects."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from lambdas.domain.errors import TooManyConnections
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.model import Clock, RealConnection
 from lambdas.domain.ports import Store
 from lambdas.domain.rules import CONNECTION_AGE_MARGIN, MAX_CONNECTION_AGE, Rules
+
+USER_AGENT_MAX: Final = 200
+"""Characters that are kept of what a client calls itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +22,15 @@ class Presence:
     clock: Clock
 
     def connect(
-        self, business_id: BusinessId, user_id: UserId, connection_id: ConnectionId
+        self,
+        business_id: BusinessId,
+        user_id: UserId,
+        connection_id: ConnectionId,
+        user_agent: str | None = None,
     ) -> RealConnection:
         """Register a new socket: one read (for the limit), one write.
+
+        `user_agent` is what the client calls itself; only its printable beginning is kept.
 
         The limit counts active connections. A dead socket counts until it has missed two pings and
         the grace period is over. The limit is not exact: two sockets that connect at the same
@@ -38,17 +48,21 @@ class Presence:
             connected_at=now,
             last_seen_at=now,
             expires_at=now + MAX_CONNECTION_AGE + CONNECTION_AGE_MARGIN,
+            user_agent=_printable(user_agent or "") or None,
         )
         self.store.add_real(connection)
         return connection
 
-    def disconnect(self, business_id: BusinessId | None, connection_id: ConnectionId) -> bool:
-        """Remove the connection of a closed socket: one write. True if it was still registered.
+    def disconnect(
+        self, business_id: BusinessId | None, connection_id: ConnectionId
+    ) -> RealConnection | None:
+        """Remove and return the connection of a closed socket: one write. None if it was no longer
+        registered.
 
         `business_id` is None if the event does not name it; then it is looked up first.
         """
         business_id = business_id or self.store.find_business(connection_id)
-        return business_id is not None and self.store.remove_real(business_id, connection_id)
+        return None if business_id is None else self.store.remove_real(business_id, connection_id)
 
     def heard_from(
         self, business_id: BusinessId | None, connection_id: ConnectionId
@@ -62,3 +76,9 @@ class Presence:
         if business_id is None:
             return None
         return self.store.refresh_real(business_id, connection_id, self.clock())
+
+
+def _printable(text: str) -> str:
+    """The beginning of a text, trimmed, in printable ASCII: "?" replaces all other characters."""
+    beginning = text.strip()[:USER_AGENT_MAX].rstrip()
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in beginning)

@@ -49,4 +49,4 @@ def remove_gone(connection: RealConnection, *, store: Store, rules: Rules, now: 
 
 def _remove(connection: RealConnection, store: Store) -> Removal:
     removed = store.remove_real(connection.business_id, connection.connection_id)
-    return Removal.REMOVED if removed else Removal.ALREADY_REMOVED
+    return Removal.ALREADY_REMOVED if removed is None else Removal.REMOVED

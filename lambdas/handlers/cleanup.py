@@ -53,6 +53,16 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
     for needed in run.attention_reports:
         fields = attention_fields(needed.business_id, needed.attention, needed.seconds)
         logger.warning(NEEDS_ATTENTION, extra=fields)
+    for connection, because in run.removed:
+        logger.info(
+            "connection removed",
+            extra={
+                "businessId": connection.business_id,
+                "connectionId": connection.connection_id,
+                "userAgent": connection.user_agent,
+                "reason": because,
+            },
+        )
     for business_id, key in run.unreadable:
         logger.warning("unreadable item", extra={"businessId": business_id, "sortKey": key})
     if not run.dry_run:

@@ -53,12 +53,14 @@ def on_connect(service: Service, event: Event, context: LambdaContext) -> Reply:
     business_id = identifiers.business_id(authorizer["businessId"])
     user_id = UserId(authorizer["userId"])
     try:
-        service.presence.connect(business_id, user_id, socket.connection_id)
+        connection = service.presence.connect(
+            business_id, user_id, socket.connection_id, _user_agent(event)
+        )
     except TooManyConnections as error:
         logger.warning("connection refused", extra={"reason": str(error)})
         return {"statusCode": 429, "body": str(error)}
     service.metrics.count(MetricName.CONNECTED)
-    logger.info("connected", extra={"userId": user_id})
+    logger.info("connected", extra={"userId": user_id, "userAgent": connection.user_agent})
     return {"statusCode": 200}
 
 
@@ -71,7 +73,14 @@ def on_disconnect(service: Service, event: Event, context: LambdaContext) -> Rep
     removed = service.presence.disconnect(socket.business_id, socket.connection_id)
     service.metrics.count(MetricName.DISCONNECTED)
     code = event["requestContext"].get("disconnectStatusCode")
-    logger.info("disconnected", extra={"wasRegistered": removed, "closeCode": code})
+    logger.info(
+        "disconnected",
+        extra={
+            "wasRegistered": removed is not None,
+            "closeCode": code,
+            "userAgent": removed.user_agent if removed else None,
+        },
+    )
     return {"statusCode": 200}
 
 
@@ -128,6 +137,12 @@ def _socket(event: Event) -> _Socket:
         requestId=request.get("requestId"),
     )
     return socket
+
+
+def _user_agent(event: Event) -> str | None:
+    """What a client calls itself in its handshake. No other event has headers."""
+    headers = event.get("headers") or {}
+    return next((value for name, value in headers.items() if name.lower() == "user-agent"), None)
 
 
 @dataclass(frozen=True, slots=True)

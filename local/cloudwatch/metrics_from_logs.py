@@ -12,9 +12,9 @@ logger = logging.getLogger(__name__)
 # PutMetricData takes at most a thousand metrics in one call.
 BATCH = 1000
 
-# A line may be written later than its timestamp says: read again this many seconds before the
-# newest line that was read.
-OVERLAP = 10.0
+# MiniStack writes the lines of an invocation when it ends, stamped with earlier times: on a busy
+# machine much earlier. Read again this many seconds before the newest line that was read.
+OVERLAP = 120.0
 
 
 class MetricsFromLogs:

@@ -49,6 +49,14 @@ def test_connecting_stores_a_real_connection(business: Business) -> None:
         assert item["ttl"] > item["connectedAt"] + TWO_HOURS
 
 
+def test_a_connection_shows_the_user_agent_of_its_device(business: Business) -> None:
+    with business.handshake(headers={**bearer(business.token), "User-Agent": "Till/4.2"}):
+        (device,) = eventually(
+            "the connection is stored", lambda: business.call("GET", "connections").body["real"]
+        )
+        assert device["userAgent"] == "Till/4.2"
+
+
 def test_closing_the_socket_removes_its_connection_within_two_seconds(
     business: Business,
 ) -> None:

@@ -44,10 +44,10 @@ def test_an_unknown_business_is_empty(store: Store) -> None:
 
 def test_everything_that_is_written_is_read_back(store: Store) -> None:
     store.write_settings(business(), settings(expects_socket=False), put=[virtual("auth0|7~#%")])
-    store.add_real(real("O9oRTfeAoAMCK6g="))
+    store.add_real(real("O9oRTfeAoAMCK6g=", user_agent="Till/4.2 (Android 14)"))
     store.add_real(real("VIRTUAL", user_id=UserId("auth0|8")))
     expected = business(
-        real("O9oRTfeAoAMCK6g="),
+        real("O9oRTfeAoAMCK6g=", user_agent="Till/4.2 (Android 14)"),
         real("VIRTUAL", user_id=UserId("auth0|8")),
         virtual("auth0|7~#%"),
         declared=settings(expects_socket=False),
@@ -62,19 +62,24 @@ def test_a_connection_finds_its_business(store: Store) -> None:
     assert store.find_business(C1) is None
 
 
-def test_removing_tells_whether_it_was_there(store: Store) -> None:
-    store.add_real(real("c1"))
-    assert store.remove_real(B1, C1)
-    assert not store.remove_real(B1, C1)
+def test_removing_returns_what_was_there(store: Store) -> None:
+    store.add_real(real("c1", user_agent="Till/4.2"))
+    assert store.remove_real(B1, C1) == real("c1", user_agent="Till/4.2")
+    assert store.remove_real(B1, C1) is None
     assert store.load(B1) == business()
 
 
 class TestRefresh:
     def test_updates_what_is_there(self, store: Store) -> None:
-        store.add_real(real("c1", seen=100))
+        store.add_real(real("c1", seen=100, user_agent="Till/4.2"))
         heard = store.refresh_real(B1, C1, NOW)
         assert heard == real(
-            "c1", seen=0, connected_at=NOW - 1800, expires_at=NOW - 1800 + 7800, messages=1
+            "c1",
+            seen=0,
+            connected_at=NOW - 1800,
+            expires_at=NOW - 1800 + 7800,
+            messages=1,
+            user_agent="Till/4.2",
         )
         assert store.load(B1).real == (heard,)
 
@@ -169,10 +174,7 @@ class TestAvailability:
         store.write_attention(before, Attention.UNREACHABLE, since=NOW, reported=True)
         store.write_settings(before, settings(version=2), put=[virtual()])
         assert store.load(B1).settings == settings(
-            version=2,
-            attention=Attention.UNREACHABLE,
-            attention_since=NOW,
-            attention_reported=True,
+            version=2, attention=Attention.UNREACHABLE, attention_since=NOW, attention_reported=True
         )
 
     @pytest.mark.parametrize(

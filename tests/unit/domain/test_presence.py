@@ -1,5 +1,7 @@
 """The life of a real connection, from event to event."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from lambdas.domain.errors import TooManyConnections
 from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.presence import Presence
 from lambdas.domain.rules import reconnect_at, sends_too_much
-from tests.builders import B1, NOW, RULES, U1, FakeClock, business, real, settings
+from tests.builders import B1, NOW, RULES, U1, FakeClock, business, real
 from tests.fakes import MemoryStore
 
 C1 = ConnectionId("c1")
@@ -24,6 +26,35 @@ def test_a_connection_outlives_the_two_hours_of_its_socket(
 ) -> None:
     presence.connect(B1, U1, C1)
     assert store.real[B1, C1].expires_at > NOW + 2 * 3600
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("Till/4.2 (Android 14)", "Till/4.2 (Android 14)"),
+        (" \tTill/4.2\r\n", "Till/4.2"),
+        ("Käse\x00/1\n2\x7f", "K?se?/1?2?"),
+        ("x" * 250, "x" * 200),
+        ("x" * 199 + " y", "x" * 199),
+        ("", None),
+        (" \t ", None),
+        (None, None),
+    ],
+)
+def test_a_connection_keeps_the_printable_beginning_of_its_user_agent(
+    presence: Presence, store: MemoryStore, sent: str | None, kept: str | None
+) -> None:
+    presence.connect(B1, U1, C1, sent)
+    assert store.real[B1, C1].user_agent == kept
+
+
+@given(st.text(max_size=300))
+def test_whatever_a_client_calls_itself_is_kept_short_and_in_printable_ascii(sent: str) -> None:
+    presence = Presence(MemoryStore(), RULES, FakeClock())
+    kept = presence.connect(B1, U1, C1, sent).user_agent
+    assert kept is None or (
+        1 <= len(kept) <= 200 and kept.isascii() and kept.isprintable() and kept == kept.strip()
+    )
 
 
 def test_one_more_than_the_limit_is_refused(presence: Presence, store: MemoryStore) -> None:
@@ -93,38 +124,16 @@ def _too_much(presence: Presence) -> bool:
     return sends_too_much(connection)
 
 
-def test_a_removed_connection_is_never_restored(presence: Presence, store: MemoryStore) -> None:
-    assert presence.heard_from(B1, C1) is None
-    assert not store.real
-
-
-def test_a_claimed_connection_is_not_refreshed_until_the_claim_is_over(
-    presence: Presence, store: MemoryStore, clock: FakeClock
-) -> None:
-    store.seed(business(real("c1", seen=700, closing_at=NOW)))
-    clock.advance(59)
-    assert presence.heard_from(B1, C1) is None
-    clock.advance(1)
-    heard = presence.heard_from(B1, C1)
-    assert heard is not None
-    assert heard.closing_at is None
-
-
 def test_the_business_is_looked_up_if_an_event_does_not_name_it(
     presence: Presence, store: MemoryStore
 ) -> None:
-    presence.connect(B1, U1, C1)
-    assert presence.heard_from(None, C1) is not None
-    assert presence.disconnect(None, C1)
+    connected = presence.connect(B1, U1, C1, "Till/4.2")
+    heard = presence.heard_from(None, C1)
+    assert heard == replace(connected, messages=1)
+    assert presence.disconnect(None, C1) == heard
     assert not store.real
     assert presence.heard_from(None, C1) is None
-    assert not presence.disconnect(None, C1)
-
-
-def test_disconnecting_leaves_the_settings_alone(presence: Presence, store: MemoryStore) -> None:
-    store.seed(business(real("c1"), declared=settings()))
-    presence.disconnect(B1, C1)
-    assert store.load(B1) == business(declared=settings())
+    assert presence.disconnect(None, C1) is None
 
 
 def test_clients_that_connected_at_the_same_time_reconnect_at_different_times() -> None:

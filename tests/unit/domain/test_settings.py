@@ -7,7 +7,7 @@ from lambdas.domain.identifiers import UserId
 from lambdas.domain.model import Attention, Business, Settings
 from lambdas.domain.settings import MAX_PAUSE, SettingsWriter
 from lambdas.domain.status import OverallStatus
-from tests.builders import B1, NOW, RULES, FakeClock, business, real, settings, virtual
+from tests.builders import B1, NOW, FakeClock, business, real, settings, settings_writer, virtual
 from tests.fakes import MemoryStore
 
 U2 = UserId("u2")
@@ -15,7 +15,7 @@ U2 = UserId("u2")
 
 @pytest.fixture
 def writer(store: MemoryStore, clock: FakeClock) -> SettingsWriter:
-    return SettingsWriter(store, RULES, clock, backoff=lambda attempt: None)
+    return settings_writer(store, clock)
 
 
 def test_a_pause_drops_nothing_and_ends_by_itself(
@@ -105,8 +105,7 @@ def test_an_availability_call_between_read_and_write_is_not_lost(clock: FakeCloc
 
     store = Raced()
     store.seed(business(declared=settings()))
-    writer = SettingsWriter(store, RULES, clock, backoff=lambda attempt: None)
-    writer.expect_socket(B1, U2, False)
+    settings_writer(store, clock).expect_socket(B1, U2, False)
     assert store.settings[B1] == settings(
         available=False, version=3, updated_at=NOW, updated_by=U2, expects_socket=False
     )
