@@ -18,21 +18,10 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer
 
 from lambdas.adapters.table import Table
-from lambdas.domain.cleanup import Cleanup
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
-from lambdas.domain.messages import SocketMessage
-from lambdas.domain.model import Instant, RealConnection, Settings, VirtualConnection
-from lambdas.domain.ports import SocketAnswer
-from lambdas.domain.rules import Rules
+from lambdas.domain.model import RealConnection, Settings, VirtualConnection
+from tests.builders import NOW, clean_up
 
-NOW: Instant = 1_800_000_000
-RULES = Rules(
-    ping_interval=300,
-    ping_grace=60,
-    virtual_lease=43_200,
-    attention_grace=300,
-    max_real_connections=50,
-)
 PAGE = 4_000
 """Items in a page: about 1 MB of them."""
 
@@ -125,32 +114,10 @@ class PagesOnly:
         return {}  # the census of this run
 
 
-class NoSockets:
-    """The sockets of a healthy table: nothing is probed."""
-
-    def probe(self, connection_id: ConnectionId) -> SocketAnswer:
-        return SocketAnswer.OK
-
-    def post(self, connection_id: ConnectionId, message: SocketMessage) -> SocketAnswer:
-        return SocketAnswer.OK
-
-    def close(self, connection_id: ConnectionId) -> SocketAnswer:
-        return SocketAnswer.OK
-
-
 def run_cleanup(businesses: int) -> None:
     """One complete run over a healthy table."""
     client: Any = PagesOnly(businesses)
-    cleanup = Cleanup(
-        Table(client, "table"),
-        NoSockets(),
-        RULES,
-        clock=lambda: NOW,
-        report_attention=lambda report: None,
-        pace_calls=lambda: None,
-        pace_marks=lambda: None,
-    )
-    run = cleanup.cleanup_all_connections(out_of_time=lambda: False)
+    run = clean_up(Table(client, "table"))
     assert run.complete  # noqa: S101 - half a run would measure nothing
     assert run.report.active_real == businesses  # noqa: S101
 

@@ -17,14 +17,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote
 
 import boto3
-from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
 from tests.dynamodb import create_table
+from tests.events import DEVICE, Context, rest_event, socket_event
 
 READS: Final = ("Query", "Scan", "GetItem")
 BUSINESSES: Final = 1_000
@@ -47,18 +46,6 @@ _VARIABLES: Final = {
     "POWERTOOLS_METRICS_DISABLED": "true",
     "POWERTOOLS_TRACE_DISABLED": "true",
 }
-
-
-class Context(LambdaContext):
-    """The part of a Lambda context that the handlers use."""
-
-    _function_name = "benchmark"
-    _memory_limit_in_mb = 512
-    _invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:benchmark"
-    _aws_request_id = "benchmark"
-
-    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # static in Powertools
-        return 300_000
 
 
 @dataclass
@@ -108,48 +95,6 @@ class _Nothing:
         return iter((b"{}",))
 
 
-def websocket_event(
-    business: str, connection: str, body: Any = None, *, event_type: str = "MESSAGE"
-) -> dict[str, Any]:
-    return {
-        "requestContext": {
-            "eventType": event_type,
-            "connectionId": connection,
-            "requestId": "r1",
-            "authorizer": {"businessId": business, "userId": "u1"},
-        },
-        **({"headers": {"User-Agent": USER_AGENT}} if event_type == "CONNECT" else {}),
-        "body": json.dumps(body),
-    }
-
-
-def rest_event(
-    method: str, resource: str, business: str, body: Any = None, role: str | None = None
-) -> dict[str, Any]:
-    headers = {"Content-Type": ["application/json"]}
-    return {
-        "httpMethod": method,
-        "resource": resource,
-        "path": resource.format(businessId=quote(business)),
-        "pathParameters": {"businessId": business},
-        "headers": {name: value for name, (value,) in headers.items()},
-        "multiValueHeaders": headers,
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
-        "body": None if body is None else json.dumps(body),
-        "isBase64Encoded": False,
-        "requestContext": {
-            "requestId": "r1",
-            "stage": "v1",
-            "authorizer": {
-                "userId": "u1",
-                "businesses": business,
-                "roles": role or "",
-            },
-        },
-    }
-
-
 @dataclass(frozen=True)
 class Measured:
     """What one operation costs."""
@@ -171,7 +116,7 @@ def measure(*, businesses: int) -> list[Measured]:
     os.environ["TABLE_NAME"] = create_table(ours)
     meter.attach(session)
     service = Service(os.environ, session=session)
-    business, device = f"business-{secrets.token_hex(8)}", "O9oRTfeAoAMCK6g="
+    business = f"business-{secrets.token_hex(8)}"
     root = "/businesses/{businessId}"
     found: list[Measured] = []
 
@@ -183,15 +128,34 @@ def measure(*, businesses: int) -> list[Measured]:
         found.append(Measured(operation, dict(meter.calls), meter.read_units, meter.write_units))
         return answer
 
-    def over_rest(method: str, resource: str, body: Any = None, role: str | None = None) -> Any:
-        return rest.handler(
-            rest_event(method, resource, business, body, role), context, service=service
+    def over_rest(
+        method: str, resource: str, body: Any = None, *, role: str = "", business: str = business
+    ) -> Any:
+        event = rest_event(
+            method,
+            resource,
+            business_id=business,
+            body=None if body is None else json.dumps(body),
+            businesses=(business,),
+            roles=(role,) if role else (),
         )
+        return rest.handler(event, context, service=service)
 
     def over_socket(
-        handler: Callable[..., Any], body: Any = None, *, event_type: str = "MESSAGE"
+        handler: Callable[..., Any],
+        body: Any = None,
+        *,
+        event_type: str = "MESSAGE",
+        device: str = DEVICE,
+        business: str = business,
     ) -> Any:
-        event = websocket_event(business, device, body, event_type=event_type)
+        event = socket_event(
+            json.dumps(body),
+            connection_id=device,
+            authorizer={"businessId": business, "userId": "u1"},
+            event_type=event_type,
+            headers={"User-Agent": USER_AGENT} if event_type == "CONNECT" else None,
+        )
         return handler(event, context, service=service)
 
     available = f"{root}/availability"
@@ -209,7 +173,7 @@ def measure(*, businesses: int) -> list[Measured]:
     message = {"order": "1", "items": ["x" * 500]}
     step(
         "`POST …/messages`, one device",
-        lambda: over_rest("POST", f"{root}/messages", message, "backend"),
+        lambda: over_rest("POST", f"{root}/messages", message, role="backend"),
     )
     ticket = step("`POST …/tickets`", lambda: over_rest("POST", f"{root}/tickets"))
     handshake = {
@@ -227,10 +191,9 @@ def measure(*, businesses: int) -> list[Measured]:
 
     for number in range(businesses):
         name = f"business-{secrets.token_hex(8)}"
-        event = websocket_event(name, f"O9oRTfeA{number:07}=", event_type="CONNECT")
-        websocket.on_connect(event, context, service=service)
-        declared = rest_event("PUT", available, name, {"available": True})
-        rest.handler(declared, context, service=service)
+        device = f"O9oRTfeA{number:07}="
+        over_socket(websocket.on_connect, event_type="CONNECT", device=device, business=name)
+        over_rest("PUT", available, {"available": True}, business=name)
     step(
         f"cleanup, {businesses:,} healthy businesses",
         lambda: cleanup.handler({}, context, service=service),

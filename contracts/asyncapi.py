@@ -57,10 +57,7 @@ _SERVER: Final[Json] = {
     "pathname": "/v1",
     "protocol": "wss",
     "description": "One deployment. The output WebSocketUrl of its stack is the whole address.",
-    "variables": {
-        "apiId": {"default": "a1b2c3d4e5"},
-        "region": {"default": "eu-west-1"},
-    },
+    "variables": {"apiId": {"default": "a1b2c3d4e5"}, "region": {"default": "eu-west-1"}},
     "security": [
         {"$ref": "#/components/securitySchemes/accessToken"},
         {"$ref": "#/components/securitySchemes/ticket"},

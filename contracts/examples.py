@@ -40,11 +40,7 @@ _RULES: Final = Rules(
     max_real_connections=50,
 )
 _SETTINGS: Final = Settings(
-    available=True,
-    version=7,
-    updated_at=_NOW - 1800,
-    updated_by=_USER,
-    declared_by=_USER,
+    available=True, version=7, updated_at=_NOW - 1800, updated_by=_USER, declared_by=_USER
 )
 _DEVICE: Final = RealConnection(
     business_id=_BUSINESS,

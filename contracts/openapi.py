@@ -161,12 +161,7 @@ def _good_answer(name: str, status: HTTPStatus, answer: Json) -> Json:
 
 def _problems(route: Route, operation: Json) -> list[ProblemType]:
     """Return the problems of an operation, ordered by status. No two have the same status."""
-    kinds = [
-        *route.problems,
-        problems.TOO_MANY_REQUESTS,
-        problems.INTERNAL_ERROR,
-        problems.TIMEOUT,
-    ]
+    kinds = [*route.problems, problems.TOO_MANY_REQUESTS, problems.INTERNAL_ERROR, problems.TIMEOUT]
     if operation.get("parameters") or "requestBody" in operation:
         kinds.append(problems.INVALID_REQUEST)
     if "requestBody" in operation:
@@ -223,10 +218,7 @@ def _problem_response(kind: ProblemType) -> Json:
     response: Json = {
         "description": f"`{kind.name}`: {kind.title}.",
         "content": {
-            problems.CONTENT_TYPE: {
-                "schema": _reference("schemas", "Problem"),
-                "example": example,
-            }
+            problems.CONTENT_TYPE: {"schema": _reference("schemas", "Problem"), "example": example}
         },
     }
     if kind is problems.UNAVAILABLE:

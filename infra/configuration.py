@@ -25,7 +25,7 @@ DAY: Final = 24 * HOUR
 MAX_CLEANUP_WORKERS: Final = 3
 """All workers start within the same minute. Each may write 300 attention marks per second, and one
 key of the attention index takes 1,000. An alarm takes at most ten metrics, and the alarm on a share
-needs two per worker.
+needs three per worker.
 """
 
 
@@ -156,16 +156,25 @@ class Sustained:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When alarms fire."""
+    """When alarms fire. The defaults suit a few businesses, each of which matters.
 
+    docs/deploying.md has numbers for larger marketplaces.
+    """
+
+    single_business: str = _matching("page|ticket|nobody", "page")
+    """Who is told of each business that newly needs attention: `page`, `ticket` or `nobody`."""
+    attention_burst: int = _between(1, 1_000_000, 3)
+    """Page when this many businesses newly need attention within three cleanup intervals."""
     virtual_only: int = _between(1, 1_000_000, 1)
     """Page when this many businesses have virtual connections only."""
-    virtual_only_percent: int = _between(1, 100, 5)
-    """Page when this share of the online businesses has virtual connections only."""
     unreachable: int = _between(1, 1_000_000, 1)
     """Page when this many businesses have no connection at all."""
+    attention_percent: int = _between(1, 100, 5)
+    """Page when this share of the businesses that accept orders needs attention."""
+    attention_minimum: int = _between(1, 1_000_000, 3)
+    """Do not page for a share of fewer businesses, like one of the last ten open ones at night."""
     businesses: Sustained = Sustained(2, 3)
-    """How long a census must show one of the three above."""
+    """How long the censuses must show `virtual_only`, `unreachable` or `attention_percent`."""
     mass_disconnect_percent: int = _between(1, 100, 30)
     """Page when this share of the real connections is lost from one census to the next."""
     mass_disconnect_minimum: int = _between(1, 1_000_000, 20)

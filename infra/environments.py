@@ -58,6 +58,15 @@ PROD: Final = Environment(
     gradual_deployments=True,
     # Add page_emails or page_urls: it cannot be deployed before it says who is paged.
     on_call=OnCall(required=True),
+    # For about 1,000 businesses, of which ten at most usually need attention.
+    # docs/deploying.md says how to choose these numbers.
+    alarms=Thresholds(
+        single_business="ticket",
+        attention_burst=10,
+        virtual_only=20,
+        unreachable=20,
+        attention_minimum=10,
+    ),
     limits=Limits(
         # Enough for the pings of 600,000 devices.
         websocket=Throttle(2_000, 2_000),

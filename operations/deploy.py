@@ -24,13 +24,7 @@ from infra.parameters import DEPLOYMENT, GUARD
 from operations.shared import quotas, records
 from operations.shared.assembly import Build
 from operations.shared.environment import DeployedEnvironment, refuse_local_system
-from operations.shared.exit_codes import (
-    CannotBegin,
-    DeploymentFailed,
-    ExitCode,
-    Refused,
-    exit_code,
-)
+from operations.shared.exit_codes import CannotBegin, DeploymentFailed, ExitCode, Refused, exit_code
 from operations.shared.live_state import StackState, code_of_functions, stack_states
 from operations.shared.records import Record
 from operations.shared.repository import RELEASE, cdk

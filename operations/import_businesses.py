@@ -193,9 +193,7 @@ class ImportRun:
             self.report.flush()
 
 
-def _without_duplicates(
-    lines: Iterable[Declaration | BadLine],
-) -> Iterator[Declaration | BadLine]:
+def _without_duplicates(lines: Iterable[Declaration | BadLine]) -> Iterator[Declaration | BadLine]:
     """Turn each further line of the same business into a bad line.
 
     Keeps all ids in memory: about 140 MB for a million of them.

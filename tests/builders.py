@@ -1,15 +1,18 @@
 """Builds what tests need. Builders have sensible defaults; a test names only what matters to it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from lambdas.domain.cleanup import Cleanup
+from lambdas.domain.attention import AttentionReport
+from lambdas.domain.availability import Availability, AvailabilityOutcome
+from lambdas.domain.cleanup import Cleanup, CleanupRun
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.model import (
     Business,
     Clock,
     Instant,
+    OutOfTime,
     RealConnection,
     Settings,
     VirtualConnection,
@@ -17,6 +20,8 @@ from lambdas.domain.model import (
 from lambdas.domain.opening_hours import WEEKDAYS, OpeningHours
 from lambdas.domain.ports import Sockets, Store
 from lambdas.domain.rules import Rules
+from lambdas.domain.settings import SettingsWriter
+from tests.fakes import FakeSockets
 
 NOW: Instant = 1_800_000_000
 """Friday, 15 January 2027, 08:00:00 UTC."""
@@ -99,11 +104,7 @@ def real(
 
 
 def virtual(
-    user_id: str = "u1",
-    *,
-    business_id: BusinessId = B1,
-    left: int = 3600,
-    now: Instant = NOW,
+    user_id: str = "u1", *, business_id: BusinessId = B1, left: int = 3600, now: Instant = NOW
 ) -> VirtualConnection:
     """A virtual connection whose lease has `left` seconds left."""
     renewed_at = now + left - RULES.virtual_lease
@@ -130,19 +131,13 @@ def business(
     )
 
 
-def in_time() -> bool:
-    """For a call that may take as long as it likes: it is never out of time."""
-    return False
-
-
-def make_cleanup(store: Store, sockets: Sockets, clock: Clock, **parts: Any) -> Cleanup:
-    """A cleanup that does not wait and whose reports go nowhere, unless a test says otherwise."""
-    quiet = {
-        "report_attention": lambda report: None,
-        "pace_calls": lambda: None,
-        "pace_marks": lambda: None,
-    }
-    return Cleanup(store, sockets, RULES, clock, **{**quiet, **parts})
+def devices(numbers: Iterable[int], *, seen: int) -> list[Business]:
+    """Businesses with one device each (`c7` of `b00007`), heard from `seen` seconds ago."""
+    return [
+        business(real(f"c{n}", business_id=name, seen=seen), business_id=name)
+        for n in numbers
+        for name in [BusinessId(f"b{n:05}")]
+    ]
 
 
 class FakeClock:
@@ -156,3 +151,58 @@ class FakeClock:
 
     def advance(self, seconds: int) -> None:
         self.now += seconds
+
+
+def in_time() -> bool:
+    """For a call that may take as long as it likes: it is never out of time."""
+    return False
+
+
+def no_wait(_attempt: int) -> None:
+    """Try again at once."""
+
+
+def make_cleanup(
+    store: Store, sockets: Sockets | None = None, clock: Clock | None = None, **parts: Any
+) -> Cleanup:
+    """A cleanup that does not wait and whose reports go nowhere, unless a test says otherwise."""
+    quiet = {
+        "report_attention": lambda report: None,
+        "pace_calls": lambda: None,
+        "pace_marks": lambda: None,
+    }
+    return Cleanup(store, sockets or FakeSockets(), RULES, clock or FakeClock(), **quiet | parts)
+
+
+def clean_up(
+    store: Store,
+    sockets: Sockets | None = None,
+    clock: Clock | None = None,
+    *,
+    reports: list[AttentionReport] | None = None,
+    out_of_time: OutOfTime = in_time,
+    **options: Any,
+) -> CleanupRun:
+    """Clean up the whole store. Reports of attention are added to `reports`."""
+    collect = [] if reports is None else reports
+    cleanup = make_cleanup(store, sockets, clock, report_attention=collect.append)
+    return cleanup.cleanup_all_connections(out_of_time=out_of_time, **options)
+
+
+def declare(
+    store: Store,
+    available: bool,
+    *,
+    user_id: UserId = U1,
+    sockets: Sockets | None = None,
+    clock: Clock | None = None,
+    out_of_time: OutOfTime = in_time,
+) -> AvailabilityOutcome:
+    """Declare b1 available or unavailable."""
+    calls = Availability(store, sockets or FakeSockets(), RULES, clock or FakeClock(), no_wait)
+    return calls.set_business_availability(B1, user_id, available, out_of_time=out_of_time)
+
+
+def settings_writer(store: Store, clock: Clock) -> SettingsWriter:
+    """What changes settings, without a wait between its attempts."""
+    return SettingsWriter(store, RULES, clock, no_wait)

@@ -5,8 +5,9 @@ behave alike.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 from lambdas.domain.errors import Conflict
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
@@ -177,6 +178,23 @@ class MemoryStore:
         for business_id in sorted(ids):
             if sum(business_id.encode()) % parts == part:
                 yield self.load(business_id)
+
+
+def raising(error: Exception) -> Callable[..., NoReturn]:
+    """Something to put in the place of a function, which raises an error."""
+
+    def fail(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return fail
+
+
+def failing_store(error: Exception, *calls: str) -> MemoryStore:
+    """A store in which these calls raise an error and all others work."""
+    store = MemoryStore()
+    for call in calls:
+        setattr(store, call, raising(error))
+    return store
 
 
 @dataclass

@@ -51,12 +51,7 @@ class Availability:
     backoff: Backoff
 
     def set_business_availability(
-        self,
-        business_id: BusinessId,
-        user_id: UserId,
-        available: bool,
-        *,
-        out_of_time: OutOfTime,
+        self, business_id: BusinessId, user_id: UserId, available: bool, *, out_of_time: OutOfTime
     ) -> AvailabilityOutcome:
         """Declare a business available or not, on behalf of one of its users.
 

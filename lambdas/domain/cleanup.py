@@ -308,12 +308,7 @@ class Cleanup:
         return run
 
     def _walk(
-        self,
-        part: int,
-        parts: int,
-        run: _RunState,
-        report: CleanupReport,
-        jobs: ThreadPoolExecutor,
+        self, part: int, parts: int, run: _RunState, report: CleanupReport, jobs: ThreadPoolExecutor
     ) -> None:
         """Walk one part; hand every business that needs more than counting to a job."""
         pending: dict[Future[None], CleanupReport] = {}

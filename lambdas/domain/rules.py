@@ -83,7 +83,7 @@ class Rules:
     virtual_lease: int = 12 * 60 * 60
     """How long a virtual connection lives after the last availability call of its user."""
     attention_grace: int = 300
-    """How long a business may need attention before anybody is paged."""
+    """How long a business may need attention before it is reported."""
     max_real_connections: int = 50
     """Active sockets that one business may hold; one more is refused."""
 

@@ -54,10 +54,7 @@ def _cors(origins: str) -> CORSConfig | None:
         return None
     first, *others = origins.split(",")
     return CORSConfig(
-        allow_origin=first,
-        extra_origins=others,
-        allow_headers=list(CORS_HEADERS),
-        max_age=600,
+        allow_origin=first, extra_origins=others, allow_headers=list(CORS_HEADERS), max_age=600
     )
 
 

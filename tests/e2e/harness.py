@@ -40,6 +40,17 @@ def eventually(what: str, condition: Callable[[], T | None], *, seconds: float =
     return answer
 
 
+def wait_until(moment: float) -> None:
+    """Wait for a moment of the clock (seconds since the epoch)."""
+    time.sleep(max(0.0, moment - time.time()))
+
+
+def assert_problem(answer: Answer, status: int, kind: str) -> None:
+    """Fail unless an answer is a problem document of this kind."""
+    assert (answer.status, answer.content_type) == (status, "application/problem+json"), answer
+    assert answer.body["type"].endswith(f":{kind}"), answer
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -242,6 +253,10 @@ class Business:
         plain = TypeDeserializer().deserialize
         return [{name: plain(value) for name, value in i.items()} for i in found["Items"]]
 
+    def settings(self) -> Item:
+        (settings,) = (i for i in self.items() if i["sk"] == "BUSINESS")
+        return settings
+
     def real(self) -> list[Item]:
         return [i for i in self.items() if i.get("isVirtualConnection") is False]
 
@@ -262,6 +277,15 @@ class Business:
                 "lastSeenAt": {"N": str(last_seen_at)},
                 "ttl": {"N": str(connected_at + 8000)},
             },
+        )
+
+    def age_attention(self, seconds: int) -> None:
+        """Make the episode that a cleanup found begin that much earlier, bypassing the service."""
+        self._table.update_item(
+            TableName=self._endpoints.tableName,
+            Key={"pk": {"S": f"BUSINESS#{self.id}"}, "sk": {"S": "BUSINESS"}},
+            UpdateExpression="SET attentionSince = attentionSince - :seconds",
+            ExpressionAttributeValues={":seconds": {"N": str(seconds)}},
         )
 
     def delete_item(self, sort_key: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.rest import Answer
-from tests.e2e.harness import Business, Socket, System, eventually
+from tests.e2e.harness import Business, Socket, System, assert_problem, eventually
 from tests.e2e.test_telemetry import metric
 
 LIMIT = 128 * 1024
@@ -28,11 +28,6 @@ def assert_pushed(answer: Answer, *, sent: int, gone: int = 0) -> str:
     message_id: str = answer.body["messageId"]
     assert message_id
     return message_id
-
-
-def assert_problem(answer: Answer, status: int, kind: str) -> None:
-    assert (answer.status, answer.content_type) == (status, "application/problem+json"), answer
-    assert answer.body["type"].endswith(f":{kind}"), answer
 
 
 def assert_no_more_messages(device: Socket) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from local.rest import Answer
-from tests.e2e.harness import Business, System, eventually
+from tests.e2e.harness import Business, System, assert_problem, eventually
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +26,6 @@ def businesses(system: System) -> Iterator[list[Business]]:
         for business in three:
             stack.callback(business.delete_items)
         yield three
-
-
-def assert_problem(answer: Answer, status: int, kind: str) -> None:
-    assert (answer.status, answer.content_type) == (status, "application/problem+json"), answer
-    assert answer.body["type"].endswith(f":{kind}"), answer
 
 
 def list_attention(system: System, token: str, **query: Any) -> Answer:

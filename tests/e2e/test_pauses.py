@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from local.rest import Answer
-from tests.e2e.harness import Business, System, eventually
+from tests.e2e.harness import USER, Business, System, assert_problem, eventually
+from tests.e2e.test_operators import in_attention
 
 DAY = 86_400
 
@@ -21,11 +21,6 @@ def pause(business: Business, seconds: float, **more: str) -> dict[str, Any]:
     assert answer.status == 200, answer
     status: dict[str, Any] = answer.body
     return status
-
-
-def assert_problem(answer: Answer, status: int, kind: str) -> None:
-    assert (answer.status, answer.content_type) == (status, "application/problem+json"), answer
-    assert answer.body["type"].endswith(f":{kind}"), answer
 
 
 def test_a_pause_stops_orders_and_keeps_the_connections_until_it_is_ended(
@@ -131,11 +126,130 @@ def test_a_business_that_nobody_declared_cannot_be_paused(business: Business) ->
     assert business.items() == []
 
 
-def test_only_members_may_pause(system: System, business: Business) -> None:
+def test_strangers_may_not_pause(system: System, business: Business) -> None:
     business.set_available(False)
     before = business.items()
-    for token in (system.token(), system.token("operator"), system.token("backend")):
-        body = {"until": moment(600)}
-        assert_problem(business.call("PUT", "pause", token=token, body=body), 403, "forbidden")
-        assert_problem(business.call("DELETE", "pause", token=token), 403, "forbidden")
+    body = {"until": moment(600)}
+    stranger = system.token()
+    assert_problem(business.call("PUT", "pause", token=stranger, body=body), 403, "forbidden")
+    assert_problem(business.call("DELETE", "pause", token=stranger), 403, "forbidden")
     assert business.items() == before
+
+
+def test_a_back_end_may_pause_and_a_member_may_end_that(system: System, business: Business) -> None:
+    backend = system.token("backend")
+    business.set_available(True)
+    available = {"available": True}
+    for method, resource, token, body in (
+        ("DELETE", "pause", backend, None),
+        ("DELETE", "pause", business.token, None),
+        ("PUT", "availability", business.token, available),
+    ):
+        answer = business.call("PUT", "pause", token=backend, body={"until": moment(600)})
+        assert (answer.status, answer.body["online"]) == (200, False), answer
+        assert answer.body["pausedBy"] == "e2e-backend"
+        ended = business.call(method, resource, token=token, body=body)
+        assert (ended.status, ended.body["online"]) == (200, True), ended
+        assert ended.body["pausedUntil"] is ended.body["pausedBy"] is None
+    business.set_available(False)
+
+
+class TestPausesByOperators:
+    REASON = "nobody answers the phone"
+
+    @pytest.fixture
+    def operator(self, system: System) -> str:
+        return system.token("operator")
+
+    def pause(self, business: Business, operator: str) -> dict[str, Any]:
+        body = {"until": moment(1200), "reason": self.REASON}
+        answer = business.call("PUT", "pause", token=operator, body=body)
+        assert answer.status == 200, answer
+        status: dict[str, Any] = answer.body
+        return status
+
+    def assert_shows_the_pause(self, status: dict[str, Any], until: str) -> None:
+        assert status["isAvailableForOrders"] is status["online"] is False
+        assert (status["pausedUntil"], status["pausedBy"]) == (until, "e2e-operator")
+        (reason,) = [r for r in status["reasons"] if r["code"] == "paused"]
+        assert "by e2e-operator, an operator" in reason["detail"]
+        assert reason["detail"].endswith(self.REASON)
+
+    def test_a_business_in_trouble_leaves_the_list_and_the_next_census(
+        self, system: System, operator: str, business: Business
+    ) -> None:
+        def counted() -> int:
+            run = business.call("POST", "cleanup", token=operator, body={"dryRun": True})
+            assert run.status == 200, run
+            count: int = run.body["virtualOnly"]
+            return count
+
+        def is_listed() -> bool:
+            listed = in_attention(system, operator, "virtual-only")
+            return business.id in {entry["businessId"] for entry in listed}
+
+        business.set_available(True)
+        system.clean_up()
+        business.age_attention(60)
+        eventually("it is listed", is_listed)
+        assert counted() == 1
+
+        status = self.pause(business, operator)
+        self.assert_shows_the_pause(status, status["pausedUntil"])
+        assert (status["overallStatus"], status["needsAttention"]) == ("OFFLINE", None)
+        assert not is_listed()
+        assert counted() == 0
+        system.clean_up()
+        assert "attention" not in business.settings()
+        assert len(business.virtual()) == 1
+
+        # When the operator ends the pause, the business needs attention, and that begins anew.
+        ended = business.call("DELETE", "pause", token=operator)
+        assert (ended.status, ended.body["overallStatus"]) == (200, "VIRTUAL_ONLY"), ended
+        assert ended.body["needsAttention"] == "virtual-only"
+        assert ended.body["pausedUntil"] is ended.body["pausedBy"] is None
+        assert ended.body["attentionSince"] is None
+        business.set_available(False)
+
+    def test_what_a_member_declares_is_kept_and_does_not_end_the_pause(
+        self, operator: str, business: Business
+    ) -> None:
+        business.set_available(False)
+        until = self.pause(business, operator)["pausedUntil"]
+        status = business.set_available(True)
+        self.assert_shows_the_pause(status, until)
+        assert status["declaredBy"] == USER
+        assert status["leaseUntil"] == status["virtualUntil"] is not None
+        self.assert_shows_the_pause(business.status(), until)
+
+        ended = business.call("DELETE", "pause", token=operator)
+        assert (ended.status, ended.body["isAvailableForOrders"]) == (200, True), ended
+        business.set_available(False)
+
+    def test_only_an_operator_can_change_or_end_the_pause(
+        self, system: System, operator: str, business: Business
+    ) -> None:
+        business.set_available(True)
+        until = self.pause(business, operator)["pausedUntil"]
+        before = business.items()
+        for token in (business.token, system.token("backend")):
+            for answer in (
+                business.call("DELETE", "pause", token=token),
+                business.call("PUT", "pause", token=token, body={"until": moment(5)}),
+            ):
+                assert_problem(answer, 403, "forbidden")
+                assert answer.body["detail"] == (
+                    f"an operator (e2e-operator) paused this business until {until}:"
+                    f" {self.REASON}. Only an operator can change or end this pause"
+                )
+        assert business.items() == before
+        assert business.call("DELETE", "pause", token=operator).body["online"] is True
+        business.set_available(False)
+
+    def test_an_operator_must_give_a_reason(self, operator: str, business: Business) -> None:
+        business.set_available(False)
+        before = business.items()
+        answer = business.call("PUT", "pause", token=operator, body={"until": moment(600)})
+        assert_problem(answer, 400, "invalid-request")
+        assert [error["field"] for error in answer.body["errors"]] == ["reason"]
+        assert business.items() == before

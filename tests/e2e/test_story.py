@@ -1,5 +1,7 @@
 """The product's main job, as `make demo` plays it."""
 
+import pytest
+
 from tests.e2e.harness import System
 
 LANDMARKS = (
@@ -18,6 +20,7 @@ LANDMARKS = (
 )
 
 
+@pytest.mark.last
 def test_a_frozen_device_is_found_and_pages_on_call_until_it_is_back(
     system: System,
 ) -> None:

@@ -26,14 +26,15 @@ def metric(system: System, name: str, statistic: str) -> float | None:
     return sum(values) if values else None
 
 
-def logged(system: System) -> list[dict[str, Any]]:
+def logged(system: System, containing: str = "") -> list[dict[str, Any]]:
+    pattern = {"filterPattern": f'"{containing}"'} if containing else {}
     logs = system.client("logs")
     pages = logs.get_paginator("describe_log_groups").paginate()
     return [
         {"group": group["logGroupName"], **event}
         for page in pages
         for group in page["logGroups"]
-        for event in logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
+        for event in logs.filter_log_events(logGroupName=group["logGroupName"], **pattern)["events"]
     ]
 
 

@@ -19,6 +19,7 @@ from infra.configuration import (
     Oidc,
     OnCall,
     TableThroughput,
+    Thresholds,
     Throttle,
 )
 from tests.infra.synthesis import synthesize
@@ -48,6 +49,7 @@ EVERY_OPTION = Environment(
         ticket_urls=("https://events.example.com/ticket",),
         runbook_url="https://wiki.example.com/runbook.md",
     ),
+    alarms=Thresholds(single_business="nobody"),
     limits=Limits(
         routes={
             "POST /businesses/{businessId}/messages": Throttle(20, 40),

@@ -17,9 +17,9 @@ from tests.infra.synthesis import ENVIRONMENTS, Templates, synthesize
 from tests.infra.template import Template, as_list, flat
 
 PAGING: Final = {
+    "AttentionBurst",
+    "AttentionShare",
     "VirtualWithoutReal",
-    "VirtualWithoutRealShare",
-    "AttentionEntered",
     "UnreachableBusinesses",
     "MassDisconnect",
     "ServiceImpaired",
@@ -30,10 +30,13 @@ TICKETS: Final = {"CleanupDeadLetters", "RestLatency", "NewConnections"}
 """The alarms that open a ticket, and with them those on the duration of each function."""
 
 SILENT: Final = {"PlannedWork"}
-"""The alarms that notify nobody. All that are in no set page through ServiceImpaired."""
+"""The alarms that notify nobody. Others that are in no set page through ServiceImpaired."""
 
 NOT_ON_EMULATOR: Final = {"PlannedWork", "ServiceImpaired"}
 """The composite alarm and what suppresses it. Alarms on metric math are missing there too."""
+
+SINGLE_BUSINESS: Final = "AttentionEntered"
+"""The alarm that tells whomever the environment chooses."""
 
 EVERY_ENVIRONMENT: Final = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 
@@ -95,7 +98,7 @@ def test_missing_data_counts_as_fits_the_metric(alarms: dict[str, Alarm]) -> Non
     """
     special = {
         "VirtualWithoutReal": "ignore",
-        "VirtualWithoutRealShare": "ignore",
+        "AttentionShare": "ignore",
         "UnreachableBusinesses": "ignore",
         "CleanupDidNotComplete": "breaching",
     }
@@ -120,6 +123,7 @@ def test_one_incident_of_the_service_is_one_page(templates: Templates) -> None:
         _alarms(monitoring).keys()
         - PAGING
         - SILENT
+        - {SINGLE_BUSINESS}
         - {name for name in _alarms(monitoring) if _opens_a_ticket(name)}
     )
     rule = _rule(monitoring)
@@ -169,8 +173,10 @@ def test_thresholds_are_those_of_the_environment(
     environment = Environment(
         name="tuned",
         alarms=Thresholds(
+            attention_burst=60,
             virtual_only=61,
-            virtual_only_percent=62,
+            attention_percent=62,
+            attention_minimum=59,
             unreachable=63,
             businesses=Sustained(5, 7),
             mass_disconnect_percent=64,
@@ -188,8 +194,9 @@ def test_thresholds_are_those_of_the_environment(
     outdir = tmp_path_factory.mktemp("cdk.out")
     alarms = _alarms(synthesize(outdir, source, [environment])["tuned"]["Monitoring"])
     thresholds = {
+        "AttentionBurst": 60,
         "VirtualWithoutReal": 61,
-        "VirtualWithoutRealShare": 62,
+        "AttentionShare": 62,
         "UnreachableBusinesses": 63,
         "MassDisconnect": 64,
         "PingErrors": 66,
@@ -206,6 +213,7 @@ def test_thresholds_are_those_of_the_environment(
     assert {name: alarms[name]["Threshold"] for name in thresholds} == thresholds
     assert alarms["NewConnections"]["Period"] == 60
     for name, minimum in (
+        ("AttentionShare", 59),
         ("MassDisconnect", 65),
         ("PingErrors", 67),
         ("RestServerErrors", 67),
@@ -213,7 +221,7 @@ def test_thresholds_are_those_of_the_environment(
     ):
         assert f">= {minimum}," in _watched(alarms[name])["Expression"]
     for sustained, names in (
-        ((5, 7), ("VirtualWithoutReal", "VirtualWithoutRealShare", "UnreachableBusinesses")),
+        ((5, 7), ("VirtualWithoutReal", "AttentionShare", "UnreachableBusinesses")),
         ((6, 9), ("CleanupFailed", "ProbesUnknown", "PingErrors", "TableThrottles", "RestLatency")),
     ):
         for name in names:
@@ -234,6 +242,13 @@ def test_a_period_is_as_long_as_the_time_between_two_censuses(
 def test_one_late_run_does_not_page(alarms: dict[str, Alarm], environment: Environment) -> None:
     """The schedule is accurate to a minute only."""
     assert _periods(alarms["CleanupDidNotComplete"]) == {3 * environment.cleanup.interval}
+
+
+def test_a_burst_is_counted_over_three_runs(
+    alarms: dict[str, Alarm], environment: Environment
+) -> None:
+    """Businesses that lose their devices at the same moment are reported by up to three runs."""
+    assert _periods(alarms["AttentionBurst"]) == {3 * environment.cleanup.interval}
 
 
 @pytest.mark.parametrize("name", ["VirtualWithoutReal", "UnreachableBusinesses"])
@@ -316,6 +331,9 @@ def test_every_operation_that_a_function_may_call_on_the_table_is_watched(
 
 def _severity(name: str, environment: Environment) -> str:
     """Return how the description of an alarm must begin."""
+    if name == SINGLE_BUSINESS:
+        told = environment.alarms.single_business
+        return {"page": "PAGE", "ticket": "TICKET", "nobody": "NO ACTION"}[told]
     if name in PAGING:
         return "PAGE"
     if name in SILENT:

@@ -18,7 +18,7 @@ from infra.environments import local
 from lambdas.handlers import rest
 from tests.builders import business, real, settings
 from tests.infra.synthesis import synthesize
-from tests.unit.handlers.test_rest import event
+from tests.events import rest_event
 
 PATH = "/businesses/{businessId}/last-seen"
 
@@ -26,10 +26,10 @@ PATH = "/businesses/{businessId}/last-seen"
 def test_the_function_answers(deployed):
     now = deployed.clock()
     deployed.seed(business(real("c1", now=now, seen=40), declared=settings()))
-    answer = deployed.invoke(rest.handler, event("GET", PATH))
+    answer = deployed.invoke(rest.handler, rest_event("GET", PATH))
     assert answer["statusCode"] == 200, answer
     assert json.loads(answer["body"]).keys() == {"businessId", "lastSeenAt"}
-    refused = deployed.invoke(rest.handler, event("GET", PATH, businesses=()))
+    refused = deployed.invoke(rest.handler, rest_event("GET", PATH, businesses=()))
     assert refused["statusCode"] == 403
 
 

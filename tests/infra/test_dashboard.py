@@ -49,7 +49,7 @@ def test_a_published_runbook_is_linked_section_by_section(every_option: Template
 
 
 def test_an_anchor_is_what_a_heading_becomes() -> None:
-    assert anchor("Virtual without real, share") == "virtual-without-real-share"
+    assert anchor("Attention, as a share") == "attention-as-a-share"
 
 
 @pytest.mark.parametrize(

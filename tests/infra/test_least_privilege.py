@@ -13,13 +13,11 @@ from lambdas.handlers import authorizer, cleanup, preflight, rest, websocket
 from lambdas.handlers.entry_point import EntryPoint
 from lambdas.routes import ROUTES
 from tests.builders import B1, NOW, U1, business, real, settings, virtual
+from tests.events import DEVICE, rest_event, socket_event
 from tests.infra.permissions import RUNTIME, Permissions, allowed
 from tests.infra.synthesis import Templates
 from tests.infra.template import Template
 from tests.unit.handlers.conftest import HOOK_STATUS, Deployed, deployed, recording, unrecorded
-from tests.unit.handlers.test_rest import event as request
-from tests.unit.handlers.test_websocket import CONNECTION
-from tests.unit.handlers.test_websocket import event as socket_event
 
 __all__ = ["deployed", "recording", "unrecorded"]
 
@@ -100,7 +98,7 @@ def _rest(deployed: Deployed) -> None:
         )
     )
     for method, path, options in REST_REQUESTS:
-        answer = deployed.invoke(rest.handler, request(method, path, **options))
+        answer = deployed.invoke(rest.handler, rest_event(method, path, **options))
         assert answer["statusCode"] < 300, (method, path, answer)
 
 
@@ -217,8 +215,8 @@ def _needed(operation: str, parameters: dict[str, Any], function: str) -> Permis
 
 def test_the_stored_device_is_the_one_that_the_events_name(deployed: Deployed) -> None:
     _a_device(deployed)
-    assert deployed.items()[-1]["sk"]["S"].endswith(CONNECTION)
+    assert deployed.items()[-1]["sk"]["S"].endswith(DEVICE)
 
 
 def _a_device(deployed: Deployed) -> None:
-    deployed.seed(business(real(CONNECTION), declared=settings()))
+    deployed.seed(business(real(DEVICE), declared=settings()))

@@ -4,14 +4,16 @@ MiniStack is started once per test session. DynamoDB Local is used too if `DYNAM
 a running one.
 """
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -83,3 +85,38 @@ def ministack(ministack_url: str) -> "DynamoDBClient":
 def dynamodb_local() -> "DynamoDBClient":
     """A client of DynamoDB Local, AWS's own engine."""
     return _client(os.environ["DYNAMODB_LOCAL_URL"])
+
+
+@pytest.fixture
+def shell(ministack_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A shell with the AWS settings of the emulator."""
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    for variable in ("AWS_PROFILE", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", ministack_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "000000000000")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+
+
+@pytest.fixture
+def deploy(shell: None) -> Iterator[Callable[[dict[str, str]], str]]:
+    """Deploys a Data stack with these outputs, and returns the name of its environment."""
+    cloudformation = boto3.client("cloudformation", region_name="us-east-1")
+    stacks: list[str] = []
+
+    def deploy(outputs: dict[str, str]) -> str:
+        environment = f"e{uuid4().hex[:10]}"
+        stacks.append(f"BusinessConnections-{environment}-Data")
+        template = {
+            "Resources": {"Q": {"Type": "AWS::SQS::Queue"}},
+            "Outputs": {name: {"Value": value} for name, value in outputs.items()},
+        }
+        cloudformation.create_stack(StackName=stacks[-1], TemplateBody=json.dumps(template))
+        waiter = cloudformation.get_waiter("stack_create_complete")
+        waiter.wait(StackName=stacks[-1], WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+        return environment
+
+    yield deploy
+    for stack in stacks:
+        cloudformation.delete_stack(StackName=stack)

@@ -18,7 +18,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from lambdas.bootstrap import Service
 from lambdas.domain.errors import Unavailable
 from lambdas.handlers.authorizer import handler
-from tests.unit.handlers.conftest import Context
+from tests.events import Context
 
 ISSUER = "https://issuer.example"
 REST_ARN = "arn:aws:execute-api:us-east-1:123456789012:rest1/dev/GET/businesses/b1/status"
@@ -184,9 +184,7 @@ def test_a_token_with_a_wrong_claim_is_refused_by_both_apis(
     assert _effect(_handshake(issuer, token)) == "Deny"
 
 
-def test_a_client_id_is_accepted_as_the_audience(
-    issuer: Issuer,
-) -> None:
+def test_a_client_id_is_accepted_as_the_audience(issuer: Issuer) -> None:
     token = issuer.token(aud=None, client_id="orders", token_use="access")
     assert _effect(_request(issuer, token)) == "Allow"
 
@@ -309,9 +307,7 @@ def test_forged_tokens_do_not_cause_repeated_fetches(issuer: Issuer) -> None:
     assert issuer.fetches == 1
 
 
-def test_an_unreachable_issuer_is_an_error_and_not_a_denial(
-    issuer: Issuer,
-) -> None:
+def test_an_unreachable_issuer_is_an_error_and_not_a_denial(issuer: Issuer) -> None:
     token = issuer.token()
     issuer.failing = True
     with pytest.raises(Unavailable):

@@ -4,25 +4,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lambdas.adapters import items
 from lambdas.adapters.table import Table
 from lambdas.domain.attention import AttentionReport
-from lambdas.domain.availability import Availability
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.errors import Forbidden
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Attention
-from lambdas.domain.settings import SettingsWriter
 from tests.builders import (
     B1,
     NOW,
-    RULES,
     U1,
     FakeClock,
     business,
-    in_time,
-    make_cleanup,
+    clean_up,
+    declare,
     real,
     settings,
+    settings_writer,
     virtual,
 )
 from tests.dynamodb import create_table
@@ -36,30 +35,11 @@ B2 = BusinessId("b2")
 S1 = {"S": "text"}
 
 SETTINGS = {
-    "sk": {"S": "BUSINESS"},
-    "acceptingOrders": {"BOOL": True},
-    "expectsSocket": {"BOOL": False},
-    "version": {"N": "1"},
-    "updatedAt": {"N": str(NOW)},
-    "updatedBy": {"S": "u1"},
+    **items.settings_key(B1),
+    **items.settings_attributes(settings(expects_socket=False, updated_at=NOW)),
 }
-REAL = {
-    "sk": {"S": "CONNECTION#c1"},
-    "connectionId": {"S": "c1"},
-    "userId": {"S": "u1"},
-    "isVirtualConnection": {"BOOL": False},
-    "connectedAt": {"N": str(NOW - 1800)},
-    "lastSeenAt": {"N": str(NOW)},
-    "ttl": {"N": str(NOW + 6000)},
-}
-VIRTUAL = {
-    "sk": {"S": f"CONNECTION#VIRTUAL#{B1}#u1"},
-    "userId": {"S": "u1"},
-    "isVirtualConnection": {"BOOL": True},
-    "createdAt": {"N": str(NOW)},
-    "renewedAt": {"N": str(NOW)},
-    "ttl": {"N": str(NOW + 6000)},
-}
+REAL = items.real_item(real("c1"))
+VIRTUAL = items.virtual_item(virtual())
 
 
 class Stored:
@@ -79,9 +59,7 @@ class Stored:
         )
 
     def clean_up(self) -> CleanupRun:
-        return make_cleanup(self.table, self.sockets, FakeClock()).cleanup_all_connections(
-            out_of_time=in_time
-        )
+        return clean_up(self.table, self.sockets)
 
     def sort_keys(self) -> set[str]:
         items = self.client.scan(TableName=self.name, ConsistentRead=True)["Items"]
@@ -150,13 +128,11 @@ def test_a_business_whose_opening_hours_cannot_be_read_counts_as_open_and_is_rep
     stored.put(SETTINGS, expectsSocket={"BOOL": True}, openingHours=S1, pausedBy={"N": "1"})
     clock = FakeClock()
     reports: list[AttentionReport] = []
-    cleanup = make_cleanup(stored.table, stored.sockets, clock, report_attention=reports.append)
     for _ in range(2):
-        cleanup.cleanup_all_connections(out_of_time=in_time)
+        clean_up(stored.table, stored.sockets, clock, reports=reports)
         clock.advance(300)
     assert [report.business_id for report in reports] == [B1]
-    calls = Availability(stored.table, stored.sockets, RULES, clock, lambda attempt: None)
-    calls.set_business_availability(B1, U1, True, out_of_time=in_time)
+    declare(stored.table, True, clock=clock)
     found = stored.table.load(B1)
     assert found.unreadable == ()
     assert found.settings is not None
@@ -171,30 +147,11 @@ def test_an_operators_pause_holds_even_if_it_does_not_say_whose_it_is(stored: St
         pausedBy={"N": "1"},
         pauseReason={"NULL": True},
     )
-    writer = SettingsWriter(stored.table, RULES, FakeClock(), lambda attempt: None)
+    writer = settings_writer(stored.table, FakeClock())
     with pytest.raises(Forbidden):
         writer.resume_business(B1, U1)
     assert writer.resume_business(B1, U1, by_operator=True).paused_until is None
     assert stored.table.load(B1).unreadable == ()
-
-
-@pytest.mark.parametrize("ttl", [None, S1])
-def test_a_virtual_connection_without_an_end_is_removed(
-    stored: Stored, ttl: dict[str, str] | None
-) -> None:
-    stored.put(VIRTUAL, ttl=ttl)
-    assert stored.clean_up().report.expired == 1
-    assert stored.sort_keys() == set()
-
-
-@pytest.mark.parametrize("seen", [None, S1])
-def test_a_real_connection_that_does_not_say_when_it_was_heard_from_is_closed(
-    stored: Stored, seen: dict[str, str] | None
-) -> None:
-    stored.put(REAL, lastSeenAt=seen)
-    assert stored.clean_up().report.silent == 1
-    assert stored.sort_keys() == set()
-    assert not stored.sockets.open
 
 
 def test_a_connection_whose_user_agent_cannot_be_read_is_removed_like_any_other(
@@ -214,49 +171,12 @@ def test_a_ping_of_a_connection_with_wrong_attributes_is_accepted(stored: Stored
     assert heard.last_seen_at == NOW
 
 
-@pytest.mark.parametrize(
-    "mark",
-    [
-        {"attention": {"S": "unreachable"}, "attentionSince": {"N": "1"}},
-        {"attention": {"S": "unreachable"}},
-        {
-            "attention": {"S": "unreachable"},
-            "attentionSince": {"N": "1"},
-            "attentionReported": S1,
-        },
-    ],
-)
-def test_an_incomplete_mark_is_cleared_when_the_need_is_over(
-    stored: Stored, mark: dict[str, Any]
-) -> None:
-    stored.put(SETTINGS, **mark)
-    stored.clean_up()
-    item = stored.client.get_item(
-        TableName=stored.name,
-        Key={"pk": {"S": f"BUSINESS#{B1}"}, "sk": {"S": "BUSINESS"}},
-    )["Item"]
-    assert not {name for name in item if name.startswith("attention")}
-
-
 def test_a_mark_of_an_unknown_kind_is_replaced(stored: Stored) -> None:
     stored.put(SETTINGS, expectsSocket={"BOOL": True}, attention={"S": "of a later version"})
     stored.clean_up()
     found = stored.table.load(B1).settings
     assert found is not None
     assert (found.attention, found.attention_since) == (Attention.UNREACHABLE, NOW)
-
-
-@pytest.mark.parametrize("version", [None, S1, {"N": "0"}])
-def test_a_business_without_a_version_can_be_declared_again(
-    stored: Stored, version: dict[str, str] | None
-) -> None:
-    stored.put(SETTINGS, version=version, updatedBy={"N": "7"})
-    calls = Availability(stored.table, stored.sockets, RULES, FakeClock(), lambda attempt: None)
-    calls.set_business_availability(B1, U1, True, out_of_time=in_time)
-    found = stored.table.load(B1)
-    assert found.unreadable == ()
-    assert found.settings is not None
-    assert (found.settings.version, found.settings.updated_by) == (1, U1)
 
 
 # Numbers that DynamoDB accepts, but that are not what we store.
@@ -272,23 +192,29 @@ def test_a_business_whose_mark_has_a_wrong_time_is_reported(stored: Stored, sinc
     )
     clock = FakeClock()
     reports: list[AttentionReport] = []
-    cleanup = make_cleanup(stored.table, stored.sockets, clock, report_attention=reports.append)
     for _ in range(3):
-        cleanup.cleanup_all_connections(out_of_time=in_time)
+        clean_up(stored.table, stored.sockets, clock, reports=reports)
         clock.advance(300)
     assert len(reports) == 1
 
 
-@pytest.mark.parametrize("since", NUMBERS)
-def test_a_mark_with_a_wrong_time_is_cleared_when_the_need_is_over(
-    stored: Stored,
-    since: Any,
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {},
+        {"attentionSince": {"N": "1"}},
+        {"attentionSince": {"N": "1"}, "attentionReported": S1},
+        *({"attentionSince": number} for number in NUMBERS),
+    ],
+)
+def test_an_incomplete_or_wrong_mark_is_cleared_when_the_need_is_over(
+    stored: Stored, mark: dict[str, Any]
 ) -> None:
-    stored.put(SETTINGS, attention={"S": "unreachable"}, attentionSince=since)
+    stored.put(SETTINGS, attention={"S": "unreachable"}, **mark)
     stored.clean_up()
-    found = stored.table.load(B1).settings
-    assert found is not None
-    assert found.attention is None
+    key = {"pk": {"S": f"BUSINESS#{B1}"}, "sk": {"S": "BUSINESS"}}
+    item = stored.client.get_item(TableName=stored.name, Key=key)["Item"]
+    assert not {name for name in item if name.startswith("attention")}
 
 
 @pytest.mark.parametrize("since", [{"N": str(NOW * 1000)}, {"N": "1.5"}])
@@ -305,16 +231,20 @@ def test_the_attention_list_ends_even_if_an_entry_has_a_wrong_time(
     assert pages == 1
 
 
-@pytest.mark.parametrize("version", [*NUMBERS, {"SS": ["1"]}, {"BOOL": True}, {"NULL": True}])
+@pytest.mark.parametrize(
+    "version", [None, S1, {"N": "0"}, *NUMBERS, {"SS": ["1"]}, {"BOOL": True}, {"NULL": True}]
+)
 @pytest.mark.parametrize("available", [True, False])
-def test_a_business_with_a_wrong_version_can_be_declared_again(
-    stored: Stored,
-    version: Any,
-    available: bool,
+def test_a_business_without_a_readable_version_can_be_declared_again(
+    stored: Stored, version: Any, available: bool
 ) -> None:
-    stored.put(SETTINGS, version=version)
-    calls = Availability(stored.table, stored.sockets, RULES, FakeClock(), lambda attempt: None)
-    calls.set_business_availability(B1, U1, available, out_of_time=in_time)
+    stored.put(SETTINGS, version=version, updatedBy={"N": "7"})
+    declare(stored.table, available, sockets=stored.sockets)
+    found = stored.table.load(B1)
+    assert found.unreadable == ()
+    assert found.settings is not None
+    assert (found.settings.available, found.settings.updated_by) == (available, U1)
+    assert found.settings.version == (2 if version == {"N": "1.5"} else 1)
 
 
 @pytest.mark.parametrize("version", [{"N": "1.5"}, {"N": str(NOW * 1000)}])
@@ -326,17 +256,18 @@ def test_a_business_with_a_wrong_version_is_marked(stored: Stored, version: Any)
     assert found.attention is Attention.UNREACHABLE
 
 
-@pytest.mark.parametrize("seen", NUMBERS)
-def test_a_connection_with_a_wrong_last_seen_at_is_closed(stored: Stored, seen: Any) -> None:
+@pytest.mark.parametrize("seen", [None, S1, *NUMBERS])
+def test_a_connection_without_a_readable_last_seen_at_is_closed(stored: Stored, seen: Any) -> None:
     stored.put(REAL, lastSeenAt=seen)
-    stored.clean_up()
+    assert stored.clean_up().report.silent == 1
     assert stored.sort_keys() == set()
+    assert not stored.sockets.open
 
 
-@pytest.mark.parametrize("ttl", NUMBERS)
-def test_a_lease_with_a_wrong_end_is_removed(stored: Stored, ttl: Any) -> None:
+@pytest.mark.parametrize("ttl", [None, S1, *NUMBERS])
+def test_a_lease_without_a_readable_end_is_removed(stored: Stored, ttl: Any) -> None:
     stored.put(VIRTUAL, ttl=ttl)
-    stored.clean_up()
+    assert stored.clean_up().report.expired == 1
     assert stored.sort_keys() == set()
 
 
@@ -350,8 +281,7 @@ def test_a_ping_of_a_connection_with_a_wrong_claim_is_accepted(
 
 @pytest.mark.parametrize("counter", [{"S": "text"}, {"NULL": True}, {"N": "1.5"}, {"N": "1E+30"}])
 def test_a_ping_of_a_connection_with_a_wrong_counter_is_accepted(
-    stored: Stored,
-    counter: Any,
+    stored: Stored, counter: Any
 ) -> None:
     stored.put(REAL, **{f"sent{NOW // 60 % 10}": counter})
     heard = stored.table.refresh_real(B1, ConnectionId("c1"), NOW)
@@ -362,9 +292,7 @@ def test_a_ping_of_a_connection_with_a_wrong_counter_is_accepted(
 @pytest.mark.parametrize("keys", [("u%31",), ("u1", "u%31"), ("u%FF",), ("u%FF", "u%FE")])
 @pytest.mark.parametrize("how", ["declare", "clean up"])
 def test_virtual_connections_with_odd_keys_are_removed(
-    stored: Stored,
-    keys: tuple[str, ...],
-    how: str,
+    stored: Stored, keys: tuple[str, ...], how: str
 ) -> None:
     stored.put(SETTINGS)
     for key in keys:
@@ -372,8 +300,7 @@ def test_virtual_connections_with_odd_keys_are_removed(
     if how == "clean up":
         stored.clean_up()
     else:
-        calls = Availability(stored.table, stored.sockets, RULES, FakeClock(), lambda attempt: None)
-        calls.set_business_availability(B1, U1, False, out_of_time=in_time)
+        declare(stored.table, False, sockets=stored.sockets)
     assert stored.sort_keys() == {"BUSINESS"}
 
 

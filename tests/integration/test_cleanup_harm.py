@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,7 @@ from lambdas.adapters.sockets import ManagementApi
 from lambdas.adapters.table import Table
 from lambdas.domain.brake import BRAKE_FLOOR
 from lambdas.domain.cleanup import CleanupRun
-from lambdas.domain.identifiers import BusinessId
-from tests.builders import (
-    NOW,
-    make_cleanup,
-    real,
-)
+from tests.builders import clean_up, devices
 from tests.dynamodb import create_table
 
 if TYPE_CHECKING:
@@ -75,46 +71,36 @@ def run(table: Table, management: _Answering) -> Run:
         endpoint_url=f"http://127.0.0.1:{management.server_port}",
         config=Config(retries={"total_max_attempts": 1}, max_pool_connections=32),
     )
-    cleanup = make_cleanup(table, ManagementApi(client), lambda: NOW)
-
-    def run(*, force: bool = False) -> CleanupRun:
-        return cleanup.cleanup_all_connections(out_of_time=lambda: False, force=force)
-
-    return run
+    return partial(clean_up, table, ManagementApi(client))
 
 
 def _fill(table: Table, *, seen: int) -> None:
-    for number in range(CONNECTIONS):
-        business_id = BusinessId(f"b{number}")
-        table.add_real(real(f"c{number}", business_id=business_id, seen=seen))
+    for business in devices(range(CONNECTIONS), seen=seen):
+        table.add_real(*business.real)
 
 
 def _left(table: Table) -> int:
     return sum(len(business.real) for business in table.walk(0, 1))
 
 
-def test_a_wrong_endpoint_that_says_gone_to_everything_cannot_close_the_marketplace(
-    table: Table, management: _Answering, run: Run
+@pytest.mark.parametrize(
+    ("status", "seen", "removed"),
+    [
+        pytest.param(410, 400, "gone", id="a wrong endpoint says gone to everything"),
+        pytest.param(204, 700, "silent", id="all clients stopped pinging"),
+    ],
+)
+def test_no_run_closes_the_marketplace_unless_it_is_forced(
+    table: Table, management: _Answering, run: Run, status: int, seen: int, removed: str
 ) -> None:
-    management.status = 410
-    _fill(table, seen=400)
+    management.status = status
+    _fill(table, seen=seen)
     report = run().report
-    assert report.gone == BRAKE_FLOOR
+    assert getattr(report, removed) == BRAKE_FLOOR
     assert report.refused == CONNECTIONS - BRAKE_FLOOR
     assert _left(table) == CONNECTIONS - BRAKE_FLOOR
-    assert run(force=True).report.gone == CONNECTIONS - BRAKE_FLOOR
+    assert getattr(run(force=True).report, removed) == CONNECTIONS - BRAKE_FLOOR
     assert _left(table) == 0
-
-
-def test_clients_that_all_stopped_pinging_are_not_all_closed(
-    table: Table, management: _Answering, run: Run
-) -> None:
-    management.status = 204
-    _fill(table, seen=700)
-    report = run().report
-    assert report.silent == BRAKE_FLOOR
-    assert report.refused == CONNECTIONS - BRAKE_FLOOR
-    assert _left(table) == CONNECTIONS - BRAKE_FLOOR
 
 
 @pytest.mark.parametrize("status", [403, 429, 500])

@@ -6,77 +6,26 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-import boto3
 import pytest
 
 from lambdas.adapters.table import Table
 from lambdas.domain.availability import Availability
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import Business
-from operations.import_businesses import IMPORT, Importer, ImportRun, Summary, main
-from operations.shared.business_file import BadLine, Declaration
+from operations.import_businesses import IMPORT, Importer, ImportRun, main
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin
-from tests.builders import NOW, RULES, FakeClock, in_time, settings
+from tests.builders import RULES, FakeClock, in_time, no_wait, settings
 from tests.dynamodb import create_table
 from tests.fakes import FakeSockets
+from tests.unit.operations.builders import many_lines
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
-
-Environment = str
-
-
-def no_wait(_attempt: int) -> None:
-    """The table is never busy for long here."""
-
-
-@pytest.fixture
-def shell(ministack_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A shell with the AWS settings of the emulator."""
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    for variable in ("AWS_PROFILE", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", ministack_url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "000000000000")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-
-
-@pytest.fixture
-def deploy(shell: None) -> Iterator[Callable[[str], Environment]]:
-    """Deploys a Data stack with a table, and an output of the given name."""
-    cloudformation = boto3.client("cloudformation", region_name="us-east-1")
-    stacks: list[str] = []
-
-    def deploy(output: str) -> Environment:
-        environment = f"e{uuid4().hex[:10]}"
-        stacks.append(f"BusinessConnections-{environment}-Data")
-        key = [("pk", "HASH"), ("sk", "RANGE")]
-        table = {
-            "Type": "AWS::DynamoDB::Table",
-            "Properties": {
-                "BillingMode": "PAY_PER_REQUEST",
-                "KeySchema": [{"AttributeName": n, "KeyType": kind} for n, kind in key],
-                "AttributeDefinitions": [
-                    {"AttributeName": n, "AttributeType": "S"} for n, _ in key
-                ],
-            },
-        }
-        template = {"Resources": {"T": table}, "Outputs": {output: {"Value": {"Ref": "T"}}}}
-        cloudformation.create_stack(StackName=stacks[-1], TemplateBody=json.dumps(template))
-        waiter = cloudformation.get_waiter("stack_create_complete")
-        waiter.wait(StackName=stacks[-1], WaiterConfig={"Delay": 1, "MaxAttempts": 30})
-        return environment
-
-    yield deploy
-    for stack in stacks:
-        cloudformation.delete_stack(StackName=stack)
 
 
 @pytest.fixture
@@ -84,8 +33,10 @@ def store(ministack: "DynamoDBClient") -> Table:
     return Table(ministack, create_table(ministack))
 
 
-def many(count: int, *, accepting: bool = True) -> list[Declaration | BadLine]:
-    return [Declaration(n, BusinessId(f"b{n}"), accepting) for n in range(2, count + 2)]
+@pytest.fixture
+def environment(deploy: Callable[[dict[str, str]], str], ministack: "DynamoDBClient") -> str:
+    """An environment with an empty table."""
+    return deploy({"TableName": create_table(ministack)})
 
 
 def stored(store: Table) -> dict[str, Business]:
@@ -113,9 +64,9 @@ def summary(**counts: int) -> dict[str, int]:
 
 
 def test_from_the_file_of_an_environment_to_its_table_and_again(
-    deploy: Callable[[str], Environment], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    environment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    environment, shell = deploy("TableName"), Shell(tmp_path, capsys)
+    shell = Shell(tmp_path, capsys)
     content = b"\xef\xbb\xbfid,accepting,expectsSocket\r\nb1,yes,no\r\nb2,0,\r\nb3,perhaps,\r\n"
     wrong = "line 4: accepting: is 'perhaps', must be true or false (or yes, no, 1, 0)"
 
@@ -163,29 +114,9 @@ def test_an_environment_that_is_not_deployed_is_named(
     assert "us-east-1" in told[-1]
 
 
-def test_a_stack_without_the_output_is_named(deploy: Callable[[str], Environment]) -> None:
+def test_a_stack_without_the_output_is_named(deploy: Callable[[dict[str, str]], str]) -> None:
     with pytest.raises(CannotBegin, match="no output TableName"):
-        DeployedEnvironment(deploy("Other")).table(connections=1)
-
-
-def test_an_interrupted_import_is_resumed_where_it_was(store: Table) -> None:
-    run = ImportRun(Importer(store, FakeClock(), no_wait), io.StringIO())
-
-    def broken_off() -> Iterator[Declaration | BadLine]:
-        yield from many(300)[:150]
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run.over(broken_off())
-    before = stored(store)
-    assert 0 < run.summary.created == len(before) <= 150
-
-    resumed = ImportRun(Importer(store, FakeClock(NOW + 60), no_wait), io.StringIO())
-    left = 300 - len(before)
-    assert resumed.over(many(300)) == Summary(read=300, created=left, unchanged=len(before))
-    after = stored(store)
-    assert len(after) == 300
-    assert before.items() <= after.items()  # what was there is untouched
+        DeployedEnvironment(deploy({"Other": "value"})).table(connections=1)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -208,7 +139,7 @@ def test_an_import_that_races_with_users_mixes_and_loses_nothing(
     calls.start()
     begin.wait()
     importer = Importer(store, FakeClock(), no_wait, overwrite=overwrite)
-    summary = ImportRun(importer, io.StringIO()).over(many(count, accepting=False))
+    summary = ImportRun(importer, io.StringIO()).over(many_lines(count, accepting=False))
     calls.join()
 
     assert summary.read == summary.created + summary.updated + summary.skippedNewer == count
@@ -223,20 +154,10 @@ def test_an_import_that_races_with_users_mixes_and_loses_nothing(
         assert by_user or overwrite  # every call was answered, so only an overwrite undoes one
 
 
-def test_a_thousand_lines_are_written_once(store: Table) -> None:
-    importer = Importer(store, FakeClock(), no_wait)
-    lines = many(1000)
-    assert ImportRun(importer, io.StringIO()).over(lines) == Summary(read=1000, created=1000)
-    written = stored(store)
-    assert len(written) == 1000
-    assert ImportRun(importer, io.StringIO()).over(lines) == Summary(read=1000, unchanged=1000)
-    assert stored(store) == written
-
-
 def test_ctrl_c_ends_it_with_a_right_summary_and_the_next_run_goes_on(
-    deploy: Callable[[str], Environment], tmp_path: Path
+    environment: str, tmp_path: Path
 ) -> None:
-    environment, file = deploy("TableName"), tmp_path / "businesses.csv"
+    file = tmp_path / "businesses.csv"
     file.write_text("id,accepting\n" + "".join(f"b{n},no\n" for n in range(3000)))
     tool = [sys.executable, "-m", "operations.import_businesses"]
     command = [*tool, "--file", str(file), "--environment", environment]

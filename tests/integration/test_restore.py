@@ -1,20 +1,20 @@
 """`make restore`, on tables of a real DynamoDB API."""
 
-import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
-import boto3
 import pytest
 
 from lambdas.adapters.table import Table
-from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
-from lambdas.domain.model import Attention, Business, RealConnection, Settings, VirtualConnection
+from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.model import Attention, Business, Settings
 from operations import restore as tool
 from operations.restore import Outcome, Restore, require_restored_table, restore
 from operations.shared.exit_codes import CannotBegin, ExitCode
+from tests.builders import U1, real, settings, virtual
 from tests.dynamodb import create_table
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 NOW = int(time.time())
 LOST, KEPT, DAMAGED, ENDED = map(BusinessId, ("lost", "kept", "damaged", "ended"))
-USER = UserId("u1")
 
 
 class Tables:
@@ -34,7 +33,7 @@ class Tables:
         self.live, self.restored = Table(client, self.live_name), Table(client, self.restored_name)
         for business in (LOST, KEPT, DAMAGED):
             declare(self.restored, business, accepting=True, lease=NOW + 3600)
-            connect(self.restored, business)
+            self.restored.add_real(real(f"{business}=", business_id=business, now=NOW))
         self.restored.write_attention(
             self.restored.load(LOST), Attention.VIRTUAL_ONLY, since=NOW - 999, reported=True
         )
@@ -52,22 +51,10 @@ def tables(ministack: "DynamoDBClient") -> Tables:
 
 
 def declare(table: Table, business: BusinessId, *, accepting: bool, lease: int = 0) -> None:
-    settings = Settings(available=accepting, version=1, updated_at=NOW, updated_by=USER)
-    connection = VirtualConnection(business, USER, created_at=NOW, renewed_at=NOW, expires_at=lease)
-    table.write_settings(table.load(business), settings, put=[connection] if lease else [])
-
-
-def connect(table: Table, business: BusinessId) -> None:
-    table.add_real(
-        RealConnection(
-            business_id=business,
-            connection_id=ConnectionId(f"{business}="),
-            user_id=USER,
-            connected_at=NOW,
-            last_seen_at=NOW,
-            expires_at=NOW + 3600,
-        )
-    )
+    """Declare a business. `lease`: when its virtual connection ends, if it has one."""
+    declared = settings(available=accepting, updated_at=NOW)
+    leases = [virtual(business_id=business, left=lease - NOW, now=NOW)] if lease else []
+    table.write_settings(table.load(business), declared, put=leases)
 
 
 def settings_of(business: Business) -> Settings:
@@ -117,12 +104,10 @@ def test_a_second_run_writes_nothing(tables: Tables) -> None:
     assert [tables.live.load(business) for business in (LOST, KEPT, DAMAGED, ENDED)] == after
 
 
-def test_a_business_that_declared_itself_after_the_restore_is_left_as_it_is(
-    tables: Tables,
-) -> None:
+def test_a_business_that_declared_itself_after_the_restore_is_left_as_it_is(tables: Tables) -> None:
     tables.restore()
     restored = tables.live.load(LOST)
-    closed = settings_of(restored).declared(False, at=NOW, by=USER)
+    closed = settings_of(restored).declared(False, at=NOW, by=U1)
     tables.live.write_settings(restored, closed, remove=restored.virtual)
     assert tables.restore() == {Outcome.LEFT: 4}
     assert tables.live.load(LOST).virtual == ()
@@ -170,13 +155,7 @@ def test_a_lease_that_was_renewed_since_is_not_shortened(tables: Tables) -> None
 
 def test_many_leases_are_restored_as_far_as_one_transaction_takes_them(tables: Tables) -> None:
     for number in range(120):
-        lease = VirtualConnection(
-            LOST,
-            UserId(f"v{number}"),
-            created_at=NOW,
-            renewed_at=NOW,
-            expires_at=NOW + 1000 + number,
-        )
+        lease = virtual(f"v{number}", business_id=LOST, left=1000 + number, now=NOW)
         before = tables.restored.load(LOST)
         tables.restored.write_settings(before, settings_of(before), put=[lease])
     tables.restore()
@@ -232,37 +211,18 @@ def test_a_table_that_is_not_ready_or_not_from_the_live_one_is_refused(
 
 def test_the_command_finds_the_live_table_and_counts_what_it_did(
     tables: Tables,
-    ministack_url: str,
+    deploy: Callable[[dict[str, str]], str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name, value in {
-        "AWS_ENDPOINT_URL": ministack_url,
-        "AWS_ACCESS_KEY_ID": "000000000000",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    cloudformation = boto3.client("cloudformation", region_name="us-east-1")
-    template = {
-        "Resources": {"Q": {"Type": "AWS::SQS::Queue"}},
-        "Outputs": {"TableName": {"Value": tables.live_name}},
-    }
-    stack = "BusinessConnections-staging-Data"
-    cloudformation.create_stack(StackName=stack, TemplateBody=json.dumps(template))
-    try:
-        cloudformation.get_waiter("stack_create_complete").wait(
-            StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 30}
-        )
-        command = ["restore", "--environment", "staging", "--restored"]
-        monkeypatch.setattr("sys.argv", [*command, tables.restored_name, "--damaged", DAMAGED])
-        assert tool.main() == 0
-        told = capsys.readouterr().out
-        assert told == "businesses: 3 restored, 1 left as they are, 0 failed\n"
-        monkeypatch.setattr("sys.argv", [*command, tables.live_name])
-        assert tool.main() == ExitCode.COULD_NOT_BEGIN
-        monkeypatch.setattr("sys.argv", [*command, tables.restored_name, "--damaged", "b#1"])
-        assert tool.main() == ExitCode.COULD_NOT_BEGIN
-        assert "'b#1' must be" in capsys.readouterr().err
-    finally:
-        cloudformation.delete_stack(StackName=stack)
+    environment = deploy({"TableName": tables.live_name})
+    command = ["restore", "--environment", environment, "--restored"]
+    monkeypatch.setattr("sys.argv", [*command, tables.restored_name, "--damaged", DAMAGED])
+    assert tool.main() == 0
+    told = capsys.readouterr().out
+    assert told == "businesses: 3 restored, 1 left as they are, 0 failed\n"
+    monkeypatch.setattr("sys.argv", [*command, tables.live_name])
+    assert tool.main() == ExitCode.COULD_NOT_BEGIN
+    monkeypatch.setattr("sys.argv", [*command, tables.restored_name, "--damaged", "b#1"])
+    assert tool.main() == ExitCode.COULD_NOT_BEGIN
+    assert "'b#1' must be" in capsys.readouterr().err

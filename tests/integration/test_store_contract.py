@@ -186,10 +186,7 @@ class TestAvailability:
         store.write_attention(before, Attention.UNREACHABLE, since=NOW, reported=True)
         store.write_settings(before, settings(version=2), put=[virtual()])
         assert store.load(B1).settings == settings(
-            version=2,
-            attention=Attention.UNREACHABLE,
-            attention_since=NOW,
-            attention_reported=True,
+            version=2, attention=Attention.UNREACHABLE, attention_since=NOW, attention_reported=True
         )
 
     @pytest.mark.parametrize(

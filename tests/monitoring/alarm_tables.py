@@ -50,25 +50,56 @@ def tables(text: str, *, step: int | None = None) -> list[Table]:
 
 def play(alarm: Alarm, table: Table) -> tuple[str, str]:
     """Return the states that the table expects, and those that the alarm goes through."""
-    expected = table.rows["state"]
-    named = row_names({stat.metric for stat in alarm.stats.values()})
-    assert table.rows.keys() <= {"state", *named}, f"the alarm looks at {sorted(named)}"
-    nothing = ["-"] * len(expected)
+    return " ".join(table.rows["state"]), _states(alarm, table, {"state"}, _metrics([alarm]))
+
+
+def play_all(alarms: Mapping[str, Alarm], table: Table) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the states that the table expects of several alarms, and those they go through.
+
+    The row of an alarm is named after whom it tells: `page:`, `ticket:` or `nobody:` and the
+    alarm's name. Alarms that never go off have no row.
+    """
+    names = {f"{_told(alarm)}:{name}": alarm for name, alarm in alarms.items()}
+    metrics = _metrics(alarms.values())
+    states = {name: _states(alarm, table, names, metrics) for name, alarm in names.items()}
+    expected = {name: " ".join(cells) for name, cells in table.rows.items() if name in names}
+    return expected, {name: row for name, row in states.items() if "!" in row}
+
+
+def _told(alarm: Alarm) -> str:
+    topics = " ".join(alarm.actions.get(State.ALARM, ()))
+    return "page" if "OnCall" in topics else "ticket" if "Tickets" in topics else "nobody"
+
+
+def _metrics(alarms: Collection[Alarm]) -> dict[str, Metric]:
+    """Return the metrics that alarms look at, by the name of their row."""
+    return row_names({stat.metric for alarm in alarms for stat in alarm.stats.values()})
+
+
+def _states(
+    alarm: Alarm, table: Table, rows_of_alarms: Collection[str], metrics: Mapping[str, Metric]
+) -> str:
+    """Return the states that an alarm goes through."""
+    assert table.rows.keys() <= {*rows_of_alarms, *metrics}, (
+        f"{table.title}: rows must be some of {sorted({*rows_of_alarms, *metrics})}"
+    )
+    columns = len(next(iter(table.rows.values())))
     history = History(
         {
             metric: [
-                samples_in(cell, alarm.rule.threshold) for cell in table.rows.get(name, nothing)
+                samples_in(cell, alarm.rule.threshold)
+                for cell in table.rows.get(name, ["-"] * columns)
             ]
-            for name, metric in named.items()
+            for name, metric in metrics.items()
         },
         table.step or alarm.period,
     )
     state = State.INSUFFICIENT_DATA
     states = []
-    for column in range(len(expected)):
+    for column in range(columns):
         state = history.judge(alarm, column=column, current=state)
         states.append(SIGNS[state])
-    return " ".join(expected), " ".join(states)
+    return " ".join(states)
 
 
 def row_names(metrics: Collection[Metric]) -> dict[str, Metric]:

@@ -26,35 +26,39 @@ FUNCTIONS: Final = (
 
 
 def _census(gauge: str) -> list[Table]:
-    """At the threshold of one in two of three censuses. Without a census the state is kept."""
+    """At the threshold in two of three censuses. Without a census the state is kept."""
     return tables(
         f"""
+        just below the threshold
+        {gauge} T-1 T-1 T-1 T-1
+        state   .   .   .   .
+
         one census with trouble
-        {gauge} 0 1 0 0 0
+        {gauge} 0 T 0 0 0
         state   . . . . .
 
         trouble that lasts and ends
-        {gauge} 0 1 1 1 0 0 0
+        {gauge} 0 T T T 0 0 0
         state   . . ! ! ! . .
 
         trouble in two of three censuses
-        {gauge} 0 1 0 1 0 0
+        {gauge} 0 T 0 T 0 0
         state   . . . ! . .
 
-        more than the threshold of one
-        {gauge} 0 7 9 0 0
-        state   . . ! ! .
+        more than the threshold
+        {gauge} 0 T+6 T+8 0 0
+        state   . .   !   ! .
 
         first deployment: no state until the first census
         {gauge} - - - 0 0
         state   ? ? ? . .
 
         first deployment, with trouble from the first census on
-        {gauge} - - 1 1 0 0
+        {gauge} - - T T 0 0
         state   ? ? ? ! ! .
 
         the censuses stop during trouble: the alarm stays on
-        {gauge} 0 1 1 - - - - - - - 0 0
+        {gauge} 0 T T - - - - - - - 0 0
         state   . . ! ! ! ! ! ! ! ! . .
 
         the censuses stop without trouble: the alarm stays off
@@ -136,40 +140,65 @@ def _sustained(metric: str) -> list[Table]:
 TABLES: Final[dict[str, list[Table]]] = {
     "VirtualWithoutReal": _census("VirtualOnlyBusinesses"),
     "UnreachableBusinesses": _census("UnreachableBusinesses"),
-    "VirtualWithoutRealShare": tables(
+    "AttentionShare": tables(
         """
-        4 % of the online businesses
-        VirtualOnlyBusinesses 4   4   4   4
-        OnlineBusinesses      100 100 100 100
+        4.9 % of the businesses that accept orders
+        VirtualOnlyBusinesses 29  29  29  29
+        UnreachableBusinesses 20  20  20  20
+        OnlineBusinesses      980 980 980 980
         state                 .   .   .   .
 
-        5 % in several censuses
-        VirtualOnlyBusinesses 0   5   5   5   0   0
+        5 % in several censuses, of both kinds together
+        VirtualOnlyBusinesses 0   30  30  30  0   0
+        UnreachableBusinesses 0   20  20  20  0   0
+        OnlineBusinesses      980 980 980 980 980 980
+        state                 .   .   !   !   !   .
+
+        leases end, and the same businesses become unreachable: one page
+        VirtualOnlyBusinesses 0   50  50  30  10  0   0
+        UnreachableBusinesses 0   0   0   20  40  50  50
+        OnlineBusinesses      999 999 999 979 959 949 949
+        state                 .   .   !   !   !   !   !
+
+        5 % in one census
+        VirtualOnlyBusinesses 0   50  0   0
+        UnreachableBusinesses 0   0   0   0
+        OnlineBusinesses      999 999 999 999
+        state                 .   .   .   .
+
+        nine of the last ten open businesses are too few
+        VirtualOnlyBusinesses 0  5  5  5  5
+        UnreachableBusinesses 0  4  4  4  4
+        OnlineBusinesses      10 10 10 10 10
+        state                 .  .  .  .  .
+
+        ten of the last hundred open ones
+        VirtualOnlyBusinesses 0   10  10  10  0   0
+        UnreachableBusinesses 0   0   0   0   0   0
         OnlineBusinesses      100 100 100 100 100 100
         state                 .   .   !   !   !   .
 
-        5 % in one census
-        VirtualOnlyBusinesses 0   5   0   0
-        OnlineBusinesses      100 100 100 100
-        state                 .   .   .   .
+        no business is online, and ten are unreachable
+        VirtualOnlyBusinesses 0 0  0  0
+        UnreachableBusinesses 0 10 10 10
+        OnlineBusinesses      0 0  0  0
+        state                 . .  !  !
 
-        no business is online
+        no business is online, and none accepts orders
         VirtualOnlyBusinesses 0 0 0 0
+        UnreachableBusinesses 0 0 0 0
         OnlineBusinesses      0 0 0 0
         state                 . . . .
 
-        the last open business turns its device off before it closes
-        VirtualOnlyBusinesses 0 0 1 0 0
-        OnlineBusinesses      9 3 1 0 0
-        state                 . . . . .
-
         the censuses stop during trouble: the alarm stays on
-        VirtualOnlyBusinesses 9   9   -   -   -   -   -   -
-        OnlineBusinesses      100 100 -   -   -   -   -   -
+        VirtualOnlyBusinesses 90  90  -   -   -   -   -   -
+        UnreachableBusinesses 0   0   -   -   -   -   -   -
+        OnlineBusinesses      999 999 -   -   -   -   -   -
         state                 ?   !   !   !   !   !   !   !
 
         first deployment
         VirtualOnlyBusinesses - - 0 0
+        UnreachableBusinesses - - 0 0
         OnlineBusinesses      - - 0 5
         state                 ? ? . .
         """
@@ -196,6 +225,38 @@ TABLES: Final[dict[str, list[Table]]] = {
         AttentionEntered 0 1 - - - -
         state            . ! ! ! . .
         """
+    ),
+    "AttentionBurst": tables(
+        """
+        nine businesses within three runs
+        AttentionEntered 0 4 3 2 0 0
+        state            . . . . . .
+
+        one business after the other, all day
+        AttentionEntered 3 3 3 3 3 3
+        state            . . . . . .
+
+        ten businesses in one run
+        AttentionEntered 0 10 0 0 0 0
+        state            . !  ! ! . .
+
+        ten businesses in three runs
+        AttentionEntered 0 5 0 5 0 0
+        state            . . . ! . .
+
+        a second burst, 20 minutes after the first one: the alarm goes off twice
+        AttentionEntered 0 6 6 0 0 0 6 6 0 0
+        state            . . ! ! . . . ! ! .
+
+        first deployment
+        AttentionEntered - - 0 0
+        state            . . . .
+
+        the runs stop during a burst: the alarm ends when CloudWatch no longer looks back so far
+        AttentionEntered 0 30 - - - - - - - - - - -
+        state            . !  ! ! ! ! ! ! ! ! . . .
+        """,
+        step=300,
     ),
     "MassDisconnect": tables(
         """
@@ -481,13 +542,16 @@ THREE_WORKERS_TABLES: Final[dict[str, list[Table]]] = {
         state                    ? ? . .
         """
     ),
-    "VirtualWithoutRealShare": tables(
+    "AttentionShare": tables(
         """
         5 % of all businesses, not of one worker's share
         VirtualOnlyBusinesses[0] 4   4   5   5
         VirtualOnlyBusinesses[1] 0   0   5   5
-        VirtualOnlyBusinesses[2] 0   0   5   5
-        OnlineBusinesses[0]      10  10  100 100
+        VirtualOnlyBusinesses[2] 0   0   0   0
+        UnreachableBusinesses[0] 0   0   0   0
+        UnreachableBusinesses[1] 0   0   0   0
+        UnreachableBusinesses[2] 0   0   5   5
+        OnlineBusinesses[0]      10  10  95  95
         OnlineBusinesses[1]      100 100 100 100
         OnlineBusinesses[2]      100 100 100 100
         state                    .   .   .   !

@@ -14,11 +14,11 @@ from lambdas.handlers import cleanup, rest, websocket
 from lambdas.observability import DIMENSION, NAMESPACE, PLANNED_WORK, VERSION_DIMENSION, MetricName
 from local.cloudwatch.alarm_rules import Metric
 from local.cloudwatch.embedded_metrics import metric_data
+from tests.events import rest_event, socket_event
 from tests.infra.template import Template, flat
 from tests.monitoring.aws_metrics import documented
 from tests.monitoring.cloudwatch.metric_math import IDENTIFIER
 from tests.monitoring.template_reader import alarms_in, graphs_in, metrics_in, options_in
-from tests.unit.handlers import test_rest, test_websocket
 from tests.unit.handlers.conftest import Deployed
 
 """Published by operators with a command of the runbook, not by code."""
@@ -45,13 +45,15 @@ def published(
 ) -> set[Metric]:
     """The metrics that the handlers publish; the cleanup is called as the schedules call it."""
     capsys.readouterr()
-    deployed.invoke(websocket.on_connect, test_websocket.event(event_type="CONNECT"))
-    message = test_rest.event("POST", test_rest.MESSAGES, body='{"a":1}', roles=("backend",))
+    deployed.invoke(websocket.on_connect, socket_event(event_type="CONNECT"))
+    message = rest_event(
+        "POST", "/businesses/{businessId}/messages", body='{"a":1}', roles=("backend",)
+    )
     assert deployed.invoke(rest.handler, message)["statusCode"] == 200
     with monkeypatch.context() as broken:
         broken.setattr(rest, "authorize", None)
         assert deployed.invoke(rest.handler, message)["statusCode"] == 500
-    deployed.invoke(websocket.on_disconnect, test_websocket.event(event_type="DISCONNECT"))
+    deployed.invoke(websocket.on_disconnect, socket_event(event_type="DISCONNECT"))
     for event in schedules_in(service):
         assert deployed.invoke(cleanup.handler, event)["complete"]
     return {

@@ -5,7 +5,9 @@ Incidents are played against all alarms of prod, including the composite one.
 
 import pytest
 
+from infra.environments import DEV
 from local.cloudwatch.alarm_rules import State
+from tests.infra.synthesis import Templates
 from tests.infra.template import Template
 from tests.monitoring.incident import Incident
 
@@ -138,29 +140,47 @@ def test_trouble_that_ends_soon_after_planned_work_pages_nobody(incident: Incide
 def test_planned_work_does_not_suppress_pages_about_businesses(incident: Incident) -> None:
     incident.announce_planned_work(55)
     _outage_of_the_table(incident, 60, 62)
-    incident.during(60, 75, {"AttentionEntered": 1})
-    incident.during(60, 120, {"VirtualOnlyBusinesses": 1})
-    assert set(paged(incident)) == {"AttentionEntered", "VirtualWithoutReal"}
+    incident.during(60, 75, {"AttentionEntered": 20})
+    incident.during(60, 120, {"VirtualOnlyBusinesses": 40, "UnreachableBusinesses": 20})
+    assert set(paged(incident)) == {
+        "AttentionBurst",
+        "AttentionShare",
+        "VirtualWithoutReal",
+        "UnreachableBusinesses",
+    }
 
 
-def test_a_business_in_trouble_pages_while_the_service_is_impaired(incident: Incident) -> None:
-    incident.during(60, 200, {"Errors": 100}, of="FunctionsRest")
-    incident.during(120, 125, {"AttentionEntered": 1})
-    assert paged(incident) == ["ServiceImpaired", "AttentionEntered"]
-
-
-def test_a_second_business_in_trouble_pages_again(incident: Incident) -> None:
-    incident.during(60, 180, {"VirtualOnlyBusinesses": 1})
+def test_one_business_in_trouble_opens_a_ticket_and_pages_nobody(incident: Incident) -> None:
     incident.during(60, 65, {"AttentionEntered": 1})
-    incident.during(120, 125, {"AttentionEntered": 1})
-    told = paged(incident)
-    assert told.count("AttentionEntered") == 2
-    assert told.count("VirtualWithoutReal") == 1
+    incident.during(60, 240, {"VirtualOnlyBusinesses": 1})
+    assert ticketed(incident) == ["AttentionEntered"]
+    assert paged(incident) == []
 
 
-def test_a_business_that_becomes_unreachable_pages_again(incident: Incident) -> None:
-    incident.during(60, 120, {"VirtualOnlyBusinesses": 1})
-    incident.during(120, 180, {"UnreachableBusinesses": 1})
+def test_one_business_in_trouble_pages_where_each_matters(all_templates: Templates) -> None:
+    incident = Incident(all_templates[DEV.name]["Monitoring"], minutes=240)
+    incident.during(60, 65, {"AttentionEntered": 1})
+    incident.during(60, 180, {"VirtualOnlyBusinesses": 1})
+    assert paged(incident) == ["AttentionEntered", "VirtualWithoutReal"]
+    assert ticketed(incident) == []
+
+
+def test_a_burst_pages_while_the_service_is_impaired(incident: Incident) -> None:
+    incident.during(60, 200, {"Errors": 100}, of="FunctionsRest")
+    incident.during(120, 125, {"AttentionEntered": 12})
+    assert paged(incident) == ["ServiceImpaired", "AttentionBurst"]
+
+
+def test_a_second_burst_pages_again_while_the_first_trouble_lasts(incident: Incident) -> None:
+    incident.during(60, 180, {"VirtualOnlyBusinesses": 30})
+    incident.during(60, 65, {"AttentionEntered": 30})
+    incident.during(120, 125, {"AttentionEntered": 12})
+    assert paged(incident) == ["AttentionBurst", "VirtualWithoutReal", "AttentionBurst"]
+
+
+def test_businesses_that_become_unreachable_page_again(incident: Incident) -> None:
+    incident.during(60, 120, {"VirtualOnlyBusinesses": 20})
+    incident.during(120, 180, {"UnreachableBusinesses": 20})
     assert paged(incident) == ["VirtualWithoutReal", "UnreachableBusinesses"]
 
 

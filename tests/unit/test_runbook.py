@@ -150,9 +150,7 @@ def test_metrics_of_this_service_are_published() -> None:
 
 
 @pytest.mark.parametrize("words", METRIC, ids=lambda words: words[2])
-def test_a_metric_of_aws_is_documented_with_its_dimensions(
-    words: list[str],
-) -> None:
+def test_a_metric_of_aws_is_documented_with_its_dimensions(words: list[str]) -> None:
     _, namespace, name, statistic, *dimensions = words
     assert statistic in {"Sum", "Maximum", "Average"}
     pairs = [re.fullmatch(r"Name=(\w+),Value=.+", dimension) for dimension in dimensions]
@@ -335,21 +333,8 @@ _DISCOVERED = {
 """Fields that Logs Insights finds by itself in the logs of a Lambda function."""
 
 _WORDS = {
-    "and",
-    "or",
-    "not",
-    "in",
-    "as",
-    "by",
-    "like",
-    "asc",
-    "desc",
-    "limit",
-    "sort",
-    "fields",
-} | {
-    *("filter", "stats"),
-    *("count", "max", "min", "sum", "pct", "bin", "latest", "ispresent"),
+    *("and", "or", "not", "in", "as", "by", "like", "asc", "desc", "limit", "sort", "fields"),
+    *("filter", "stats", "count", "max", "min", "sum", "pct", "bin", "latest", "ispresent"),
 }
 
 

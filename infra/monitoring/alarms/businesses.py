@@ -1,5 +1,8 @@
 """Alarms on businesses: can they hear their orders?"""
 
+from typing import Final
+
+import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 
 from infra.configuration import Sustained, Thresholds
@@ -7,14 +10,28 @@ from infra.monitoring.alarms.definition import AlarmDefinition, Severity
 from infra.monitoring.metrics import ServiceMetrics
 from lambdas.observability import MetricName
 
+BURST_RUNS: Final = 3
+"""How many cleanup runs report the businesses that lost their devices at the same moment.
+
+Their devices last pinged at different times, so two runs find them silent. Each of these is
+reported one or two runs later, when the grace period is over.
+"""
+
+_TOLD: Final = {"page": Severity.PAGE, "ticket": Severity.TICKET, "nobody": Severity.NO_ACTION}
+
 
 def business_alarms(thresholds: Thresholds, metrics: ServiceMetrics) -> list[AlarmDefinition]:
     """Return the alarms on what the census counts.
 
+    Two see only businesses that newly need attention, so trouble that lasts cannot hide new trouble
+    from them. The others say how many there are.
+
     Without a census nothing is known, so alarms on its gauges keep their state then.
     CleanupDidNotComplete reports that it is missing.
     """
+    entered = metrics.count(MetricName.ATTENTION_ENTERED)
     virtual_only = metrics.gauge(MetricName.VIRTUAL_ONLY_BUSINESSES)
+    unreachable = metrics.gauge(MetricName.UNREACHABLE_BUSINESSES)
     real = metrics.gauge(MetricName.REAL_CONNECTIONS)
     lost = cloudwatch.MathExpression(
         expression="-DIFF(real)",
@@ -24,53 +41,70 @@ def business_alarms(thresholds: Thresholds, metrics: ServiceMetrics) -> list[Ala
     )
     return [
         AlarmDefinition(
+            "AttentionEntered",
+            "Attention entered",
+            _TOLD[thresholds.single_business],
+            "One more business cannot hear its orders: it has had no device connected for longer"
+            " than the grace period. This fires even while others are already in trouble.",
+            metric=entered,
+            threshold=1,
+        ),
+        AlarmDefinition(
+            "AttentionBurst",
+            "Attention burst",
+            Severity.PAGE,
+            f"{thresholds.attention_burst} or more businesses stopped hearing their orders at about"
+            " the same time. So many at once probably have one common cause. This fires even while"
+            " others are already in trouble.",
+            metric=entered.with_(
+                period=cdk.Duration.seconds(metrics.census_period.to_seconds() * BURST_RUNS)
+            ),
+            threshold=thresholds.attention_burst,
+        ),
+        AlarmDefinition(
             "VirtualWithoutReal",
             "Virtual without real",
             Severity.PAGE,
-            "Customers see businesses open that have no device connected: nobody there hears"
-            " the orders.",
+            f"Customers see {thresholds.virtual_only} or more businesses open that have no device"
+            " connected: nobody there hears the orders.",
             metric=virtual_only,
             threshold=thresholds.virtual_only,
             sustained=thresholds.businesses,
             missing_data=cloudwatch.TreatMissingData.IGNORE,
         ),
         AlarmDefinition(
-            "VirtualWithoutRealShare",
-            "Virtual without real, share",
+            "UnreachableBusinesses",
+            "Unreachable businesses",
             Severity.PAGE,
-            "Customers order from businesses that cannot hear them:"
-            f" {thresholds.virtual_only_percent} % or more of the online ones have no device"
-            " connected. So many at once probably have one common cause.",
-            metric=cloudwatch.MathExpression(
-                expression="IF(online > 0, 100 * virtual_only / online, 0)",
-                using_metrics={
-                    "virtual_only": virtual_only,
-                    "online": metrics.gauge(MetricName.ONLINE_BUSINESSES),
-                },
-                label="Percent of the online businesses",
-                period=metrics.census_period,
-            ),
-            threshold=thresholds.virtual_only_percent,
+            f"{thresholds.unreachable} or more businesses lose orders without knowing it: they"
+            " accept orders, but have no connection at all, so customers see them closed.",
+            metric=unreachable,
+            threshold=thresholds.unreachable,
             sustained=thresholds.businesses,
             missing_data=cloudwatch.TreatMissingData.IGNORE,
         ),
         AlarmDefinition(
-            "AttentionEntered",
-            "Attention entered",
+            "AttentionShare",
+            "Attention share",
             Severity.PAGE,
-            "One more business cannot hear its orders: it has had no device connected for longer"
-            " than the grace period. This fires even while others are already in trouble.",
-            metric=metrics.count(MetricName.ATTENTION_ENTERED),
-            threshold=1,
-        ),
-        AlarmDefinition(
-            "UnreachableBusinesses",
-            "Unreachable businesses",
-            Severity.PAGE,
-            "Businesses lose orders without knowing it: they accept orders, but have no"
-            " connection at all, so customers see them closed.",
-            metric=metrics.gauge(MetricName.UNREACHABLE_BUSINESSES),
-            threshold=thresholds.unreachable,
+            f"Many orders are lost: {thresholds.attention_percent} % or more of the businesses that"
+            " accept orders have no device connected, and they are"
+            f" {thresholds.attention_minimum} or more. So many probably have one common cause.",
+            metric=cloudwatch.MathExpression(
+                # Businesses that are virtual-only are online, those that are unreachable are not.
+                expression=(
+                    f"IF(virtual_only + unreachable >= {thresholds.attention_minimum},"
+                    " 100 * (virtual_only + unreachable) / (online + unreachable), 0)"
+                ),
+                using_metrics={
+                    "virtual_only": virtual_only,
+                    "unreachable": unreachable,
+                    "online": metrics.gauge(MetricName.ONLINE_BUSINESSES),
+                },
+                label="Percent of the businesses that accept orders",
+                period=metrics.census_period,
+            ),
+            threshold=thresholds.attention_percent,
             sustained=thresholds.businesses,
             missing_data=cloudwatch.TreatMissingData.IGNORE,
         ),

@@ -11,7 +11,7 @@ from lambdas.adapters.table import Table
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.model import Attention, Census, Ticket
-from tests.builders import B1, NOW, U1, business, real, settings, virtual
+from tests.builders import B1, NOW, U1, business, no_wait, real, settings, virtual
 
 C1 = ConnectionId("c1")
 TRIES = 6
@@ -78,5 +78,5 @@ def test_a_conflict_with_a_transaction_is_never_mistaken_for_a_failed_condition(
         for _ in range(TRIES):
             stub.add_client_error(operation, "TransactionConflictException")
         with pytest.raises(Unavailable):
-            write(Table(dynamodb, "table", backoff=lambda attempt: None))
+            write(Table(dynamodb, "table", backoff=no_wait))
         stub.assert_no_pending_responses()

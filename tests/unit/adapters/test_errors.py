@@ -14,6 +14,7 @@ from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.messages import AvailabilityChanged
 from lambdas.domain.ports import SocketAnswer
 from tests.builders import B1, NOW, business, settings, virtual
+from tests.fakes import raising
 
 C1 = ConnectionId("c1")
 SESSION = boto3.Session(
@@ -56,10 +57,8 @@ def test_throttling_and_outages_are_unavailable_and_our_own_mistakes_stay_visibl
 def test_a_table_that_cannot_be_reached_is_unavailable(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(**_: object) -> None:
-        raise EndpointConnectionError(endpoint_url="https://dynamodb")
-
-    monkeypatch.setattr(dynamodb, "query", fail)
+    no_answer = raising(EndpointConnectionError(endpoint_url="https://dynamodb"))
+    monkeypatch.setattr(dynamodb, "query", no_answer)
     with pytest.raises(Unavailable):
         Table(dynamodb, "table").load(B1)
 
@@ -121,10 +120,8 @@ def test_only_410_means_that_a_socket_is_gone(
 def test_a_management_api_that_cannot_be_reached_answers_unknown(
     management: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(**_: object) -> None:
-        raise EndpointConnectionError(endpoint_url="https://api")
-
-    monkeypatch.setattr(management, "get_connection", fail)
+    no_answer = raising(EndpointConnectionError(endpoint_url="https://api"))
+    monkeypatch.setattr(management, "get_connection", no_answer)
     sockets = ManagementApi(management)
     assert sockets.probe(C1) is SocketAnswer.UNKNOWN
     assert sockets.pop_failures() == {"EndpointConnectionError": 1}

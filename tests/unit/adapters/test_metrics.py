@@ -23,9 +23,7 @@ class Unbuffered(io.StringIO):
         return written
 
 
-def test_reports_from_many_threads_are_separate_lines(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_reports_from_many_threads_are_separate_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     out = Unbuffered()
     monkeypatch.setattr(sys, "stdout", out)
     report = Metrics(lambda: "test").report_attention

@@ -6,12 +6,10 @@ from typing import Any
 import pytest
 
 from lambdas.domain.attention import AttentionReport, AttentionTracker, AttentionUpdate
-from lambdas.domain.availability import Availability
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
-from lambdas.domain.model import Attention, Business, Instant, RealConnection, Settings
-from lambdas.domain.settings import SettingsWriter
+from lambdas.domain.model import Attention, Business, Settings
 from tests.builders import (
     B1,
     NOW,
@@ -20,14 +18,17 @@ from tests.builders import (
     FakeClock,
     at,
     business,
+    clean_up,
+    declare,
     hours,
     in_time,
     make_cleanup,
     real,
     settings,
+    settings_writer,
     virtual,
 )
-from tests.fakes import FakeSockets, MemoryStore
+from tests.fakes import MemoryStore, failing_store, raising
 
 CLEANUP_INTERVAL = 300
 LEASED = virtual(left=10**6)
@@ -40,47 +41,32 @@ def reports() -> Reports:
     return []
 
 
-def _run(store: MemoryStore, clock: FakeClock, reports: Reports) -> CleanupRun:
-    return make_cleanup(
-        store, FakeSockets(), clock, report_attention=reports.append
-    ).cleanup_all_connections(out_of_time=in_time)
-
-
 def _update(store: MemoryStore, clock: Callable[[], int], reports: Reports) -> AttentionUpdate:
     tracker = AttentionTracker(store, RULES, clock, reports.append, pace_marks=lambda: None)
     return tracker.update(B1, out_of_time=in_time, dry_run=False)
 
 
-Act = Callable[[MemoryStore, FakeClock], object]
-
-
-def _renew(store: MemoryStore, clock: FakeClock) -> object:
-    calls = Availability(store, FakeSockets(), RULES, clock, backoff=lambda attempt: None)
-    return calls.set_business_availability(B1, U1, True, out_of_time=in_time)
-
-
-def _resume(store: MemoryStore, clock: FakeClock) -> object:
-    return SettingsWriter(store, RULES, clock, lambda attempt: None).resume_business(B1, U1)
-
-
-def _expect_socket(store: MemoryStore, clock: FakeClock) -> object:
-    return SettingsWriter(store, RULES, clock, lambda attempt: None).expect_socket(B1, U1, True)
+ACTS: dict[str, Callable[[MemoryStore, FakeClock], object]] = {
+    "renew": lambda store, clock: declare(store, True, clock=clock),
+    "resume": lambda store, clock: settings_writer(store, clock).resume_business(B1, U1),
+    "expect": lambda store, clock: settings_writer(store, clock).expect_socket(B1, U1, True),
+}
 
 
 class TestSettingsWrites:
     @pytest.mark.parametrize("every", [1, 240, 300, 420])
-    @pytest.mark.parametrize("act", [_renew, _resume, _expect_socket])
+    @pytest.mark.parametrize("act", ACTS)
     def test_that_keep_the_need_keep_the_episode_and_its_report(
-        self, store: MemoryStore, clock: FakeClock, reports: Reports, act: Act, every: int
+        self, store: MemoryStore, clock: FakeClock, reports: Reports, act: str, every: int
     ) -> None:
         """A back end that writes all the time, and no device at all, for an hour."""
         store.seed(business(LEASED, declared=settings()))
         counted = []
         for second in range(3600):
             if second % every == 0:
-                act(store, clock)
+                ACTS[act](store, clock)
             if second % CLEANUP_INTERVAL == 0:
-                counted.append(_run(store, clock, reports).report.virtual_only)
+                counted.append(clean_up(store, clock=clock, reports=reports).report.virtual_only)
             clock.advance(1)
         assert counted == [0] + [1] * 11
         assert [report.seconds for report in reports] == [RULES.attention_grace]
@@ -96,19 +82,18 @@ class TestSettingsWrites:
 
         store = MarkedMeanwhile()
         store.seed(business(LEASED, declared=settings()))
-        _renew(store, clock)
+        declare(store, True, clock=clock)
         assert store.settings[B1].attention_since == NOW
 
     def test_that_end_the_need_end_the_episode(
         self, store: MemoryStore, clock: FakeClock, reports: Reports
     ) -> None:
         store.seed(business(LEASED, declared=settings()))
-        _run(store, clock, reports)
-        writer = SettingsWriter(store, RULES, clock, lambda attempt: None)
-        writer.pause_business(B1, U1, clock() + 600, None)
+        clean_up(store, clock=clock, reports=reports)
+        settings_writer(store, clock).pause_business(B1, U1, clock() + 600, None)
         assert store.settings[B1].attention is None
         clock.advance(600)
-        _run(store, clock, reports)
+        clean_up(store, clock=clock, reports=reports)
         assert store.settings[B1].attention_since == NOW + 600
         assert not reports
 
@@ -127,7 +112,7 @@ class TestOpeningHours:
         self, moment: str, store: MemoryStore, clock: FakeClock, reports: Reports
     ) -> CleanupRun:
         clock.now = at(moment)
-        return _run(store, clock, reports)
+        return clean_up(store, clock=clock, reports=reports)
 
     @pytest.mark.parametrize(
         ("runs", "reported", "since"),
@@ -220,7 +205,7 @@ class TestOpeningHours:
         for moment in ("15 21:50", "15 21:58"):
             self._run_at(f"2027-01-{moment}", store, clock, reports)
         clock.now = at(f"2027-01-{removed}")
-        SettingsWriter(store, RULES, clock, lambda attempt: None).set_opening_hours(B1, U1, None)
+        settings_writer(store, clock).set_opening_hours(B1, U1, None)
         for moment in ("16 09:04", "16 09:08", "16 09:09"):
             self._run_at(f"2027-01-{moment}", store, clock, reports)
         assert len(reports) == 2
@@ -230,7 +215,7 @@ class TestOpeningHours:
         self, store: MemoryStore, clock: FakeClock, reports: Reports
     ) -> None:
         self._run_at("2027-01-15 21:50", store, clock, reports)
-        SettingsWriter(store, RULES, clock, lambda attempt: None).set_opening_hours(B1, U1, None)
+        settings_writer(store, clock).set_opening_hours(B1, U1, None)
         self._run_at("2027-01-15 21:55", store, clock, reports)
         self._run_at("2027-01-16 09:00", store, clock, reports)
         assert [report.seconds for report in reports] == [300]
@@ -242,14 +227,14 @@ class TestOpeningHours:
     ) -> None:
         """A back end that toggles between two documents, in both of which it is open now."""
         clock.now = begin = at("2027-01-15 09:00")
-        writer = SettingsWriter(store, RULES, clock, lambda attempt: None)
+        writer = settings_writer(store, clock)
         for second in range(0, 3600, 60):
             clock.now = begin + second
             if second % every == 0:
                 opens = clock.now // 60 % 60
                 writer.set_opening_hours(B1, U1, hours((f"09:{opens:02}", "22:00")))
             if second % CLEANUP_INTERVAL == 0:
-                _run(store, clock, reports)
+                clean_up(store, clock=clock, reports=reports)
         assert [report.seconds for report in reports] == [RULES.attention_grace]
         assert store.settings[B1].attention_since == begin
 
@@ -295,9 +280,9 @@ class TestOpeningHours:
         for moment in ("15 21:50", "15 21:58"):
             self._run_at(f"2027-01-{moment}", store, clock, reports)
         clock.now = at(f"2027-01-{opening}")
-        _renew(store, clock)
+        declare(store, True, clock=clock)
         assert store.settings[B1].attention is None
-        _run(store, clock, reports)
+        clean_up(store, clock=clock, reports=reports)
         assert store.settings[B1].attention_since == clock()
         assert len(reports) == 1
 
@@ -328,7 +313,7 @@ class TestBeginningOfAnEpisode:
         store.walk = lambda part, parts: iter(  # type: ignore[method-assign] # quick
             [business(LEASED, declared=settings())] if part == 0 else []
         )
-        _run(store, clock, reports)
+        clean_up(store, clock=clock, reports=reports)
         assert store.settings[B1].attention_since == NOW + 249
 
     def test_is_kept_if_a_run_whose_clock_is_behind_still_sees_a_pause(
@@ -365,25 +350,16 @@ class TestReporting:
         marks = {"attention": Attention.VIRTUAL_ONLY, "attention_since": NOW}
         return business(LEASED, declared=settings(**marks))
 
-    def test_happens_once_if_nothing_fails(
-        self, store: MemoryStore, clock: FakeClock, reports: Reports, due: Business
-    ) -> None:
-        store.seed(due)
-        for _ in range(3):
-            _run(store, clock, reports)
-            clock.advance(CLEANUP_INTERVAL)
-        assert reports == [AttentionReport(B1, Attention.VIRTUAL_ONLY, RULES.attention_grace)]
-
     def test_is_done_by_a_cleanup_of_one_business_too(
         self, store: MemoryStore, clock: FakeClock, reports: Reports, due: Business
     ) -> None:
         store.seed(due)
-        cleanup = make_cleanup(store, FakeSockets(), clock, report_attention=reports.append)
+        cleanup = make_cleanup(store, clock=clock, report_attention=reports.append)
         cleanup.cleanup_business_connections(B1, out_of_time=in_time, dry_run=True)
         assert not reports
         report = cleanup.cleanup_business_connections(B1, out_of_time=in_time).report
         assert (report.attention_entered, len(reports)) == (1, 1)
-        assert _run(store, clock, reports).report.attention_entered == 0
+        assert clean_up(store, clock=clock, reports=reports).report.attention_entered == 0
 
     @pytest.mark.parametrize("written", [True, False], ids=["after", "before"])
     @pytest.mark.parametrize("failure", [RuntimeError("crash"), Unavailable("no answer")])
@@ -403,10 +379,10 @@ class TestReporting:
 
         store = Dying()
         store.seed(due)
-        first = _run(store, clock, reports)
+        first = clean_up(store, clock=clock, reports=reports)
         assert not first.complete
         assert first.error is (failure if isinstance(failure, RuntimeError) else None)
-        _run(store, clock, reports)
+        clean_up(store, clock=clock, reports=reports)
         assert len(reports) == (1 if written else 2)
         assert store.settings[B1].attention_reported
 
@@ -420,7 +396,7 @@ class TestReporting:
 
         store = LostAnswer()
         store.seed(due)
-        run = _run(store, clock, reports)
+        run = clean_up(store, clock=clock, reports=reports)
         assert run.complete
         assert (len(reports), run.report.attention_entered) == (1, 1)
 
@@ -438,37 +414,42 @@ class TestReporting:
         store.walk = lambda part, parts: iter(  # type: ignore[method-assign] # as a Scan
             [business(declared=settings(), business_id=BusinessId("b0")), due] if part == 0 else []
         )
-        run = _run(store, clock, reports)
+        run = clean_up(store, clock=clock, reports=reports)
         assert isinstance(run.error, RuntimeError)
         assert not run.complete
         assert (run.report.attention_entered, run.report.failed) == (1, 1)
         assert len(reports) == 1
 
-    def test_happens_even_if_a_connection_of_the_business_raises_an_error(
-        self, clock: FakeClock, reports: Reports, due: Business
+    def test_happens_even_if_a_connection_of_the_business_cannot_be_removed(
+        self, clock: FakeClock, reports: Reports
     ) -> None:
-        class Poisoned(MemoryStore):
-            def claim_real(self, *_: object) -> bool:
-                raise RuntimeError("poison")
+        defect = ValueError("only this connection meets it")
+        store = failing_store(defect, "claim_real")
+        store.seed(business(real("c1", seen=700), virtual(left=-1), declared=settings()))
+        for _ in range(4):
+            assert clean_up(store, clock=clock, reports=reports).error is defect
+            clock.advance(300)
+        assert len(reports) == 1
+        assert not store.virtual
 
-        store = Poisoned()
-        store.seed(due, business(real("c1", now=clock(), seen=700)))
-        run = _run(store, clock, reports)
-        assert isinstance(run.error, RuntimeError)
+    def test_happens_even_if_the_mark_is_from_the_future(
+        self, store: MemoryStore, clock: FakeClock, reports: Reports
+    ) -> None:
+        ahead = {"attention": Attention.UNREACHABLE, "attention_since": NOW + 10**7}
+        store.seed(business(declared=settings(**ahead)))
+        for _ in range(4):
+            clean_up(store, clock=clock, reports=reports)
+            clock.advance(300)
         assert len(reports) == 1
 
     def test_is_repeated_after_it_failed_itself(
         self, store: MemoryStore, clock: FakeClock, reports: Reports, due: Business
     ) -> None:
-        def fail(report: AttentionReport) -> None:
-            raise OSError("no output")
-
         store.seed(due)
-        with pytest.raises(OSError, match="no output"):
-            AttentionTracker(store, RULES, clock, fail, lambda: None).update(
-                B1, out_of_time=in_time, dry_run=False
-            )
-        _run(store, clock, reports)
+        failing = make_cleanup(store, clock=clock, report_attention=raising(OSError("no output")))
+        run = failing.cleanup_all_connections(out_of_time=in_time)
+        assert isinstance(run.error, OSError)
+        clean_up(store, clock=clock, reports=reports)
         assert len(reports) == 1
 
     def test_is_done_by_at_least_one_of_two_runs_at_once(
@@ -496,37 +477,11 @@ class TestReporting:
     ) -> None:
         class Restless(MemoryStore):
             def write_attention(self, *arguments: Any, **more: Any) -> bool:
-                _renew(self, clock)
+                declare(self, True, clock=clock)
                 return super().write_attention(*arguments, **more)
 
         store = Restless()
         store.seed(due)
-        run = _run(store, clock, reports)
+        run = clean_up(store, clock=clock, reports=reports)
         assert run.complete
         assert (run.report.virtual_only, run.report.failed, len(reports)) == (1, 1, 1)
-
-
-class TestWhatDoesNotPreventAReport:
-    def test_a_connection_that_cannot_be_removed(self, clock: FakeClock) -> None:
-        class Poisoned(MemoryStore):
-            def claim_real(self, connection: RealConnection, now: Instant) -> bool:
-                raise ValueError("a defect that only this connection meets")
-
-        store = Poisoned()
-        reports: Reports = []
-        store.seed(business(real("c1", seen=700), virtual(left=-1), declared=settings()))
-        cleanup = make_cleanup(store, FakeSockets(), clock, report_attention=reports.append)
-        for _ in range(4):
-            cleanup.cleanup_all_connections(out_of_time=in_time)
-            clock.advance(300)
-        assert len(reports) == 1
-        assert not store.virtual
-
-    def test_a_mark_from_the_future(self, store: MemoryStore, clock: FakeClock) -> None:
-        ahead = {"attention": Attention.UNREACHABLE, "attention_since": NOW + 10**7}
-        store.seed(business(declared=settings(**ahead)))
-        reports: Reports = []
-        for _ in range(4):
-            _run(store, clock, reports)
-            clock.advance(300)
-        assert len(reports) == 1

@@ -1,7 +1,6 @@
 """Declaring a business available or unavailable."""
 
 import threading
-from collections.abc import Sequence
 
 import pytest
 
@@ -9,7 +8,7 @@ from lambdas.domain.availability import Availability
 from lambdas.domain.errors import Conflict, TooManyConnections, Unavailable
 from lambdas.domain.identifiers import UserId
 from lambdas.domain.messages import AvailabilityChanged
-from lambdas.domain.model import Attention, Business, Settings, VirtualConnection
+from lambdas.domain.model import Attention
 from lambdas.domain.status import OverallStatus
 from tests.builders import (
     B1,
@@ -19,25 +18,19 @@ from tests.builders import (
     U1,
     FakeClock,
     business,
+    declare,
     in_time,
     real,
     settings,
     virtual,
 )
-from tests.fakes import FakeSockets, MemoryStore
+from tests.fakes import FakeSockets, MemoryStore, failing_store
 
 U2 = UserId("u2")
 
 
-@pytest.fixture
-def availability(store: MemoryStore, sockets: FakeSockets, clock: FakeClock) -> Availability:
-    return Availability(store, sockets, RULES, clock, backoff=lambda attempt: None)
-
-
-def test_available_opens_an_unknown_business_with_a_lease(
-    availability: Availability, store: MemoryStore
-) -> None:
-    outcome = availability.set_business_availability(B1, U1, True, out_of_time=in_time)
+def test_available_opens_an_unknown_business_with_a_lease(store: MemoryStore) -> None:
+    outcome = declare(store, True)
     assert outcome.status.overall_status is OverallStatus.VIRTUAL_ONLY
     assert outcome.lease_until == NOW + RULES.virtual_lease
     stored = store.load(B1)
@@ -46,25 +39,25 @@ def test_available_opens_an_unknown_business_with_a_lease(
 
 
 def test_a_second_call_renews_only_the_lease_of_that_user(
-    availability: Availability, store: MemoryStore, clock: FakeClock
+    store: MemoryStore, clock: FakeClock
 ) -> None:
-    availability.set_business_availability(B1, U1, True, out_of_time=in_time)
-    availability.set_business_availability(B1, U2, True, out_of_time=in_time)
+    declare(store, True, clock=clock)
+    declare(store, True, user_id=U2, clock=clock)
     clock.advance(100)
-    availability.set_business_availability(B1, U1, True, out_of_time=in_time)
+    declare(store, True, clock=clock)
     mine, other = store.load(B1).virtual
     assert (mine.created_at, mine.renewed_at) == (NOW, NOW + 100)
     assert (other.created_at, other.renewed_at) == (NOW, NOW)
 
 
 def test_unavailable_removes_every_virtual_connection_and_closes_every_socket(
-    availability: Availability, store: MemoryStore, sockets: FakeSockets
+    store: MemoryStore, sockets: FakeSockets
 ) -> None:
     store.seed(
         business(real("c1"), real("c2"), virtual("u1"), virtual("u2", left=-1), declared=settings())
     )
     sockets.open |= {"c1", "c2"}
-    outcome = availability.set_business_availability(B1, U1, False, out_of_time=in_time)
+    outcome = declare(store, False, sockets=sockets)
     assert outcome.status.overall_status is OverallStatus.OFFLINE
     assert outcome.sockets_remaining == 0
     assert outcome.lease_until is None
@@ -75,30 +68,28 @@ def test_unavailable_removes_every_virtual_connection_and_closes_every_socket(
 
 
 def test_a_socket_that_cannot_be_closed_stays_and_is_counted(
-    availability: Availability, store: MemoryStore, sockets: FakeSockets
+    store: MemoryStore, sockets: FakeSockets
 ) -> None:
     store.seed(business(real("c1"), real("c2"), declared=settings()))
     sockets.open |= {"c1", "c2"}
     sockets.unknown.add("c2")
-    outcome = availability.set_business_availability(B1, U1, False, out_of_time=in_time)
+    outcome = declare(store, False, sockets=sockets)
     assert outcome.sockets_remaining == 1
     assert outcome.status.overall_status is OverallStatus.CONNECTED_NOT_ACCEPTING
     assert [c.connection_id for c in store.load(B1).real] == ["c2"]
 
 
 def test_no_connection_younger_than_a_minute_is_removed_because_its_socket_seems_gone(
-    availability: Availability, store: MemoryStore
+    store: MemoryStore,
 ) -> None:
     store.seed(business(real("young", age=59), real("old", age=60), declared=settings()))
-    outcome = availability.set_business_availability(B1, U1, False, out_of_time=in_time)
+    outcome = declare(store, False)
     assert [c.connection_id for c in store.load(B1).real] == ["young"]
     assert outcome.sockets_remaining == 1
 
 
 @pytest.mark.parametrize("available", [True, False])
-def test_an_availability_call_ends_pause_and_attention(
-    availability: Availability, store: MemoryStore, available: bool
-) -> None:
+def test_an_availability_call_ends_pause_and_attention(store: MemoryStore, available: bool) -> None:
     store.seed(
         business(
             declared=settings(
@@ -111,7 +102,7 @@ def test_an_availability_call_ends_pause_and_attention(
             )
         )
     )
-    outcome = availability.set_business_availability(B1, U1, available, out_of_time=in_time)
+    outcome = declare(store, available)
     assert outcome.status.accepting_orders is available
     assert store.settings[B1] == settings(
         available=available, version=2, updated_at=NOW, expects_socket=False
@@ -120,7 +111,7 @@ def test_an_availability_call_ends_pause_and_attention(
 
 @pytest.mark.parametrize("available", [True, False])
 def test_an_availability_call_does_not_end_an_operators_pause_and_says_so(
-    availability: Availability, store: MemoryStore, clock: FakeClock, available: bool
+    store: MemoryStore, clock: FakeClock, available: bool
 ) -> None:
     pause = {
         "paused_until": NOW + 600,
@@ -129,8 +120,7 @@ def test_an_availability_call_does_not_end_an_operators_pause_and_says_so(
         "paused_by_operator": True,
     }
     store.seed(business(virtual(), declared=settings(available=not available, **pause)))
-    outcome = availability.set_business_availability(B1, U1, available, out_of_time=in_time)
-    status = outcome.status
+    status = declare(store, available, clock=clock).status
     assert not status.accepting_orders
     assert (status.paused_by, status.paused_until) == ("o1", NOW + 600)
     assert any("o1" in r.detail and "no device since noon" in r.detail for r in status.reasons)
@@ -141,79 +131,54 @@ def test_an_availability_call_does_not_end_an_operators_pause_and_says_so(
 
 
 def test_available_does_not_override_opening_hours_and_still_gives_a_lease(
-    availability: Availability, store: MemoryStore
+    store: MemoryStore,
 ) -> None:
     store.seed(business(declared=settings(available=False, opening_hours=CLOSED)))
-    outcome = availability.set_business_availability(B1, U1, True, out_of_time=in_time)
+    outcome = declare(store, True)
     assert outcome.status.overall_status is OverallStatus.OFFLINE
     assert outcome.lease_until == NOW + RULES.virtual_lease
     assert store.settings[B1].available
 
 
-def test_who_declared_it_last_is_in_the_answer(
-    availability: Availability, store: MemoryStore
-) -> None:
+def test_who_declared_it_last_is_in_the_answer(store: MemoryStore) -> None:
     for user in (U1, U2):
-        outcome = availability.set_business_availability(B1, user, True, out_of_time=in_time)
-        assert outcome.status.declared_by == user
+        assert declare(store, True, user_id=user).status.declared_by == user
 
 
 def test_the_ninety_first_virtual_connection_is_refused_and_nothing_is_written(
-    availability: Availability, store: MemoryStore
+    store: MemoryStore,
 ) -> None:
     full = business(*(virtual(f"u{i}") for i in range(90)), declared=settings())
     store.seed(full)
     with pytest.raises(TooManyConnections, match="90"):
-        availability.set_business_availability(B1, UserId("one-more"), True, out_of_time=in_time)
+        declare(store, True, user_id=UserId("one-more"))
     assert len(store.virtual) == 90
     assert store.settings[B1] == full.settings
-    assert availability.set_business_availability(
-        B1, UserId("u89"), True, out_of_time=in_time
-    ).lease_until
+    assert declare(store, True, user_id=UserId("u89")).lease_until
 
 
-def test_expired_virtual_connections_are_removed_when_there_is_no_room(
-    availability: Availability, store: MemoryStore
-) -> None:
-    store.seed(
-        business(
-            *(virtual(f"u{i}", left=-i) for i in range(90)),
-            declared=settings(),
-        )
-    )
-    availability.set_business_availability(B1, UserId("one-more"), True, out_of_time=in_time)
+def test_expired_virtual_connections_are_removed_when_there_is_no_room(store: MemoryStore) -> None:
+    store.seed(business(*(virtual(f"u{i}", left=-i) for i in range(90)), declared=settings()))
+    declare(store, True, user_id=UserId("one-more"))
     assert list(store.virtual) == [(B1, "one-more")]
 
 
 def test_a_call_gives_up_after_six_conflicts(clock: FakeClock) -> None:
-    class Contended(MemoryStore):
-        def write_settings(
-            self,
-            before: Business,
-            settings: Settings,
-            *,
-            put: Sequence[VirtualConnection] = (),
-            remove: Sequence[VirtualConnection] = (),
-        ) -> None:
-            raise Conflict("always")
-
+    contended = failing_store(Conflict("always"), "write_settings")
     waits: list[int] = []
-    availability = Availability(Contended(), FakeSockets(), RULES, clock, waits.append)
+    availability = Availability(contended, FakeSockets(), RULES, clock, waits.append)
     with pytest.raises(Unavailable, match="at the same time"):
         availability.set_business_availability(B1, U1, True, out_of_time=in_time)
     assert waits == [1, 2, 3, 4, 5]
 
 
-def test_racing_calls_end_as_if_one_had_come_after_the_other(
-    store: MemoryStore, clock: FakeClock
-) -> None:
-    patient = Availability(store, FakeSockets(), RULES, clock, backoff=lambda attempt: None)
+def test_racing_calls_end_as_if_one_had_come_after_the_other(store: MemoryStore) -> None:
     for _ in range(50):
         barrier = threading.Barrier(2)
 
         def call(available: bool, barrier: threading.Barrier = barrier) -> None:
             barrier.wait()
-            patient.set_business_availability(B1, U1, available, out_of_time=in_time)
+            declare(store, available)
 
         threads = [threading.Thread(target=call, args=(available,)) for available in (True, False)]
         for thread in threads:
@@ -225,10 +190,8 @@ def test_racing_calls_end_as_if_one_had_come_after_the_other(
         assert bool(after.virtual) is after.settings.available
 
 
-def test_the_answer_is_the_status_after_the_write(
-    availability: Availability, store: MemoryStore
-) -> None:
+def test_the_answer_is_the_status_after_the_write(store: MemoryStore) -> None:
     store.seed(business(real("c1"), virtual("u2"), declared=settings(available=False)))
-    status = availability.set_business_availability(B1, U1, True, out_of_time=in_time).status
+    status = declare(store, True).status
     assert (status.real, status.virtual) == (1, 2)
     assert status.overall_status is OverallStatus.ONLINE

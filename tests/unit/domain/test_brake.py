@@ -1,43 +1,18 @@
 """The brake refuses mass removals and nothing else."""
 
 import threading
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
 from lambdas.domain.brake import BRAKE_FLOOR, Brake
-from lambdas.domain.cleanup import CENSUS_HOLDS, CleanupRun, Share, real_in_last_census
+from lambdas.domain.cleanup import CENSUS_HOLDS, Share, real_in_last_census
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
-from lambdas.domain.model import Business, Census, Instant, RealConnection
+from lambdas.domain.model import Census, Instant, RealConnection
 from lambdas.domain.ports import SocketAnswer
-from tests.builders import (
-    B1,
-    NOW,
-    FakeClock,
-    business,
-    in_time,
-    make_cleanup,
-    real,
-)
-from tests.fakes import FakeSockets, MemoryStore
-
-
-def _run(store: MemoryStore, sockets: FakeSockets, clock: FakeClock, **options: Any) -> CleanupRun:
-    cleanup = make_cleanup(store, sockets, clock)
-    return cleanup.cleanup_all_connections(out_of_time=in_time, **options)
-
-
-def _devices(numbers: Iterable[int], *, seen: int) -> list[Business]:
-    return [
-        business(
-            real(f"c{n}", business_id=BusinessId(f"b{n:05}"), seen=seen),
-            business_id=BusinessId(f"b{n:05}"),
-        )
-        for n in numbers
-    ]
+from tests.builders import B1, NOW, business, clean_up, devices, in_time, make_cleanup, real
+from tests.fakes import FakeSockets, MemoryStore, failing_store
 
 
 def _census(real: int, *, worker: int = 0, workers: int = 1, age: int = 300) -> Census:
@@ -46,54 +21,51 @@ def _census(real: int, *, worker: int = 0, workers: int = 1, age: int = 300) -> 
 
 class TestLimit:
     def test_is_a_tenth_of_the_last_census_in_each_run(
-        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+        self, store: MemoryStore, sockets: FakeSockets
     ) -> None:
         """300 of 2,000 are dead: the first run removes 200, the second one the rest."""
-        store.seed(*_devices(range(300), seen=700), *_devices(range(300, 2000), seen=0))
+        store.seed(*devices(range(300), seen=700), *devices(range(300, 2000), seen=0))
         sockets.open |= {connection_id for _, connection_id in store.real}
         store.record_census(_census(2000))
-        runs = [_run(store, sockets, clock) for _ in range(3)]
+        runs = [clean_up(store, sockets) for _ in range(3)]
         assert [run.report.silent for run in runs] == [200, 100, 0]
         assert [run.report.refused for run in runs] == [100, 0, 0]
         assert [run.refused_because is not None for run in runs] == [True, False, False]
 
     def test_does_not_depend_on_how_early_the_dead_connections_are_read(
-        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+        self, store: MemoryStore
     ) -> None:
         crowded = BusinessId("a-first")
         dead = [real(f"d{n}", business_id=crowded, seen=400) for n in range(45)]
-        store.seed(business(*dead, business_id=crowded), *_devices(range(1499), seen=0))
+        store.seed(business(*dead, business_id=crowded), *devices(range(1499), seen=0))
         store.record_census(_census(1544))
-        report = _run(store, sockets, clock).report
+        report = clean_up(store).report
         assert (report.gone, report.refused) == (45, 0)
 
     def test_depends_on_what_the_run_has_seen_if_there_is_no_census(
-        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+        self, store: MemoryStore, sockets: FakeSockets
     ) -> None:
-        store.seed(*_devices(range(1000), seen=0), *_devices(range(1000, 1500), seen=700))
+        store.seed(*devices(range(1000), seen=0), *devices(range(1000, 1500), seen=700))
         sockets.open |= {connection_id for _, connection_id in store.real}
-        found = _run(store, sockets, clock)
+        found = clean_up(store, sockets)
         assert BRAKE_FLOOR <= found.report.silent <= 150
         assert found.report.refused == 500 - found.report.silent
+        assert len(sockets.open) == 1500 - found.report.silent
+        assert not any(c.closing_at for c in store.real.values())
 
-    def test_a_complete_run_records_its_census_for_the_next_run(
-        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
-    ) -> None:
-        store.seed(*_devices(range(30), seen=0))
-        _run(store, sockets, clock, dry_run=True)
+    def test_a_complete_run_records_its_census_for_the_next_run(self, store: MemoryStore) -> None:
+        store.seed(*devices(range(30), seen=0))
+        clean_up(store, dry_run=True)
         assert not store.censuses
-        _run(store, sockets, clock, share=Share(1, 3))
+        clean_up(store, share=Share(1, 3))
         (census,) = store.last_censuses()
         assert (census.worker, census.workers) == (1, 3)
-        _run(store, sockets, clock)
+        clean_up(store)
         assert Census(worker=0, workers=1, real=30, taken_at=NOW) in store.last_censuses()
 
-    def test_an_incomplete_run_records_no_census(
-        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
-    ) -> None:
-        store.seed(*_devices(range(30), seen=0))
-        cleanup = make_cleanup(store, sockets, clock)
-        assert not cleanup.cleanup_all_connections(out_of_time=lambda: True).complete
+    def test_an_incomplete_run_records_no_census(self, store: MemoryStore) -> None:
+        store.seed(*devices(range(30), seen=0))
+        assert not clean_up(store, out_of_time=lambda: True).complete
         assert not store.censuses
 
     @pytest.mark.parametrize(
@@ -127,18 +99,18 @@ class TestLimit:
         assert real_in_last_census(censuses, share, NOW) == expected
 
     def test_is_a_share_of_the_whole_marketplace_even_for_one_business(
-        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
+        self, store: MemoryStore
     ) -> None:
         store.seed(business(*(real(f"c{n}", seen=400) for n in range(45))))
         store.record_census(_census(1000))
-        cleanup = make_cleanup(store, sockets, clock)
+        cleanup = make_cleanup(store)
         report = cleanup.cleanup_business_connections(B1, out_of_time=in_time).report
         assert (report.gone, report.refused) == (45, 0)
 
 
 class TestOnlyRemovalsCount:
     def test_an_outage_of_the_gateway_after_some_closes_refuses_nothing(
-        self, store: MemoryStore, clock: FakeClock
+        self, store: MemoryStore
     ) -> None:
         class OutAfterFive(FakeSockets):
             closed = 0
@@ -151,50 +123,33 @@ class TestOnlyRemovalsCount:
                     self.closed += 1
                 return super().close(connection_id)
 
-        store.seed(*_devices(range(65), seen=700))
+        store.seed(*devices(range(65), seen=700))
         sockets = OutAfterFive(open={connection_id for _, connection_id in store.real})
-        found = _run(store, sockets, clock)
+        found = clean_up(store, sockets)
         assert (found.report.silent, found.report.unknown) == (5, 60)
         assert (found.report.refused, found.refused_because) == (0, None)
 
     @pytest.mark.parametrize("seen", [400, 700])
-    def test_a_store_that_accepts_no_writes_refuses_nothing(
-        self, clock: FakeClock, seen: int
-    ) -> None:
-        class ReadOnly(MemoryStore):
-            def claim_real(self, connection: RealConnection, now: Instant) -> bool:
-                raise Unavailable("no writes")
-
-            def remove_real(
-                self, business_id: BusinessId, connection_id: ConnectionId
-            ) -> RealConnection | None:
-                raise Unavailable("no writes")
-
-            def record_census(self, census: Census) -> None:
-                raise Unavailable("no writes")
-
-        store = ReadOnly()
-        store.seed(*_devices(range(60), seen=seen))
-        found = _run(store, FakeSockets(), clock)
+    def test_a_store_that_accepts_no_writes_refuses_nothing(self, seen: int) -> None:
+        writes = ("claim_real", "remove_real", "record_census")
+        store = failing_store(Unavailable("no writes"), *writes)
+        store.seed(*devices(range(60), seen=seen))
+        found = clean_up(store)
         assert (found.report.failed, found.report.refused) == (60, 0)
         assert (found.report.silent, found.report.gone) == (0, 0)
         assert found.complete
 
-    def test_a_connection_that_was_heard_from_in_time_frees_its_slot(
-        self, sockets: FakeSockets, clock: FakeClock
-    ) -> None:
+    def test_a_connection_that_was_heard_from_in_time_frees_its_slot(self) -> None:
         class PingedMeanwhile(MemoryStore):
             def claim_real(self, connection: RealConnection, now: Instant) -> bool:
                 return False
 
         store = PingedMeanwhile()
-        store.seed(*_devices(range(60), seen=700))
-        found = _run(store, sockets, clock)
+        store.seed(*devices(range(60), seen=700))
+        found = clean_up(store)
         assert (found.report.silent, found.report.refused) == (0, 0)
 
-    def test_two_runs_at_once_report_each_removal_once(
-        self, store: MemoryStore, sockets: FakeSockets, clock: FakeClock
-    ) -> None:
+    def test_two_runs_at_once_report_each_removal_once(self, store: MemoryStore) -> None:
         both = threading.Barrier(2)
 
         class Together(FakeSockets):
@@ -205,7 +160,7 @@ class TestOnlyRemovalsCount:
                 return super().probe(connection_id)
 
         store.seed(business(*(real(f"c{n}", seen=400) for n in range(10))))
-        cleanup = make_cleanup(store, Together(), clock)
+        cleanup = make_cleanup(store, Together())
         with ThreadPoolExecutor(max_workers=2) as pool:
             runs = [
                 pool.submit(cleanup.cleanup_business_connections, B1, out_of_time=in_time)
@@ -232,9 +187,7 @@ class TestRemovalSlots:
             " of the 150 that the last census counted or the 300 seen so far"
         )
 
-    def test_a_removal_waits_for_those_under_way_and_gets_the_slot_of_one_that_failed(
-        self,
-    ) -> None:
+    def test_a_removal_waits_for_those_under_way_and_gets_the_slot_of_one_that_failed(self) -> None:
         brake = Brake(forced=False)
         brake.last_census = 0
         under_way = [brake.removal_slot() for _ in range(BRAKE_FLOOR)]
@@ -284,31 +237,21 @@ class Closing(FakeSockets):
 
 
 class TestClosedSocketsCount:
-    def test_if_the_disconnect_event_removed_the_connection_first(
-        self, store: MemoryStore, clock: FakeClock
-    ) -> None:
-        store.seed(*_devices(range(100), seen=700))
+    def test_if_the_disconnect_event_removed_the_connection_first(self, store: MemoryStore) -> None:
+        store.seed(*devices(range(100), seen=700))
         sockets = Closing(store, disconnects=True)
-        make_cleanup(store, sockets, clock).cleanup_all_connections(out_of_time=in_time)
+        clean_up(store, sockets)
         assert 100 - len(sockets.open) <= BRAKE_FLOOR
 
     @pytest.mark.parametrize("error", [Unavailable("no answer"), PermissionError("DeleteItem")])
-    def test_if_the_connection_could_not_be_removed(
-        self, clock: FakeClock, error: Exception
-    ) -> None:
-        class Undeletable(MemoryStore):
-            def remove_real(
-                self, business_id: BusinessId, connection_id: ConnectionId
-            ) -> RealConnection | None:
-                raise error
-
-        store = Undeletable()
-        store.seed(*_devices(range(100), seen=700))
+    def test_if_the_connection_could_not_be_removed(self, error: Exception) -> None:
+        store = failing_store(error, "remove_real")
+        store.seed(*devices(range(100), seen=700))
         sockets = Closing(store, disconnects=False)
-        make_cleanup(store, sockets, clock).cleanup_all_connections(out_of_time=in_time)
+        clean_up(store, sockets)
         assert 100 - len(sockets.open) <= BRAKE_FLOOR
 
-    def test_if_the_answer_to_the_removal_was_lost(self, clock: FakeClock) -> None:
+    def test_if_the_answer_to_the_removal_was_lost(self) -> None:
         class LostAnswers(MemoryStore):
             def remove_real(
                 self, business_id: BusinessId, connection_id: ConnectionId
@@ -318,6 +261,31 @@ class TestClosedSocketsCount:
                 return super().remove_real(business_id, connection_id)
 
         store = LostAnswers()
-        store.seed(*_devices(range(100), seen=700))
-        make_cleanup(store, FakeSockets(), clock).cleanup_all_connections(out_of_time=in_time)
+        store.seed(*devices(range(100), seen=700))
+        clean_up(store)
         assert 100 - len(store.real) <= BRAKE_FLOOR
+
+
+class TestMarketplace:
+    """A run must not be able to close it."""
+
+    def test_a_wrong_endpoint_that_says_gone_to_everything_is_stopped(
+        self, store: MemoryStore
+    ) -> None:
+        store.seed(*devices(range(500), seen=400))
+        report = clean_up(store).report
+        assert report.gone == 500 - len(store.real)
+        assert 20 <= report.gone <= 50
+        assert report.refused == 500 - report.gone
+        assert report.active_real == len(store.real)
+
+    def test_an_operator_can_force_what_the_brake_refused(self, store: MemoryStore) -> None:
+        store.seed(*devices(range(100), seen=400))
+        report = clean_up(store, force=True).report
+        assert (report.gone, report.refused) == (100, 0)
+        assert not store.real
+
+    def test_a_small_one_may_lose_twenty_devices(self, store: MemoryStore) -> None:
+        store.seed(*devices(range(20), seen=400))
+        assert clean_up(store).report.refused == 0
+        assert not store.real

@@ -14,7 +14,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lambdas.domain.attention import AttentionReport
-from lambdas.domain.availability import Availability
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.errors import Conflict, Forbidden, NotDeclared, Unavailable
 from lambdas.domain.identifiers import ConnectionId, UserId
@@ -23,7 +22,19 @@ from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.presence import Presence
 from lambdas.domain.settings import SettingsWriter
 from lambdas.domain.status import judge
-from tests.builders import B1, NOW, RULES, U1, FakeClock, hours, in_time, make_cleanup
+from tests.builders import (
+    B1,
+    NOW,
+    RULES,
+    U1,
+    FakeClock,
+    clean_up,
+    declare,
+    hours,
+    in_time,
+    make_cleanup,
+    settings_writer,
+)
 from tests.fakes import FakeSockets, MemoryStore
 
 STEP = 60
@@ -116,18 +127,14 @@ class World:
         return result
 
     def renew(self) -> None:
-        self._availability(True)
+        declare(self.store, True, sockets=self.sockets, clock=self.clock)
 
     def end(self) -> None:
-        self._availability(False)
-
-    def _availability(self, available: bool) -> None:
-        calls = Availability(self.store, self.sockets, RULES, self.clock, lambda attempt: None)
-        calls.set_business_availability(B1, U1, available, out_of_time=in_time)
+        declare(self.store, False, sockets=self.sockets, clock=self.clock)
 
     @property
     def _writer(self) -> SettingsWriter:
-        return SettingsWriter(self.store, RULES, self.clock, lambda attempt: None)
+        return settings_writer(self.store, self.clock)
 
     def pause(self) -> None:
         self._writer.pause_business(B1, U1, self.clock() + 5 * STEP, None)
@@ -168,10 +175,7 @@ class World:
         self.sockets.open.clear()
 
     def run(self) -> CleanupRun:
-        cleanup = make_cleanup(
-            self.store, self.sockets, self.clock, report_attention=self.reports.append
-        )
-        return cleanup.cleanup_all_connections(out_of_time=in_time)
+        return clean_up(self.store, self.sockets, self.clock, reports=self.reports)
 
     def clean_one(self) -> None:
         cleanup = make_cleanup(

@@ -9,7 +9,7 @@ from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.messages import PushedMessage, SocketMessage
 from lambdas.domain.messaging import Delivery, Messaging
 from lambdas.domain.ports import SocketAnswer
-from tests.builders import B1, NOW, RULES, FakeClock, business, real, settings, virtual
+from tests.builders import B1, NOW, RULES, FakeClock, business, no_wait, real, settings, virtual
 from tests.fakes import FakeSockets, MemoryStore
 
 MESSAGE = PushedMessage("m1", {"order": 7})
@@ -39,7 +39,7 @@ Push = Callable[..., Delivery]
 
 @pytest.fixture
 def push(store: MemoryStore, sockets: FlakySockets) -> Push:
-    messaging = Messaging(store, sockets, RULES, FakeClock(NOW), backoff=lambda attempt: None)
+    messaging = Messaging(store, sockets, RULES, FakeClock(NOW), backoff=no_wait)
 
     def push(out_of_time: Callable[[], bool] = lambda: False) -> Delivery:
         return messaging.push(B1, MESSAGE, out_of_time)

@@ -85,13 +85,6 @@ def test_pages_follow_each_other_without_gap_or_repetition(
     assert len(seen) == 7
 
 
-def test_each_kind_of_attention_has_its_own_list(operators: Operators, store: MemoryStore) -> None:
-    store.seed(_marked("b1", since=NOW))
-    assert not operators.list_attention(
-        Attention.UNREACHABLE, limit=10, out_of_time=in_time
-    ).businesses
-
-
 def test_closing_a_connection_closes_its_socket_and_no_other(
     operators: Operators, store: MemoryStore, sockets: FakeSockets
 ) -> None:

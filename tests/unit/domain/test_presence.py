@@ -10,7 +10,7 @@ from lambdas.domain.errors import TooManyConnections
 from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.presence import Presence
 from lambdas.domain.rules import reconnect_at, sends_too_much
-from tests.builders import B1, NOW, RULES, U1, FakeClock, business, real, settings
+from tests.builders import B1, NOW, RULES, U1, FakeClock, business, real
 from tests.fakes import MemoryStore
 
 C1 = ConnectionId("c1")
@@ -124,23 +124,6 @@ def _too_much(presence: Presence) -> bool:
     return sends_too_much(connection)
 
 
-def test_a_removed_connection_is_never_restored(presence: Presence, store: MemoryStore) -> None:
-    assert presence.heard_from(B1, C1) is None
-    assert not store.real
-
-
-def test_a_claimed_connection_is_not_refreshed_until_the_claim_is_over(
-    presence: Presence, store: MemoryStore, clock: FakeClock
-) -> None:
-    store.seed(business(real("c1", seen=700, closing_at=NOW)))
-    clock.advance(59)
-    assert presence.heard_from(B1, C1) is None
-    clock.advance(1)
-    heard = presence.heard_from(B1, C1)
-    assert heard is not None
-    assert heard.closing_at is None
-
-
 def test_the_business_is_looked_up_if_an_event_does_not_name_it(
     presence: Presence, store: MemoryStore
 ) -> None:
@@ -151,12 +134,6 @@ def test_the_business_is_looked_up_if_an_event_does_not_name_it(
     assert not store.real
     assert presence.heard_from(None, C1) is None
     assert presence.disconnect(None, C1) is None
-
-
-def test_disconnecting_leaves_the_settings_alone(presence: Presence, store: MemoryStore) -> None:
-    store.seed(business(real("c1"), declared=settings()))
-    presence.disconnect(B1, C1)
-    assert store.load(B1) == business(declared=settings())
 
 
 def test_clients_that_connected_at_the_same_time_reconnect_at_different_times() -> None:

@@ -14,7 +14,6 @@ from tests.builders import (
     CLOSED,
     NOW,
     OPEN,
-    RULES,
     U1,
     FakeClock,
     at,
@@ -22,6 +21,7 @@ from tests.builders import (
     hours,
     real,
     settings,
+    settings_writer,
     virtual,
 )
 from tests.fakes import MemoryStore
@@ -40,7 +40,7 @@ HELD: dict[str, Any] = {
 
 @pytest.fixture
 def writer(store: MemoryStore, clock: FakeClock) -> SettingsWriter:
-    return SettingsWriter(store, RULES, clock, backoff=lambda attempt: None)
+    return settings_writer(store, clock)
 
 
 def test_a_pause_drops_nothing_and_ends_by_itself(
@@ -377,8 +377,7 @@ def test_an_availability_call_between_read_and_write_is_not_lost(clock: FakeCloc
 
     store = Raced()
     store.seed(business(declared=settings()))
-    writer = SettingsWriter(store, RULES, clock, backoff=lambda attempt: None)
-    writer.expect_socket(B1, U2, False)
+    settings_writer(store, clock).expect_socket(B1, U2, False)
     assert store.settings[B1] == settings(
         available=False, version=3, updated_at=NOW, updated_by=U2, declared_by=U2,
         expects_socket=False,

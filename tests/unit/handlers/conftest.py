@@ -9,7 +9,6 @@ from typing import Any
 
 import boto3
 import pytest
-from aws_lambda_powertools.utilities.typing import LambdaContext
 from moto import mock_aws
 
 from lambdas.adapters.table import Table
@@ -18,6 +17,7 @@ from lambdas.domain.model import Business
 from lambdas.handlers.entry_point import EntryPoint, Event, logger
 from tests.builders import FakeClock
 from tests.dynamodb import create_table
+from tests.events import Context
 
 VARIABLES = {
     "ENVIRONMENT": "test",
@@ -34,20 +34,6 @@ HOOK_STATUS = "PutLifecycleEventHookExecutionStatus"
 
 Calls = list[tuple[str, dict[str, Any]]]
 """Calls to AWS: operations and their parameters."""
-
-
-class Context(LambdaContext):
-    """The part of a Lambda context that the handlers use."""
-
-    _function_name = "test"
-    _function_version = "7"
-    _memory_limit_in_mb = 256
-    _invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:test"
-    _aws_request_id = "request-1"
-    milliseconds_left = 300_000
-
-    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # static over there
-        return self.milliseconds_left
 
 
 @dataclass
@@ -93,8 +79,20 @@ class Deployed:
             if business.settings is not None:
                 empty = Business(business.business_id, None, (), ())
                 self.store.write_settings(empty, business.settings, put=business.virtual)
+                if business.settings.attention is not None:
+                    self.store.write_attention(
+                        self.store.load(business.business_id),
+                        business.settings.attention,
+                        since=business.settings.attention_since or 0,
+                        reported=business.settings.attention_reported,
+                    )
             for connection in business.real:
                 self.store.add_real(connection)
+
+    def sent(self) -> list[Any]:
+        """The messages that were posted to sockets, parsed as JSON."""
+        posts = [params for name, params in self.calls if name == "PostToConnection"]
+        return [json.loads(post["Data"]) for post in posts]
 
     def items(self) -> list[dict[str, Any]]:
         """Everything that is stored."""

@@ -53,10 +53,7 @@ def test_a_ticket_opens_one_socket_and_costs_one_write(deployed: Deployed, ticke
     ],
 )
 def test_an_ambiguous_handshake_does_not_use_up_the_ticket(
-    deployed: Deployed,
-    ticket: str,
-    query: dict[str, list[str]],
-    headers: dict[str, list[str]],
+    deployed: Deployed, ticket: str, query: dict[str, list[str]], headers: dict[str, list[str]]
 ) -> None:
     filled = {name: [v.replace("TICKET", ticket) for v in values] for name, values in query.items()}
     assert _handshake(deployed, filled, headers) == ("Deny", {})

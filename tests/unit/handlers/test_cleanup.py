@@ -1,6 +1,7 @@
 """The cleanup function: its options, its report and its metrics."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
 from lambdas.handlers.cleanup import handler
 from lambdas.observability import MetricName
-from tests.builders import B1, NOW, business, real, settings, virtual
+from tests.builders import NOW, business, devices, real, settings, virtual
+from tests.fakes import raising
 from tests.unit.handlers.conftest import Deployed
 
 GAUGES = {
@@ -48,12 +50,7 @@ def test_a_complete_run_reports_and_publishes_the_census(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed.seed(
-        business(
-            real("alive"),
-            real("silent", seen=700),
-            virtual(left=-1),
-            declared=settings(),
-        )
+        business(real("alive"), real("silent", seen=700), virtual(left=-1), declared=settings())
     )
     report = deployed.invoke(handler, {})
     assert report["complete"] is True
@@ -84,17 +81,14 @@ def test_a_run_that_is_out_of_time_publishes_no_census(
     assert _emitted(capsys.readouterr().out).keys() == COUNTS
 
 
-def _needs_attention(deployed: Deployed, *, since: int) -> None:
-    """Mark b1 as needing attention since then, not reported yet."""
-    deployed.seed(business(virtual(), declared=settings()))
-    read = deployed.store.load(B1)
-    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=since, reported=False)
+DUE = settings(attention=Attention.VIRTUAL_ONLY, attention_since=NOW - 900)
+"""Of a business that is to be reported."""
 
 
 def test_a_business_that_newly_needs_attention_is_counted_at_once_with_its_id(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _needs_attention(deployed, since=NOW - 900)
+    deployed.seed(business(virtual(), declared=DUE))
     assert deployed.invoke(handler, {})["attentionEntered"] == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     values = [line["AttentionEntered"] for line in lines if "AttentionEntered" in line]
@@ -107,19 +101,12 @@ def test_a_business_that_newly_needs_attention_is_counted_at_once_with_its_id(
 
 
 def test_a_run_that_fails_publishes_what_it_did_before_it_raises(
-    deployed: Deployed,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    deployed: Deployed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _needs_attention(deployed, since=NOW - 900)
     b0 = BusinessId("b0")
     silent = real("c1", business_id=b0, seen=700)
-    deployed.seed(business(silent, business_id=b0))
-
-    def fail(*_: object) -> bool:
-        raise RuntimeError("a defect")
-
-    monkeypatch.setattr(Table, "claim_real", fail)
+    deployed.seed(business(virtual(), declared=DUE), business(silent, business_id=b0))
+    monkeypatch.setattr(Table, "claim_real", raising(RuntimeError("a defect")))
     with pytest.raises(RuntimeError, match="a defect"):
         deployed.invoke(handler, {})
     output = capsys.readouterr().out
@@ -150,9 +137,7 @@ def test_each_removed_connection_is_logged_with_its_client(deployed: Deployed) -
 
 
 def test_each_business_that_needs_attention_is_logged(deployed: Deployed) -> None:
-    deployed.seed(business(virtual(), declared=settings()))
-    read = deployed.store.load(B1)
-    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=NOW - 900, reported=True)
+    deployed.seed(business(virtual(), declared=replace(DUE, attention_reported=True)))
     deployed.invoke(handler, {})
     (line,) = [line for line in deployed.log_lines if line["message"] == "needs attention"]
     assert (line["businessId"], line["attention"]) == ("b1", "virtual-only")
@@ -173,10 +158,7 @@ def test_a_dry_run_publishes_nothing_and_writes_nothing(
 def test_each_of_several_workers_publishes_its_own_census(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for number in range(12):
-        business_id = BusinessId(f"b{number}")
-        device = real(f"c{number}", business_id=business_id)
-        deployed.seed(business(device, business_id=business_id))
+    deployed.seed(*devices(range(12), seen=0))
     reports = [deployed.invoke(handler, {"worker": worker, "workers": 3}) for worker in range(3)]
     assert [(report["worker"], report["workers"]) for report in reports] == [(0, 3), (1, 3), (2, 3)]
     output = capsys.readouterr().out

@@ -9,11 +9,9 @@ from contracts import asyncapi, openapi
 from lambdas import protocol
 from lambdas.handlers import rest, websocket
 from tests.builders import NOW, OPEN, business, real, settings, virtual
+from tests.events import DEVICE, rest_event, socket_event
 from tests.json_schema import component, problems
 from tests.unit.handlers.conftest import Deployed
-from tests.unit.handlers.test_rest import event as rest_event
-from tests.unit.handlers.test_websocket import CONNECTION
-from tests.unit.handlers.test_websocket import event as socket_event
 
 REST = openapi.document()
 SOCKET = asyncapi.document()
@@ -37,7 +35,7 @@ QUERY = {"getBusinesses": {"attention": "unreachable", "limit": "1"}}
 
 
 def _reachable_business(deployed: Deployed) -> None:
-    connections = real(CONNECTION), virtual()
+    connections = real(DEVICE), virtual()
     deployed.seed(business(*connections, declared=settings(opening_hours=OPEN)))
 
 
@@ -47,7 +45,7 @@ def _call(
     request = rest_event(
         method.upper(),
         path,
-        connection_id=CONNECTION.replace("=", "%3D"),
+        connection_id=DEVICE.replace("=", "%3D"),
         body=body,
         query=QUERY.get(operation["operationId"]),
         roles=("operator",),
@@ -143,8 +141,7 @@ def test_pushed_messages_match_the_contract(deployed: Deployed, pushed: str) -> 
             "PUT", "/businesses/{businessId}/availability", body='{"available": false}'
         )
     assert deployed.invoke(rest.handler, request)["statusCode"] == 200
-    (data,) = [call["Data"] for name, call in deployed.calls if name == "PostToConnection"]
+    (document,) = deployed.sent()
     told = SOCKET["components"]["messages"][pushed]
-    document = json.loads(data)
     assert document["type"] == told["name"]
     assert problems(SOCKET, told["payload"], document) == []

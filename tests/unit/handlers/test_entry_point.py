@@ -8,7 +8,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from lambdas.bootstrap import Service
 from lambdas.handlers.entry_point import Event, entry_point
 from lambdas.observability import MetricName
-from tests.unit.handlers.conftest import Context, Deployed
+from tests.events import Context
+from tests.unit.handlers.conftest import Deployed
 
 
 def test_all_calls_of_a_process_share_one_service() -> None:

@@ -1,12 +1,15 @@
 """The check before a deployment takes traffic."""
 
 import sys
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from lambdas.adapters.table import Table
 from lambdas.domain.errors import Unavailable
 from lambdas.handlers import preflight
+from tests.fakes import raising
 from tests.unit.handlers.conftest import HOOK_STATUS, Deployed
 
 EVENT = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "hook-1"}
@@ -30,11 +33,7 @@ def test_a_table_that_does_not_answer_does_not_fail_the_version(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """During an outage of the table, the new version may be the one that fixes it."""
-
-    def fail(*_: object, **__: object) -> None:
-        raise Unavailable("the table did not answer")
-
-    monkeypatch.setattr("lambdas.adapters.table.Table.load", fail)
+    monkeypatch.setattr(Table, "load", raising(Unavailable("the table did not answer")))
     assert _verdict(deployed) == "Succeeded"
     assert "did not answer" in deployed.log_lines[-1]["exception"]
 
@@ -42,14 +41,11 @@ def test_a_table_that_does_not_answer_does_not_fail_the_version(
 def test_a_table_that_may_not_be_read_fails_the_version(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def query(**_: object) -> None:
-        error = {
-            "Error": {"Code": "AccessDeniedException"},
-            "ResponseMetadata": {"HTTPStatusCode": 400},
-        }
-        raise ClientError(error, "Query")  # type: ignore[arg-type] # as much as is looked at
-
-    monkeypatch.setattr(deployed.service.dynamodb, "query", query)
+    error: Any = {
+        "Error": {"Code": "AccessDeniedException"},
+        "ResponseMetadata": {"HTTPStatusCode": 400},
+    }
+    monkeypatch.setattr(deployed.service.dynamodb, "query", raising(ClientError(error, "Query")))
     assert _verdict(deployed) == "Failed"
 
 

@@ -5,9 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lambdas.domain.identifiers import BusinessId
 from operations.promote import SourceState
 from operations.shared.assembly import Assembly
+from operations.shared.business_file import BadLine, Declaration
 from operations.shared.records import Record
+from operations.shared.repository import git
 
 BUNDLE = "b" * 64
 CODE = "c0de="
@@ -76,3 +79,15 @@ def source_state(**changes: Any) -> SourceState:
     """The state of an environment that a build may be promoted from."""
     good = SourceState(record=record(), code={"Ping": CODE}, alarms={"Unreachable": "OK"})
     return replace(good, **changes)
+
+
+def many_lines(count: int, *, accepting: bool = True) -> list[Declaration | BadLine]:
+    """The lines of a file with so many businesses, b2, b3, …, each named after its line."""
+    return [Declaration(n, BusinessId(f"b{n}"), accepting) for n in range(2, count + 2)]
+
+
+def commit(message: str) -> str:
+    """Commit all that is in the repository of the test, and return the commit."""
+    git("add", ".")
+    git("commit", "--quiet", "-m", message)
+    return git("rev-parse", "HEAD")

@@ -1,11 +1,26 @@
-"""A build that several tools are given."""
+"""A build and a repository that several tools are given."""
 
 from pathlib import Path
 
 import pytest
 
+from operations.shared import repository as repository_paths
 from operations.shared.assembly import Build, Manifest
 from tests.unit.operations.builders import BUNDLE, assembly
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Git repository, which the tools take for their own."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "Test")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "test@example.com")
+        monkeypatch.setenv(f"GIT_{name}_DATE", "2026-11-23T01:00:00+01:00")
+    monkeypatch.setattr(repository_paths, "ROOT", folder)
+    repository_paths.git("init", "--quiet")
+    return folder
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A build names its commit, and says whether there were uncommitted changes."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,29 +8,20 @@ from operations import build as builder
 from operations.build import build
 from operations.shared import repository as repository_paths
 from operations.shared.assembly import Assembly, Build
-from tests.unit.operations.builders import assembly
+from tests.unit.operations.builders import assembly, commit
 
 
-@pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with one commit, whose synthesis is always the same."""
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    (folder / "app.py").write_text("")
-    for name in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{name}_NAME", "Test")
-        monkeypatch.setenv(f"GIT_{name}_EMAIL", "test@example.com")
-        monkeypatch.setenv(f"GIT_{name}_DATE", "2026-11-23T01:00:00+01:00")
-    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "First"]):
-        subprocess.run(["git", *command], cwd=folder, check=True)
-    monkeypatch.setattr(repository_paths, "ROOT", folder)
+@pytest.fixture(autouse=True)
+def _first_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The synthesis is always the same."""
+    (repository / "app.py").write_text("")
+    commit("First")
     monkeypatch.setattr(
         builder, "_synthesize", lambda output, _: assembly(output, {"dev": "b", "prod": "b"})
     )
-    return folder
 
 
-def test_a_build_of_a_commit_is_clean_and_always_the_same(repository: Path, tmp_path: Path) -> None:
+def test_a_build_of_a_commit_is_clean_and_always_the_same(tmp_path: Path) -> None:
     first, second = build(tmp_path / "first"), build(tmp_path / "second")
     assert first == second
     assert first.clean
@@ -61,7 +51,7 @@ def test_a_change_during_the_build_makes_it_unclean(
 
 
 def test_sources_without_a_repository_are_not_clean(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare = tmp_path / "bare"
     bare.mkdir()
@@ -71,7 +61,7 @@ def test_sources_without_a_repository_are_not_clean(
     assert (manifest.commit, manifest.clean) == ("unknown", False)
 
 
-def test_a_new_build_replaces_the_old_one(repository: Path, tmp_path: Path) -> None:
+def test_a_new_build_replaces_the_old_one(tmp_path: Path) -> None:
     build(tmp_path / "build")
     (tmp_path / "build" / "assembly" / "old").write_text("")
     build(tmp_path / "build")

@@ -86,10 +86,7 @@ def test_each_deployment_updates_the_monitoring_stack(aws: Aws, build: Build) ->
 
 
 def test_a_failure_before_the_cdk_cli_runs_deploys_nothing(
-    aws: Aws,
-    build: Build,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    aws: Aws, build: Build, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def no_credentials(_: Any) -> str:
         raise NoCredentialsError
@@ -101,23 +98,15 @@ def test_a_failure_before_the_cdk_cli_runs_deploys_nothing(
     assert "deploying" not in capsys.readouterr().out, "nothing was being deployed"
 
 
-def test_a_failure_before_any_stack_changes_leaves_the_record_as_it_was(
-    aws: Aws, build: Build
+@pytest.mark.parametrize("history", [[record()], []], ids=["a later", "the first"])
+def test_a_deployment_that_fails_before_any_stack_changes_leaves_the_record_as_it_was(
+    aws: Aws, build: Build, history: list[Record]
 ) -> None:
-    aws.history = [record()]
+    aws.history = list(history)
     aws.answer = lambda: False
     with pytest.raises(CannotBegin):
         deploy(build, "staging")
-    assert aws.history[-1] == record()
-
-
-def test_a_first_deployment_that_fails_before_any_stack_changes_leaves_no_record(
-    aws: Aws, build: Build
-) -> None:
-    aws.answer = lambda: False
-    with pytest.raises(CannotBegin):
-        deploy(build, "staging")
-    assert aws.history == []
+    assert aws.history[-1:] == history
 
 
 @pytest.mark.parametrize(
@@ -157,30 +146,23 @@ def test_a_later_environment_is_deployed_to_directly_only_by_force(
     assert deployed == (["prod"] if force else [])
 
 
-def test_a_failed_deployment_says_in_what_state_it_left_the_stacks(aws: Aws, build: Build) -> None:
+@pytest.mark.parametrize("before", ["UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
+def test_a_failed_deployment_says_in_what_state_it_left_the_stacks(
+    aws: Aws, build: Build, before: str
+) -> None:
+    """Also after a second roll-back, which leaves the status as it was."""
+    aws.stacks[SERVICE] = StackState(before, BEFORE.changed_at)
+
     def rolled_back() -> bool:
         aws.stacks[SERVICE] = StackState("UPDATE_ROLLBACK_COMPLETE", NOW)
         return False
 
     aws.answer = rolled_back
     with pytest.raises(
-        DeploymentFailed,
-        match=f"{SERVICE} UPDATE_ROLLBACK_COMPLETE, {MONITORING} as it was",
+        DeploymentFailed, match=f"{SERVICE} UPDATE_ROLLBACK_COMPLETE, {MONITORING} as it was"
     ):
         deploy(build, "staging")
     assert results(aws) == ["pending"]
-
-
-def test_a_stack_that_was_rolled_back_a_second_time_did_change(aws: Aws, build: Build) -> None:
-    aws.stacks[SERVICE] = StackState("UPDATE_ROLLBACK_COMPLETE", BEFORE.changed_at)
-
-    def rolled_back() -> bool:
-        aws.stacks[SERVICE] = StackState("UPDATE_ROLLBACK_COMPLETE", NOW)
-        return False
-
-    aws.answer = rolled_back
-    with pytest.raises(DeploymentFailed, match="UPDATE_ROLLBACK_COMPLETE"):
-        deploy(build, "staging")
 
 
 def test_an_interrupted_deployment_stays_pending(aws: Aws, build: Build) -> None:

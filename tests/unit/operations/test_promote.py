@@ -16,9 +16,7 @@ from operations.shared.exit_codes import ExitCode
 from tests.unit.operations.builders import BUNDLE, CODE, record, source_state, template
 
 
-def test_an_assembly_has_the_bundle_of_each_environment_in_order_of_promotion(
-    build: Build,
-) -> None:
+def test_an_assembly_has_the_bundle_of_each_environment_in_order_of_promotion(build: Build) -> None:
     assert list(build.manifest.environments) == ["local", "dev", "staging", "prod"]
     assert build.manifest.environments["prod"] == BUNDLE
     assert build.assembly.stacks("dev")[0].account == "111111111111"
@@ -60,9 +58,7 @@ def test_an_assembly_that_was_changed_since_it_was_built_is_refused(
     assert "the assembly was changed" in reason
 
 
-def test_what_a_deployment_leaves_in_an_assembly_is_no_change(
-    build: Build,
-) -> None:
+def test_what_a_deployment_leaves_in_an_assembly_is_no_change(build: Build) -> None:
     cache = build.assembly.folder / "assembly-prod" / ".cache"
     cache.mkdir()
     (cache / f"{BUNDLE}.zip").write_text("zip")
@@ -74,14 +70,8 @@ def test_what_a_deployment_leaves_in_an_assembly_is_no_change(
     ("changes", "reason"),
     [
         ({"record": None}, "make deploy"),
-        (
-            {"record": record(smoke="pending", codeSha256=None)},
-            "make rollback ENVIRONMENT=staging",
-        ),
-        (
-            {"blind": {"Errors": "FunctionName f1"}},
-            "FunctionName f1",
-        ),
+        ({"record": record(smoke="pending", codeSha256=None)}, "make rollback ENVIRONMENT=staging"),
+        ({"blind": {"Errors": "FunctionName f1"}}, "FunctionName f1"),
         ({"record": record(assetHash="d" * 64)}, "dddddddddddd"),
         ({"code": {"Ping": "other=", "Rest": CODE}}, "code of Ping"),
         ({"code": {"Ping": f"{CODE}+other="}}, "code of Ping"),

@@ -8,19 +8,17 @@ import pytest
 from operations import rollback
 from operations.rollback import built, choose, require_commit, roll_back
 from operations.shared import records
-from operations.shared import repository as repository_paths
 from operations.shared.assembly import Build
 from operations.shared.exit_codes import CannotBegin, ExitCode, Refused
 from operations.shared.records import Record
-from tests.unit.operations.builders import record
+from operations.shared.repository import git
+from tests.unit.operations.builders import commit, record
 
 
 def deployed(commit: str, *, back_from: str | None = None, **changes: object) -> Record:
     """One deployment. Its commit is one letter, so that a history can be read."""
     return record(
-        commit=commit * 40,
-        rolledBackFrom=None if back_from is None else back_from * 40,
-        **changes,
+        commit=commit * 40, rolledBackFrom=None if back_from is None else back_from * 40, **changes
     )
 
 
@@ -174,40 +172,27 @@ build: setup
 
 
 @pytest.fixture
-def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def repository(repository: Path) -> Path:
     """A repository whose tools are installed, and whose `make build` says what it worked with."""
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    (folder / "Makefile").write_text(MAKEFILE)
-    (folder / ".gitignore").write_text(".venv/\nnode_modules/\nbuild/\n")
-    (folder / "requirements-dev.txt").write_text("cdk==1")
-    (folder / "package-lock.json").write_text("{}")
-    for name in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{name}_NAME", "Test")
-        monkeypatch.setenv(f"GIT_{name}_EMAIL", "test@example.com")
-    monkeypatch.setattr(repository_paths, "ROOT", folder)
-    repository_paths.git("init", "--quiet")
+    (repository / "Makefile").write_text(MAKEFILE)
+    (repository / ".gitignore").write_text(".venv/\nnode_modules/\nbuild/\n")
+    (repository / "requirements-dev.txt").write_text("cdk==1")
+    (repository / "package-lock.json").write_text("{}")
     commit("First")
     for tools in (".venv", "node_modules"):
-        (folder / tools).mkdir()
-        (folder / tools / ".done").write_text("shared\n")
-    return folder
-
-
-def commit(message: str) -> str:
-    repository_paths.git("add", ".")
-    repository_paths.git("commit", "--quiet", "-m", message)
-    return repository_paths.git("rev-parse", "HEAD")
+        (repository / tools).mkdir()
+        (repository / tools / ".done").write_text("shared\n")
+    return repository
 
 
 def worktrees() -> int:
-    return len(repository_paths.git("worktree", "list").splitlines())
+    return len(git("worktree", "list").splitlines())
 
 
 def test_an_earlier_commit_is_built_outside_the_checkout_with_the_tools_of_the_checkout(
     repository: Path,
 ) -> None:
-    first = repository_paths.git("rev-parse", "HEAD")
+    first = git("rev-parse", "HEAD")
     (repository / "new.py").write_text("")
     commit("Second")
     (repository / "half-done.py").write_text("")
@@ -224,7 +209,7 @@ def test_an_earlier_commit_is_built_outside_the_checkout_with_the_tools_of_the_c
 
 
 def test_a_commit_that_pins_other_tools_installs_its_own(repository: Path) -> None:
-    first = repository_paths.git("rev-parse", "HEAD")
+    first = git("rev-parse", "HEAD")
     (repository / "requirements-dev.txt").write_text("cdk==2")
     commit("Second")
     with built(first) as build:
@@ -248,6 +233,6 @@ def test_an_interrupted_rollback_leaves_nothing_behind(repository: Path) -> None
 
 
 def test_a_commit_that_this_clone_lacks_must_be_fetched(repository: Path) -> None:
-    require_commit(repository_paths.git("rev-parse", "HEAD"))
+    require_commit(git("rev-parse", "HEAD"))
     with pytest.raises(CannotBegin, match="git fetch origin " + "a" * 40):
         require_commit("a" * 40)
