@@ -30,6 +30,15 @@ BUSINESSES: Final = 1_000
 """In the table that the cleanup walks; each with settings, a device and a lease."""
 USER_AGENT: Final = "Till/4.2 (Android 14; SM-T225)"
 """What each device calls itself."""
+HOURS: Final = {
+    "timeZone": "Europe/Berlin",
+    "weekly": {
+        day: [["11:00", "14:00"], ["17:00", "22:00"]]
+        for day in ("tu", "we", "th", "fr", "sa", "su")
+    },
+    "exceptions": {},
+}
+"""Ordinary opening hours, stored as about 300 bytes."""
 
 _VARIABLES: Final = {
     "AWS_ACCESS_KEY_ID": "benchmark",
@@ -170,6 +179,7 @@ def measure(*, businesses: int) -> list[Measured]:
     step("`status` over the socket", lambda: over_socket(websocket.on_status, {"action": "status"}))
     step("`GET …/status`", lambda: over_rest("GET", f"{root}/status"))
     step("`GET …/online`", lambda: over_rest("GET", f"{root}/online"))
+    step("`PUT …/opening-hours`", lambda: over_rest("PUT", f"{root}/opening-hours", HOURS))
     message = {"order": "1", "items": ["x" * 500]}
     step(
         "`POST …/messages`, one device",
@@ -189,15 +199,16 @@ def measure(*, businesses: int) -> list[Measured]:
     over_socket(websocket.on_connect, event_type="CONNECT")
     step("`$disconnect`", lambda: over_socket(websocket.on_disconnect, event_type="DISCONNECT"))
 
-    for number in range(businesses):
-        name = f"business-{secrets.token_hex(8)}"
+    names = [f"business-{secrets.token_hex(8)}" for _ in range(businesses)]
+    for number, name in enumerate(names):
         device = f"O9oRTfeA{number:07}="
         over_socket(websocket.on_connect, event_type="CONNECT", device=device, business=name)
         over_rest("PUT", available, {"available": True}, business=name)
-    step(
-        f"cleanup, {businesses:,} healthy businesses",
-        lambda: cleanup.handler({}, context, service=service),
-    )
+    healthy = f"cleanup, {businesses:,} healthy businesses"
+    step(healthy, lambda: cleanup.handler({}, context, service=service))
+    for name in names:
+        over_rest("PUT", f"{root}/opening-hours", HOURS, business=name)
+    step(f"{healthy} with opening hours", lambda: cleanup.handler({}, context, service=service))
     ours.delete_table(TableName=os.environ["TABLE_NAME"])
     return found
 

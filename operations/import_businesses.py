@@ -3,7 +3,10 @@
     make import FILE=businesses.csv ENVIRONMENT=dev [OVERWRITE=1]
 
 The file has the columns (or fields) `id`, `accepting` and, optionally, `expectsSocket` (true by
-default). Each wrong line is named on standard error and skipped; all others are written. It can be
+default) and `openingHours`: the document of `PUT …/opening-hours`, in CSV as JSON text in quotes.
+`null` removes the hours of a business; an empty cell or a missing field leaves them as they are.
+
+Each wrong line is named on standard error and skipped; all others are written. The import can be
 interrupted and run again: settings that are as the file says are left alone, and so are settings
 that were not written by an import (--overwrite changes those too). Prints a summary as JSON.
 Exit codes: 0 all lines are fine, 1 some are not, 2 it could not begin, 130 interrupted.
@@ -25,7 +28,7 @@ from botocore.exceptions import ClientError
 from lambdas.bootstrap import now
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, UserId
-from lambdas.domain.model import Business, Clock, Settings
+from lambdas.domain.model import Clock, Instant, Settings
 from lambdas.domain.ports import Store
 from lambdas.domain.retrying import Backoff
 from operations.shared.business_file import BadLine, Declaration, read_businesses
@@ -97,36 +100,45 @@ class Importer:
 
     def _attempt(self, declared: Declaration) -> Outcome:
         before = self.store.load(declared.business_id)
-        outcome = self._decide(before.settings, declared)
+        after = _after(before.settings, declared, at=self.clock())
+        outcome = self._decide(before.settings, after)
         if outcome in {Outcome.CREATED, Outcome.UPDATED} and not self.dry_run:
-            self._write(before, declared)
+            # A business that is not available has no virtual connections. Its sockets stay.
+            remove = () if after.available else before.virtual
+            self.store.write_settings(before, after, remove=remove)
         return outcome
 
-    def _decide(self, settings: Settings | None, declared: Declaration) -> Outcome:
-        if settings is None:
+    def _decide(self, before: Settings | None, after: Settings) -> Outcome:
+        if before is None:
             return Outcome.CREATED
-        if (settings.available, settings.expects_socket) == (
-            declared.accepting,
-            declared.expects_socket,
-        ):
+        if _imported_fields(before, after.updated_at) == _imported_fields(after, after.updated_at):
             return Outcome.UNCHANGED
-        if settings.updated_by != IMPORT and not self.overwrite:
+        if before.updated_by != IMPORT and not self.overwrite:
             return Outcome.SKIPPED_NEWER
         return Outcome.UPDATED
 
-    def _write(self, before: Business, declared: Declaration) -> None:
-        accepting, expects_socket = declared.accepting, declared.expects_socket
-        at = self.clock()
-        settings = (
-            before.settings.imported(
-                accepting, expects_socket, before.settings.opening_hours, at=at, by=IMPORT
-            )
-            if before.settings
-            else Settings.first(accepting, at=at, by=IMPORT, expects_socket=expects_socket)
+
+def _after(before: Settings | None, declared: Declaration, *, at: Instant) -> Settings:
+    """The settings that a line asks for."""
+    hours = declared.opening_hours
+    if hours == "as they are":
+        hours = before.opening_hours if before else None
+    accepting, expects_socket = declared.accepting, declared.expects_socket
+    if before is None:
+        return Settings.first(
+            accepting, at=at, by=IMPORT, expects_socket=expects_socket, opening_hours=hours
         )
-        # A business that does not accept orders has no virtual connections. Its sockets stay.
-        remove = () if declared.accepting else before.virtual
-        self.store.write_settings(before, settings, remove=remove)
+    return before.imported(accepting, expects_socket, hours, at=at, by=IMPORT)
+
+
+def _imported_fields(settings: Settings, at: Instant) -> tuple[object, ...]:
+    """What an import sets. Exceptions to the hours that are past make no difference."""
+    hours = settings.opening_hours
+    return (
+        settings.available,
+        settings.expects_socket,
+        hours and hours.without_past_exceptions(at),
+    )
 
 
 @dataclass(slots=True)

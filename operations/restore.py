@@ -3,9 +3,10 @@
     make restore ENVIRONMENT=prod RESTORED=<restored table> [DAMAGED="b1 b2"]
 
 It restores the businesses whose settings are missing in the live table, and the DAMAGED ones, whose
-settings are there and wrong. With the settings come the virtual connections whose lease still runs,
-if the business accepts orders. All other businesses stay as they are. Real connections, tickets and
-the marks of attention are not restored: devices have new sockets, and the next cleanup marks anew.
+settings are there and wrong. Pauses and opening hours are settings too. With the settings come the
+virtual connections whose lease still runs, if the business is available. All other businesses stay
+as they are. Real connections, tickets and the marks of attention are not restored: devices have new
+sockets, and the next cleanup marks anew.
 
 It can be interrupted and run again: a business that is already as it was restored is not written.
 One that changed after the restore is overwritten only if DAMAGED names it again.

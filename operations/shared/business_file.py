@@ -7,22 +7,29 @@ its own line, and memory does not grow with the file or with a long line.
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import PurePath
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Literal
 
 from lambdas.domain import identifiers
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.opening_hours import OpeningHours
 from operations.shared.exit_codes import CannotBegin
 
 REQUIRED: Final = ("id", "accepting")
-FIELDS: Final = (*REQUIRED, "expectsSocket")
+FIELDS: Final = (*REQUIRED, "expectsSocket", "openingHours")
 
-MAX_LINE: Final = 4096
-"""Bytes of a line, far more than a correct line needs."""
+MAX_LINE: Final = 32 * 1024
+"""Bytes of a line. The longest opening hours take about 27 KiB of it in CSV.
 
+They have 100 exceptions, each with 10 intervals. In CSV, their quotes are doubled and each interval
+takes 24 bytes: ``[""11:00"", ""14:00""], ``.
+"""
+
+_FLAG_FIELDS: Final = ("accepting", "expectsSocket")
+_HOURS: Final = '{"timeZone": "Europe/Berlin", "weekly": {"mo": [["11:00", "14:00"]]}}'
 _JSON_LINES_SUFFIXES: Final = {".jsonl", ".ndjson"}
 _BOM: Final = b"\xef\xbb\xbf"
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -42,6 +49,8 @@ class Declaration:
     business_id: BusinessId
     accepting: bool
     expects_socket: bool = True
+    opening_hours: OpeningHours | Literal["as they are"] | None = "as they are"
+    """None: the business has none any more. "as they are": the line says nothing about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +104,7 @@ def _lines(file: IO[bytes]) -> Iterator[_Line]:
 def _columns(header: _Line) -> Sequence[str]:
     number, line = header
     cells: list[str] | BadLine = _cells(number, line)
-    right = f"the header must be {','.join(FIELDS)}, of which the last may be left out"
+    right = f"the header must be {','.join(FIELDS)}, of which the last two may be left out"
     if isinstance(cells, BadLine):
         raise Unreadable(f"{cells}; {right}")
     for position, column in enumerate(cells):
@@ -116,12 +125,17 @@ def _of_csv(number: int, line: bytes, columns: Sequence[str]) -> Declaration | B
     if len(cells) > len(columns):
         problem = f"is one too many, must be {len(columns)} as in the header"
         return BadLine(number, f"column {len(columns) + 1}", problem)
-    values: dict[str, bool | str] = {}
+    values: dict[str, Any] = {}
     for column, cell in zip(columns, cells, strict=False):
         if not cell:
             continue
         if column == "id":
             values[column] = cell
+        elif column == "openingHours":
+            try:
+                values[column] = _parsed(cell, f"must be JSON such as {_HOURS}, or null")
+            except InvalidValue as error:
+                return BadLine(number, column, error.problem)
         elif cell.lower() in _FLAGS:
             values[column] = _FLAGS[cell.lower()]
         else:
@@ -147,14 +161,12 @@ def _of_json(number: int, line: bytes) -> Declaration | BadLine:
         return text
     right = 'must be an object such as {"id": "b1", "accepting": true}'
     try:
-        document = json.loads(text, object_pairs_hook=_Pairs)
-    except json.JSONDecodeError as error:
-        return BadLine(number, "JSON", f"cannot be read ({error.msg}), {right}")
-    except (ValueError, RecursionError):
-        return BadLine(number, "JSON", f"cannot be read, {right}")
+        document = _parsed(text, right)
+    except InvalidValue as error:
+        return BadLine(number, error.field, error.problem)
     if not isinstance(document, _Pairs):
         return BadLine(number, "JSON", f"is no object, {right}")
-    values: dict[str, bool | str] = {}
+    values: dict[str, Any] = {}
     for name, value in document:
         if name not in FIELDS:
             return BadLine(number, _shown(name), f"is unknown, must be one of {', '.join(FIELDS)}")
@@ -162,7 +174,7 @@ def _of_json(number: int, line: bytes) -> Declaration | BadLine:
             return BadLine(number, name, "comes twice, must come once")
         if name == "id" and not isinstance(value, str):
             return BadLine(number, name, f"is {_json_shown(value)}, must be a text")
-        if name != "id" and not isinstance(value, bool):
+        if name in _FLAG_FIELDS and not isinstance(value, bool):
             return BadLine(number, name, f"is {_json_shown(value)}, must be true or false")
         values[name] = value
     return _declaration(number, values)
@@ -172,7 +184,44 @@ class _Pairs(list[tuple[str, Any]]):
     """The names and values of an object, including names that come twice."""
 
 
-def _declaration(number: int, values: Mapping[str, bool | str]) -> Declaration | BadLine:
+def _parsed(text: str, right: str) -> Any:
+    """Parse JSON, with `_Pairs` for objects. Raises `InvalidValue`."""
+    try:
+        return json.loads(text, object_pairs_hook=_Pairs)
+    except json.JSONDecodeError as error:
+        raise InvalidValue("JSON", f"cannot be read ({error.msg}), {right}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidValue("JSON", f"cannot be read, {right}") from error
+
+
+def _opening_hours(value: Any) -> OpeningHours | None:
+    """Read opening hours that were parsed. Raises `InvalidValue`; its field is the whole path."""
+    if value is None:
+        return None
+    try:
+        return OpeningHours.read(_with_objects(value))
+    except RecursionError as error:
+        problem = f"is nested too deeply, must be an object such as {_HOURS}"
+        raise InvalidValue("openingHours", problem) from error
+    except InvalidValue as error:
+        if error.field == "openingHours":
+            raise
+        raise InvalidValue(f"openingHours.{error.field}", error.problem) from error
+
+
+def _with_objects(value: Any) -> Any:
+    """Turn `_Pairs` into objects. Raises `InvalidValue` if one has the same name twice."""
+    if isinstance(value, _Pairs):
+        found: dict[str, Any] = {}
+        for name, each in value:
+            if name in found:
+                raise InvalidValue("openingHours", f"{_shown(name)} comes twice, must come once")
+            found[name] = _with_objects(each)
+        return found
+    return [_with_objects(each) for each in value] if isinstance(value, list) else value
+
+
+def _declaration(number: int, values: Mapping[str, Any]) -> Declaration | BadLine:
     for name in REQUIRED:
         if name not in values:
             right = "a business id" if name == "id" else "true or false"
@@ -182,12 +231,18 @@ def _declaration(number: int, values: Mapping[str, bool | str]) -> Declaration |
         business_id = identifiers.business_id(text, field="id")
     except InvalidValue as error:
         return BadLine(number, error.field, f"is {_shown(text)}, {error.problem}")
-    return Declaration(
+    declared = Declaration(
         line=number,
         business_id=business_id,
-        accepting=bool(values["accepting"]),
-        expects_socket=bool(values.get("expectsSocket", True)),
+        accepting=values["accepting"],
+        expects_socket=values.get("expectsSocket", True),
     )
+    if "openingHours" not in values:
+        return declared
+    try:
+        return replace(declared, opening_hours=_opening_hours(values["openingHours"]))
+    except InvalidValue as error:
+        return BadLine(number, error.field, error.problem)
 
 
 def _text(number: int, line: bytes) -> str | BadLine:

@@ -68,6 +68,24 @@ def test_the_apis_know_imported_businesses(
         business.set_available(False)
 
 
+def test_imported_opening_hours_count_until_an_import_removes_them(
+    system: System, business: Business, tmp_path: Path
+) -> None:
+    file = tmp_path / "businesses.jsonl"
+    declared = {"id": business.id, "accepting": True, "expectsSocket": False}
+    never_open = {"timeZone": "Europe/Berlin", "weekly": {}, "exceptions": {}}
+
+    file.write_text(json.dumps({**declared, "openingHours": never_open}) + "\n")
+    assert counts(run_import(system, file)) == {"read": 1, "created": 1}
+    status = business.status()
+    assert status["isAvailableForOrders"] is False
+    assert "outside_opening_hours" in [reason["code"] for reason in status["reasons"]]
+
+    file.write_text(json.dumps({**declared, "openingHours": None}) + "\n")
+    assert counts(run_import(system, file)) == {"read": 1, "updated": 1}
+    assert business.status()["isAvailableForOrders"] is True
+
+
 def test_what_a_business_declared_is_changed_only_by_an_overwrite(
     system: System, business: Business, tmp_path: Path
 ) -> None:

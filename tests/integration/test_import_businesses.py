@@ -16,6 +16,7 @@ from lambdas.adapters.table import Table
 from lambdas.domain.availability import Availability
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import Business
+from lambdas.domain.opening_hours import OpeningHours
 from operations.import_businesses import IMPORT, Importer, ImportRun, main
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin
@@ -101,6 +102,40 @@ def test_from_the_file_of_an_environment_to_its_table_and_again(
     assert table.load(BusinessId("b2")).settings == settings(version=2)
     code, counts, _ = shell.run(environment, b"id,accepting\nb2,no\n", "--overwrite")
     assert (code, counts) == (0, summary(read=1, updated=1))
+
+
+def test_opening_hours_are_written_changed_left_alone_and_removed(
+    environment: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shell = Shell(tmp_path, capsys)
+    table = DeployedEnvironment(environment).table(connections=1)
+
+    def stored_hours() -> OpeningHours | None:
+        found = table.load(BusinessId("b1")).settings
+        assert found is not None
+        return found.opening_hours
+
+    berlin = {"timeZone": "Europe/Berlin", "weekly": {"fr": [["17:00", "02:00"]]}}
+    quoted = json.dumps(berlin).replace('"', '""')
+    content = f'id,accepting,openingHours\nb1,yes,"{quoted}"\n'.encode()
+    code, counts, told = shell.run(environment, content)
+    assert (code, counts, told) == (0, summary(read=1, created=1), [])
+    assert stored_hours() == OpeningHours.read(berlin)
+    assert shell.run(environment, content)[:2] == (0, summary(read=1, unchanged=1))
+
+    assert shell.run(environment, b"id,accepting\nb1,no\n")[:2] == (0, summary(read=1, updated=1))
+    assert stored_hours() == OpeningHours.read(berlin)
+
+    rome = {"id": "b1", "accepting": False, "openingHours": {"timeZone": "Europe/Rome"}}
+    wrong = b'{"id": "b2", "accepting": true, "openingHours": {"timeZone": "Rome"}}\n'
+    code, counts, told = shell.run(environment, json.dumps(rome).encode() + b"\n" + wrong)
+    assert (code, counts) == (1, summary(read=2, updated=1, bad=1))
+    assert told[0].startswith('line 2: openingHours.timeZone: "Rome" is not a time zone; must be')
+    assert stored_hours() == OpeningHours.read(rome["openingHours"])
+
+    removed = b"id,accepting,openingHours\nb1,no,null\n"
+    assert shell.run(environment, removed)[:2] == (0, summary(read=1, updated=1))
+    assert stored_hours() is None
 
 
 @pytest.mark.usefixtures("shell")

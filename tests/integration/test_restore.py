@@ -9,8 +9,9 @@ from unittest.mock import Mock
 import pytest
 
 from lambdas.adapters.table import Table
-from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import Attention, Business, Settings
+from lambdas.domain.opening_hours import OpeningHours
 from operations import restore as tool
 from operations.restore import Outcome, Restore, require_restored_table, restore
 from operations.shared.exit_codes import CannotBegin, ExitCode
@@ -57,6 +58,26 @@ def declare(table: Table, business: BusinessId, *, accepting: bool, lease: int =
     table.write_settings(table.load(business), declared, put=leases)
 
 
+def with_everything(settings: Settings) -> Settings:
+    """Settings in which everything that can be missing is there, except a mark."""
+    return replace(
+        settings,
+        declared_by=UserId("ada"),
+        paused_until=NOW + 60,
+        pause_reason="inspection",
+        paused_by=UserId("operator"),
+        paused_by_operator=True,
+        opening_hours=OpeningHours.read(
+            {
+                "timeZone": "Europe/Berlin",
+                "weekly": {"fr": [["11:00", "14:00"]]},
+                "exceptions": {"2020-12-24": []},
+            }
+        ),
+        expects_socket=False,
+    )
+
+
 def settings_of(business: Business) -> Settings:
     assert business.settings is not None
     return business.settings
@@ -79,6 +100,34 @@ def test_missing_settings_come_back_with_their_leases_and_nothing_else_changes(
     assert back.real == (), "those sockets are gone"
     assert tables.live.load(ENDED).virtual == (), "its lease is over"
     assert (tables.live.load(KEPT), tables.live.load(DAMAGED)) == (kept, damaged)
+
+
+def test_opening_hours_pauses_and_who_declared_it_come_back(tables: Tables) -> None:
+    for business in (LOST, DAMAGED):
+        before = tables.restored.load(business)
+        after = replace(with_everything(settings_of(before)), version=2)
+        tables.restored.write_settings(before, after)
+    tables.restore(DAMAGED)
+    for business in (LOST, DAMAGED):
+        back = settings_of(tables.live.load(business))
+        assert back == with_everything(
+            replace(
+                settings_of(tables.restored.load(business)),
+                version=back.version,
+                attention=None,
+                attention_since=None,
+                attention_reported=False,
+            )
+        )
+    assert tables.restore(DAMAGED) == {Outcome.LEFT: 4}
+
+
+def test_what_the_restored_settings_do_not_have_is_gone(tables: Tables) -> None:
+    before = tables.live.load(DAMAGED)
+    tables.live.write_settings(before, replace(with_everything(settings_of(before)), version=2))
+    tables.restore(DAMAGED)
+    back = settings_of(tables.live.load(DAMAGED))
+    assert back == replace(settings_of(tables.restored.load(DAMAGED)), version=back.version)
 
 
 def test_damaged_settings_are_replaced_where_they_are_named(tables: Tables) -> None:

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import Business, Settings
+from lambdas.domain.opening_hours import OpeningHours
 from operations.import_businesses import (
     IMPORT,
     IN_FLIGHT,
@@ -28,6 +29,7 @@ from tests.builders import (
     B1,
     NOW,
     RULES,
+    U1,
     FakeClock,
     business,
     declare,
@@ -43,12 +45,27 @@ ACCEPTING = Declaration(2, B1, accepting=True)
 CLOSED = Declaration(2, B1, accepting=False)
 
 
+def hours(*exceptions: str) -> OpeningHours:
+    """Open on Fridays (NOW is one), and closed on these dates."""
+    return OpeningHours.read(
+        {
+            "timeZone": "Europe/Berlin",
+            "weekly": {"fr": [["08:00", "22:00"]]},
+            "exceptions": {date: [] for date in exceptions},
+        }
+    )
+
+
+PAST, COMING = "2027-01-02", "2027-12-24"
+"""Dates before and after NOW."""
+
+
 def importer(store: MemoryStore, **options: bool) -> Importer:
     return Importer(store, FakeClock(), no_wait, **options)
 
 
 def imported(**changes: object) -> Settings:
-    return settings(**{"updated_by": IMPORT, "updated_at": NOW, **changes})
+    return settings(**{"updated_by": IMPORT, "declared_by": IMPORT, "updated_at": NOW, **changes})
 
 
 class TestOneBusiness:
@@ -120,6 +137,66 @@ class TestOneBusiness:
         expected = (NOW + 60, "busy") if kept else (None, None)
         assert (written.paused_until, written.pause_reason) == expected
 
+    @pytest.mark.parametrize(
+        ("operators", "kept"), [(True, True), (False, False)], ids=["an operator's", "its own"]
+    )
+    def test_that_is_declared_anew_keeps_only_the_pause_of_an_operator(
+        self, operators: bool, kept: bool
+    ) -> None:
+        store = MemoryStore()
+        pause = {"paused_until": NOW + 60, "paused_by": U1, "paused_by_operator": operators}
+        store.seed(business(declared=settings(available=False, **pause)))
+        importer(store, overwrite=True).take(ACCEPTING)
+        assert store.load(B1).settings == imported(version=2, **(pause if kept else {}))
+
+    @pytest.mark.parametrize(
+        "stored", [None, imported(version=3)], ids=["a new one", "a known one"]
+    )
+    def test_gets_the_hours_of_the_file_without_past_exceptions(
+        self, stored: Settings | None
+    ) -> None:
+        store = MemoryStore()
+        store.seed(business(declared=stored))
+        declared = replace(ACCEPTING, opening_hours=hours(PAST, COMING))
+        expected = Outcome.UPDATED if stored else Outcome.CREATED
+        assert importer(store).take(declared) is expected
+        assert store.load(B1).settings == imported(
+            version=4 if stored else 1, opening_hours=hours(COMING)
+        )
+
+    def test_loses_its_hours_only_if_the_file_says_so(self) -> None:
+        store = MemoryStore()
+        store.seed(business(declared=imported(opening_hours=hours())))
+        importer(store).take(replace(ACCEPTING, expects_socket=False))
+        kept = imported(version=2, expects_socket=False, opening_hours=hours())
+        assert store.load(B1).settings == kept
+        removed = replace(ACCEPTING, expects_socket=False, opening_hours=None)
+        assert importer(store).take(removed) is Outcome.UPDATED
+        assert store.load(B1).settings == replace(kept, version=3, opening_hours=None)
+
+    @pytest.mark.parametrize("said", [hours(COMING), hours(PAST, COMING)], ids=["without", "with"])
+    @pytest.mark.parametrize("kept", [hours(COMING), hours(PAST, COMING)], ids=["without", "with"])
+    def test_is_not_written_for_an_exception_that_is_past(
+        self, kept: OpeningHours, said: OpeningHours
+    ) -> None:
+        store = MemoryStore()
+        stored = settings(opening_hours=kept)
+        store.seed(business(declared=stored))
+        assert importer(store).take(replace(ACCEPTING, opening_hours=said)) is Outcome.UNCHANGED
+        assert store.load(B1).settings == stored
+
+    def test_that_has_other_hours_is_left_alone_unless_told_to(self) -> None:
+        store = MemoryStore()
+        store.seed(business(virtual(), declared=settings(opening_hours=hours())))
+        declared = replace(ACCEPTING, opening_hours=hours(COMING))
+        assert importer(store).take(declared) is Outcome.SKIPPED_NEWER
+        assert store.load(B1).settings == settings(opening_hours=hours())
+        assert importer(store, overwrite=True).take(declared) is Outcome.UPDATED
+        written = store.load(B1)
+        assert written.settings is not None
+        assert written.settings.opening_hours == hours(COMING)
+        assert written.virtual == (virtual(),)
+
     def test_is_not_touched_by_a_dry_run_that_says_what_it_would_do(self) -> None:
         store = MemoryStore()
         assert importer(store, dry_run=True).take(ACCEPTING) is Outcome.CREATED
@@ -155,7 +232,7 @@ class TestRacing:
         store = self.store_with_a_call(before=business(), available=True)
         assert importer(store).take(CLOSED) is Outcome.SKIPPED_NEWER
         assert store.load(B1) == business(
-            virtual(left=RULES.virtual_lease), declared=settings(updated_at=NOW)
+            virtual(left=RULES.virtual_lease), declared=settings(updated_at=NOW, declared_by=U1)
         )
 
     def test_a_change_by_a_user_wins_over_an_update(self) -> None:
@@ -163,7 +240,9 @@ class TestRacing:
         store = self.store_with_a_call(before=before, available=False)
         taken = importer(store).take(replace(ACCEPTING, expects_socket=False))
         assert taken is Outcome.SKIPPED_NEWER
-        assert store.load(B1).settings == settings(version=2, available=False, updated_at=NOW)
+        assert store.load(B1).settings == settings(
+            version=2, available=False, updated_at=NOW, declared_by=U1
+        )
 
     def test_an_overwrite_leaves_no_virtual_connection_of_the_call_behind(self) -> None:
         store = self.store_with_a_call(before=business(), available=True)

@@ -1,12 +1,16 @@
 """Each line of a file is a declaration of one business, or a bad line with what is wrong."""
 
 import io
+import json
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.opening_hours import MAX_EXCEPTIONS, MAX_INTERVALS, WEEKDAYS, OpeningHours
 from operations.shared.business_file import (
     MAX_LINE,
     BadLine,
@@ -81,7 +85,7 @@ def test_json_lines_are_known_by_their_name(name: str) -> None:
         (b"b1,true\n", "line 1: 'b1': is no known column"),
         (b'id,"accepting\n', "line 1: CSV: cannot be read"),
         ("id,accepting\n".encode("utf-16"), "line 1: text: byte 1 (0xff) is not UTF-8"),
-        (b"x" * 10_000, "line 1: text: is too long"),
+        (b"x" * (MAX_LINE + 1), "line 1: text: is too long"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -145,6 +149,142 @@ def test_a_wrong_json_line_is_named_and_spoils_no_other(line: bytes, told: str) 
     bad, good = read(line + b'\n{"id":"b2","accepting":true}\n', "b.jsonl")
     assert str(bad).startswith(f"line 1: {told}")
     assert good == said(2, "b2", True)
+
+
+HOURS = {
+    "timeZone": "Europe/Berlin",
+    "weekly": {"fr": [["11:00", "14:00"], ["17:00", "02:00"]]},
+    "exceptions": {"2026-12-24": []},
+}
+
+
+def csv_line(hours: str) -> bytes:
+    """A line of CSV with this text in the column of the hours."""
+    quoted = hours.replace('"', '""')
+    return f'b1,true,,"{quoted}"\n'.encode()
+
+
+def json_line(hours: str) -> bytes:
+    """A line of JSON with this value for the hours."""
+    return f'{{"id":"b1","accepting":true,"openingHours":{hours}}}\n'.encode()
+
+
+def read_hours(hours: str) -> list[Declaration | BadLine]:
+    """Read the same hours from CSV and from JSON, both on line 1."""
+    header = HEADER.replace(b"\n", b",openingHours\n")
+    (from_csv,) = read(header + csv_line(hours))
+    (from_json,) = read(json_line(hours))
+    return [replace(from_csv, line=1), from_json]
+
+
+def test_opening_hours_are_the_document_of_the_api() -> None:
+    expected = replace(said(1, "b1", True), opening_hours=OpeningHours.read(HOURS))
+    assert read_hours(json.dumps(HOURS)) == [expected, expected]
+
+
+def test_null_removes_opening_hours() -> None:
+    expected = replace(said(1, "b1", True), opening_hours=None)
+    assert read_hours("null") == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"id,accepting,openingHours\nb1,true,\n",
+        b"id,accepting,openingHours\nb1,true\n",
+        b"id,accepting\nb1,true\n",
+        b'\n{"id":"b1","accepting":true}\n',
+    ],
+    ids=["an empty cell", "a cell less", "no column", "no field"],
+)
+def test_a_line_that_does_not_mention_opening_hours_leaves_them_as_they_are(
+    content: bytes,
+) -> None:
+    assert read(content) == [replace(said(2, "b1", True), opening_hours="as they are")]
+
+
+def with_changes(**changes: Any) -> str:
+    return json.dumps({**HOURS, **changes})
+
+
+@pytest.mark.parametrize(
+    ("hours", "told"),
+    [
+        ("7", "openingHours: 7 is not an object"),
+        ("[]", "openingHours: [] is not an object"),
+        (with_changes(open=[]), 'openingHours: "open" is not a field'),
+        (with_changes(timeZone="Mars"), 'openingHours.timeZone: "Mars" is not a time zone'),
+        (with_changes(weekly={"fri": []}), 'openingHours.weekly: "fri" is not a weekday'),
+        (
+            with_changes(weekly={"fr": [["11:00", "25:00"]]}),
+            'openingHours.weekly.fr.0: "25:00" is not an end; must be HH:MM',
+        ),
+        (
+            with_changes(exceptions={"2026-12-24": [["11:00", "9"]]}),
+            'openingHours.exceptions.2026-12-24.0: "9" is not an end',
+        ),
+        (
+            with_changes(weekly={"fr": [{"a": "11:00", "b": "14:00"}]}),
+            'openingHours.weekly.fr.0: {"a": "11:00", "b": "14:00"} is not an interval',
+        ),
+        (
+            '{"timeZone":"Europe/Berlin","timeZone":"Europe/Rome"}',
+            "openingHours: 'timeZone' comes twice, must come once",
+        ),
+        (
+            '{"timeZone":"Europe/Berlin","weekly":{"fr":[],"mo":[],"fr":[]}}',
+            "openingHours: 'fr' comes twice, must come once",
+        ),
+        (
+            '{"timeZone":"Europe/Berlin","weekly":{"fr":[{"a":1,"a":1}]}}',
+            "openingHours: 'a' comes twice, must come once",
+        ),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_wrong_opening_hours_are_named_by_their_field(hours: str, told: str) -> None:
+    for bad in read_hours(hours):
+        assert str(bad).startswith(f"line 1: {told}")
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        (
+            b'"{""timeZone"""',
+            "openingHours: cannot be read (Expecting ':' delimiter), must be JSON",
+        ),
+        (b"always", "openingHours: cannot be read (Expecting value), must be JSON such as {"),
+        (b'{"timeZone":"Europe/Berlin","weekly":{}}', "CSV: cannot be read (',' expected"),
+    ],
+    ids=["broken off", "no JSON", "not quoted"],
+)
+def test_a_cell_that_is_no_json_is_named_and_spoils_no_other_line(cell: bytes, told: str) -> None:
+    bad, good = read(b"id,accepting,openingHours\nb1,true," + cell + b"\nb2,true,\n")
+    assert str(bad).startswith(f"line 2: {told}")
+    assert good == said(3, "b2", True)
+
+
+def test_the_longest_opening_hours_fit_into_a_line_of_either_format() -> None:
+    day = [[f"{hour:02}:00", f"{hour:02}:30"] for hour in range(MAX_INTERVALS)]
+    dates = [f"2026-{month:02}-{day:02}" for month in range(1, 6) for day in range(1, 21)]
+    assert len(dates) == MAX_EXCEPTIONS
+    longest = {
+        "timeZone": "America/Argentina/ComodRivadavia",
+        "weekly": dict.fromkeys(WEEKDAYS, day),
+        "exceptions": dict.fromkeys(dates, day),
+    }
+    expected = replace(said(1, "b1", True), opening_hours=OpeningHours.read(longest))
+    assert read_hours(json.dumps(longest)) == [expected, expected]
+
+
+@pytest.mark.parametrize("depth", [*range(400, 1000, 15), 2000, 5000])
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}")], ids=["lists", "objects"])
+def test_deeply_nested_opening_hours_are_a_bad_line(depth: int, begin: str, end: str) -> None:
+    nested = begin * depth + "1" + end * depth
+    for hours in (nested, f'{{"timeZone":{nested}}}'):
+        for bad in read_hours(hours):
+            assert isinstance(bad, BadLine)
 
 
 @pytest.mark.parametrize("depth", [*range(900, 1000, 5), 2000])
