@@ -24,7 +24,7 @@ from lambdas.domain.messages import (
 )
 from lambdas.domain.messaging import Delivery
 from lambdas.domain.model import Attention, Business, Instant, RealConnection, Ticket
-from lambdas.domain.opening_hours import OpeningHours, OpeningHoursDocument
+from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.operators import AttentionPage
 from lambdas.domain.rules import MAX_MESSAGES_PER_MINUTE, Rules, reconnect_at
 from lambdas.domain.status import BusinessStatus, OverallStatus, ReasonCode
@@ -85,6 +85,14 @@ class AvailabilityDocument(StatusDocument):
 
     leaseUntil: str | None
     socketsRemaining: int
+
+
+class OpeningHoursDocument(TypedDict):
+    """Opening hours as JSON: a time zone, intervals by weekday, and exceptions by date."""
+
+    timeZone: str
+    weekly: dict[str, list[list[str]]]
+    exceptions: dict[str, list[list[str]]]
 
 
 class OpenDocument(TypedDict):
@@ -337,9 +345,10 @@ def opening_hours_answer(
     business_id: BusinessId, hours: OpeningHours, now: Instant
 ) -> OpeningHoursAnswer:
     """The answer of ``GET`` and ``PUT …/opening-hours``."""
+    document: Any = hours.document()
     return {
         "businessId": business_id,
-        "openingHours": hours.document(),
+        "openingHours": document,
         "openNow": hours.is_open(now),
         "nextChangeAt": _optional(hours.next_change(now)),
         "open": [

@@ -16,8 +16,6 @@ from itertools import pairwise
 from typing import Any, Final, Self
 from zoneinfo import ZoneInfo
 
-from typing_extensions import TypedDict  # Pydantic needs this one before Python 3.12
-
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.instants import Instant
 
@@ -67,14 +65,6 @@ The state may have begun before `begin`. A next change more than `HORIZON` ahead
 """
 
 
-class OpeningHoursDocument(TypedDict):
-    """Opening hours as JSON: a time zone, intervals by weekday, and exceptions by date."""
-
-    timeZone: str
-    weekly: dict[str, list[list[str]]]
-    exceptions: dict[str, list[list[str]]]
-
-
 @dataclass(frozen=True, slots=True)
 class OpeningHours:
     """When a business is open. `read` and `parse_text` make one from what was declared or stored.
@@ -106,12 +96,13 @@ class OpeningHours:
     @classmethod
     def read(cls, document: object) -> Self:
         """Read the JSON document in which opening hours are declared. Raises `InvalidValue`."""
-        known = _read_object("openingHours", document, f"have the fields {', '.join(_FIELDS)}")
+        known = _read_object(
+            "openingHours", document, "have the field timeZone, and may have weekly and exceptions"
+        )
         for name in known:
             if name not in _FIELDS:
                 raise InvalidValue(
-                    "openingHours",
-                    f"{_shown(name)} is not a field; the fields are {', '.join(_FIELDS)}",
+                    _cut(name), f"is not a field of opening hours; those are {', '.join(_FIELDS)}"
                 )
         return cls(
             _read_time_zone(known),
@@ -119,7 +110,7 @@ class OpeningHours:
             _read_exceptions(known.get("exceptions", {})),
         )
 
-    def document(self) -> OpeningHoursDocument:
+    def document(self) -> dict[str, Any]:
         """The canonical JSON document.
 
         All three fields; days and intervals in order; no weekday that is closed; an interval that
@@ -393,5 +384,8 @@ def _read_object(name: str, value: object, right: str) -> dict[str, Any]:
 
 def _shown(value: object) -> str:
     """A wrong value as JSON, cut."""
-    text = json.dumps(value, default=repr)
+    return _cut(json.dumps(value, default=repr))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

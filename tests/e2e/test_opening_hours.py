@@ -240,7 +240,7 @@ def test_devices_stay_connected_and_a_declaration_is_kept_while_a_business_is_cl
         ({"exceptions": {"24.12.2099": []}}, "exceptions"),
         ({"exceptions": {"2099-02-29": []}}, "exceptions"),
         ({"exceptions": {"2099-12-24": [[11, 14]]}}, "exceptions.2099-12-24.0"),
-        ({"open": True}, "openingHours"),
+        ({"open": True}, "open"),
         ([], "openingHours"),
         ("24/7", "openingHours"),
     ],

@@ -369,12 +369,12 @@ ZONE = {"timeZone": "Europe/Berlin"}
 INTERVAL = ["11:00", "14:00"]
 
 WRONG: dict[str, tuple[object, str, str]] = {
-    "no object": ([], "openingHours", "[] is not an object; must have the fields timeZone"),
+    "no object": ([], "openingHours", "[] is not an object; must have the field timeZone"),
     "nothing": (None, "openingHours", "null is not an object"),
     "an unknown field": (
         {**ZONE, "weekley": {}},
-        "openingHours",
-        '"weekley" is not a field; the fields are timeZone, weekly, exceptions',
+        "weekley",
+        "is not a field of opening hours; those are timeZone, weekly, exceptions",
     ),
     "no zone": ({}, "timeZone", "is missing; must be the IANA name of a time zone"),
     "an unknown zone": (

@@ -394,7 +394,7 @@ class TestOpeningHours:
         [
             ({"timeZone": "Berlin"}, "timeZone", '"Berlin"'),
             ({"timeZone": None}, "timeZone", "null"),
-            ({"timezone": "UTC"}, "openingHours", '"timezone"'),
+            ({"timezone": "UTC"}, "timezone", "is not a field of opening hours"),
             ({"weekly": []}, "weekly", "[]"),
             ({"weekly": {"monday": []}}, "weekly", '"monday"'),
             ({"weekly": {"mo": None}}, "weekly.mo", "null"),

@@ -212,7 +212,7 @@ def with_changes(**changes: Any) -> str:
     [
         ("7", "openingHours: 7 is not an object"),
         ("[]", "openingHours: [] is not an object"),
-        (with_changes(open=[]), 'openingHours: "open" is not a field'),
+        (with_changes(open=[]), "openingHours.open: is not a field"),
         (with_changes(timeZone="Mars"), 'openingHours.timeZone: "Mars" is not a time zone'),
         (with_changes(weekly={"fri": []}), 'openingHours.weekly: "fri" is not a weekday'),
         (
