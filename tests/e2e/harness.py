@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -66,6 +66,8 @@ class System:
     state: Path
     port: int
     demo: subprocess.Popen[str]
+    _tokens: dict[tuple[str, ...], str] = field(default_factory=dict)
+    _unused_ids: list[str] = field(default_factory=list)
 
     def client(self, service: str) -> Any:
         return self.endpoints.client(service)
@@ -76,8 +78,22 @@ class System:
 
     def token(self, *roles: str) -> str:
         """Return a token with these roles, for somebody who is a member of no business."""
-        user = f"e2e-{'-'.join(roles) or 'stranger'}"
-        return access_token(self.endpoints, user=user, roles=roles)
+        if roles not in self._tokens:
+            user = f"e2e-{'-'.join(roles) or 'stranger'}"
+            self._tokens[roles] = access_token(self.endpoints, user=user, roles=roles)
+        return self._tokens[roles]
+
+    def new_member(self) -> tuple[str, str]:
+        """Return the id of a new business, and a token of `USER`, its member.
+
+        Getting a token takes a second, so each of them names many businesses.
+        """
+        if not self._unused_ids:
+            self._unused_ids.extend(f"e2e-{uuid.uuid4().hex[:12]}" for _ in range(50))
+            self._tokens[USER,] = access_token(
+                self.endpoints, user=USER, businesses=self._unused_ids
+            )
+        return self._unused_ids.pop(), self._tokens[USER,]
 
     def run_tool(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m <tool>` as a user would, against the running system."""
@@ -177,10 +193,9 @@ class Business:
     """A business that only one test uses."""
 
     def __init__(self, system: System) -> None:
-        self.id = f"e2e-{uuid.uuid4().hex[:12]}"
+        self.id, self.token = system.new_member()
         self._endpoints = system.endpoints
         self._table = system.client("dynamodb")
-        self.token = access_token(system.endpoints, user=USER, businesses=[self.id])
 
     # The APIs.
 
