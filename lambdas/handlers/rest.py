@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from lambdas import problems, protocol
 from lambdas.bootstrap import Service
 from lambdas.domain import identifiers
-from lambdas.domain.authorization import Caller, Role, authorize
+from lambdas.domain.authorization import Caller, Operation, Role, authorize
 from lambdas.domain.errors import DomainError, InvalidValue, MessageTooLarge, NotFound
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.messages import PushedMessage, repeatable_message_id
@@ -73,62 +73,60 @@ app: Final = APIGatewayRestResolver(
     json_body_deserializer=_parse,
 )
 
-_QUERY: Final[dict[tuple[str, str], frozenset[str]]] = {}
-"""The query parameters of each method and path; filled by the functions below."""
-
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+_Answer = Response[Any]
+_Next = Callable[[APIGatewayRestResolver], _Answer]
+_Middleware = Callable[[APIGatewayRestResolver, _Next], _Answer]
 
 
 def _handles_route(function: _Function) -> _Function:
-    """Register the function of the route that `ROUTES` lists under its name."""
+    """Register the function of the route that `ROUTES` lists under its name.
+
+    The check of the caller's rights belongs to the route, so a request cannot reach the function
+    without it.
+    """
     route = ROUTES[function.__name__]
     rule = route.path.replace("{businessId}", "<business_id>")
     rule = rule.replace("{connectionId}", "<connection_id>")
-    _QUERY[route.method, route.path] = frozenset(
+    query = frozenset(
         name
         for name, hint in get_type_hints(function, include_extras=True).items()
         if any(isinstance(part, Query) for part in getattr(hint, "__metadata__", ()))
     )
-    app.route(rule, method=route.method)(function)
+    checks = [_refusing_what_would_be_ignored(query), _authorizing(route.operation)]
+    app.route(rule, method=route.method, middlewares=checks)(function)
     return function
 
 
 _ONCE: Final = "must come at most once"
 
 
-def _refuse_what_would_be_ignored(
-    app: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]
-) -> Response[Any]:
+def _refusing_what_would_be_ignored(query: frozenset[str]) -> _Middleware:
     """Refuse query parameters that the route does not have, and a second Idempotency-Key."""
-    event = app.current_event
-    known = _QUERY.get((event["httpMethod"], event["resource"]))
-    if known is None:
-        return next_middleware(app)  # no route: 404 or 405
-    for name in event.get("multiValueQueryStringParameters") or {}:
-        if name not in known:
-            raise InvalidValue(name, "is not a query parameter of this request")
-    headers = event.get("multiValueHeaders") or {}
-    if sum(name.lower() == "idempotency-key" for name in headers) > 1:
-        raise InvalidValue("Idempotency-Key", _ONCE)
-    return next_middleware(app)
+
+    def refuse(app: APIGatewayRestResolver, next_middleware: _Next) -> _Answer:
+        event = app.current_event
+        for name in event.get("multiValueQueryStringParameters") or {}:
+            if name not in query:
+                raise InvalidValue(name, "is not a query parameter of this request")
+        headers = event.get("multiValueHeaders") or {}
+        if sum(name.lower() == "idempotency-key" for name in headers) > 1:
+            raise InvalidValue("Idempotency-Key", _ONCE)
+        return next_middleware(app)
+
+    return refuse
 
 
-_OPERATIONS: Final = {(route.method, route.path): route.operation for route in ROUTES.values()}
+def _authorizing(operation: Operation | None) -> _Middleware:
+    """Refuse a caller who may not do this. None: anybody may."""
 
+    def check(app: APIGatewayRestResolver, next_middleware: _Next) -> _Answer:
+        if operation is not None:
+            named = (app.current_event.get("pathParameters") or {}).get("businessId")
+            authorize(_caller(), operation, None if named is None else _business_id(named))
+        return next_middleware(app)
 
-def _authorize(
-    app: APIGatewayRestResolver, next_middleware: Callable[..., Response[Any]]
-) -> Response[Any]:
-    """Refuse a caller who may not do what the route does."""
-    event = app.current_event
-    operation = _OPERATIONS.get((event["httpMethod"], event["resource"]))
-    if operation is not None:
-        named = (event.get("pathParameters") or {}).get("businessId")
-        authorize(_caller(), operation, None if named is None else _business_id(named))
-    return next_middleware(app)
-
-
-app.use([_refuse_what_would_be_ignored, _authorize])
+    return check
 
 
 def _business_id(text: str) -> BusinessId:

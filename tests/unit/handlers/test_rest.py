@@ -1063,3 +1063,13 @@ def test_a_defect_is_counted_for_the_version_that_has_it(
         "environment": "test",
         "version": deployed.context.function_version,
     }
+
+
+@pytest.mark.parametrize("method", ["get", "Get"])
+def test_no_spelling_of_the_method_gets_around_the_check_of_rights(
+    deployed: Deployed, method: str
+) -> None:
+    """Powertools finds the route whatever the case is."""
+    deployed.seed(business(declared=settings()))
+    stranger = rest_event(method, STATUS, businesses=())
+    assert deployed.invoke(rest.handler, stranger)["statusCode"] == 403
