@@ -45,6 +45,10 @@ class MetricName(StrEnum):
     MESSAGES_SENT = "MessagesSent"
     MESSAGES_GONE = "MessagesGone"
 
+    # Counts of the change feed.
+    TRANSITIONS = "Transitions"
+    TRANSITIONS_PUBLISHED = "TransitionsPublished"
+
     # Requests that the REST function answered with 500.
     INTERNAL_ERRORS = "InternalErrors"
 

@@ -1,7 +1,7 @@
-"""The names in the DynamoDB table that the code and the infrastructure both use.
+"""The names in the DynamoDB tables that the code and the infrastructure both use.
 
-`lambdas.adapters` reads and writes by them; the infrastructure creates the table and grants access
-by them. Nothing is imported here.
+`lambdas.adapters` reads and writes by them; the infrastructure creates the tables and grants access
+by them. The history is a table of its own, with the same names of keys. Nothing is imported here.
 """
 
 PARTITION_KEY = "pk"
@@ -26,3 +26,7 @@ CENSUS_KEY = "CENSUS"
 
 SETTINGS_KEY = "BUSINESS"
 """The sort key of a business's settings."""
+CONNECTION_PREFIX = "CONNECTION#"
+"""What the sort keys of real and virtual connections begin with."""
+LAST_TRANSITION_KEY = "TRANSITION"
+"""The sort key of the last transition of a business that was recorded."""

@@ -38,6 +38,7 @@ from lambdas.table_schema import (
     BUSINESS_PREFIX,
     CENSUS_KEY,
     CONNECTION_ID,
+    CONNECTION_PREFIX,
     PARTITION_KEY,
     SETTINGS_KEY,
     SORT_KEY,
@@ -57,8 +58,7 @@ END_OF_TIME: Final = 253_402_300_800
 MARK_ATTRIBUTES: Final = (ATTENTION, ATTENTION_SINCE, "attentionReported")
 """The attributes that mark an episode."""
 
-_CONNECTION: Final = "CONNECTION#"
-_VIRTUAL: Final = "CONNECTION#VIRTUAL#"
+_VIRTUAL: Final = f"{CONNECTION_PREFIX}VIRTUAL#"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._:@-]+")
 """User ids that are the same when encoded: almost all."""
 
@@ -93,7 +93,10 @@ def real_key(business_id: BusinessId, connection_id: ConnectionId) -> Attributes
     """The key of a real connection. Sort key: ``CONNECTION#<connectionId>``, for example
     ``CONNECTION#O9oRTfeAoAMCK6g=``.
     """
-    return {PARTITION_KEY: business_key(business_id), SORT_KEY: text(_CONNECTION + connection_id)}
+    return {
+        PARTITION_KEY: business_key(business_id),
+        SORT_KEY: text(CONNECTION_PREFIX + connection_id),
+    }
 
 
 def virtual_key(connection: VirtualConnection) -> Attributes:
@@ -213,7 +216,7 @@ def read_business(business_id: BusinessId, items: Iterable[Item]) -> Business:
         nonlocal settings
         if key.startswith(virtual_of_business):
             virtual.append(_read_virtual(business_id, key, item))
-        elif key.startswith(_CONNECTION) and not key.startswith(_VIRTUAL):
+        elif key.startswith(CONNECTION_PREFIX) and not key.startswith(_VIRTUAL):
             real.append(_read_real(business_id, key, item))
         elif key == SETTINGS_KEY:
             settings = _read_settings(item)
@@ -301,7 +304,7 @@ def _read_settings(item: Item) -> Settings:
 def _read_real(business_id: BusinessId, key: str, item: Item) -> RealConnection:
     return RealConnection(
         business_id=business_id,
-        connection_id=ConnectionId(key.removeprefix(_CONNECTION)),
+        connection_id=ConnectionId(key.removeprefix(CONNECTION_PREFIX)),
         user_id=UserId(_text(item, "userId") or ""),
         connected_at=_number(item, "connectedAt") or 0,
         last_seen_at=_number(item, "lastSeenAt") or 0,
