@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from lambdas.domain.errors import Unavailable
+from lambdas.domain.identifiers import BusinessId
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
@@ -19,12 +20,21 @@ class DeadLetters:
         self._client = client
         self._url = url
 
-    def add(self, record: Mapping[str, Any], error: BaseException) -> None:
-        """Keep one record, and say why. Raises `Unavailable`."""
-        document = {"error": f"{type(error).__name__}: {error}", "record": record}
+    def add(
+        self,
+        business_id: BusinessId,
+        error: BaseException,
+        record: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Say of which business something could not be processed, and why. Raises `Unavailable`."""
+        document = {
+            "businessId": business_id,
+            "error": f"{type(error).__name__}: {error}",
+            "record": record,
+        }
         try:
             self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(document))
         except ParamValidationError:
             raise
-        except (BotoCoreError, ClientError) as error:
-            raise Unavailable("the dead-letter queue did not answer") from error
+        except (BotoCoreError, ClientError) as failure:
+            raise Unavailable("the dead-letter queue did not answer") from failure

@@ -417,7 +417,7 @@ class Cleanup:
         if not run.recorder_failed and not run.half_time():
             with run.continuing_after_errors():  # the census does not depend on the feed
                 self.pace_transitions()
-                report.recorded += self.recorder.record(business.business_id) is not None
+                report.recorded += len(self.recorder.record(business.business_id))
                 is_recorded = True
             run.recorder_failed = run.recorder_failed or not is_recorded
         report.unrecorded += not is_recorded

@@ -1,6 +1,8 @@
 """Records the transitions of businesses: the change feed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Clock
@@ -12,6 +14,9 @@ from lambdas.domain.transitions import (
     Transition,
     next_transition,
 )
+
+_MOST_AT_ONCE: Final = 5
+"""Transitions that one call records. A business that changes more often is looked at again soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +35,37 @@ class Recorder:
 
     def record(
         self, business_id: BusinessId, removed: RemovedConnection | None = None
-    ) -> Transition | None:
-        """Record what changed about a business, and return it; None if nothing did.
+    ) -> Sequence[Transition]:
+        """Record what changed about a business, and return it: usually one transition or none.
 
         `removed` is the last of its real connections that was removed, if the caller knows one.
         Raises `Unavailable`.
         """
+        recorded: list[Transition] = []
+        # Look again after each transition: another recorder may have looked in the meantime, and
+        # found nothing to record because this one was not written yet.
+        while len(recorded) < _MOST_AT_ONCE and (
+            transition := until_no_conflict(
+                lambda: self._record_next(business_id, removed), self.backoff
+            )
+        ):
+            recorded.append(transition)
+        return recorded
 
-        def attempt() -> Transition | None:
-            business = self.store.load(business_id)
-            # Read the clock after the business: what was just written must not be judged as of an
-            # earlier time.
-            transition = next_transition(business, self.clock(), self.rules, removed)
-            if transition is None:
-                return None
-            if transition.sequence == 1:
-                # If somebody deleted the last transition from the table, the sequence must go on:
-                # whoever follows the feed would ignore one that begins again.
-                known = self.history.last_until(business_id)
-                transition = transition if known is None else transition.following(known)
-            version = business.settings.version if business.settings else None
-            self.history.commit(transition, settings_version=version)
-            return transition
-
-        return until_no_conflict(attempt, self.backoff)
+    def _record_next(
+        self, business_id: BusinessId, removed: RemovedConnection | None
+    ) -> Transition | None:
+        business = self.store.load(business_id)
+        # Read the clock after the business: what was just written must not be judged as of an
+        # earlier time.
+        transition = next_transition(business, self.clock(), self.rules, removed)
+        if transition is None:
+            return None
+        if transition.sequence == 1:
+            # If somebody deleted the last transition from the table, the sequence must go on:
+            # whoever follows the feed would ignore one that begins again.
+            known = self.history.last_until(business_id)
+            transition = transition if known is None else transition.following(known)
+        version = business.settings.version if business.settings else None
+        self.history.commit(transition, settings_version=version)
+        return transition

@@ -9,7 +9,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.adapters.items import read_transition
+from lambdas.adapters.items import read_business_id, read_transition
 from lambdas.bootstrap import Service
 from lambdas.domain.transitions import Transition
 from lambdas.handlers.entry_point import Event, entry_point, logger
@@ -31,7 +31,8 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
             transitions.append(read_transition(record["dynamodb"]["NewImage"]))
         except ValueError as error:
             logger.exception("not a transition")
-            service.dead_letters.add(record["dynamodb"], error)
+            business_id = read_business_id(record["dynamodb"]["Keys"])
+            service.dead_letters.add(business_id, error, record["dynamodb"])
     service.event_bus.publish(transitions)
     if transitions:
         service.metrics.count(MetricName.TRANSITIONS_PUBLISHED, len(transitions))

@@ -4,7 +4,8 @@ The records only name businesses that may have changed; the recorder reads each 
 records that come late, twice or in another order do no harm.
 """
 
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -40,32 +41,38 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
     """
     if service.recorder is None:
         raise MissingConfiguration("HISTORY_TABLE_NAME is not set")
-    recorder = service.recorder
-    removed_by_business = _nominated(event["Records"])
+    recorder, removed = service.recorder, _nominated(event["Records"])
+    has_outage = threading.Event()
 
-    def record(business_id: BusinessId) -> Transition | Exception | None:
+    def record(business_id: BusinessId) -> Sequence[Transition] | Exception:
+        if has_outage.is_set():
+            return Unavailable("an earlier call was not answered")
         try:
-            return recorder.record(business_id, removed_by_business[business_id])
+            return recorder.record(business_id, removed[business_id])
+        except Unavailable as error:
+            has_outage.set()
+            return error
         except Exception as error:
             return error
 
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
-        results = dict(zip(removed_by_business, pool.map(record, removed_by_business), strict=True))
-    recorded = [each for each in results.values() if isinstance(each, Transition)]
+        results = dict(zip(removed, pool.map(record, removed), strict=True))
+    recorded, outage = 0, None
+    for business_id, result in results.items():
+        if isinstance(result, Unavailable):
+            outage = result
+        elif isinstance(result, Exception):
+            logger.error("cannot record", exc_info=result, extra={"businessId": business_id})
+            service.dead_letters.add(business_id, result)
+        else:
+            recorded += len(result)
+            for transition in result:
+                logger.info("transition", extra=_log_fields(transition))
     if recorded:
-        service.metrics.count(MetricName.TRANSITIONS, len(recorded))
-    for transition in recorded:
-        logger.info("transition", extra=_log_fields(transition))
-    outage: Unavailable | None = None
-    for business_id, error in results.items():
-        if isinstance(error, Unavailable):
-            outage = error
-        elif isinstance(error, Exception):
-            logger.error("cannot record", exc_info=error, extra={"businessId": business_id})
-            service.dead_letters.add({"businessId": business_id}, error)
+        service.metrics.count(MetricName.TRANSITIONS, recorded)
     if outage is not None:
         raise outage
-    return {"nominated": len(results), "recorded": len(recorded)}
+    return {"businesses": len(results), "recorded": recorded}
 
 
 def _nominated(records: Iterable[_Record]) -> dict[BusinessId, RemovedConnection | None]:

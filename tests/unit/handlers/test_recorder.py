@@ -1,0 +1,153 @@
+"""The function behind the table's stream."""
+
+import json
+from typing import Any
+
+import pytest
+
+from lambdas.adapters.items import real_key, settings_key, virtual_key
+from lambdas.bootstrap import MissingConfiguration, Service
+from lambdas.domain.errors import Unavailable
+from lambdas.domain.identifiers import BusinessId, ConnectionId
+from lambdas.handlers import recorder
+from lambdas.table_schema import LAST_TRANSITION_KEY
+from tests.builders import B1, NOW, business, real, settings, virtual
+from tests.unit.handlers.conftest import Deployed
+
+B2 = BusinessId("b2")
+C1 = ConnectionId("c1")
+
+
+def record(keys: dict[str, Any], event_name: str = "MODIFY", *, at: float = NOW) -> dict[str, Any]:
+    """A record of the stream, as Lambda passes it on."""
+    return {
+        "eventID": "e1",
+        "eventName": event_name,
+        "eventSource": "aws:dynamodb",
+        "dynamodb": {
+            "Keys": keys,
+            "ApproximateCreationDateTime": at,
+            "SequenceNumber": "1",
+            "StreamViewType": "KEYS_ONLY",
+        },
+    }
+
+
+def _record(deployed: Deployed, *records: dict[str, Any]) -> dict[str, Any]:
+    return deployed.invoke(recorder.handler, {"Records": list(records)})
+
+
+def _history(deployed: Deployed) -> list[tuple[str, str, str]]:
+    assert deployed.service.history is not None
+    return [
+        (each.business_id, each.after, each.cause)
+        for business_id in (B1, B2)
+        for each in deployed.service.history.list_between(business_id, 0, NOW + 99, limit=9)
+    ]
+
+
+def test_a_batch_records_each_business_once(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed.seed(business(real(), declared=settings()))
+    deployed.seed(business(declared=settings(), business_id=B2))
+    keys = [settings_key(B1), settings_key(B2), settings_key(B1)]
+    answer = _record(deployed, *map(record, keys), record(real_key(B1, C1), "INSERT"))
+    assert answer == {"businesses": 2, "recorded": 2}
+    assert _history(deployed) == [("b1", "ONLINE", "member"), ("b2", "UNREACHABLE", "member")]
+    (metric,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert metric["Transitions"] == [2.0]
+    assert {line["businessId"] for line in deployed.log_lines} == {"b1", "b2"}
+
+
+def test_a_batch_that_is_repeated_records_nothing(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed.seed(business(declared=settings()))
+    records = [record(settings_key(B1)), record(settings_key(B1))]
+    assert _record(deployed, *records)["recorded"] == 1
+    capsys.readouterr()
+    assert _record(deployed, *records) == {"businesses": 1, "recorded": 0}
+    assert capsys.readouterr().out == ""
+
+
+NO_NOMINATION = {
+    "a ping": record(real_key(B1, C1)),
+    "a renewed lease": record(virtual_key(virtual())),
+    "its own write": record({"pk": {"S": "BUSINESS#b1"}, "sk": {"S": LAST_TRANSITION_KEY}}),
+    "a ticket": record({"pk": {"S": "TICKET#x"}, "sk": {"S": "TICKET"}}, "INSERT"),
+    "an unknown item": record({"pk": {"S": "BUSINESS#b1"}, "sk": {"S": "OTHER"}}, "INSERT"),
+}
+
+
+@pytest.mark.parametrize("what", NO_NOMINATION)
+def test_what_slips_through_the_filter_reads_nothing(deployed: Deployed, what: str) -> None:
+    deployed.seed(business(declared=settings()))
+    assert _record(deployed, NO_NOMINATION[what]) == {"businesses": 0, "recorded": 0}
+    assert deployed.calls == []
+
+
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_the_last_removed_connection_is_the_cause(
+    deployed: Deployed, order: tuple[int, int]
+) -> None:
+    deployed.seed(business(real("c1"), real("c2"), virtual(), declared=settings()))
+    _record(deployed, record(settings_key(B1)))
+    deployed.clock.advance(50)
+    for number in (1, 2):
+        deployed.store.remove_real(B1, ConnectionId(f"c{number}"))
+    records = {
+        n: record(real_key(B1, ConnectionId(f"c{n}")), "REMOVE", at=NOW + 10 * n) for n in (1, 2)
+    }
+    _record(deployed, *[records[n] for n in order])
+    assert deployed.service.history is not None
+    last = deployed.service.history.last_until(B1)
+    assert last is not None
+    assert (last.after, last.cause, last.at) == ("VIRTUAL_ONLY", "device_disconnected", NOW + 20)
+
+
+def test_a_poisoned_business_goes_to_the_dead_letters_and_the_others_are_recorded(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (B1, B2):
+        deployed.seed(business(declared=settings(), business_id=name))
+    load = deployed.service.store.load
+
+    def poisoned(business_id: BusinessId) -> Any:
+        if business_id == B1:
+            raise KeyError("sk")
+        return load(business_id)
+
+    monkeypatch.setattr(deployed.service.store, "load", poisoned)
+    records = [record(settings_key(name)) for name in (B1, B2)]
+    assert _record(deployed, *records) == {"businesses": 2, "recorded": 1}
+    assert [each[0] for each in _history(deployed)] == ["b2"]
+    (letter,) = [params for name, params in deployed.calls if name == "SendMessage"]
+    assert letter["QueueUrl"] == deployed.environ["DEAD_LETTERS_URL"]
+    assert json.loads(letter["MessageBody"]) == {
+        "businessId": "b1", "error": "KeyError: 'sk'", "record": None,
+    }  # fmt: skip
+
+
+def test_an_outage_raises_so_that_the_batch_comes_again_and_makes_few_calls(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[BusinessId] = []
+
+    def down(business_id: BusinessId) -> Any:
+        asked.append(business_id)
+        raise Unavailable("down")
+
+    monkeypatch.setattr(deployed.service.store, "load", down)
+    records = [record(settings_key(BusinessId(f"b{n}"))) for n in range(100)]
+    with pytest.raises(Unavailable):
+        _record(deployed, *records)
+    assert len(asked) <= 16
+    assert deployed.operations == []
+
+
+def test_without_a_history_it_says_what_is_missing(deployed: Deployed) -> None:
+    environ = {k: v for k, v in deployed.environ.items() if k != "HISTORY_TABLE_NAME"}
+    deployed.service = Service(environ)
+    with pytest.raises(MissingConfiguration, match=r"^HISTORY_TABLE_NAME is not set$"):
+        _record(deployed)
