@@ -10,9 +10,11 @@ from lambdas.domain.cleanup import Cleanup, CleanupRun
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.model import (
     Business,
+    Cause,
     Clock,
     Instant,
     OutOfTime,
+    OverallStatus,
     RealConnection,
     Settings,
     VirtualConnection,
@@ -21,6 +23,7 @@ from lambdas.domain.opening_hours import WEEKDAYS, OpeningHours
 from lambdas.domain.ports import Sockets, Store
 from lambdas.domain.rules import Rules
 from lambdas.domain.settings import SettingsWriter
+from lambdas.domain.transitions import Transition
 from tests.fakes import FakeSockets
 
 NOW: Instant = 1_800_000_000
@@ -138,6 +141,26 @@ def devices(numbers: Iterable[int], *, seen: int) -> list[Business]:
         for n in numbers
         for name in [BusinessId(f"b{n:05}")]
     ]
+
+
+def transition(**changes: Any) -> Transition:
+    """The first transition of b1, without anything that a transition can lack."""
+    return Transition(
+        **{
+            "business_id": B1,
+            "sequence": 1,
+            "at": NOW,
+            "before": OverallStatus.UNKNOWN,
+            "after": OverallStatus.ONLINE,
+            "attention": None,
+            "cause": Cause.UNKNOWN,
+            "by": None,
+            "reasons": (),
+            "since": None,
+            "seconds": {},
+            **changes,
+        }
+    )
 
 
 class FakeClock:

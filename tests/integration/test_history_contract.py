@@ -23,7 +23,7 @@ from lambdas.domain.ports import History, Store
 from lambdas.domain.status import ReasonCode
 from lambdas.domain.transitions import Transition
 from lambdas.table_schema import LAST_TRANSITION_KEY
-from tests.builders import B1, NOW, U1, business, settings
+from tests.builders import B1, NOW, U1, business, settings, transition
 from tests.dynamodb import create_history_table, create_table
 from tests.fakes import MemoryHistory, MemoryStore
 
@@ -33,23 +33,10 @@ if TYPE_CHECKING:
 B2 = BusinessId("b2")
 DAY = 24 * 60 * 60
 
-FIRST = Transition(
-    business_id=B1,
-    sequence=1,
-    at=NOW,
-    before=OverallStatus.UNKNOWN,
-    after=OverallStatus.ONLINE,
-    attention=None,
-    cause=Cause.UNKNOWN,
-    by=None,
-    reasons=(),
-    since=None,
-    seconds={},
-)
+FIRST = transition()
 """A transition without anything that it can lack."""
 
-SECOND = Transition(
-    business_id=B1,
+SECOND = transition(
     sequence=2,
     at=NOW + 60,
     before=OverallStatus.ONLINE,

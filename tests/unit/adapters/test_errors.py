@@ -7,13 +7,15 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError
 from botocore.stub import Stubber
 
+from lambdas.adapters.dead_letters import DeadLetters
+from lambdas.adapters.event_bus import EventBus
 from lambdas.adapters.sockets import ManagementApi
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.messages import AvailabilityChanged
 from lambdas.domain.ports import SocketAnswer
-from tests.builders import B1, NOW, business, settings, virtual
+from tests.builders import B1, NOW, business, settings, transition, virtual
 from tests.fakes import raising
 
 C1 = ConnectionId("c1")
@@ -125,3 +127,16 @@ def test_a_management_api_that_cannot_be_reached_answers_unknown(
     sockets = ManagementApi(management)
     assert sockets.probe(C1) is SocketAnswer.UNKNOWN
     assert sockets.pop_failures() == {"EndpointConnectionError": 1}
+
+
+@pytest.mark.parametrize("code", ["ThrottlingException", "InternalException", "AccessDenied"])
+def test_a_bus_or_a_queue_that_refuses_a_call_is_unavailable_so_that_nothing_is_dropped(
+    code: str,
+) -> None:
+    events, sqs = SESSION.client("events"), SESSION.client("sqs")
+    with Stubber(events) as stub, pytest.raises(Unavailable):
+        stub.add_client_error("put_events", code)
+        EventBus(events, "bus").publish([transition()])
+    with Stubber(sqs) as stub, pytest.raises(Unavailable):
+        stub.add_client_error("send_message", code)
+        DeadLetters(sqs, "https://sqs/q").add(B1, KeyError("sk"))

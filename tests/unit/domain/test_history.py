@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.history import DEFAULT_WINDOW, MAX_WINDOW, PAGE, HistoryReader
-from lambdas.domain.model import Cause, Instant, OverallStatus
-from lambdas.domain.transitions import Transition
-from tests.builders import B1, NOW, FakeClock
+from lambdas.domain.model import Instant, OverallStatus
+from tests.builders import B1, NOW, FakeClock, transition
 from tests.fakes import MemoryHistory, MemoryStore
 
 ONLINE = OverallStatus.ONLINE
@@ -31,10 +30,15 @@ class Past:
         for sequence, (at, after) in enumerate(changes, start=1):
             if since is not None:
                 seconds[before] += at - since
-            transition = Transition(
-                B1, sequence, at, before, after, None, Cause.MEMBER, None, (), since, dict(seconds)
+            change = transition(
+                sequence=sequence,
+                at=at,
+                before=before,
+                after=after,
+                since=since,
+                seconds=dict(seconds),
             )
-            self.history.commit(transition, settings_version=1)
+            self.history.commit(change, settings_version=1)
             before, since = after, at
 
     def seconds(self, start: Instant, end: Instant) -> dict[OverallStatus, int]:

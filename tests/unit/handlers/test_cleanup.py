@@ -55,15 +55,19 @@ def test_a_complete_run_reports_and_publishes_the_census(
     report = deployed.invoke(handler, {})
     assert report["complete"] is True
     assert (report["businesses"], report["silent"], report["expired"]) == (1, 1, 1)
+    assert report["recorded"] == 1
     emitted = _emitted(capsys.readouterr().out)
-    assert emitted.keys() == GAUGES | COUNTS
+    assert emitted.keys() == GAUGES | COUNTS | {MetricName.TRANSITIONS}
+    assert emitted[MetricName.TRANSITIONS] == [1]
     assert emitted[MetricName.REAL_CONNECTIONS] == [1]
     assert emitted[MetricName.VIRTUAL_CONNECTIONS] == [0]
     assert emitted[MetricName.STALE_REAL_REMOVED] == [1]
     assert emitted[MetricName.EXPIRED_VIRTUAL_REMOVED] == [1]
     assert emitted[MetricName.CLEANUP_COMPLETED] == [1]
     left = {item["sk"]["S"] for item in deployed.items()}
-    assert left == {"BUSINESS", "CONNECTION#alive", "0/1"}  # the last is the census
+    assert left == {"BUSINESS", "CONNECTION#alive", "TRANSITION", "0/1"}  # the last is the census
+    deployed.invoke(handler, {})
+    assert _emitted(capsys.readouterr().out).keys() == GAUGES | COUNTS, "nothing to record"
 
 
 def test_a_report_has_the_read_units_of_its_own_run(deployed: Deployed) -> None:
@@ -110,7 +114,7 @@ def test_a_run_that_fails_publishes_what_it_did_before_it_raises(
     with pytest.raises(RuntimeError, match="a defect"):
         deployed.invoke(handler, {})
     output = capsys.readouterr().out
-    assert _emitted(output).keys() == COUNTS
+    assert _emitted(output).keys() == COUNTS | {MetricName.TRANSITIONS}
     assert '"AttentionEntered":[1.0]' in output.replace(" ", "")
     (line,) = [line for line in deployed.log_lines if line["message"] == "cleanup"]
     assert (line["report"]["complete"], line["report"]["failed"]) == (False, 1)

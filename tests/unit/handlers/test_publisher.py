@@ -13,13 +13,11 @@ from lambdas.domain.model import Attention, Cause, OverallStatus
 from lambdas.domain.status import ReasonCode
 from lambdas.domain.transitions import Transition
 from lambdas.handlers import publisher
-from tests.builders import B1, NOW, U1, no_wait
+from tests.builders import NOW, U1, no_wait, transition
 from tests.unit.handlers.conftest import Deployed
 
-CLOSED = Transition(
-    business_id=B1,
+CLOSED = transition(
     sequence=7,
-    at=NOW,
     before=OverallStatus.ONLINE,
     after=OverallStatus.VIRTUAL_ONLY,
     attention=Attention.VIRTUAL_ONLY,

@@ -735,7 +735,8 @@ def test_an_operator_cleans_up_one_business(deployed: Deployed, body: str | None
     status, report = _call(deployed, "POST", CLEANUP, body=body, **AS_OPERATOR)
     assert status == 200
     assert (report["silent"], report["expired"], report["dryRun"]) == (1, 1, False)
-    assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
+    assert report["recorded"] == 1
+    assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS", "TRANSITION"]
 
 
 DUE = settings(attention=Attention.UNREACHABLE, attention_since=NOW - 900)
@@ -748,8 +749,9 @@ def test_a_cleanup_of_one_business_reports_its_need_for_attention(
     deployed.seed(business(declared=DUE))
     _, report = _call(deployed, "POST", CLEANUP, **AS_OPERATOR)
     assert report["attentionEntered"] == 1
-    (line,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert (line["AttentionEntered"], line["businessId"]) == ([1], "b1")
+    attention, recorded = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (attention["AttentionEntered"], attention["businessId"]) == ([1], "b1")
+    assert recorded["Transitions"] == [1]
 
 
 def test_a_cleanup_of_one_business_reports_attention_before_a_defect_gets_500(
