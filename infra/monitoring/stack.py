@@ -30,6 +30,7 @@ class MonitoringStack(cdk.Stack):
         stack_name: str,
         environment: Environment,
         table: dynamodb.ITable,
+        history: dynamodb.ITable,
         service: ServiceStack,
         key: kms.IKey | None,
     ) -> None:
