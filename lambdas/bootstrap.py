@@ -12,8 +12,12 @@ from lambdas.domain.rules import Rules
 
 if TYPE_CHECKING:
     from boto3 import Session
+    from botocore.config import Config
     from types_boto3_dynamodb import DynamoDBClient
 
+    from lambdas.adapters.dead_letters import DeadLetters
+    from lambdas.adapters.event_bus import EventBus
+    from lambdas.adapters.history import HistoryTable
     from lambdas.adapters.idempotency import IdempotentCalls
     from lambdas.adapters.metrics import Metrics
     from lambdas.adapters.sockets import ManagementApi
@@ -21,9 +25,11 @@ if TYPE_CHECKING:
     from lambdas.adapters.tokens import TokenVerifier
     from lambdas.domain.availability import Availability
     from lambdas.domain.cleanup import Cleanup
+    from lambdas.domain.history import HistoryReader
     from lambdas.domain.messaging import Messaging
     from lambdas.domain.operators import Operators
     from lambdas.domain.presence import Presence
+    from lambdas.domain.recorder import Recorder
     from lambdas.domain.settings import SettingsWriter
     from lambdas.domain.status import StatusReader
     from lambdas.domain.tickets import Tickets
@@ -37,6 +43,9 @@ MARKS_PER_SECOND: Final = 300
 """Attention marks that one cleanup writes. All marks share two keys of the attention index, and one
 key takes 1,000 writes a second from all workers together.
 """
+
+TRANSITIONS_PER_SECOND: Final = 500
+"""Transitions that one cleanup records. Each takes 4 write units."""
 
 
 class MissingConfiguration(Exception):
@@ -93,6 +102,18 @@ class _Reader:
             raise MissingConfiguration("; ".join(self._problems))
 
 
+def _patient() -> "Config":
+    """Three attempts of 4 seconds at most."""
+    from botocore.config import Config
+
+    return Config(
+        connect_timeout=1,
+        read_timeout=3,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        max_pool_connections=32,
+    )
+
+
 def now() -> Instant:
     """The wall clock, in whole seconds since the epoch."""
     return int(time.time())
@@ -135,17 +156,9 @@ class Service:
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
-        from botocore.config import Config
-
         # The largest answer is one page (1 MB). A call with all its retries ends before the 29
         # seconds for which API Gateway waits.
-        config = Config(
-            connect_timeout=1,
-            read_timeout=3,
-            retries={"mode": "standard", "total_max_attempts": 3},
-            max_pool_connections=32,
-        )
-        return self.session.client("dynamodb", config=config)
+        return self.session.client("dynamodb", config=_patient())
 
     @cached_property
     def store(self) -> "Table":
@@ -232,6 +245,7 @@ class Service:
 
         calls = TokenBucket(MANAGEMENT_CALLS_PER_SECOND, burst=MANAGEMENT_CALLS_PER_SECOND // 10)
         marks = TokenBucket(MARKS_PER_SECOND, burst=MARKS_PER_SECOND // 10)
+        transitions = TokenBucket(TRANSITIONS_PER_SECOND, burst=TRANSITIONS_PER_SECOND // 10)
         return Cleanup(
             self.store,
             self.sockets,
@@ -240,7 +254,63 @@ class Service:
             report_attention=self.metrics.report_attention,
             pace_calls=calls.take,
             pace_marks=marks.take,
+            recorder=self.recorder,
+            pace_transitions=transitions.take,
         )
+
+    @cached_property
+    def history(self) -> "HistoryTable | None":
+        """None if the change feed is off."""
+        if "HISTORY_TABLE_NAME" not in self._environ:
+            return None
+        from lambdas.adapters.history import HistoryTable
+
+        read = _Reader(self._environ)
+        name, days = read.text("HISTORY_TABLE_NAME"), read.whole_number("HISTORY_DAYS")
+        read.check()
+        return HistoryTable(
+            self.dynamodb,
+            table=self.configuration.table_name,
+            history=name,
+            keep_seconds=days * 24 * 60 * 60,
+        )
+
+    @cached_property
+    def recorder(self) -> "Recorder | None":
+        """None if the change feed is off."""
+        if self.history is None:
+            return None
+        from lambdas.domain.recorder import Recorder
+
+        rules = self.configuration.rules
+        return Recorder(self.store, self.history, rules, self.clock, wait_with_jitter)
+
+    @cached_property
+    def history_reader(self) -> "HistoryReader | None":
+        """None if the change feed is off."""
+        if self.history is None:
+            return None
+        from lambdas.domain.history import HistoryReader
+
+        return HistoryReader(self.store, self.history, self.clock)
+
+    @cached_property
+    def event_bus(self) -> "EventBus":
+        from lambdas.adapters.event_bus import EventBus
+
+        read = _Reader(self._environ)
+        name = read.text("EVENT_BUS_NAME")
+        read.check()
+        return EventBus(self.session.client("events", config=_patient()), name)
+
+    @cached_property
+    def dead_letters(self) -> "DeadLetters":
+        from lambdas.adapters.dead_letters import DeadLetters
+
+        read = _Reader(self._environ)
+        url = read.text("DEAD_LETTERS_URL")
+        read.check()
+        return DeadLetters(self.session.client("sqs", config=_patient()), url)
 
     @cached_property
     def token_verifier(self) -> "TokenVerifier":

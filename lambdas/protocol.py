@@ -13,6 +13,7 @@ from typing_extensions import TypedDict  # Pydantic needs this one before Python
 
 from lambdas.domain.availability import AvailabilityOutcome
 from lambdas.domain.cleanup import CleanupReport, CleanupRun
+from lambdas.domain.history import HistoryPage
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.instants import timestamp as timestamp
 from lambdas.domain.messages import (
@@ -23,13 +24,31 @@ from lambdas.domain.messages import (
     TooManyMessages,
 )
 from lambdas.domain.messaging import Delivery
-from lambdas.domain.model import Attention, Business, Instant, RealConnection, Ticket
+from lambdas.domain.model import (
+    Attention,
+    Business,
+    Cause,
+    Instant,
+    OverallStatus,
+    RealConnection,
+    Ticket,
+)
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.operators import AttentionPage
 from lambdas.domain.rules import MAX_MESSAGES_PER_MINUTE, Rules, reconnect_at
-from lambdas.domain.status import BusinessStatus, OverallStatus, ReasonCode
+from lambdas.domain.status import BusinessStatus, ReasonCode
+from lambdas.domain.transitions import Transition
 
 _WEEK: Final = 7 * 24 * 60 * 60
+
+EVENT_SOURCE: Final = "business-connections"
+"""The source of all events on the bus."""
+
+EVENT_TYPE: Final = "BusinessStatusChanged"
+"""The detail type of the events on the bus."""
+
+EVENT_VERSION: Final = 1
+"""Grows when an event changes in a way that a consumer must know. New fields do not change it."""
 
 ErrorCode = Literal["unknown_action", "bad_request", "not_registered", "too_many_messages"]
 """The codes of error messages on a socket."""
@@ -165,6 +184,55 @@ class AttentionPageDocument(TypedDict):
     businesses: list[AttentionEntryDocument]
     next: str | None
     asOf: str
+
+
+TransitionDocument = TypedDict(
+    "TransitionDocument",
+    {
+        "sequence": int,
+        "at": str,
+        "from": OverallStatus,
+        "to": OverallStatus,
+        "online": bool | None,
+        "attention": Attention | None,
+        "cause": Cause,
+        "by": str | None,
+        "reasons": list[ReasonCode],
+    },
+)
+TransitionDocument.__doc__ = """A change of a business's overall status, or of its need for
+attention.
+
+`sequence` grows by one with each transition of a business. `attention`: why it needs attention from
+now on; it is set once the need has outlasted the grace period. `by`: who caused it, if a member, an
+operator or a back end did. `reasons`: what the new status rests on.
+"""
+
+
+class EventDetail(TransitionDocument):
+    """The `detail` of an event on the bus: one transition of one business."""
+
+    version: int
+    businessId: str  # noqa: N815
+
+
+HistoryDocument = TypedDict(
+    "HistoryDocument",
+    {
+        "businessId": str,
+        "from": str,
+        "to": str,
+        "transitions": list[TransitionDocument],
+        "seconds": dict[OverallStatus, int],
+        "next": str | None,
+    },
+)
+HistoryDocument.__doc__ = """What happened to a business in a window: one page, newest first.
+
+`seconds`: for how long it was in each status in the whole window; they add up to the window. What
+lies before its first transition is `UNKNOWN`. `next` is the cursor of the next page; null on the
+last page.
+"""
 
 
 def _camel_case(name: str) -> str:
@@ -401,6 +469,42 @@ def attention_document(
         ],
         "next": cursor,
         "asOf": timestamp(now),
+    }
+
+
+def transition_document(transition: Transition) -> TransitionDocument:
+    """One transition, in the history and in an event."""
+    return {
+        "sequence": transition.sequence,
+        "at": timestamp(transition.at),
+        "from": transition.before,
+        "to": transition.after,
+        "online": transition.online,
+        "attention": transition.attention,
+        "cause": transition.cause,
+        "by": transition.by,
+        "reasons": list(transition.reasons),
+    }
+
+
+def event_detail(transition: Transition) -> EventDetail:
+    """What an event on the bus says about a transition."""
+    return {
+        "version": EVENT_VERSION,
+        "businessId": transition.business_id,
+        **transition_document(transition),
+    }
+
+
+def history_document(page: HistoryPage, cursor: str | None) -> HistoryDocument:
+    """The answer of ``GET …/history``."""
+    return {
+        "businessId": page.business_id,
+        "from": timestamp(page.start),
+        "to": timestamp(page.end),
+        "transitions": [transition_document(each) for each in page.transitions],
+        "seconds": dict(page.seconds),
+        "next": cursor,
     }
 
 

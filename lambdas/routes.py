@@ -58,6 +58,13 @@ ROUTES: Final[Mapping[str, Route]] = {
     "get_connections": Route(
         "GET", "/businesses/{businessId}/connections", Operation.LIST_CONNECTIONS, Tag.STATUS
     ),
+    "get_history": Route(
+        "GET",
+        "/businesses/{businessId}/history",
+        Operation.READ_HISTORY,
+        Tag.STATUS,
+        problems=(NOT_FOUND,),
+    ),
     "put_availability": Route(
         "PUT",
         "/businesses/{businessId}/availability",

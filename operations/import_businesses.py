@@ -28,7 +28,7 @@ from botocore.exceptions import ClientError
 from lambdas.bootstrap import now
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, UserId
-from lambdas.domain.model import Clock, Instant, Settings
+from lambdas.domain.model import ActingAs, Clock, Instant, Settings
 from lambdas.domain.ports import Store
 from lambdas.domain.retrying import Backoff
 from operations.shared.business_file import BadLine, Declaration, read_businesses
@@ -126,7 +126,12 @@ def _after(before: Settings | None, declared: Declaration, *, at: Instant) -> Se
     accepting, expects_socket = declared.accepting, declared.expects_socket
     if before is None:
         return Settings.first(
-            accepting, at=at, by=IMPORT, expects_socket=expects_socket, opening_hours=hours
+            accepting,
+            at=at,
+            by=IMPORT,
+            acting_as=ActingAs.IMPORT,
+            expects_socket=expects_socket,
+            opening_hours=hours,
         )
     return before.imported(accepting, expects_socket, hours, at=at, by=IMPORT)
 

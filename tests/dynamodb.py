@@ -1,4 +1,4 @@
-"""A table for tests."""
+"""The tables for tests."""
 
 import uuid
 from typing import TYPE_CHECKING
@@ -48,6 +48,24 @@ def create_table(client: "DynamoDBClient") -> str:
                 ],
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
             },
+        ],
+    )
+    return name
+
+
+def create_history_table(client: "DynamoDBClient") -> str:
+    """A new, empty table for the history."""
+    name = f"history-{uuid.uuid4().hex}"
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[
+            {"AttributeName": PARTITION_KEY, "KeyType": "HASH"},
+            {"AttributeName": SORT_KEY, "KeyType": "RANGE"},
+        ],
+        AttributeDefinitions=[
+            {"AttributeName": PARTITION_KEY, "AttributeType": "S"},
+            {"AttributeName": SORT_KEY, "AttributeType": "S"},
         ],
     )
     return name

@@ -13,10 +13,12 @@ from lambdas.domain.errors import Conflict
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.messages import SocketMessage
 from lambdas.domain.model import (
+    AnnouncedRemoval,
     Attention,
     Business,
     Census,
     Instant,
+    LastTransition,
     RealConnection,
     Settings,
     Ticket,
@@ -24,6 +26,7 @@ from lambdas.domain.model import (
 )
 from lambdas.domain.ports import AttentionEntry, SocketAnswer
 from lambdas.domain.rules import CLAIM_HOLDS
+from lambdas.domain.transitions import Position, Transition
 
 
 @dataclass
@@ -35,7 +38,8 @@ class MemoryStore:
     virtual: dict[tuple[BusinessId, UserId], VirtualConnection] = field(default_factory=dict)
     tickets: dict[str, Ticket] = field(default_factory=dict)
     censuses: dict[tuple[int, int], Census] = field(default_factory=dict)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
+    last_transitions: dict[BusinessId, LastTransition] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
     def seed(self, *businesses: Business) -> None:
         """Store whole businesses."""
@@ -48,12 +52,13 @@ class MemoryStore:
                 self.virtual[virtual.business_id, virtual.user_id] = virtual
 
     def load(self, business_id: BusinessId, *, consistent: bool = True) -> Business:
-        with self._lock:
+        with self.lock:
             return Business(
                 business_id,
                 self.settings.get(business_id),
                 tuple(c for (b, _), c in sorted(self.real.items()) if b == business_id),
                 tuple(c for (b, _), c in sorted(self.virtual.items()) if b == business_id),
+                last_transition=self.last_transitions.get(business_id),
             )
 
     def find_business(self, connection_id: ConnectionId) -> BusinessId | None:
@@ -70,7 +75,7 @@ class MemoryStore:
     def refresh_real(
         self, business_id: BusinessId, connection_id: ConnectionId, now: Instant
     ) -> RealConnection | None:
-        with self._lock:
+        with self.lock:
             found = self.real.get((business_id, connection_id))
             if found is None or (
                 found.closing_at is not None and found.closing_at > now - CLAIM_HOLDS
@@ -83,7 +88,7 @@ class MemoryStore:
             return refreshed
 
     def claim_real(self, connection: RealConnection, now: Instant) -> bool:
-        with self._lock:
+        with self.lock:
             key = (connection.business_id, connection.connection_id)
             found = self.real.get(key)
             if found is None or found.last_seen_at != connection.last_seen_at:
@@ -99,7 +104,7 @@ class MemoryStore:
         put: Sequence[VirtualConnection] = (),
         remove: Sequence[VirtualConnection] = (),
     ) -> None:
-        with self._lock:
+        with self.lock:
             stored = self.settings.get(before.business_id)
             if (stored and stored.version) != (before.settings and before.settings.version):
                 raise Conflict("the version differs")
@@ -116,8 +121,14 @@ class MemoryStore:
             for connection in remove:
                 self.virtual.pop((connection.business_id, connection.user_id), None)
 
+    def announce_removal(self, business_id: BusinessId, removal: AnnouncedRemoval) -> None:
+        with self.lock:
+            last = self.last_transitions.get(business_id)
+            if last is not None:
+                self.last_transitions[business_id] = replace(last, removal=removal)
+
     def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
-        with self._lock:
+        with self.lock:
             key = (connection.business_id, connection.user_id)
             found = self.virtual.get(key)
             if found is None or found.expires_at > now:
@@ -128,7 +139,7 @@ class MemoryStore:
     def write_attention(
         self, before: Business, attention: Attention | None, *, since: Instant, reported: bool
     ) -> bool:
-        with self._lock:
+        with self.lock:
             stored = self.settings.get(before.business_id)
             read = before.settings
             if (
@@ -167,7 +178,7 @@ class MemoryStore:
         self.tickets[digest] = ticket
 
     def take_ticket(self, digest: str, now: Instant) -> Ticket | None:
-        with self._lock:
+        with self.lock:
             ticket = self.tickets.get(digest)
             if ticket is None or ticket.expires_at <= now:
                 return None
@@ -178,6 +189,61 @@ class MemoryStore:
         for business_id in sorted(ids):
             if sum(business_id.encode()) % parts == part:
                 yield self.load(business_id)
+
+
+@dataclass
+class MemoryHistory:
+    """`lambdas.domain.ports.History` in a list."""
+
+    store: MemoryStore
+    transitions: list[Transition] = field(default_factory=list)
+
+    def commit(self, transition: Transition, *, settings_version: int | None) -> None:
+        with self.store.lock:
+            last = self.store.last_transitions.get(transition.business_id)
+            if last is not None and last.sequence >= transition.sequence:
+                raise Conflict("this transition was recorded already")
+            self.transitions.append(transition)
+            self.store.last_transitions[transition.business_id] = LastTransition(
+                sequence=transition.sequence,
+                at=transition.at,
+                status=transition.after,
+                attention=transition.attention,
+                cause=transition.cause,
+                by=transition.by,
+                seconds=transition.seconds,
+                settings_version=settings_version,
+            )
+
+    def last_until(
+        self, business_id: BusinessId, moment: Instant | None = None
+    ) -> Transition | None:
+        return next(reversed(self._of(business_id, 0, moment)), None)
+
+    def first_after(self, business_id: BusinessId, moment: Instant) -> Transition | None:
+        return next(iter(self._of(business_id, moment + 1, None)), None)
+
+    def list_between(
+        self,
+        business_id: BusinessId,
+        start: Instant,
+        end: Instant,
+        *,
+        limit: int,
+        before: Position | None = None,
+    ) -> Sequence[Transition]:
+        found = self._of(business_id, start, end)[::-1]
+        return [t for t in found if before is None or t.position < before][:limit]
+
+    def _of(
+        self, business_id: BusinessId, start: Instant, end: Instant | None
+    ) -> Sequence[Transition]:
+        found = [
+            t
+            for t in self.transitions
+            if t.business_id == business_id and start <= t.at and (end is None or t.at <= end)
+        ]
+        return sorted(found, key=lambda t: t.position)
 
 
 def raising(error: Exception) -> Callable[..., NoReturn]:

@@ -19,11 +19,17 @@ from lambdas.domain.identifiers import (
     decode_user_id,
     encode_user_id,
 )
+from lambdas.domain.instants import END_OF_TIME
 from lambdas.domain.model import (
+    ActingAs,
+    AnnouncedRemoval,
     Attention,
     Business,
+    Cause,
     Census,
     Instant,
+    LastTransition,
+    OverallStatus,
     RealConnection,
     Settings,
     Ticket,
@@ -32,6 +38,8 @@ from lambdas.domain.model import (
 from lambdas.domain.opening_hours import parse_text
 from lambdas.domain.ports import AttentionEntry
 from lambdas.domain.rules import CONNECTION_AGE_MARGIN, MAX_CONNECTION_AGE
+from lambdas.domain.status import ReasonCode
+from lambdas.domain.transitions import Transition
 from lambdas.table_schema import (
     ATTENTION,
     ATTENTION_SINCE,
@@ -39,6 +47,7 @@ from lambdas.table_schema import (
     CENSUS_KEY,
     CONNECTION_ID,
     CONNECTION_PREFIX,
+    LAST_TRANSITION_KEY,
     PARTITION_KEY,
     SETTINGS_KEY,
     SORT_KEY,
@@ -51,9 +60,6 @@ Item = Mapping[str, Any]
 
 Attributes = dict[str, Any]
 """Attributes to write, in DynamoDB's JSON."""
-
-END_OF_TIME: Final = 253_402_300_800
-"""The year 10000: later instants cannot be written as a date, and are not readable."""
 
 MARK_ATTRIBUTES: Final = (ATTENTION, ATTENTION_SINCE, "attentionReported")
 """The attributes that mark an episode."""
@@ -109,6 +115,19 @@ def _virtual_sort_key(business_id: BusinessId, user_id: UserId) -> str:
     return f"{_VIRTUAL}{business_id}#{encode_user_id(user_id)}"
 
 
+def last_transition_key(business_id: BusinessId) -> Attributes:
+    """The key of the last recorded transition."""
+    return {PARTITION_KEY: business_key(business_id), SORT_KEY: text(LAST_TRANSITION_KEY)}
+
+
+def transition_sort_key(at: Instant, sequence: int | None = None) -> str:
+    """The sort key of a transition in the history, in the order of time.
+
+    Without a sequence, it comes before all transitions of that moment.
+    """
+    return f"{at:012}#" if sequence is None else f"{at:012}#{sequence:012}"
+
+
 def ticket_key(digest: str) -> Attributes:
     """The key of a ticket."""
     return {PARTITION_KEY: text(TICKET_PREFIX + digest), SORT_KEY: text("TICKET")}
@@ -154,6 +173,8 @@ def settings_attributes(settings: Settings) -> Attributes:
         "updatedAt": number(settings.updated_at),
         "updatedBy": text(settings.updated_by),
     }
+    if settings.updated_as is not ActingAs.MEMBER:
+        attributes["updatedAs"] = text(settings.updated_as)
     if settings.declared_by is not None:
         attributes["declaredBy"] = text(settings.declared_by)
     if settings.paused_until is not None:
@@ -170,7 +191,15 @@ def settings_attributes(settings: Settings) -> Attributes:
 
 
 OPTIONAL_SETTINGS: Final = (
-    *("declaredBy", "pausedUntil", "pauseReason", "pausedBy", "pausedByOperator", "openingHours"),
+    *(
+        "updatedAs",
+        "declaredBy",
+        "pausedUntil",
+        "pauseReason",
+        "pausedBy",
+        "pausedByOperator",
+        "openingHours",
+    ),
 )
 """The attributes of the settings that can be missing. A write removes those that it does not set.
 """
@@ -198,6 +227,53 @@ def census_item(census: Census) -> Attributes:
     }
 
 
+def last_transition_attributes(transition: Transition, settings_version: int | None) -> Attributes:
+    """What a transition sets in the last transition of its business."""
+    attributes: Attributes = {
+        "sequence": number(transition.sequence),
+        "at": number(transition.at),
+        "to": text(transition.after),
+        "cause": text(transition.cause),
+        "seconds": {"M": {status: number(s) for status, s in transition.seconds.items()}},
+    }
+    if transition.attention is not None:
+        attributes["toldAttention"] = text(transition.attention)
+    if transition.by is not None:
+        attributes["by"] = text(transition.by)
+    if settings_version is not None:
+        attributes["settingsVersion"] = number(settings_version)
+    return attributes
+
+
+OPTIONAL_OF_LAST_TRANSITION: Final = ("toldAttention", "by", "settingsVersion", "removal")
+"""The attributes of the last transition that can be missing. A new one removes those that it does
+not set.
+"""
+
+
+def removal_attribute(removal: AnnouncedRemoval) -> Attributes:
+    """An announced removal, as an attribute of the last transition."""
+    attributes = {CONNECTION_ID: text(removal.connection_id), "cause": text(removal.cause)}
+    if removal.by is not None:
+        attributes["by"] = text(removal.by)
+    return {"M": attributes}
+
+
+def transition_item(transition: Transition, keep_seconds: int) -> Attributes:
+    """A transition in the history, which is kept for so long."""
+    attributes = {
+        **last_transition_attributes(transition, settings_version=None),
+        PARTITION_KEY: business_key(transition.business_id),
+        SORT_KEY: text(transition_sort_key(transition.at, transition.sequence)),
+        "from": text(transition.before),
+        "reasons": {"L": [text(reason) for reason in transition.reasons]},
+        TTL: number(transition.at + keep_seconds),
+    }
+    if transition.since is not None:
+        attributes["since"] = number(transition.since)
+    return attributes
+
+
 # Reading.
 
 
@@ -209,17 +285,20 @@ def read_business(business_id: BusinessId, items: Iterable[Item]) -> Business:
     real: list[RealConnection] = []
     virtual: list[VirtualConnection] = []
     unreadable: list[str] = []
+    last_transition: LastTransition | None = None
     virtual_of_business = f"{_VIRTUAL}{business_id}#"
 
     def add(key: str, item: Item) -> bool:
         """Add what an item holds; false if its kind is unknown."""
-        nonlocal settings
+        nonlocal settings, last_transition
         if key.startswith(virtual_of_business):
             virtual.append(_read_virtual(business_id, key, item))
         elif key.startswith(CONNECTION_PREFIX) and not key.startswith(_VIRTUAL):
             real.append(_read_real(business_id, key, item))
         elif key == SETTINGS_KEY:
             settings = _read_settings(item)
+        elif key == LAST_TRANSITION_KEY:
+            last_transition = _read_last_transition(item)
         else:
             return False
         return True
@@ -230,10 +309,13 @@ def read_business(business_id: BusinessId, items: Iterable[Item]) -> Business:
             is_whole = add(key, item)
         except _NOT_READABLE:
             is_whole = False
-            add(key, _without_unreadable(item))
+            if key != LAST_TRANSITION_KEY:  # half of it is worth nothing
+                add(key, _without_unreadable(item))
         if not is_whole:
             unreadable.append(key)
-    return Business(business_id, settings, tuple(real), tuple(virtual), tuple(unreadable))
+    return Business(
+        business_id, settings, tuple(real), tuple(virtual), tuple(unreadable), last_transition
+    )
 
 
 def read_business_id(item: Item) -> BusinessId:
@@ -280,6 +362,56 @@ def read_attention_entry(item: Item) -> AttentionEntry:
     )
 
 
+def read_transition(item: Item) -> Transition:
+    """A transition of the history. Raises ValueError if it cannot be read: it is not ours."""
+    try:
+        attention, by = _text(item, "toldAttention"), _text(item, "by")
+        return Transition(
+            business_id=read_business_id(item),
+            sequence=int(item["sequence"]["N"]),
+            at=int(item["at"]["N"]),
+            before=OverallStatus(item["from"]["S"]),
+            after=OverallStatus(item["to"]["S"]),
+            attention=Attention(attention) if attention else None,
+            cause=Cause(item["cause"]["S"]),
+            by=UserId(by) if by else None,
+            reasons=tuple(ReasonCode(reason["S"]) for reason in item["reasons"]["L"]),
+            since=_number(item, "since"),
+            seconds=_read_seconds(item),
+        )
+    except _NOT_READABLE as error:
+        raise ValueError(f"not a transition: {item}") from error
+
+
+def _read_last_transition(item: Item) -> LastTransition:
+    attention, by = _text(item, "toldAttention"), _text(item, "by")
+    removal = item["removal"]["M"] if "removal" in item else None
+    return LastTransition(
+        sequence=int(item["sequence"]["N"]),
+        at=int(item["at"]["N"]),
+        status=OverallStatus(item["to"]["S"]),
+        attention=Attention(attention) if attention else None,
+        cause=Cause(item["cause"]["S"]),
+        by=UserId(by) if by else None,
+        seconds=_read_seconds(item),
+        settings_version=_number(item, "settingsVersion"),
+        removal=None if removal is None else _read_removal(removal),
+    )
+
+
+def _read_removal(removal: Item) -> AnnouncedRemoval:
+    by = _text(removal, "by")
+    return AnnouncedRemoval(
+        ConnectionId(removal[CONNECTION_ID]["S"]),
+        Cause(removal["cause"]["S"]),
+        UserId(by) if by else None,
+    )
+
+
+def _read_seconds(item: Item) -> dict[OverallStatus, int]:
+    return {OverallStatus(name): int(value["N"]) for name, value in item["seconds"]["M"].items()}
+
+
 def _read_settings(item: Item) -> Settings:
     attention, hours = _text(item, ATTENTION), _text(item, "openingHours")
     declared_by, paused_by = _text(item, "declaredBy"), _text(item, "pausedBy")
@@ -288,6 +420,7 @@ def _read_settings(item: Item) -> Settings:
         version=_number(item, "version") or 0,
         updated_at=_number(item, "updatedAt") or 0,
         updated_by=UserId(_text(item, "updatedBy") or ""),
+        updated_as=ActingAs(_text(item, "updatedAs") or ActingAs.MEMBER),
         declared_by=UserId(declared_by) if declared_by else None,
         paused_until=_number(item, "pausedUntil"),
         pause_reason=_text(item, "pauseReason"),
@@ -401,6 +534,7 @@ _READERS: Final[Mapping[str, Callable[[Item, str], object]]] = {
     ),
     **dict.fromkeys(MESSAGE_COUNTERS, lambda item, name: int(item[name]["N"])),
     ATTENTION: lambda item, name: Attention(item[name]["S"]),
+    "updatedAs": lambda item, name: ActingAs(item[name]["S"]),
     "openingHours": lambda item, name: parse_text(item[name]["S"]),
 }
 """How each attribute is read."""

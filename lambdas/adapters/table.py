@@ -17,7 +17,9 @@ from lambdas.adapters.items import Attributes, Item, number, text
 from lambdas.adapters.pacing import wait_with_jitter
 from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
+from lambdas.domain.instants import END_OF_TIME
 from lambdas.domain.model import (
+    AnnouncedRemoval,
     Attention,
     Business,
     Census,
@@ -178,8 +180,16 @@ class Table:
         for connection in remove:
             key = items.virtual_key(connection)
             writes.append({"Delete": {"TableName": self._name, "Key": key}})
-        with _translated_errors():
+        with translated_errors():
             self._client.transact_write_items(TransactItems=writes)
+
+    def announce_removal(self, business_id: BusinessId, removal: AnnouncedRemoval) -> None:
+        self._update(
+            Key=items.last_transition_key(business_id),
+            UpdateExpression="SET removal = :removal",
+            ConditionExpression=_EXISTS,
+            ExpressionAttributeValues={":removal": items.removal_attribute(removal)},
+        )
 
     def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
         removed = self._delete(
@@ -189,7 +199,7 @@ class Table:
             ExpressionAttributeNames={"#ttl": TTL},
             ExpressionAttributeValues={
                 ":ahead": number(now + 1),
-                ":end": number(items.END_OF_TIME - 1),
+                ":end": number(END_OF_TIME - 1),
             },
         )
         return removed is not None
@@ -278,7 +288,7 @@ class Table:
 
     def _query(self, **request: Any) -> Iterator[Item]:
         while True:
-            with _translated_errors():
+            with translated_errors():
                 page = self._client.query(TableName=self._name, **request)
             yield from page["Items"]
             if "LastEvaluatedKey" not in page:
@@ -292,7 +302,7 @@ class Table:
             "ReturnConsumedCapacity": "TOTAL",
         }
         while True:
-            with _translated_errors():
+            with translated_errors():
                 page = self._client.scan(TableName=self._name, **request)
             with self._lock:  # several threads scan at the same time
                 self._read_units += page["ConsumedCapacity"]["CapacityUnits"]
@@ -335,11 +345,11 @@ class Table:
         """
         for attempt in range(1, _ATTEMPTS):
             try:
-                with _translated_errors():
+                with translated_errors():
                     return write()
             except _HeldByTransaction:
                 self._backoff(attempt)
-        with _translated_errors():
+        with translated_errors():
             return write()
 
 
@@ -373,7 +383,7 @@ def _unchanged(name: str, read: int) -> _Condition:
     The decimals of a number that was written by hand are ignored, as they are when it is read.
     """
     if read == 0:
-        low, high = "1", str(items.END_OF_TIME - 1)
+        low, high = "1", str(END_OF_TIME - 1)
     else:
         low, high = str(read), f"{read}.999999"
     condition = f"{name} BETWEEN :{name}Low AND :{name}High"
@@ -398,7 +408,7 @@ _TRANSIENT: Final = {
 
 
 @contextmanager
-def _translated_errors() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Turn what the SDK raises into `Conflict` or `Unavailable`, but let our own mistakes pass."""
     try:
         yield

@@ -6,6 +6,7 @@ from typing import Final
 
 from lambdas.domain.errors import Forbidden
 from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.domain.model import ActingAs
 
 
 class Role(StrEnum):
@@ -34,6 +35,12 @@ class Caller:
     roles: frozenset[Role]
     left_out: LeftOut | None = None
 
+    def acting_as(self, business_id: BusinessId) -> ActingAs:
+        """In what capacity the caller changes this business."""
+        if Role.OPERATOR in self.roles:
+            return ActingAs.OPERATOR
+        return ActingAs.MEMBER if business_id in self.businesses else ActingAs.BACKEND
+
 
 class Operation(StrEnum):
     """What callers can ask for. (The health check is open to all and not listed.)"""
@@ -44,6 +51,7 @@ class Operation(StrEnum):
     LIST_CONNECTIONS = "list-connections"
     CONNECT = "connect"
     PAUSE = "pause"
+    READ_HISTORY = "read-history"
     READ_OPENING_HOURS = "read-opening-hours"
     SET_OPENING_HOURS = "set-opening-hours"
     CHANGE_SETTINGS = "change-settings"
@@ -64,6 +72,7 @@ ALLOWED: Final[dict[Operation, frozenset[str]]] = {
     Operation.LIST_CONNECTIONS: frozenset({_MEMBER, Role.OPERATOR}),
     Operation.CONNECT: frozenset({_MEMBER}),
     Operation.PAUSE: frozenset({_MEMBER, Role.OPERATOR, Role.BACKEND}),
+    Operation.READ_HISTORY: frozenset({_MEMBER, Role.OPERATOR}),
     Operation.READ_OPENING_HOURS: frozenset({_MEMBER, Role.OPERATOR}),
     Operation.SET_OPENING_HOURS: frozenset({_MEMBER, Role.OPERATOR}),
     Operation.CHANGE_SETTINGS: frozenset({Role.OPERATOR}),

@@ -1,4 +1,5 @@
-"""The cleanup: removes dead connections, marks businesses that need attention, takes the census.
+"""The cleanup: removes dead connections, marks businesses that need attention, records transitions
+that only the time caused, takes the census.
 
 Walking the store only finds candidates. A real connection is removed only if the gateway says that
 its socket is gone or closed, a virtual one only if its lease is still over in the store. A business
@@ -17,8 +18,10 @@ from lambdas.domain.brake import Brake, GuardedSockets
 from lambdas.domain.errors import InvalidValue, Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import (
+    AnnouncedRemoval,
     Attention,
     Business,
+    Cause,
     Census,
     Clock,
     Instant,
@@ -27,9 +30,11 @@ from lambdas.domain.model import (
     VirtualConnection,
 )
 from lambdas.domain.ports import SocketAnswer, Sockets, Store
+from lambdas.domain.recorder import Recorder
 from lambdas.domain.removal import Removal, remove_closed, remove_gone
 from lambdas.domain.rules import CLOCK_SKEW, Rules, Verdict
 from lambdas.domain.status import BusinessStatus, judge
+from lambdas.domain.transitions import has_transition
 
 PARTS_PER_WORKER: Final = 4
 """Parts of the store that one worker walks in parallel."""
@@ -80,6 +85,11 @@ class CleanupReport:
     """Connections and businesses that could not be handled: an outage of the store, or a defect."""
     unreadable: int = 0
     """What is stored but could not be read completely."""
+
+    recorded: int = 0
+    """Transitions recorded that only the time caused."""
+    unrecorded: int = 0
+    """Transitions that could not be recorded, or not in time. The next run tries again."""
 
     # The census: what counts now.
     active_real: int = 0
@@ -169,6 +179,7 @@ class _RunState:
         brake: Brake,
         sockets: GuardedSockets,
         out_of_time: OutOfTime,
+        half_time: OutOfTime,
     ) -> None:
         self.now = now
         """When the run began. Judging by this time is cautious: nothing ages during the run."""
@@ -176,7 +187,10 @@ class _RunState:
         self.brake = brake
         self.sockets = sockets
         self.out_of_time = out_of_time
+        self.half_time = half_time
         self.complete = True
+        self.recorder_failed = False
+        """Whether a transition could not be recorded. Every further one might time out too."""
         self._attention_reports: list[AttentionReport] = []
         self._unreadable: list[tuple[BusinessId, str]] = []
         self._removed: list[tuple[RealConnection, RemovedBecause]] = []
@@ -244,6 +258,10 @@ class Cleanup:
     """Waits until the gateway may be called once more."""
     pace_marks: Callable[[], None]
     """Waits until the mark of one more business may be written."""
+    recorder: Recorder | None = None
+    """Records transitions that only the time caused. None if the change feed is off."""
+    pace_transitions: Callable[[], None] = lambda: None
+    """Waits until one more transition may be recorded."""
     threads: int = 16
 
     def cleanup_business_connections(
@@ -253,7 +271,9 @@ class Cleanup:
         # Read the business first: if the store does not answer, the caller waits for one timeout
         # instead of two.
         business = self.store.load(business_id)
-        run = self._begin(None, dry_run=dry_run, force=False, out_of_time=out_of_time)
+        run = self._begin(
+            None, dry_run=dry_run, force=False, out_of_time=out_of_time, half_time=out_of_time
+        )
         report = CleanupReport()
         run.add_stored(business, report)
         self._clean_business(business, run, report)
@@ -263,16 +283,24 @@ class Cleanup:
         self,
         *,
         out_of_time: OutOfTime,
+        half_time: OutOfTime | None = None,
         dry_run: bool = False,
         force: bool = False,
         share: Share = _WHOLE,
     ) -> CleanupRun:
         """Walk a share of the store once, several parts at the same time.
 
-        Stops where it is when `out_of_time` says so. `force` releases the brake: for an operator
-        who knows that the removals are right.
+        Stops where it is when `out_of_time` says so. After `half_time`, it records no more
+        transitions, so that many of them cannot keep a run from being complete. `force` releases
+        the brake: for an operator who knows that the removals are right.
         """
-        run = self._begin(share, dry_run=dry_run, force=force, out_of_time=out_of_time)
+        run = self._begin(
+            share,
+            dry_run=dry_run,
+            force=force,
+            out_of_time=out_of_time,
+            half_time=half_time or out_of_time,
+        )
         reports = [CleanupReport() for _ in share.parts]
         with (
             ThreadPoolExecutor(max_workers=self.threads) as jobs,
@@ -294,7 +322,13 @@ class Cleanup:
         return run.result(whole)
 
     def _begin(
-        self, share: Share | None, *, dry_run: bool, force: bool, out_of_time: OutOfTime
+        self,
+        share: Share | None,
+        *,
+        dry_run: bool,
+        force: bool,
+        out_of_time: OutOfTime,
+        half_time: OutOfTime,
     ) -> _RunState:
         run = _RunState(
             now=self.clock(),
@@ -302,6 +336,7 @@ class Cleanup:
             brake=Brake(forced=force),
             sockets=GuardedSockets(self.sockets, self.pace_calls),
             out_of_time=out_of_time,
+            half_time=half_time,
         )
         with run.continuing_after_errors():
             run.brake.last_census = real_in_last_census(self.store.last_censuses(), share, run.now)
@@ -347,9 +382,12 @@ class Cleanup:
             or status.real < len(business.real)
             or status.virtual < len(business.virtual)
             or any(self.rules.is_quiet(c, status.as_of) for c in business.real)
+            or (self.recorder is not None and has_transition(business, status))
         )
 
     def _clean_business(self, business: Business, run: _RunState, report: CleanupReport) -> None:
+        # First, so that a silent device is still stored when the cause is looked for.
+        self._record_transition(business, run, report)
         kept = list(business.real)
         connections: tuple[RealConnection | VirtualConnection, ...] = (
             *business.real,
@@ -368,6 +406,21 @@ class Cleanup:
                 report.failed += 1
                 run.add_failure(error)
         self._update_attention(replace(business, real=tuple(kept)), run, report)
+
+    def _record_transition(self, business: Business, run: _RunState, report: CleanupReport) -> None:
+        """Record what only the time changed. All other changes reach the recorder by themselves."""
+        if self.recorder is None or run.dry_run:
+            return
+        if not has_transition(business, judge(business, run.now, self.rules)):
+            return
+        is_recorded = False
+        if not run.recorder_failed and not run.half_time():
+            with run.continuing_after_errors():  # the census does not depend on the feed
+                self.pace_transitions()
+                report.recorded += self.recorder.record(business.business_id) is not None
+                is_recorded = True
+            run.recorder_failed = run.recorder_failed or not is_recorded
+        report.unrecorded += not is_recorded
 
     def _remove_if_stale(
         self, connection: RealConnection, run: _RunState, report: CleanupReport
@@ -432,11 +485,7 @@ class Cleanup:
             if slot is None:
                 report.refused += 1
                 return False
-            removal = (
-                Removal.REMOVED
-                if run.dry_run
-                else remove_gone(connection, store=self.store, rules=self.rules, now=run.now)
-            )
+            removal = Removal.REMOVED if run.dry_run else self._remove_gone(connection, run)
             slot.used = removal is not Removal.KEPT
         report.gone += removal is Removal.REMOVED
         if run.dry_run or removal is Removal.KEPT:
@@ -444,6 +493,13 @@ class Cleanup:
         if removal is Removal.REMOVED:
             run.add_removed(connection, "gone")
         return True
+
+    def _remove_gone(self, connection: RealConnection, run: _RunState) -> Removal:
+        """Remove a connection whose socket is gone. It may have been the last active one."""
+        if self.recorder is not None and not self.rules.is_young(connection, run.now):
+            removal = AnnouncedRemoval(connection.connection_id, Cause.CLEANUP, by=None)
+            self.store.announce_removal(connection.business_id, removal)
+        return remove_gone(connection, store=self.store, rules=self.rules, now=run.now)
 
     def _remove_if_expired(
         self, connection: VirtualConnection, run: _RunState, report: CleanupReport

@@ -3,7 +3,7 @@
 Times are `Instant`: whole seconds since the epoch (UTC).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -26,6 +26,15 @@ class Attention(StrEnum):
     UNREACHABLE = "unreachable"
 
 
+class ActingAs(StrEnum):
+    """In what capacity somebody changes the settings of a business."""
+
+    MEMBER = "member"
+    OPERATOR = "operator"
+    BACKEND = "backend"
+    IMPORT = "import"
+
+
 _NO_PAUSE: Final[dict[str, Any]] = {
     "paused_until": None,
     "pause_reason": None,
@@ -44,6 +53,7 @@ class Settings:
     """Grows by one with every write of the settings, so that concurrent writes are noticed."""
     updated_at: Instant
     updated_by: UserId
+    updated_as: ActingAs = ActingAs.MEMBER
     declared_by: UserId | None = None
     """Who last declared the business available or unavailable."""
     paused_until: Instant | None = None
@@ -110,6 +120,7 @@ class Settings:
         *,
         at: Instant,
         by: UserId,
+        acting_as: ActingAs = ActingAs.MEMBER,
         expects_socket: bool = True,
         opening_hours: OpeningHours | None = None,
     ) -> Self:
@@ -119,6 +130,7 @@ class Settings:
             version=1,
             updated_at=at,
             updated_by=by,
+            updated_as=acting_as,
             declared_by=by,
             expects_socket=expects_socket,
             opening_hours=opening_hours and opening_hours.without_past_exceptions(at),
@@ -129,32 +141,38 @@ class Settings:
         operator set.
         """
         pause = {} if self.is_held_by_operator(at) else _NO_PAUSE
-        return self._changed(at, by, available=available, declared_by=by, **pause)
+        changes = {"available": available, "declared_by": by, **pause}
+        return self._changed(at, by, ActingAs.MEMBER, **changes)
 
     def paused(
-        self, until: Instant, reason: str | None, *, at: Instant, by: UserId, by_operator: bool
+        self, until: Instant, reason: str | None, *, at: Instant, by: UserId, acting_as: ActingAs
     ) -> Self:
         """The settings after a pause was set. It replaces an earlier one."""
         return self._changed(
             at,
             by,
+            acting_as,
             paused_until=until,
             pause_reason=reason,
             paused_by=by,
-            paused_by_operator=by_operator,
+            paused_by_operator=acting_as is ActingAs.OPERATOR,
         )
 
-    def resumed(self, *, at: Instant, by: UserId) -> Self:
+    def resumed(self, *, at: Instant, by: UserId, acting_as: ActingAs) -> Self:
         """The settings after a pause was ended."""
-        return self._changed(at, by, **_NO_PAUSE)
+        return self._changed(at, by, acting_as, **_NO_PAUSE)
 
-    def expecting_socket(self, expects_socket: bool, *, at: Instant, by: UserId) -> Self:
-        """The settings after an operator changed whether a socket is expected."""
-        return self._changed(at, by, expects_socket=expects_socket)
+    def expecting_socket(
+        self, expects_socket: bool, *, at: Instant, by: UserId, acting_as: ActingAs
+    ) -> Self:
+        """The settings after somebody changed whether a socket is expected."""
+        return self._changed(at, by, acting_as, expects_socket=expects_socket)
 
-    def opening(self, hours: OpeningHours | None, *, at: Instant, by: UserId) -> Self:
+    def opening(
+        self, hours: OpeningHours | None, *, at: Instant, by: UserId, acting_as: ActingAs
+    ) -> Self:
         """The settings after the opening hours were set or, with None, removed."""
-        return self._changed(at, by, opening_hours=hours)
+        return self._changed(at, by, acting_as, opening_hours=hours)
 
     def imported(
         self,
@@ -168,18 +186,19 @@ class Settings:
         """The settings after an import. If it changes the availability, it ends a pause, but not
         one that an operator set.
         """
-        changes = {"expects_socket": expects_socket, "opening_hours": opening_hours}
-        if available == self.available:
-            return self._changed(at, by, **changes)
-        pause = {} if self.is_held_by_operator(at) else _NO_PAUSE
-        return self._changed(at, by, available=available, declared_by=by, **changes, **pause)
+        changes: dict[str, Any] = {"expects_socket": expects_socket, "opening_hours": opening_hours}
+        if available != self.available:
+            pause = {} if self.is_held_by_operator(at) else _NO_PAUSE
+            changes |= {"available": available, "declared_by": by, **pause}
+        return self._changed(at, by, ActingAs.IMPORT, **changes)
 
-    def _changed(self, at: Instant, by: UserId, **changes: Any) -> Self:
+    def _changed(self, at: Instant, by: UserId, acting_as: ActingAs, **changes: Any) -> Self:
         """The next version of these settings, without exceptions to the hours that are past.
 
         The mark of an episode stays, unless the episode is over or the change itself ends it.
         """
-        after = replace(self, version=self.version + 1, updated_at=at, updated_by=by, **changes)
+        changes |= {"updated_at": at, "updated_by": by, "updated_as": acting_as}
+        after = replace(self, version=self.version + 1, **changes)
         if after.opening_hours is not None:
             hours = after.opening_hours.without_past_exceptions(at)
             after = replace(after, opening_hours=hours)
@@ -246,6 +265,77 @@ class Ticket:
     expires_at: Instant
 
 
+class OverallStatus(StrEnum):
+    """The one word for a business at one moment."""
+
+    ONLINE = "ONLINE"
+    VIRTUAL_ONLY = "VIRTUAL_ONLY"
+    UNREACHABLE = "UNREACHABLE"
+    CONNECTED_NOT_ACCEPTING = "CONNECTED_NOT_ACCEPTING"
+    OFFLINE = "OFFLINE"
+    UNKNOWN = "UNKNOWN"
+    """Never declared available or unavailable. Neither an error nor "offline"."""
+
+    @property
+    def online(self) -> bool | None:
+        """Whether customers can order; None if the business is unknown."""
+        if self is OverallStatus.UNKNOWN:
+            return None
+        return self in (OverallStatus.ONLINE, OverallStatus.VIRTUAL_ONLY)
+
+
+class Cause(StrEnum):
+    """What led to a transition. Codes are stable."""
+
+    MEMBER = ActingAs.MEMBER.value
+    OPERATOR = ActingAs.OPERATOR.value
+    BACKEND = ActingAs.BACKEND.value
+    IMPORT = ActingAs.IMPORT.value
+    DEVICE_CONNECTED = "device_connected"
+    """A device connected, or one that had been silent was heard from again."""
+    DEVICE_DISCONNECTED = "device_disconnected"
+    SILENCE = "silence"
+    """The last device that was heard from has been silent for too long."""
+    LEASE_ENDED = "lease_ended"
+    PAUSE_ENDED = "pause_ended"
+    OPENING_HOURS = "opening_hours"
+    CLEANUP = "cleanup"
+    """The cleanup found that the socket of the last device is gone."""
+    UNKNOWN = "unknown"
+    """Nothing that is stored explains it: the business was recorded for the first time, or somebody
+    edited the table.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedRemoval:
+    """A real connection that is about to be removed without a `$disconnect`, and why."""
+
+    connection_id: ConnectionId
+    cause: Cause
+    by: UserId | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastTransition:
+    """The last recorded transition of a business, as far as it is needed to find the next one."""
+
+    sequence: int
+    at: Instant
+    status: OverallStatus
+    """The overall status since then."""
+    attention: Attention | None
+    """What has been told about its need for attention."""
+    cause: Cause
+    by: UserId | None
+    seconds: Mapping[OverallStatus, int]
+    """For how long the business was in each status, from its first transition until this one."""
+    settings_version: int | None
+    """The version of the settings that was judged; None if there were none."""
+    removal: AnnouncedRemoval | None = None
+    """The last removal that was announced since this transition."""
+
+
 @dataclass(frozen=True, slots=True)
 class Business:
     """Everything that is stored about one business, as one read returned it.
@@ -263,6 +353,8 @@ class Business:
 
     Values that cannot be read are treated as missing.
     """
+    last_transition: LastTransition | None = None
+    """None if no transition was recorded yet."""
 
 
 @dataclass(frozen=True, slots=True)

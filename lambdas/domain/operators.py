@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from lambdas.domain.errors import NotFound, Unavailable
-from lambdas.domain.identifiers import BusinessId, ConnectionId
-from lambdas.domain.model import Attention, Clock, OutOfTime
+from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+from lambdas.domain.model import AnnouncedRemoval, Attention, Cause, Clock, OutOfTime
 from lambdas.domain.parallel import read_in_parallel
 from lambdas.domain.ports import AttentionEntry, Sockets, Store
 from lambdas.domain.removal import Removal, close_and_remove
@@ -67,8 +67,10 @@ class Operators:
             after=entries[-1] if len(entries) == limit else None,
         )
 
-    def close_connection(self, business_id: BusinessId, connection_id: ConnectionId) -> None:
-        """Close one socket of a business and remove its connection.
+    def close_connection(
+        self, business_id: BusinessId, connection_id: ConnectionId, user_id: UserId
+    ) -> None:
+        """Close one socket of a business and remove its connection, on behalf of an operator.
 
         Raises `NotFound` if the business has no such real connection, and `Unavailable` if the
         gateway cannot tell, or calls a socket gone that has only just connected.
@@ -77,6 +79,9 @@ class Operators:
         found = next((c for c in business.real if c.connection_id == connection_id), None)
         if found is None:
             raise NotFound("the business has no such real connection")
+        if business.last_transition is not None:
+            because = AnnouncedRemoval(connection_id, Cause.OPERATOR, by=user_id)
+            self.store.announce_removal(business_id, because)
         removal = close_and_remove(
             found, store=self.store, sockets=self.sockets, rules=self.rules, now=self.clock()
         )

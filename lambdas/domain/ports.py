@@ -5,11 +5,12 @@ memory; one contract suite runs on both.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.messages import SocketMessage
 from lambdas.domain.model import (
+    AnnouncedRemoval,
     Attention,
     Business,
     Census,
@@ -19,6 +20,9 @@ from lambdas.domain.model import (
     Ticket,
     VirtualConnection,
 )
+
+if TYPE_CHECKING:
+    from lambdas.domain.transitions import Position, Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,12 @@ class Store(Protocol):
         writes nothing, if the version of the settings is no longer that of `before`.
         """
 
+    def announce_removal(self, business_id: BusinessId, removal: AnnouncedRemoval) -> None:
+        """Keep the cause of a removal with the last transition, until the next one is recorded.
+
+        Nothing is kept if no transition of the business was recorded yet.
+        """
+
     def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
         """Remove a virtual connection if its lease is still over; true if it was removed."""
 
@@ -110,6 +120,41 @@ class Store(Protocol):
     def walk(self, part: int, parts: int) -> Iterator[Business]:
         """Yield every business of one part of the store (from 0 to `parts` - 1), each once and
         whole.
+        """
+
+
+class History(Protocol):
+    """Keeps the transitions of businesses. Every method raises `Unavailable` when it does not
+    answer.
+    """
+
+    def commit(self, transition: "Transition", *, settings_version: int | None) -> None:
+        """Write a transition, and make it the last one of its business, all or nothing.
+
+        Raises `Conflict`, and writes nothing, if a transition with this sequence was recorded
+        already. `settings_version` is the version of the settings that was judged.
+        """
+
+    def last_until(
+        self, business_id: BusinessId, moment: Instant | None = None
+    ) -> "Transition | None":
+        """The last transition at or before a moment; without a moment, the last one of all."""
+
+    def first_after(self, business_id: BusinessId, moment: Instant) -> "Transition | None":
+        """The first transition after a moment."""
+
+    def list_between(
+        self,
+        business_id: BusinessId,
+        start: Instant,
+        end: Instant,
+        *,
+        limit: int,
+        before: "Position | None" = None,
+    ) -> "Sequence[Transition]":
+        """Up to `limit` transitions from `start` to `end`, both included, newest first.
+
+        With `before`, only those that came before that position.
         """
 
 

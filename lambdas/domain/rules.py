@@ -94,11 +94,13 @@ class Rules:
 
     def is_active(self, connection: RealConnection | VirtualConnection, now: Instant) -> bool:
         """Whether a connection counts at this moment, even if the cleanup has not run since."""
-        if connection.expires_at <= now:
-            return False
+        return now < self.active_until(connection)
+
+    def active_until(self, connection: RealConnection | VirtualConnection) -> Instant:
+        """From when on a connection no longer counts, unless it is heard from or renewed."""
         if isinstance(connection, RealConnection):
-            return now - connection.last_seen_at <= self.silent_after
-        return True
+            return min(connection.expires_at, connection.last_seen_at + self.silent_after + 1)
+        return connection.expires_at
 
     def is_young(self, connection: RealConnection, now: Instant) -> bool:
         """Whether it is too early to believe that the socket of a connection is gone."""

@@ -9,7 +9,7 @@ from typing import Final
 from lambdas.domain.errors import Forbidden, InvalidValue, NotDeclared
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.instants import timestamp
-from lambdas.domain.model import Clock, Instant, Settings
+from lambdas.domain.model import ActingAs, Clock, Instant, Settings
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.ports import Store
 from lambdas.domain.retrying import Backoff, until_no_conflict
@@ -36,7 +36,7 @@ class SettingsWriter:
         until: Instant,
         reason: str | None,
         *,
-        by_operator: bool = False,
+        acting_as: ActingAs = ActingAs.MEMBER,
     ) -> BusinessStatus:
         """Stop accepting orders until a moment ("busy, 20 minutes").
 
@@ -50,17 +50,17 @@ class SettingsWriter:
             raise InvalidValue("until", "must be in the future")
         if until > now + MAX_PAUSE:
             raise InvalidValue("until", f"must be at most {MAX_PAUSE // 86400} days ahead")
-        if by_operator and not (reason or "").strip():
+        if acting_as is ActingAs.OPERATOR and not (reason or "").strip():
             raise InvalidValue("reason", "is required of an operator")
 
         def paused(settings: Settings, at: Instant) -> Settings:
-            _require_right_to_change_pause(settings, at, by_operator)
-            return settings.paused(until, reason, at=at, by=user_id, by_operator=by_operator)
+            _require_right_to_change_pause(settings, at, acting_as)
+            return settings.paused(until, reason, at=at, by=user_id, acting_as=acting_as)
 
         return self._change(business_id, paused)
 
     def resume_business(
-        self, business_id: BusinessId, user_id: UserId, *, by_operator: bool = False
+        self, business_id: BusinessId, user_id: UserId, *, acting_as: ActingAs = ActingAs.MEMBER
     ) -> BusinessStatus:
         """End a pause now, if there is one.
 
@@ -69,28 +69,41 @@ class SettingsWriter:
         """
 
         def resumed(settings: Settings, at: Instant) -> Settings:
-            _require_right_to_change_pause(settings, at, by_operator)
-            return settings.resumed(at=at, by=user_id)
+            _require_right_to_change_pause(settings, at, acting_as)
+            return settings.resumed(at=at, by=user_id, acting_as=acting_as)
 
         return self._change(business_id, resumed)
 
     def set_opening_hours(
-        self, business_id: BusinessId, user_id: UserId, hours: OpeningHours | None
+        self,
+        business_id: BusinessId,
+        user_id: UserId,
+        hours: OpeningHours | None,
+        *,
+        acting_as: ActingAs = ActingAs.MEMBER,
     ) -> BusinessStatus:
         """Set the opening hours or, with None, remove them. Raises `NotDeclared`."""
         return self._change(
-            business_id, lambda settings, at: settings.opening(hours, at=at, by=user_id)
+            business_id,
+            lambda settings, at: settings.opening(hours, at=at, by=user_id, acting_as=acting_as),
         )
 
     def expect_socket(
-        self, business_id: BusinessId, user_id: UserId, expects_socket: bool
+        self,
+        business_id: BusinessId,
+        user_id: UserId,
+        expects_socket: bool,
+        *,
+        acting_as: ActingAs = ActingAs.MEMBER,
     ) -> BusinessStatus:
         """Set whether a socket is expected. A business that works without a device never needs
         attention. Raises `NotDeclared`.
         """
         return self._change(
             business_id,
-            lambda settings, at: settings.expecting_socket(expects_socket, at=at, by=user_id),
+            lambda settings, at: settings.expecting_socket(
+                expects_socket, at=at, by=user_id, acting_as=acting_as
+            ),
         )
 
     def _change(
@@ -108,8 +121,10 @@ class SettingsWriter:
         return until_no_conflict(attempt, self.backoff)
 
 
-def _require_right_to_change_pause(settings: Settings, now: Instant, by_operator: bool) -> None:
-    if not by_operator and settings.paused_until is not None and settings.is_held_by_operator(now):
+def _require_right_to_change_pause(settings: Settings, now: Instant, acting_as: ActingAs) -> None:
+    if acting_as is ActingAs.OPERATOR or settings.paused_until is None:
+        return
+    if settings.is_held_by_operator(now):
         raise Forbidden(
             f"an operator ({settings.paused_by or 'unknown'}) paused this business until"
             f" {timestamp(settings.paused_until)}: {settings.pause_reason or 'no reason given'}."

@@ -7,24 +7,20 @@ from typing import Final
 
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.instants import timestamp
-from lambdas.domain.model import Attention, Business, Clock, Instant, OutOfTime, Settings
+from lambdas.domain.model import (
+    Attention,
+    Business,
+    Clock,
+    Instant,
+    OutOfTime,
+    Settings,
+)
+from lambdas.domain.model import OverallStatus as OverallStatus
 from lambdas.domain.parallel import read_in_parallel
 from lambdas.domain.ports import Store
 from lambdas.domain.rules import Rules
 
 _PARALLEL_READS: Final = 25
-
-
-class OverallStatus(StrEnum):
-    """The one word for a business at one moment."""
-
-    ONLINE = "ONLINE"
-    VIRTUAL_ONLY = "VIRTUAL_ONLY"
-    UNREACHABLE = "UNREACHABLE"
-    CONNECTED_NOT_ACCEPTING = "CONNECTED_NOT_ACCEPTING"
-    OFFLINE = "OFFLINE"
-    UNKNOWN = "UNKNOWN"
-    """Never declared available or unavailable. Neither an error nor "offline"."""
 
 
 _STATUS: Final = {
@@ -38,8 +34,6 @@ _STATUS: Final = {
     (False, False, True): OverallStatus.OFFLINE,
     (False, False, False): OverallStatus.OFFLINE,
 }
-
-_ONLINE: Final = {OverallStatus.ONLINE, OverallStatus.VIRTUAL_ONLY}
 
 
 class ReasonCode(StrEnum):
@@ -114,9 +108,7 @@ class BusinessStatus:
     @property
     def online(self) -> bool | None:
         """Whether customers can order at this moment; None if the business is unknown."""
-        if self.overall_status is OverallStatus.UNKNOWN:
-            return None
-        return self.overall_status in _ONLINE
+        return self.overall_status.online
 
 
 def judge(business: Business, now: Instant, rules: Rules) -> BusinessStatus:

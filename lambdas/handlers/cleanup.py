@@ -36,9 +36,18 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
     def out_of_time() -> bool:
         return context.get_remaining_time_in_millis() < _RESERVED_MILLISECONDS
 
+    half = (context.get_remaining_time_in_millis() + _RESERVED_MILLISECONDS) // 2
+
+    def half_time() -> bool:
+        return context.get_remaining_time_in_millis() < half
+
     began = time.monotonic()
     run = service.cleanup.cleanup_all_connections(
-        out_of_time=out_of_time, dry_run=options.dry_run, force=options.force, share=options.share
+        out_of_time=out_of_time,
+        half_time=half_time,
+        dry_run=options.dry_run,
+        force=options.force,
+        share=options.share,
     )
     milliseconds = round((time.monotonic() - began) * 1000)
     report: dict[str, Any] = {
@@ -106,6 +115,8 @@ def _publish(metrics: Metrics, run: CleanupRun, milliseconds: int, share: Share)
     metrics.count(MetricName.EXPIRED_VIRTUAL_REMOVED, report.expired)
     metrics.count(MetricName.PROBES_UNKNOWN, report.unknown)
     metrics.count(MetricName.CLEANUP_REFUSED, report.refused)
+    if report.recorded:
+        metrics.count(MetricName.TRANSITIONS, report.recorded)
     # Each business was counted when it was found. This zero only shows that there was a run.
     metrics.count(MetricName.ATTENTION_ENTERED, 0)
     metrics.count(MetricName.CLEANUP_DURATION, milliseconds, MetricUnit.Milliseconds)

@@ -17,6 +17,17 @@ _RFC_3339: Final = re.compile(
 )
 
 
+def instant(field: str, moment: str) -> Instant:
+    """A moment in RFC 3339, in seconds since the epoch. Raises `InvalidValue` for that field."""
+    wrong = InvalidValue(field, "must be a moment in RFC 3339, for example 2026-01-31T12:00:00Z")
+    if not _RFC_3339.fullmatch(moment):
+        raise wrong
+    try:
+        return int(datetime.fromisoformat(moment.upper()).timestamp())
+    except (ValueError, OverflowError):
+        raise wrong from None
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -38,18 +49,6 @@ class PauseRequest(_Request):
 
     until: Annotated[StrictStr, Field(json_schema_extra={"format": "date-time"})]
     reason: Annotated[StrictStr, Field(min_length=1, max_length=200)] | None = None
-
-    def until_instant(self) -> Instant:
-        """`until` in seconds since the epoch. Raises `InvalidValue` if it is no valid moment."""
-        wrong = InvalidValue(
-            "until", "must be a moment in RFC 3339, for example 2026-01-31T12:00:00Z"
-        )
-        if not _RFC_3339.fullmatch(self.until):
-            raise wrong
-        try:
-            return int(datetime.fromisoformat(self.until.upper()).timestamp())
-        except (ValueError, OverflowError):
-            raise wrong from None
 
 
 class SettingsRequest(_Request):

@@ -19,13 +19,14 @@ from pydantic_core import PydanticCustomError
 from lambdas import problems, protocol
 from lambdas.bootstrap import Service
 from lambdas.domain import identifiers
-from lambdas.domain.authorization import Caller, Operation, Role, authorize
+from lambdas.domain.authorization import Caller, Operation, authorize
 from lambdas.domain.errors import DomainError, InvalidValue, MessageTooLarge, NotFound
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.messages import PushedMessage, repeatable_message_id
 from lambdas.domain.model import Attention
 from lambdas.domain.opening_hours import OpeningHours
-from lambdas.handlers import callers, cursors, json_bodies, problem_responses
+from lambdas.domain.status import BusinessStatus
+from lambdas.handlers import callers, cursors, json_bodies, problem_responses, requests
 from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.handlers.requests import (
     AvailabilityRequest,
@@ -89,9 +90,10 @@ def _handles_route(function: _Function) -> _Function:
     rule = route.path.replace("{businessId}", "<business_id>")
     rule = rule.replace("{connectionId}", "<connection_id>")
     query = frozenset(
-        name
+        part.alias or name
         for name, hint in get_type_hints(function, include_extras=True).items()
-        if any(isinstance(part, Query) for part in getattr(hint, "__metadata__", ()))
+        for part in getattr(hint, "__metadata__", ())
+        if isinstance(part, Query)
     )
     checks = [_refusing_what_would_be_ignored(query), _authorizing(route.operation)]
     app.route(rule, method=route.method, middlewares=checks)(function)
@@ -147,6 +149,11 @@ def _whole_number(text: object) -> object:
     if not (isinstance(text, str) and re.fullmatch(r"0|[1-9][0-9]*", text)):
         raise PydanticCustomError("whole_number", "must be a whole number")
     return text
+
+
+def _moment(name: str, description: str) -> Any:
+    """A query parameter that is a moment in RFC 3339."""
+    return Query(alias=name, description=description, json_schema_extra={"format": "date-time"})
 
 
 BusinessIdPath = Annotated[
@@ -225,9 +232,9 @@ def put_pause(business_id: BusinessIdPath, body: PauseRequest) -> protocol.Statu
     status = _service().settings_writer.pause_business(
         business_id,
         caller.user_id,
-        body.until_instant(),
+        requests.instant("until", body.until),
         body.reason,
-        by_operator=Role.OPERATOR in caller.roles,
+        acting_as=caller.acting_as(business_id),
     )
     return protocol.status_document(status)
 
@@ -237,7 +244,7 @@ def delete_pause(business_id: BusinessIdPath) -> protocol.StatusDocument:
     """End a pause now. Fine if there is none. Only an operator can end an operator's pause."""
     caller = _caller()
     status = _service().settings_writer.resume_business(
-        business_id, caller.user_id, by_operator=Role.OPERATOR in caller.roles
+        business_id, caller.user_id, acting_as=caller.acting_as(business_id)
     )
     return protocol.status_document(status)
 
@@ -258,7 +265,7 @@ def put_opening_hours(
 ) -> protocol.OpeningHoursAnswer:
     """Set when a business that is available accepts orders. Replaces earlier opening hours."""
     hours = OpeningHours.read(body)
-    status = _service().settings_writer.set_opening_hours(business_id, _caller().user_id, hours)
+    status = _set_opening_hours(business_id, hours)
     now = status.as_of
     return protocol.opening_hours_answer(business_id, hours.without_past_exceptions(now), now)
 
@@ -268,15 +275,25 @@ def delete_opening_hours(business_id: BusinessIdPath) -> protocol.StatusDocument
     """Remove the opening hours: a business that is available accepts orders at all times. Fine if
     there are none.
     """
-    status = _service().settings_writer.set_opening_hours(business_id, _caller().user_id, None)
-    return protocol.status_document(status)
+    return protocol.status_document(_set_opening_hours(business_id, None))
+
+
+def _set_opening_hours(business_id: BusinessId, hours: OpeningHours | None) -> BusinessStatus:
+    caller = _caller()
+    return _service().settings_writer.set_opening_hours(
+        business_id, caller.user_id, hours, acting_as=caller.acting_as(business_id)
+    )
 
 
 @_handles_route
 def put_settings(business_id: BusinessIdPath, body: SettingsRequest) -> protocol.StatusDocument:
     """Set whether a device is expected. If not, the business never needs attention."""
+    caller = _caller()
     status = _service().settings_writer.expect_socket(
-        business_id, _caller().user_id, body.expectsSocket
+        business_id,
+        caller.user_id,
+        body.expectsSocket,
+        acting_as=caller.acting_as(business_id),
     )
     return protocol.status_document(status)
 
@@ -290,11 +307,34 @@ def get_connections(business_id: BusinessIdPath) -> protocol.ConnectionsDocument
 
 
 @_handles_route
+def get_history(
+    business_id: BusinessIdPath,
+    from_: Annotated[str | None, _moment("from", "Default: a day before `to`.")] = None,
+    to: Annotated[str | None, _moment("to", "Default: now.")] = None,
+    cursor: Annotated[str | None, Query(description="`next` of the previous page.")] = None,
+) -> protocol.HistoryDocument:
+    """The transitions of a business, newest first, and for how many seconds it was in each status.
+    The window may have up to 31 days.
+    """
+    reader = _service().history_reader
+    if reader is None:
+        raise NotFound("this environment keeps no history")
+    page = reader.business_history(
+        business_id,
+        None if from_ is None else requests.instant("from", from_),
+        None if to is None else requests.instant("to", to),
+        after=None if cursor is None else cursors.decode_position(cursor),
+    )
+    following = None if page.after is None else cursors.encode_position(page.after)
+    return protocol.history_document(page, following)
+
+
+@_handles_route
 def delete_connection(
     business_id: BusinessIdPath, connection_id: ConnectionIdPath
 ) -> Response[str]:
     """Close one socket and remove its connection."""
-    _service().operators.close_connection(business_id, connection_id)
+    _service().operators.close_connection(business_id, connection_id, _caller().user_id)
     logger.info("connection closed by an operator")
     return Response(status_code=HTTPStatus.NO_CONTENT, body="")
 
@@ -361,6 +401,8 @@ def post_cleanup(
     run = _service().cleanup.cleanup_business_connections(
         business_id, out_of_time=_out_of_time, dry_run=body is not None and body.dryRun
     )
+    if run.report.recorded:
+        _service().metrics.count(MetricName.TRANSITIONS, run.report.recorded)
     document = protocol.cleanup_document(run)
     logger.info("cleanup of one business", extra={"report": document})
     if run.error is not None:

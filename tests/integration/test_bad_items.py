@@ -10,7 +10,7 @@ from lambdas.domain.attention import AttentionReport
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.errors import Forbidden
 from lambdas.domain.identifiers import BusinessId, ConnectionId
-from lambdas.domain.model import Attention
+from lambdas.domain.model import ActingAs, Attention
 from tests.builders import (
     B1,
     NOW,
@@ -150,7 +150,7 @@ def test_an_operators_pause_holds_even_if_it_does_not_say_whose_it_is(stored: St
     writer = settings_writer(stored.table, FakeClock())
     with pytest.raises(Forbidden):
         writer.resume_business(B1, U1)
-    assert writer.resume_business(B1, U1, by_operator=True).paused_until is None
+    assert writer.resume_business(B1, U1, acting_as=ActingAs.OPERATOR).paused_until is None
     assert stored.table.load(B1).unreadable == ()
 
 

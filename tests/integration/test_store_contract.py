@@ -10,7 +10,7 @@ import pytest
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
-from lambdas.domain.model import Attention, Census, Ticket
+from lambdas.domain.model import ActingAs, Attention, Census, Ticket
 from lambdas.domain.ports import Store
 from lambdas.domain.rules import CLAIM_HOLDS
 from tests.builders import (
@@ -351,6 +351,7 @@ def test_a_pause_is_written_without_touching_connections_and_cleared_again(store
 
 FULL_DAY = [(f"{n:02}:07", f"{n:02}:53") for n in range(10)]
 ALL_OPTIONAL: dict[str, Any] = {
+    "updated_as": ActingAs.BACKEND,
     "declared_by": UserId("auth0|7~#%"),
     "paused_until": NOW + 60,
     "pause_reason": "no device since noon, “ring” them",
@@ -370,7 +371,11 @@ ALL_OPTIONAL: dict[str, Any] = {
 def test_each_optional_setting_is_written_read_back_and_removed(
     store: Store, name: str, leases: int
 ) -> None:
-    absent = {**dict.fromkeys(ALL_OPTIONAL), "paused_by_operator": False}
+    absent = {
+        **dict.fromkeys(ALL_OPTIONAL),
+        "updated_as": ActingAs.MEMBER,
+        "paused_by_operator": False,
+    }
     lease = [virtual()] * leases
     with_all = settings(**ALL_OPTIONAL)
     store.write_settings(business(), with_all, put=lease)

@@ -7,6 +7,7 @@ import pytest
 from lambdas.domain.authorization import Caller, Operation, Role, authorize
 from lambdas.domain.errors import Forbidden
 from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.model import ActingAs
 from tests.builders import B1, U1
 
 OTHER = BusinessId("b2")
@@ -25,6 +26,7 @@ TABLE = {
     Operation.LIST_CONNECTIONS: "yes yes -   -   -",
     Operation.CONNECT: "yes -   -   -   -",
     Operation.PAUSE: "yes yes yes -   -",
+    Operation.READ_HISTORY: "yes yes -   -   -",
     Operation.READ_OPENING_HOURS: "yes yes -   -   -",
     Operation.SET_OPENING_HOURS: "yes yes -   -   -",
     Operation.CHANGE_SETTINGS: "-   yes -   -   -",
@@ -74,3 +76,17 @@ def test_a_refusal_names_the_operation_and_the_business_if_there_is_one() -> Non
         authorize(MEMBER, Operation.PUSH_MESSAGE, B1)
     with pytest.raises(Forbidden, match=r"^this token does not allow list-attention$"):
         authorize(MEMBER, Operation.LIST_ATTENTION)
+
+
+@pytest.mark.parametrize(
+    ("caller", "expected"),
+    [
+        (MEMBER, ActingAs.MEMBER),
+        (OPERATOR, ActingAs.OPERATOR),
+        (BACKEND, ActingAs.BACKEND),
+        (Caller(U1, frozenset({B1}), frozenset({Role.OPERATOR})), ActingAs.OPERATOR),
+        (Caller(U1, frozenset({B1}), frozenset({Role.BACKEND})), ActingAs.MEMBER),
+    ],
+)
+def test_in_what_capacity_a_caller_changes_a_business(caller: Caller, expected: ActingAs) -> None:
+    assert caller.acting_as(B1) is expected

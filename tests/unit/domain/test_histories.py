@@ -17,7 +17,7 @@ from lambdas.domain.attention import AttentionReport
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.errors import Conflict, Forbidden, NotDeclared, Unavailable
 from lambdas.domain.identifiers import ConnectionId, UserId
-from lambdas.domain.model import Instant, RealConnection
+from lambdas.domain.model import ActingAs, Instant, RealConnection
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.presence import Presence
 from lambdas.domain.settings import SettingsWriter
@@ -144,10 +144,10 @@ class World:
 
     def pause_as_operator(self) -> None:
         until = self.clock() + 3 * STEP
-        self._writer.pause_business(B1, OPERATOR, until, "no device", by_operator=True)
+        self._writer.pause_business(B1, OPERATOR, until, "no device", acting_as=ActingAs.OPERATOR)
 
     def resume_as_operator(self) -> None:
-        self._writer.resume_business(B1, OPERATOR, by_operator=True)
+        self._writer.resume_business(B1, OPERATOR, acting_as=ActingAs.OPERATOR)
 
     def set_early_hours(self) -> None:
         self._writer.set_opening_hours(B1, U1, _in_steps(*EARLY))

@@ -13,6 +13,7 @@ from tests.builders import (
     CLOSED,
     NOW,
     RULES,
+    U1,
     FakeClock,
     business,
     hours,
@@ -90,7 +91,7 @@ def test_closing_a_connection_closes_its_socket_and_no_other(
 ) -> None:
     store.seed(business(real("c1"), real("c2")))
     sockets.open |= {"c1", "c2"}
-    operators.close_connection(B1, C1)
+    operators.close_connection(B1, C1, U1)
     assert sockets.open == {"c2"}
     assert [c.connection_id for c in store.load(B1).real] == ["c2"]
 
@@ -101,7 +102,7 @@ def test_a_connection_of_another_business_is_not_found(
     store.seed(business(real("c1", business_id=BusinessId("b2")), business_id=BusinessId("b2")))
     sockets.open.add("c1")
     with pytest.raises(NotFound):
-        operators.close_connection(B1, C1)
+        operators.close_connection(B1, C1, U1)
     assert sockets.open == {"c1"}
 
 
@@ -111,5 +112,5 @@ def test_a_socket_that_could_not_be_closed_keeps_its_connection(
     store.seed(business(real("c1")))
     sockets.unknown.add("c1")
     with pytest.raises(Unavailable):
-        operators.close_connection(B1, C1)
+        operators.close_connection(B1, C1, U1)
     assert len(store.real) == 1

@@ -6,7 +6,7 @@ import pytest
 
 from lambdas.domain.errors import Forbidden, InvalidValue, NotDeclared
 from lambdas.domain.identifiers import UserId
-from lambdas.domain.model import Attention, Business, Settings
+from lambdas.domain.model import ActingAs, Attention, Business, Settings
 from lambdas.domain.settings import MAX_PAUSE, SettingsWriter
 from lambdas.domain.status import OverallStatus
 from tests.builders import (
@@ -127,16 +127,22 @@ class TestOperatorsPause:
     ) -> None:
         store.seed(business(declared=settings()))
         with pytest.raises(InvalidValue, match="is required of an operator") as refused:
-            writer.pause_business(B1, OPERATOR, END, reason, by_operator=True)
+            writer.pause_business(B1, OPERATOR, END, reason, acting_as=ActingAs.OPERATOR)
         assert refused.value.field == "reason"
         assert store.settings[B1] == settings()
 
     def test_names_its_operator(self, writer: SettingsWriter, store: MemoryStore) -> None:
         store.seed(business(declared=settings()))
-        status = writer.pause_business(B1, OPERATOR, END, "no device since noon", by_operator=True)
+        status = writer.pause_business(
+            B1, OPERATOR, END, "no device since noon", acting_as=ActingAs.OPERATOR
+        )
         assert (status.paused_by, status.paused_until) == (OPERATOR, END)
         assert store.settings[B1] == settings(
-            version=2, updated_at=NOW, updated_by=OPERATOR, **HELD
+            version=2,
+            updated_at=NOW,
+            updated_by=OPERATOR,
+            updated_as=ActingAs.OPERATOR,
+            **HELD,
         )
 
     @pytest.mark.parametrize("call", ["pause", "resume"])
@@ -166,16 +172,18 @@ class TestOperatorsPause:
         self, writer: SettingsWriter, store: MemoryStore
     ) -> None:
         store.seed(business(real(), declared=settings(**HELD)))
-        status = writer.pause_business(B1, U2, END + 600, "still none", by_operator=True)
+        status = writer.pause_business(B1, U2, END + 600, "still none", acting_as=ActingAs.OPERATOR)
         assert (status.paused_by, status.paused_until) == (U2, END + 600)
         assert store.settings[B1].paused_by_operator
-        status = writer.resume_business(B1, U2, by_operator=True)
+        status = writer.resume_business(B1, U2, acting_as=ActingAs.OPERATOR)
         assert (status.overall_status, status.paused_by) == (OverallStatus.ONLINE, None)
-        assert store.settings[B1] == settings(version=3, updated_at=NOW, updated_by=U2)
+        assert store.settings[B1] == settings(
+            version=3, updated_at=NOW, updated_by=U2, updated_as=ActingAs.OPERATOR
+        )
 
     def test_replaces_a_members_pause(self, writer: SettingsWriter, store: MemoryStore) -> None:
         store.seed(business(declared=settings(paused_until=END, paused_by=U1)))
-        writer.pause_business(B1, OPERATOR, END, "no device", by_operator=True)
+        writer.pause_business(B1, OPERATOR, END, "no device", acting_as=ActingAs.OPERATOR)
         with pytest.raises(Forbidden):
             writer.resume_business(B1, U1)
 
@@ -267,8 +275,8 @@ def test_no_other_change_of_the_settings_is_a_declaration(
     writer: SettingsWriter, store: MemoryStore
 ) -> None:
     store.seed(business(declared=settings()))
-    writer.pause_business(B1, U2, END, "busy", by_operator=True)
-    writer.resume_business(B1, U2, by_operator=True)
+    writer.pause_business(B1, U2, END, "busy", acting_as=ActingAs.OPERATOR)
+    writer.resume_business(B1, U2, acting_as=ActingAs.OPERATOR)
     writer.expect_socket(B1, U2, False)
     writer.set_opening_hours(B1, U2, OPEN)
     assert store.settings[B1].declared_by == U1

@@ -16,7 +16,7 @@ from lambdas.bootstrap import Service
 from lambdas.domain.model import Business
 from lambdas.handlers.entry_point import EntryPoint, Event, logger
 from tests.builders import FakeClock
-from tests.dynamodb import create_table
+from tests.dynamodb import create_history_table, create_table
 from tests.events import Context
 
 VARIABLES = {
@@ -55,7 +55,7 @@ class Deployed:
 
     @property
     def table_name(self) -> str:
-        """The name of the one table."""
+        """The name of the table of businesses."""
         return self.environ["TABLE_NAME"]
 
     @property
@@ -95,7 +95,7 @@ class Deployed:
         return [json.loads(post["Data"]) for post in posts]
 
     def items(self) -> list[dict[str, Any]]:
-        """Everything that is stored."""
+        """Everything that is stored, apart from the history."""
         return list(self.client.scan(TableName=self.table_name)["Items"])
 
 
@@ -137,7 +137,14 @@ def deployed(
     session, calls = recording
     clock = FakeClock()
     with mock_aws():
-        environ = {**VARIABLES, "TABLE_NAME": create_table(unrecorded)}
+        environ = {
+            **VARIABLES,
+            "TABLE_NAME": create_table(unrecorded),
+            "HISTORY_TABLE_NAME": create_history_table(unrecorded),
+            "HISTORY_DAYS": "90",
+            "EVENT_BUS_NAME": session.client("events").create_event_bus(Name="b")["EventBusArn"],
+            "DEAD_LETTERS_URL": session.client("sqs").create_queue(QueueName="q")["QueueUrl"],
+        }
         calls.clear()
         service = Service(environ, clock=clock, session=session)
         yield Deployed(environ, service, clock, calls, log, unrecorded)

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, UserId
-from lambdas.domain.model import Business, Settings
+from lambdas.domain.model import ActingAs, Business, Settings
 from lambdas.domain.opening_hours import OpeningHours
 from operations.import_businesses import (
     IMPORT,
@@ -65,7 +65,15 @@ def importer(store: MemoryStore, **options: bool) -> Importer:
 
 
 def imported(**changes: object) -> Settings:
-    return settings(**{"updated_by": IMPORT, "declared_by": IMPORT, "updated_at": NOW, **changes})
+    return settings(
+        **{
+            "updated_by": IMPORT,
+            "updated_as": ActingAs.IMPORT,
+            "declared_by": IMPORT,
+            "updated_at": NOW,
+            **changes,
+        }
+    )
 
 
 class TestOneBusiness:

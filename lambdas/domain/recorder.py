@@ -1,0 +1,56 @@
+"""Records the transitions of businesses: the change feed."""
+
+from dataclasses import dataclass
+
+from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.model import Clock
+from lambdas.domain.ports import History, Store
+from lambdas.domain.retrying import Backoff, until_no_conflict
+from lambdas.domain.rules import Rules
+from lambdas.domain.transitions import (
+    RemovedConnection,
+    Transition,
+    next_transition,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorder:
+    """Compares businesses with their last recorded transitions, and records the next ones.
+
+    Whoever suspects that something changed calls `record`. It reads the business again, so a
+    suspicion that is repeated, late or wrong records nothing.
+    """
+
+    store: Store
+    history: History
+    rules: Rules
+    clock: Clock
+    backoff: Backoff
+
+    def record(
+        self, business_id: BusinessId, removed: RemovedConnection | None = None
+    ) -> Transition | None:
+        """Record what changed about a business, and return it; None if nothing did.
+
+        `removed` is the last of its real connections that was removed, if the caller knows one.
+        Raises `Unavailable`.
+        """
+
+        def attempt() -> Transition | None:
+            business = self.store.load(business_id)
+            # Read the clock after the business: what was just written must not be judged as of an
+            # earlier time.
+            transition = next_transition(business, self.clock(), self.rules, removed)
+            if transition is None:
+                return None
+            if transition.sequence == 1:
+                # If somebody deleted the last transition from the table, the sequence must go on:
+                # whoever follows the feed would ignore one that begins again.
+                known = self.history.last_until(business_id)
+                transition = transition if known is None else transition.following(known)
+            version = business.settings.version if business.settings else None
+            self.history.commit(transition, settings_version=version)
+            return transition
+
+        return until_no_conflict(attempt, self.backoff)
