@@ -83,6 +83,8 @@ class Environment:
     """How often clients ping, how long a lease lasts, how long trouble may last before a page."""
     cleanup: Cleanup = field(default_factory=lambda: Cleanup())
     """How often the cleanup runs."""
+    feed: Feed | None = field(default_factory=lambda: Feed())
+    """Record and publish how the status of each business changes. `None` turns that off."""
     on_call: OnCall = field(default_factory=lambda: OnCall())
     """Who is told when an alarm fires."""
     alarms: Thresholds = field(default_factory=lambda: Thresholds())
@@ -119,6 +121,14 @@ class Cleanup:
     """How many functions share the table in each run. A new worker has no metrics yet, so announce
     a change as planned work.
     """
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The change feed: transitions of businesses, kept as a history and sent to an event bus."""
+
+    history_days: int = _between(1, 3_650, 90)
+    """Days after which a transition is deleted from the history."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +207,9 @@ class Thresholds:
     """Open a ticket when one in a hundred REST requests takes longer."""
     new_connections_per_second: int = _between(1, 1_000_000, 300)
     """Open a ticket at this rate: by default an account may open 500 sockets per second."""
+    # A stream keeps its records for a day.
+    feed_age: int = _between(30, 43_200, 300)
+    """Page when the change feed is this late."""
 
 
 @dataclass(frozen=True)

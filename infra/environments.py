@@ -78,7 +78,8 @@ PROD: Final = Environment(
         # through (pings 2,000 a second, status 400, $default 200, $connect 400, REST 1,000), so a
         # flood is answered with 429. The authorizer serves both APIs. Rest has twice what it needs,
         # to allow for slow answers. Nothing throttles $disconnect: the cleanup removes what it
-        # could not.
+        # could not. The two functions of the change feed share what is not reserved: each runs once
+        # per shard of its stream, which waits for it.
         concurrency=Concurrency(
             authorizer=200,
             connect=60,

@@ -37,6 +37,8 @@ class BusinessConnectionsStage(cdk.Stage):
             environment=environment,
             bundle=bundle,
             table=self.data.table,
+            history=self.data.history,
+            bus=self.data.bus,
             oidc=self.data.oidc,
             key=self.data.key,
         )
@@ -46,6 +48,7 @@ class BusinessConnectionsStage(cdk.Stage):
             stack_name=stack_name("Monitoring"),
             environment=environment,
             table=self.data.table,
+            history=self.data.history,
             service=self.service,
             key=self.data.key,
         )

@@ -139,7 +139,8 @@ def _run(stack: ExitStack) -> NoReturn:
     cdk.start("bootstrap", f"aws://{ACCOUNT}/{REGION}", folder=state).finish()
     finish_synthesis()
     outputs = _deploy(cdk, synthesis)
-    _enable_expiry(outputs["TableName"], endpoint_url)
+    for table in ("TableName", "HistoryTableName"):
+        _enable_expiry(outputs[table], endpoint_url)
     _first_census(outputs["CleanupFunctionName"], endpoint_url)
     stack.enter_context(cloudwatch_jobs(endpoint_url))
     system = LocalSystem(
@@ -358,7 +359,7 @@ def _deploy(cdk: Cdk, synthesis: SynthesisCache) -> dict[str, str]:
 
 
 def _enable_expiry(table: str, endpoint_url: str) -> None:
-    # MiniStack ignores the table's TTL setting in a template.
+    # MiniStack ignores a table's TTL setting in a template.
     aws_client("dynamodb", endpoint_url).update_time_to_live(
         TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": "ttl"}
     )

@@ -9,10 +9,11 @@ from infra.security import acknowledge
 
 
 class EncryptionKey(Construct):
-    """One customer-managed key for the table, the log groups, the topics and the queue.
+    """One customer-managed key for the tables, the log groups, the topics, the queues and the bus.
 
     Its policy lets AWS services use it for this account's resources, as the policies of AWS-managed
-    keys do. So a role that may read the table needs no further permission for the key.
+    keys do. So a role that may read the table needs no further permission for the key. The CDK adds
+    what the event bus needs.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, keep: bool) -> None:

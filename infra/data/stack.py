@@ -1,17 +1,22 @@
 """The data stack: what must outlive every deployment."""
 
 import aws_cdk as cdk
+from aws_cdk import aws_events as events
 from constructs import Construct
 
 from infra.addresses import Addresses
 from infra.configuration import Environment
 from infra.data.encryption_key import EncryptionKey
 from infra.data.identity_provider import IdentityProvider
-from infra.data.table import ConnectionsTable
+from infra.data.table import ConnectionsTable, HistoryTable
 
 
 class DataStack(cdk.Stack):
-    """The table, its key, and a user pool unless the environment names its own issuer."""
+    """The tables, the event bus, their key, and a user pool unless there is another issuer.
+
+    The history and the bus exist even if the change feed is off. So turning it off and on loses
+    nothing, and the rules of consumers stay on the bus.
+    """
 
     def __init__(
         self, scope: Construct, construct_id: str, *, stack_name: str, environment: Environment
@@ -38,6 +43,26 @@ class DataStack(cdk.Stack):
         # CloudFormation refuses to remove the table while the service uses it.
         cdk.CrossStackReferences.of(self.table).produce(cdk.ReferenceStrength.STRONG)
         cdk.CfnOutput(self, "TableName", value=self.table.table_name)
+
+        self.history = HistoryTable(
+            self,
+            "History",
+            keep=environment.keep_data,
+            key=self.key,
+            throughput=environment.limits.table,
+        ).table
+        self.bus = events.EventBus(
+            self,
+            "Bus",
+            # Consumers name it in their rules.
+            event_bus_name=f"business-connections-{environment.name}",
+            description="Transitions of businesses",
+            kms_key=self.key,
+        )
+        # References to both stay weak. Otherwise this stack could not be deployed when the feed is
+        # turned off: it would drop exports that the service still imports.
+        cdk.CfnOutput(self, "HistoryTableName", value=self.history.table_name)
+        cdk.CfnOutput(self, "EventBusName", value=self.bus.event_bus_name)
 
         if environment.oidc is not None:
             self.oidc = environment.oidc

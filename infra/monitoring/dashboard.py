@@ -14,6 +14,8 @@ from constructs import Construct
 from infra.monitoring.metrics import (
     ServiceMetrics,
     function_metric,
+    history_problems,
+    iterator_age,
     rest_metric,
     table_metric,
     table_system_errors,
@@ -21,6 +23,7 @@ from infra.monitoring.metrics import (
     waiting_messages,
     websocket_metric,
 )
+from infra.service.change_feed import ChangeFeed
 from infra.service.function import ServiceFunction
 from infra.service.rest_api import RestApi
 from infra.service.websocket_api import WebSocketApi
@@ -33,7 +36,8 @@ class Dashboard(Construct):
     """Shows what is wrong, which businesses are affected, and what may have caused it.
 
     `deployed` says which build runs. `runbook_sections` become links if `runbook_url` says where
-    the runbook is published. `functions` are those whose calls are shown.
+    the runbook is published. `functions` are those whose calls are shown. `feed` is `None` if the
+    change feed is off.
     """
 
     def __init__(
@@ -54,6 +58,8 @@ class Dashboard(Construct):
         cleanup_logs: logs.ILogGroup,
         dead_letters: sqs.IQueue,
         table: dynamodb.ITable,
+        feed: ChangeFeed | None,
+        history: dynamodb.ITable,
     ) -> None:
         super().__init__(scope, construct_id)
         gauge, count = metrics.gauge, metrics.count
@@ -163,6 +169,7 @@ class Dashboard(Construct):
                 Graph("Table: throttled", [*table_throttles(table).values()]),
                 Graph("Table: system errors", [*table_system_errors(table).values()]),
             ),
+            *([_change_feed(feed, metrics, history)] if feed else ()),
         ):
             self.dashboard.add_widgets(*row)
 
@@ -188,6 +195,37 @@ def _side_by_side(*graphs: Graph) -> list[cloudwatch.IWidget]:
         )
         for graph in graphs
     ]
+
+
+def _change_feed(
+    feed: ChangeFeed, metrics: ServiceMetrics, history: dynamodb.ITable
+) -> list[cloudwatch.IWidget]:
+    return _side_by_side(
+        Graph(
+            "Change feed: age of what is handled, ms",
+            [iterator_age(each).with_(label=each.node.id) for each in feed.functions],
+        ),
+        Graph(
+            "Change feed: what failed",
+            [
+                function_metric(each, name).with_(label=f"{name} of {each.node.id}")
+                for each in feed.functions
+                for name in ("Errors", "Throttles")
+            ],
+            [waiting_messages(feed.dead_letters).with_(label="Dead letters")],
+        ),
+        Graph(
+            "Change feed: transitions a minute",
+            [
+                metrics.count(name, label=label).with_(period=cdk.Duration.minutes(1))
+                for name, label in (
+                    (MetricName.TRANSITIONS, "Recorded"),
+                    (MetricName.TRANSITIONS_PUBLISHED, "Published"),
+                )
+            ],
+        ),
+        Graph("History: throttles and system errors", history_problems(history)),
+    )
 
 
 def _alarms(title: str, alarms: Sequence[cloudwatch.IAlarm]) -> cloudwatch.IWidget:

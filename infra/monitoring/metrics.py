@@ -35,6 +35,9 @@ TABLE_OPERATIONS: Final = (
 )
 """The operations that the code calls on the table."""
 
+HISTORY_OPERATIONS: Final = ("Query", "TransactWriteItems")
+"""The operations that the code calls on the history."""
+
 
 class ServiceMetrics:
     """The service's own metrics in one environment."""
@@ -125,6 +128,14 @@ def function_metric(function: ServiceFunction, name: str) -> cloudwatch.Metric:
     return _aws_metric("AWS/Lambda", name, FunctionName=function.function.function_name)
 
 
+def iterator_age(function: ServiceFunction) -> cloudwatch.Metric:
+    """Return how long the oldest record that a function got had waited in its stream (ms).
+
+    It is the age for all versions and aliases, of which only `live` reads a stream.
+    """
+    return function_metric(function, "IteratorAge").with_(statistic="Maximum")
+
+
 def rest_metric(rest: RestApi, name: str) -> cloudwatch.Metric:
     """Return the sum of a metric that API Gateway publishes of the REST API."""
     return _aws_metric("AWS/ApiGateway", name, ApiName=rest.api.rest_api_name, Stage=REST_STAGE)
@@ -157,6 +168,22 @@ def table_throttles(table: dynamodb.ITable) -> Mapping[str, cloudwatch.Metric]:
         for kind in ("Read", "Write")
         for index in ("", CONNECTION_INDEX, ATTENTION_INDEX)
     }
+
+
+def history_problems(history: dynamodb.ITable) -> list[cloudwatch.IMetric]:
+    """Return the throttled calls and the internal errors of the history table."""
+    return [
+        *(
+            table_metric(history, f"{kind}ThrottleEvents").with_(label=f"Throttled {kind.lower()}s")
+            for kind in ("Read", "Write")
+        ),
+        *(
+            table_metric(history, "SystemErrors", Operation=operation).with_(
+                label=f"System errors of {operation}"
+            )
+            for operation in HISTORY_OPERATIONS
+        ),
+    ]
 
 
 def table_system_errors(table: dynamodb.ITable) -> Mapping[str, cloudwatch.Metric]:

@@ -10,6 +10,7 @@ from infra.monitoring.alarms.apis import api_alarms
 from infra.monitoring.alarms.businesses import business_alarms
 from infra.monitoring.alarms.cleanup import cleanup_alarms
 from infra.monitoring.alarms.construct import Alarms
+from infra.monitoring.alarms.feed import feed_alarms
 from infra.monitoring.alarms.functions import function_alarms
 from infra.monitoring.alarms.table import table_alarms
 from infra.monitoring.dashboard import Dashboard
@@ -30,6 +31,7 @@ class MonitoringStack(cdk.Stack):
         stack_name: str,
         environment: Environment,
         table: dynamodb.ITable,
+        history: dynamodb.ITable,
         service: ServiceStack,
         key: kms.IKey | None,
     ) -> None:
@@ -84,6 +86,7 @@ class MonitoringStack(cdk.Stack):
                 *function_alarms(environment.alarms, functions.answering),
                 *api_alarms(environment.alarms, rest=service.rest, websocket=service.websocket),
                 *table_alarms(environment.alarms, metrics, table),
+                *(feed_alarms(environment.alarms, metrics, service.feed) if service.feed else ()),
             ],
             planned_work=metrics.planned_work(),
             environment_name=environment.name,
@@ -107,6 +110,8 @@ class MonitoringStack(cdk.Stack):
             cleanup_logs=functions.cleanup.log_group,
             dead_letters=dead_letters,
             table=table,
+            feed=service.feed,
+            history=history,
         )
         cdk.CfnOutput(self, "OnCallTopicArn", value=on_call.topic.topic_arn)
         cdk.CfnOutput(self, "TicketTopicArn", value=tickets.topic.topic_arn)

@@ -6,10 +6,10 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_scheduler_targets as targets
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.security import AWS_OWNED_KEY, acknowledge
+from infra.security import acknowledge
+from infra.service.dead_letters import dead_letter_queue
 
 
 class CleanupSchedule(Construct):
@@ -31,23 +31,7 @@ class CleanupSchedule(Construct):
         key: kms.IKey | None,
     ) -> None:
         super().__init__(scope, construct_id)
-        self.dead_letters = sqs.Queue(
-            self,
-            "DeadLetters",
-            encryption=sqs.QueueEncryption.KMS if key else sqs.QueueEncryption.SQS_MANAGED,
-            encryption_master_key=key,
-            enforce_ssl=True,
-            retention_period=cdk.Duration.days(14),
-        )
-        for rule in ("AwsSolutions-SQS3", "Serverless-SQSRedrivePolicy"):
-            acknowledge(
-                self.dead_letters,
-                rule,
-                "It is a dead-letter queue itself, and people read it.",
-            )
-        if key is None:
-            # The check only looks for a KMS key, and ignores SqsManagedSseEnabled.
-            acknowledge(self.dead_letters, "CKV_AWS_27", AWS_OWNED_KEY)
+        self.dead_letters = dead_letter_queue(self, key=key)
         # The schedule hands each run to Lambda's own queue, which would retry it twice.
         cleanup.configure_async_invoke(retry_attempts=0, max_event_age=every)
         acknowledge(

@@ -74,8 +74,8 @@ class ServiceFunction(Construct):
         acknowledge(
             self.role,
             "AwsSolutions-IAM5[Resource::*]",
-            "X-Ray's two actions support no resource-level permissions; nothing else is allowed on"
-            " all resources.",
+            "X-Ray's two actions, and the ListStreams of a function that reads a stream, support no"
+            " resource-level permissions; nothing else is allowed on all resources.",
         )
         self.allow("logs:CreateLogStream", "logs:PutLogEvents", on=[self.log_group.log_group_arn])
         self.live = lambda_.Alias(

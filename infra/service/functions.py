@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -19,6 +20,7 @@ from lambdas.table_schema import ATTENTION_INDEX, CENSUS_KEY, CONNECTION_INDEX, 
 
 class Functions(Construct):
     """One function per job, all from the same bundle, each with the least privilege it needs.
+    `infra.service.change_feed` adds those of the change feed.
 
     `variables` are the environment variables of every function. `preflight` adds the function that
     checks a new version before it takes traffic.
@@ -46,17 +48,16 @@ class Functions(Construct):
         self._table = table
         self._log_groups = log_groups
         self._concurrency = _reserved(concurrency, cleanup)
-        variables = {
+        self._variables = {
             **variables,
             "TABLE_NAME": table.table_name,
             "WEBSOCKET_MANAGEMENT_URL": sockets.management_url,
         }
 
-        authorizer = self._add(
+        authorizer = self.add(
             "Authorizer",
             "authorizer.handler",
             {
-                **variables,
                 **{f"OIDC_{name.upper()}": value for name, value in asdict(oidc).items()},
                 # No code reads it. A new value publishes a new version, which starts without cached
                 # keys.
@@ -70,17 +71,17 @@ class Functions(Construct):
             conditions={"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{TICKET_PREFIX}*"]}},
         )
 
-        connect = self._add("Connect", "websocket.on_connect", variables)
+        connect = self.add("Connect", "websocket.on_connect")
         self._allow_table(connect, "Query", "PutItem")
 
-        disconnect = self._add("Disconnect", "websocket.on_disconnect", variables)
+        disconnect = self.add("Disconnect", "websocket.on_disconnect")
         self._allow_table(disconnect, "DeleteItem")
         self._allow_index(disconnect, CONNECTION_INDEX)
 
-        ping = self._add("Ping", "websocket.on_ping", variables)
-        status = self._add("Status", "websocket.on_status", variables)
+        ping = self.add("Ping", "websocket.on_ping")
+        status = self.add("Status", "websocket.on_status")
         # Not "Default": the CDK leaves that out of logical ids.
-        default = self._add("DefaultRoute", "websocket.on_default", variables)
+        default = self.add("DefaultRoute", "websocket.on_default")
         for message in (ping, status, default):
             self._allow_table(message, "UpdateItem")
             self._allow_index(message, CONNECTION_INDEX)
@@ -88,20 +89,19 @@ class Functions(Construct):
         self._allow_table(status, "Query")
 
         # API Gateway waits for an answer for 29 s.
-        rest = self._add(
+        rest = self.add(
             "Rest",
             "rest.handler",
-            {**variables, **({"CORS_ORIGINS": ",".join(cors_origins)} if cors_origins else {})},
+            {"CORS_ORIGINS": ",".join(cors_origins)} if cors_origins else {},
             timeout=cdk.Duration.seconds(28),
         )
         self._allow_table(rest, "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem")
         self._allow_index(rest, ATTENTION_INDEX)
         sockets.allow_connections(rest, "GET", "POST", "DELETE")
 
-        cleaner = self._add(
+        cleaner = self.add(
             "Cleanup",
             "cleanup.handler",
-            variables,
             memory_mb=1024,
             timeout=_cleanup_timeout(cleanup),
         )
@@ -115,13 +115,13 @@ class Functions(Construct):
         sockets.allow_connections(cleaner, "GET", "DELETE")
 
         self.answering = (authorizer, connect, disconnect, ping, status, default, rest)
-        """The functions that answer a caller: all but the cleanup."""
+        """The functions that answer a caller."""
         for function in self.answering:
-            _without_dead_letters(
+            without_dead_letters(
                 function,
                 "API Gateway waits for the answer or drops the event: nothing is queued.",
             )
-        _without_dead_letters(
+        without_dead_letters(
             cleaner,
             "The next run is the retry. A failed run raises an alarm; its event adds nothing.",
         )
@@ -131,14 +131,11 @@ class Functions(Construct):
         if preflight:
             # It must not time out while the table does not answer: CodeDeploy would wait an hour
             # for its result.
-            self.preflight = self._add(
-                "Preflight",
-                "preflight.handler",
-                variables,
-                timeout=cdk.Duration.seconds(60),
+            self.preflight = self.add(
+                "Preflight", "preflight.handler", timeout=cdk.Duration.seconds(60)
             )
             self._allow_table(self.preflight, "Query")
-            _without_dead_letters(
+            without_dead_letters(
                 self.preflight, "CodeDeploy waits for its answer, and rolls back if none comes."
             )
 
@@ -151,22 +148,23 @@ class Functions(Construct):
         self.rest = rest
         self.cleanup = cleaner
 
-    def _add(
+    def add(
         self,
         construct_id: str,
         handler: str,
-        variables: Mapping[str, str],
+        variables: Mapping[str, str] = MappingProxyType({}),
         *,
         memory_mb: int = 512,
         timeout: cdk.Duration | None = None,
     ) -> ServiceFunction:
+        """Make a function that may do nothing yet. `variables` are those that only it has."""
         return ServiceFunction(
             self,
             construct_id,
             log_groups=self._log_groups,
             code=self._code,
             handler=f"lambdas.handlers.{handler}",
-            variables=variables,
+            variables={**self._variables, **variables},
             memory_mb=memory_mb,
             timeout=timeout or cdk.Duration.seconds(10),
             concurrency=self._concurrency.get(construct_id),
@@ -180,7 +178,8 @@ class Functions(Construct):
         function.allow("dynamodb:Query", on=[f"{self._table.table_arn}/index/{index}"])
 
 
-def _without_dead_letters(function: ServiceFunction, reason: str) -> None:
+def without_dead_letters(function: ServiceFunction, reason: str) -> None:
+    """Accept that Lambda keeps no dead letters of a function."""
     for rule in ("Serverless-LambdaDLQ", "CKV_AWS_116"):
         acknowledge(function.function, rule, reason)
 

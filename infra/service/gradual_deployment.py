@@ -25,7 +25,7 @@ class GradualDeployment(Construct):
 
     Before that, `preflight` checks whether the new build can take over. Each function has its own
     alarms: if one fires, CodeDeploy rolls the function back, and then CloudFormation rolls back the
-    rest of the deployment. The cleanup answers nobody, so it changes at once, after all others.
+    rest of the deployment. Functions that answer nobody (`others`) change at once, after these.
 
     With the parameter `GuardDeployment` set to `false`, all traffic moves at once and alarms are
     ignored. That is for an incident, when 5 minutes are too long and alarms may mislead.
@@ -39,7 +39,7 @@ class GradualDeployment(Construct):
         environment_name: str,
         answering: Sequence[ServiceFunction],
         rest: ServiceFunction,
-        cleanup: ServiceFunction,
+        others: Sequence[ServiceFunction],
         preflight: ServiceFunction,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -78,7 +78,8 @@ class GradualDeployment(Construct):
             # Traffic must not shift before the group has the new alarms, CodeDeploy has its
             # permissions, and the check from the same build is deployed.
             function.live.node.add_dependency(group, policy, preflight.function)
-            cleanup.live.node.add_dependency(function.live)
+            for other in others:
+                other.live.node.add_dependency(function.live)
 
     def _guarded(self) -> cdk.CfnCondition:
         guard = cdk.CfnParameter(

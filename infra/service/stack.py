@@ -1,16 +1,18 @@
-"""The service stack: the two APIs, their functions, and the cleanup."""
+"""The service stack: the two APIs, their functions, the cleanup, and the change feed."""
 
 from dataclasses import asdict
 from pathlib import Path
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from infra.addresses import Addresses
 from infra.configuration import Environment, Oidc
 from infra.service.access_logs import AccessLogs
+from infra.service.change_feed import ChangeFeed
 from infra.service.cleanup_schedule import CleanupSchedule
 from infra.service.domain_names import DomainNames
 from infra.service.functions import Functions
@@ -32,6 +34,8 @@ class ServiceStack(cdk.Stack):
         environment: Environment,
         bundle: Path,
         table: dynamodb.ITable,
+        history: dynamodb.ITable,
+        bus: events.IEventBus,
         oidc: Oidc,
         key: kms.IKey | None,
     ) -> None:
@@ -94,6 +98,20 @@ class ServiceStack(cdk.Stack):
             handler=self.functions.rest.live,
             authorizer=self.functions.authorizer.live,
         )
+        self.feed = (
+            ChangeFeed(
+                self,
+                "ChangeFeed",
+                functions=self.functions,
+                table=table,
+                history=history,
+                history_days=environment.feed.history_days,
+                bus=bus,
+                key=key,
+            )
+            if environment.feed
+            else None
+        )
         if self.functions.preflight is not None:
             GradualDeployment(
                 self,
@@ -101,7 +119,7 @@ class ServiceStack(cdk.Stack):
                 environment_name=environment.name,
                 answering=self.functions.answering,
                 rest=self.functions.rest,
-                cleanup=self.functions.cleanup,
+                others=(self.functions.cleanup, *(self.feed.functions if self.feed else ())),
                 preflight=self.functions.preflight,
             )
         self.schedule = CleanupSchedule(

@@ -15,6 +15,7 @@ from infra.configuration import (
     Domain,
     Domains,
     Environment,
+    Feed,
     Limits,
     Oidc,
     OnCall,
@@ -41,6 +42,7 @@ EVERY_OPTION = Environment(
     ),
     cors_origins=("https://app.example.com", "http://localhost:5173"),
     cleanup=Cleanup(workers=3),
+    feed=Feed(history_days=30),
     on_call=OnCall(
         required=True,
         page_emails=("on-call@example.com",),

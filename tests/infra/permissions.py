@@ -1,5 +1,6 @@
 """What a function's role allows, as pairs of an action and a short name of the resource."""
 
+import re
 from typing import Any
 
 from tests.infra.template import Template, as_list, flat
@@ -48,6 +49,16 @@ def _resource(function: str, value: Any) -> str:
     """Name a resource. An unknown one is returned as it is, so a test fails."""
     text = flat(value)
     table = text.startswith("<import ") and ":ExportsOutputFnGetAttConnectionsTable" in text
+    feed = {
+        "ConnectionsTable916FDB22StreamArn": "stream of table",
+        "HistoryTable4479EEA3Arn": "history",
+        "HistoryTable4479EEA3StreamArn": "stream of history",
+        "BusEA82B648Arn": "bus",
+    }
+    if weak := re.fullmatch(r"<output [\w-]+:PublishOutputFnGetAtt(\w+)[0-9A-F]{8}>", text):
+        return feed.get(weak[1], text)
+    if re.fullmatch(r"<ChangeFeedDeadLetters[0-9A-F]{8}\.Arn>", text):
+        return "dead letters"
     if table and "/index/" in text:
         return text.rpartition("/")[2]
     if table and text.endswith(">"):

@@ -10,6 +10,7 @@ from tests.infra.template import Properties, Template
 # CloudFormation replaces a resource whose logical id changes: the table would be empty, and the
 # users would be gone.
 TABLE = "ConnectionsTable916FDB22"
+HISTORY = "HistoryTable4479EEA3"
 USER_POOL = "IdentityPool9E5AED46"
 USER_POOL_CLIENT = "IdentityPoolClientCDD42828"
 
@@ -23,8 +24,8 @@ def user_pool(data: Template, environment: Environment) -> Properties:
     return resource
 
 
-def test_the_table_keeps_its_logical_id(data: Template) -> None:
-    assert data.only("AWS::DynamoDB::Table")[0] == TABLE
+def test_the_tables_keep_their_logical_ids(data: Template) -> None:
+    assert data.resources("AWS::DynamoDB::Table").keys() == {TABLE, HISTORY}
 
 
 def test_the_user_pool_keeps_its_logical_ids(data: Template, user_pool: Properties) -> None:
@@ -32,10 +33,11 @@ def test_the_user_pool_keeps_its_logical_ids(data: Template, user_pool: Properti
     assert data.only("AWS::Cognito::UserPoolClient")[0] == USER_POOL_CLIENT
 
 
-def test_the_table_has_one_item_collection_per_business_and_can_be_restored(
-    data: Template,
+@pytest.mark.parametrize("name", [TABLE, HISTORY])
+def test_a_table_has_one_item_collection_per_business_and_can_be_restored(
+    data: Template, name: str
 ) -> None:
-    table = data.properties("AWS::DynamoDB::Table")[TABLE]
+    table = data.properties("AWS::DynamoDB::Table")[name]
     assert _keys(table["KeySchema"]) == {"pk": "HASH", "sk": "RANGE"}
     assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
@@ -55,10 +57,30 @@ def test_the_indexes_hold_keys_only_and_sort_attention_by_its_start(data: Templa
         assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
 
 
-def test_the_table_outlives_its_stack_where_data_is_kept(
+@pytest.mark.parametrize(("name", "view"), [(TABLE, "KEYS_ONLY"), (HISTORY, "NEW_IMAGE")])
+def test_a_stream_keeps_its_view(data: Template, name: str, view: str) -> None:
+    """Another one would make a new stream, and what is in the old one would be lost."""
+    table = data.properties("AWS::DynamoDB::Table")[name]
+    assert table["StreamSpecification"] == {"StreamViewType": view}
+
+
+def test_the_history_has_no_index(data: Template) -> None:
+    assert "GlobalSecondaryIndexes" not in data.properties("AWS::DynamoDB::Table")[HISTORY]
+
+
+def test_the_bus_has_a_name_that_consumers_can_rely_on(
     data: Template, environment: Environment
 ) -> None:
-    _, table = data.only("AWS::DynamoDB::Table")
+    bus, resource = data.only("AWS::Events::EventBus")
+    assert resource["Properties"]["Name"] == f"business-connections-{environment.name}"
+    assert data.outputs["EventBusName"]["Value"] == {"Ref": bus}
+
+
+@pytest.mark.parametrize("name", [TABLE, HISTORY])
+def test_a_table_outlives_its_stack_where_data_is_kept(
+    data: Template, environment: Environment, name: str
+) -> None:
+    table = data.resources("AWS::DynamoDB::Table")[name]
     kept = environment.keep_data
     assert table["DeletionPolicy"] == ("Retain" if kept else "Delete")
     assert table["UpdateReplacePolicy"] == ("Retain" if kept else "Delete")
@@ -89,7 +111,13 @@ def test_nobody_can_sign_up_or_get_a_token_with_a_password_alone(
 
 @pytest.mark.usefixtures("user_pool")
 def test_the_outputs_name_what_scripts_need(data: Template) -> None:
-    assert {"TableName", "UserPoolId", "UserPoolClientId"} <= data.outputs.keys()
+    assert {
+        "TableName",
+        "HistoryTableName",
+        "EventBusName",
+        "UserPoolId",
+        "UserPoolClientId",
+    } <= data.outputs.keys()
 
 
 def test_an_issuer_of_its_own_replaces_the_user_pool(every_option: dict[str, Template]) -> None:

@@ -19,12 +19,15 @@ from tests.runbook import sections
 
 EVERY_ENVIRONMENT = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 
+ANSWER_NOBODY = {"Cleanup", "Recorder", "Publisher"}
+
 CALLERS = (
     "AWS::ApiGateway::Authorizer",
     "AWS::ApiGateway::Method",
     "AWS::ApiGatewayV2::Authorizer",
     "AWS::ApiGatewayV2::Integration",
     "AWS::Lambda::EventInvokeConfig",
+    "AWS::Lambda::EventSourceMapping",
     "AWS::Lambda::Permission",
     "AWS::Scheduler::Schedule",
 )
@@ -93,7 +96,7 @@ def test_traffic_shifts_gradually_and_rolls_back_where_the_environment_asks_for_
         for alias in service.resources("AWS::Lambda::Alias").values()
         if "CodeDeployLambdaAliasUpdate" in alias.get("UpdatePolicy", {})
     }
-    answering = service.functions().keys() - {"Cleanup", "Preflight"}
+    answering = service.functions().keys() - ANSWER_NOBODY - {"Preflight"}
     assert shifted == (answering if environment.gradual_deployments else set())
     groups = service.properties("AWS::CodeDeploy::DeploymentGroup").values()
     assert len(groups) == len(shifted)
@@ -222,10 +225,13 @@ def test_the_preflight_answers_in_time_even_if_the_table_does_not(gradual: Templ
     assert gradual.function("Preflight")["Timeout"] >= 2 * (waiting + backoff)
 
 
-def test_the_cleanup_changes_after_all_functions_that_shift(gradual: Template) -> None:
+@pytest.mark.parametrize("function", sorted(ANSWER_NOBODY))
+def test_what_answers_nobody_changes_after_all_functions_that_shift(
+    gradual: Template, function: str
+) -> None:
     aliases = gradual.resources("AWS::Lambda::Alias")
-    (cleanup,) = (each for name, each in aliases.items() if function_name(name) == "Cleanup")
-    assert _shifted(gradual).keys() <= set(cleanup["DependsOn"])
+    (alias,) = (each for name, each in aliases.items() if function_name(name) == function)
+    assert _shifted(gradual).keys() <= set(alias["DependsOn"])
 
 
 def test_codedeploy_may_change_only_the_functions_of_this_service(gradual: Template) -> None:

@@ -30,9 +30,10 @@ def test_one_customer_managed_key_encrypts_all_stored_data(
     key, resource = every_option["Data"].only("AWS::KMS::Key")
     assert resource["DeletionPolicy"] == "Retain"
     assert resource["Properties"]["EnableKeyRotation"] is True
-    (table,) = every_option["Data"].properties("AWS::DynamoDB::Table").values()
-    assert table["SSESpecification"]["KMSMasterKeyId"] == {"Fn::GetAtt": [key, "Arn"]}
+    for table in every_option["Data"].properties("AWS::DynamoDB::Table").values():
+        assert table["SSESpecification"]["KMSMasterKeyId"] == {"Fn::GetAtt": [key, "Arn"]}
     for stack, kind, attribute in (
+        ("Data", "AWS::Events::EventBus", "KmsKeyIdentifier"),
         ("Service", "AWS::Logs::LogGroup", "KmsKeyId"),
         ("Service", "AWS::SQS::Queue", "KmsMasterKeyId"),
         ("Monitoring", "AWS::SNS::Topic", "KmsMasterKeyId"),
@@ -47,9 +48,9 @@ def test_only_this_account_can_use_the_key(every_option: dict[str, Template]) ->
     (key,) = every_option["Data"].properties("AWS::KMS::Key").values()
     root, *others = key["KeyPolicy"]["Statement"]
     assert flat(root["Principal"]["AWS"]) == "arn:aws:iam::123456789012:root"
-    assert len(others) == 4
+    assert len(others) == 5
     for statement in others:
-        assert "123456789012" in str(statement["Condition"]), statement["Sid"]
+        assert "123456789012" in str(statement["Condition"]), statement
     callers = {
         str(service).partition(".")[0]
         for statement in others
@@ -57,6 +58,7 @@ def test_only_this_account_can_use_the_key(every_option: dict[str, Template]) ->
         if isinstance(service, str)
     }
     assert "cloudwatch" in callers, "alarms must be able to publish to an encrypted topic"
+    assert "events" in callers, "the bus must be able to deliver encrypted events"
 
 
 def test_functions_reserve_the_capacity_that_the_environment_names(
@@ -114,18 +116,19 @@ def test_the_web_acl_lets_messages_of_any_size_and_text_pass(
     assert {"SizeRestrictions_BODY", "CrossSiteScripting_BODY", "GenericRFI_BODY"} <= counted
 
 
-def test_the_table_and_its_indexes_have_the_limits_of_the_environment(
+def test_the_tables_and_their_indexes_have_the_limits_of_the_environment(
     every_option: dict[str, Template], templates: Templates
 ) -> None:
     def limits(data: Template) -> list[object]:
-        (table,) = data.properties("AWS::DynamoDB::Table").values()
         return [
-            each.get("OnDemandThroughput") for each in (table, *table["GlobalSecondaryIndexes"])
+            each.get("OnDemandThroughput")
+            for table in data.properties("AWS::DynamoDB::Table").values()
+            for each in (table, *table.get("GlobalSecondaryIndexes", ()))
         ]
 
     limit = {"MaxReadRequestUnits": 20_000, "MaxWriteRequestUnits": 12_000}
-    assert limits(every_option["Data"]) == [limit] * 3
-    assert limits(templates["local"]["Data"]) == [None] * 3
+    assert limits(every_option["Data"]) == [limit] * 4
+    assert limits(templates["local"]["Data"]) == [None] * 4
 
 
 def test_both_apis_have_their_custom_domain_names(every_option: dict[str, Template]) -> None:

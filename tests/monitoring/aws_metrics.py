@@ -27,7 +27,7 @@ DOCUMENTED: Final = (
         "AWS/Lambda",
         "FunctionName",
         "Invocations Errors Throttles Duration ConcurrentExecutions AsyncEventsReceived"
-        " AsyncEventAge AsyncEventsDropped DeadLetterErrors",
+        " AsyncEventAge AsyncEventsDropped DeadLetterErrors IteratorAge",
     ),
     # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html
     _documented("AWS/ApiGateway", "ApiName", _REST_API),

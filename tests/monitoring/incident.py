@@ -38,6 +38,9 @@ GOOD_MINUTE: Final[Mapping[str, float]] = {
     "ExecutionError": 0,
     "ConsumedReadCapacityUnits": 500,
     "ApproximateNumberOfMessagesVisible": 0,
+    "IteratorAge": 6_000,
+    MetricName.CONNECTED: 10,
+    MetricName.TRANSITIONS: 5,
 }
 RARE: Final = {"ReadThrottleEvents", "WriteThrottleEvents", "SystemErrors", "PlannedWork"}
 

@@ -68,6 +68,48 @@ def _census(gauge: str) -> list[Table]:
     )
 
 
+def _stuck(happened: str) -> list[Table]:
+    """Not called in two periods of 15 minutes, in both of which something happened."""
+    return tables(
+        f"""
+        each time something happens, the function is called
+        {happened}  3 5 1 9
+        Invocations 3 2 1 4
+        state       . . . .
+
+        nothing happens, and nothing calls the function
+        {happened}  - - - - - -
+        Invocations - - - - - -
+        state       . . . . . .
+
+        the mapping is disabled, and enabled again
+        {happened}  5 5 5 5 5 5 5
+        Invocations 5 - - - 9 5 5
+        state       . . ! ! . . .
+
+        something happens every half hour only: too seldom to tell
+        {happened}  1 - 1 - 1 - 1 -
+        Invocations - - - - - - - -
+        state       . . . . . . . .
+
+        something happens at the end of each period, and the call follows in the next one
+        {happened}  1 1 1 1 -
+        Invocations - 1 1 1 1
+        state       . . . . .
+
+        something happens at the end of a period, after a quiet one, twice
+        {happened}  1 - 1 - 1 -
+        Invocations - 1 - 1 - 1
+        state       . . . . . .
+
+        what happened is over, and the function was never called
+        {happened}  5 5 - - -
+        Invocations - - - - -
+        state       . ! . . .
+        """
+    )
+
+
 def _failures(failed: str, of: str) -> list[Table]:
     """At least five failures, and at least 5 % of all calls, in two of three periods."""
     return tables(
@@ -468,6 +510,36 @@ TABLES: Final[dict[str, list[Table]]] = {
         ConsumedReadCapacityUnits 90 90 90 90
         SystemErrors[UpdateItem]  -  99 -  -
         state                     .  .  .  .
+        """
+    ),
+    **{
+        name: [
+            *_sustained("IteratorAge"),
+            *tables(
+                """
+                a batch fails and is retried for half an hour
+                IteratorAge 6000 300000 600000 900000 1800000 6000 6000
+                state       .    .      !      !      !       !    .
+
+                nothing is read
+                IteratorAge 6000 - - - - -
+                state       .    . . . . .
+                """
+            ),
+        ]
+        for name in ("RecorderLate", "PublisherLate")
+    },
+    "RecorderStuck": _stuck("Connected"),
+    "PublisherStuck": _stuck("Transitions"),
+    "FeedDeadLetters": tables(
+        """
+        on until somebody has emptied the queue
+        ApproximateNumberOfMessagesVisible 0 1 1 1 0 0
+        state                              . ! ! ! . .
+
+        SQS publishes nothing for a queue that has long been idle
+        ApproximateNumberOfMessagesVisible 0 - - - - -
+        state                              . . . . . .
         """
     ),
     "PlannedWork": tables(

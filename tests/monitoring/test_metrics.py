@@ -10,11 +10,13 @@ from typing import Any, Final
 import pytest
 
 from infra.configuration import Environment
-from lambdas.handlers import cleanup, rest, websocket
+from lambdas.handlers import cleanup, publisher, recorder, rest, websocket
 from lambdas.observability import DIMENSION, NAMESPACE, PLANNED_WORK, VERSION_DIMENSION, MetricName
+from lambdas.table_schema import PARTITION_KEY, SORT_KEY
 from local.cloudwatch.alarm_rules import Metric
 from local.cloudwatch.embedded_metrics import metric_data
-from tests.events import rest_event, socket_event
+from tests.builders import NOW, business, settings
+from tests.events import DEVICE, rest_event, socket_event
 from tests.infra.template import Template, flat
 from tests.monitoring.aws_metrics import documented
 from tests.monitoring.cloudwatch.metric_math import IDENTIFIER
@@ -45,7 +47,13 @@ def published(
 ) -> set[Metric]:
     """The metrics that the handlers publish; the cleanup is called as the schedules call it."""
     capsys.readouterr()
+    deployed.seed(business(declared=settings()))
     deployed.invoke(websocket.on_connect, socket_event(event_type="CONNECT"))
+    (device,) = (item for item in deployed.items() if item["sk"]["S"].endswith(DEVICE))
+    keys = {name: device[name] for name in (PARTITION_KEY, SORT_KEY)}
+    deployed.invoke(recorder.handler, _inserted(Keys=keys))
+    (transition,) = deployed.client.scan(TableName=deployed.environ["HISTORY_TABLE_NAME"])["Items"]
+    deployed.invoke(publisher.handler, _inserted(NewImage=transition))
     message = rest_event(
         "POST", "/businesses/{businessId}/messages", body='{"a":1}', roles=("backend",)
     )
@@ -63,6 +71,12 @@ def published(
         for line in capsys.readouterr().out.splitlines()
         for namespace, datum in metric_data(line)
     }
+
+
+def _inserted(**item: Any) -> dict[str, Any]:
+    """An event of a DynamoDB stream."""
+    changed = {"ApproximateCreationDateTime": NOW, **item}
+    return {"Records": [{"eventName": "INSERT", "dynamodb": changed}]}
 
 
 def _with_environment(name: str, metric: Metric) -> Metric:

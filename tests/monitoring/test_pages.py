@@ -86,6 +86,10 @@ def test_one_minute_of_trouble_pages_nobody(incident: Incident) -> None:
         ("ProbesUnknown", "", 100),
         ("CleanupRefused", "", 1),
         ("CleanupCompleted", "", None),
+        ("IteratorAge", "FunctionsRecorder", 400_000),
+        ("IteratorAge", "FunctionsPublisher", 400_000),
+        ("Invocations", "FunctionsRecorder", None),
+        ("Invocations", "FunctionsPublisher", None),
     ],
 )
 def test_any_failure_of_the_service_pages(
@@ -192,7 +196,8 @@ def test_a_mass_disconnect_pages_on_its_own(incident: Incident) -> None:
 @pytest.mark.parametrize(
     ("alarm", "metric", "of", "value"),
     [
-        ("CleanupDeadLetters", "ApproximateNumberOfMessagesVisible", "", 1),
+        ("CleanupDeadLetters", "ApproximateNumberOfMessagesVisible", "CleanupSchedule", 1),
+        ("FeedDeadLetters", "ApproximateNumberOfMessagesVisible", "ChangeFeed", 1),
         ("RestDuration", "Duration", "FunctionsRest", 27_000),
         ("CleanupDuration", "Duration", "FunctionsCleanup", 289_000),
         ("RestLatency", "Latency", "", 5_000),
