@@ -61,8 +61,8 @@ class Tables:
     names: tuple[str, str] = ("", "")
 
     def keep(self, *transitions: Transition) -> None:
-        for transition in transitions:
-            self.history.commit(transition, settings_version=7)
+        for each in transitions:
+            self.history.commit(each, settings_version=7)
 
 
 ENGINES = ["memory", "ministack"]

@@ -134,9 +134,11 @@ def test_a_bus_or_a_queue_that_refuses_a_call_is_unavailable_so_that_nothing_is_
     code: str,
 ) -> None:
     events, sqs = SESSION.client("events"), SESSION.client("sqs")
-    with Stubber(events) as stub, pytest.raises(Unavailable):
+    with Stubber(events) as stub:
         stub.add_client_error("put_events", code)
-        EventBus(events, "bus").publish([transition()])
-    with Stubber(sqs) as stub, pytest.raises(Unavailable):
+        with pytest.raises(Unavailable):
+            EventBus(events, "bus").publish([transition()])
+    with Stubber(sqs) as stub:
         stub.add_client_error("send_message", code)
-        DeadLetters(sqs, "https://sqs/q").add(B1, KeyError("sk"))
+        with pytest.raises(Unavailable):
+            DeadLetters(sqs, "https://sqs/q").add(B1, KeyError("sk"))
