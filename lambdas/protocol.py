@@ -1,4 +1,4 @@
-"""The JSON documents of both APIs, made from the objects of the domain.
+"""The JSON documents of both APIs and of the events, made from the objects of the domain.
 
 Times are RFC 3339 in UTC, durations are whole seconds. ``GET …/status`` and the ``status`` message
 answer with the same status document.
