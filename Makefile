@@ -50,7 +50,7 @@ restore: .venv/.done ## Bring settings back: make restore ENVIRONMENT=dev RESTOR
 	@$(BIN)/python -m operations.restore --environment "$(ENVIRONMENT)" --restored "$(RESTORED)" \
 		$(addprefix --damaged ,$(DAMAGED)) $(addprefix --profile ,$(PROFILE))
 
-contracts: .venv/.done ## Write docs/openapi.json and docs/asyncapi.json from the code
+contracts: .venv/.done ## Write the contracts in docs from the code
 	$(BIN)/python -m contracts
 
 check: setup ## Check format, lint, types, contracts and the synthesized templates (cfn-lint, cdk-nag), workflows

@@ -1,1 +1,1 @@
-"""Generates the OpenAPI and AsyncAPI documents from the code of `lambdas`."""
+"""Generates the OpenAPI document and both AsyncAPI documents from the code of `lambdas`."""

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from contracts import asyncapi, openapi
+from contracts import asyncapi, events, openapi
 from contracts.schemas import Json
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -21,6 +21,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 CONTRACTS: Final[Mapping[str, Callable[[], Json]]] = {
     "openapi.json": openapi.document,
     "asyncapi.json": asyncapi.document,
+    "events.asyncapi.json": events.document,
 }
 """The files, and the function that makes each."""
 

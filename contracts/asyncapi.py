@@ -1,13 +1,12 @@
 """The AsyncAPI document of the WebSocket API."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import TypeAdapter
 
 from contracts import examples
-from contracts.schemas import BUSINESS_ID, Json, tidy, version
+from contracts.schemas import BUSINESS_ID, Json, paragraph, tidy, version
 from lambdas import protocol
 from lambdas.handlers import websocket
 
@@ -139,7 +138,7 @@ def _operations() -> Json:
         name: {
             "action": "send",
             "channel": {"$ref": "#/channels/socket"},
-            "summary": _text(_TO_CLIENTS[name]),
+            "summary": paragraph(_TO_CLIENTS[name]),
             "messages": [{"$ref": f"#/channels/socket/messages/{name}"}],
         }
         for name in _TO_CLIENTS
@@ -153,7 +152,7 @@ def _message(name: str) -> Json:
     from_client = name in _FROM_CLIENTS
     return {
         "name": example["action" if from_client else "type"],
-        "summary": _FROM_CLIENTS[name] if from_client else _text(_TO_CLIENTS[name]),
+        "summary": _FROM_CLIENTS[name] if from_client else paragraph(_TO_CLIENTS[name]),
         "payload": {"$ref": f"#/components/schemas/{_schema_name(name)}"},
         "examples": [{"payload": example}],
     }
@@ -193,7 +192,3 @@ def _schema_name(message: str) -> str:
         return f"{message.capitalize()}Request"
     name: str = _TO_CLIENTS[message].__name__
     return name
-
-
-def _text(kind: Any) -> str:
-    return " ".join((inspect.getdoc(kind) or "").split())

@@ -8,12 +8,15 @@ from contracts.schemas import Json, plain
 from lambdas import protocol
 from lambdas.domain.availability import AvailabilityOutcome
 from lambdas.domain.cleanup import CleanupReport, CleanupRun
+from lambdas.domain.history import HistoryPage
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.messages import AvailabilityChanged, PushedMessage
 from lambdas.domain.messaging import Delivery
 from lambdas.domain.model import (
     Attention,
     Business,
+    Cause,
+    OverallStatus,
     RealConnection,
     Settings,
     Ticket,
@@ -23,7 +26,8 @@ from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.operators import AttentionPage
 from lambdas.domain.ports import AttentionEntry
 from lambdas.domain.rules import Rules
-from lambdas.domain.status import judge
+from lambdas.domain.status import ReasonCode, judge
+from lambdas.domain.transitions import Transition
 
 _NOW: Final = int(datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp())
 _BUSINESS: Final = BusinessId("b1")
@@ -81,6 +85,43 @@ _NEEDS_ATTENTION: Final = replace(
 )
 
 
+def _reasons(business: Business) -> tuple[ReasonCode, ...]:
+    return tuple(reason.code for reason in judge(business, _NOW, _RULES).reasons)
+
+
+_ONLINE_AGAIN: Final = Transition(
+    business_id=_BUSINESS,
+    sequence=40,
+    at=_NOW - 2400,
+    before=OverallStatus.CONNECTED_NOT_ACCEPTING,
+    after=OverallStatus.ONLINE,
+    attention=None,
+    cause=Cause.PAUSE_ENDED,
+    by=None,
+    reasons=_reasons(_ONLINE),
+    since=_NOW - 3600,
+    seconds={},
+)
+_DISCONNECTED: Final = replace(
+    _ONLINE_AGAIN,
+    sequence=41,
+    at=_NOW - 600,
+    before=OverallStatus.ONLINE,
+    after=OverallStatus.VIRTUAL_ONLY,
+    cause=Cause.DEVICE_DISCONNECTED,
+    reasons=_reasons(_VIRTUAL_ONLY),
+    since=_NOW - 2400,
+)
+_TOLD: Final = replace(
+    _DISCONNECTED,
+    sequence=42,
+    at=_NOW - 288,
+    before=OverallStatus.VIRTUAL_ONLY,
+    attention=Attention.VIRTUAL_ONLY,
+    since=_NOW - 600,
+)
+
+
 def _status(business: Business) -> protocol.StatusDocument:
     return protocol.status_document(judge(business, _NOW, _RULES))
 
@@ -114,6 +155,18 @@ def answers() -> Json:
         attention_reports=(),
     )
     hours = protocol.opening_hours_answer(_BUSINESS, OpeningHours.read(_HOURS), _NOW)
+    history = HistoryPage(
+        _BUSINESS,
+        start=_NOW - 3600,
+        end=_NOW,
+        transitions=(_TOLD, _DISCONNECTED, _ONLINE_AGAIN),
+        seconds={
+            OverallStatus.CONNECTED_NOT_ACCEPTING: 1200,
+            OverallStatus.ONLINE: 1800,
+            OverallStatus.VIRTUAL_ONLY: 600,
+        },
+        after=None,
+    )
     documents = {
         "health": {"status": "ok", "environment": "prod"},
         "get_status": _status(_NEEDS_ATTENTION),
@@ -126,6 +179,7 @@ def answers() -> Json:
         "put_opening_hours": hours,
         "delete_opening_hours": _status(_ONLINE),
         "put_settings": _status(_WITHOUT_DEVICE),
+        "get_history": protocol.history_document(history, None),
         "get_connections": protocol.connections_document(_ONLINE, _RULES, _NOW),
         "post_ticket": protocol.ticket_document(
             "Ug7zcG4vS1bVbYq1oJm0y3m1c6v4nZ7r2mJt0hXkq8E", Ticket(_BUSINESS, _USER, _NOW + 60)
@@ -153,3 +207,18 @@ def messages() -> Json:
         ),
     }
     return {name: plain(document) for name, document in documents.items()}
+
+
+def event() -> Json:
+    """An event as a target of a rule gets it."""
+    return {
+        "version": "0",
+        "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718",
+        "detail-type": protocol.EVENT_TYPE,
+        "source": protocol.EVENT_SOURCE,
+        "account": "111122223333",
+        "time": protocol.timestamp(_TOLD.at + 2),
+        "region": "eu-west-1",
+        "resources": [],
+        "detail": plain(protocol.event_detail(_TOLD)),
+    }

@@ -1,5 +1,6 @@
 """Makes JSON schemas of Pydantic easy to read for people and code generators."""
 
+import inspect
 import json
 import re
 import tomllib
@@ -22,8 +23,8 @@ CONNECTION_ID: Final[Json] = {
     "examples": ["O9oRTfeAoAMCK6g="],
 }
 
-_MOMENT: Final = re.compile(r"\w+(At|Until|Since)|asOf|at|since|serverTime|until")
-"""Names of properties that hold a time in RFC 3339."""
+_MOMENT: Final = re.compile(r"\w+(At|Until|Since)|asOf|at|from|since|serverTime|to|until")
+"""Names of properties that hold a time in RFC 3339, if they are texts."""
 
 
 def version() -> str:
@@ -31,6 +32,11 @@ def version() -> str:
     file = Path(__file__).resolve().parent.parent / "pyproject.toml"
     found: str = tomllib.loads(file.read_text(encoding="utf-8"))["project"]["version"]
     return found
+
+
+def paragraph(kind: Any) -> str:
+    """Return the docstring of a class as one paragraph."""
+    return " ".join((inspect.getdoc(kind) or "").split())
 
 
 def plain(document: object) -> Any:

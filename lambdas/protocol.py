@@ -48,7 +48,9 @@ EVENT_TYPE: Final = "BusinessStatusChanged"
 """The detail type of the events on the bus."""
 
 EVENT_VERSION: Final = 1
-"""Grows when an event changes in a way that a consumer must know. New fields do not change it."""
+"""Grows when a field of an event goes away, or changes its type or meaning. New fields, causes and
+reasons do not change it.
+"""
 
 ErrorCode = Literal["unknown_action", "bad_request", "not_registered", "too_many_messages"]
 """The codes of error messages on a socket."""

@@ -1,4 +1,4 @@
-"""The tables and code examples of docs/protocol.md, for tests."""
+"""The tables and code examples of docs/protocol.md and docs/events.md, for tests."""
 
 import re
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "protocol.md"
+EVENTS = DOCUMENT.with_name("events.md")
 
 
 @dataclass(frozen=True)
@@ -19,21 +20,23 @@ class Snippet:
 
 
 @cache
-def _text() -> str:
-    return DOCUMENT.read_text(encoding="utf-8")
+def _text(document: Path = DOCUMENT) -> str:
+    return document.read_text(encoding="utf-8")
 
 
-def snippets() -> Iterator[Snippet]:
+def snippets(document: Path = DOCUMENT) -> Iterator[Snippet]:
     """Yield all fenced blocks in order. A block without a name is not run by any test."""
-    for info, code in re.findall(r"^```(.*)\n((?:.*\n)*?)```$", _text(), re.MULTILINE):
+    for info, code in re.findall(r"^```(.*)\n((?:.*\n)*?)```$", _text(document), re.MULTILINE):
         language, _, name = info.partition(" ")
         yield Snippet(language, name, code)
 
 
-def table(first_column: str) -> list[list[str]]:
+def table(first_column: str, document: Path = DOCUMENT) -> list[list[str]]:
     """Return the rows, headings included, of the table with this first heading."""
-    rows = re.search(rf"^\| {re.escape(first_column)} \|.*\n(?:\|.*\n)+", _text(), re.MULTILINE)
-    assert rows, f"docs/protocol.md has no table of {first_column!r}"
+    rows = re.search(
+        rf"^\| {re.escape(first_column)} \|.*\n(?:\|.*\n)+", _text(document), re.MULTILINE
+    )
+    assert rows, f"{document.name} has no table of {first_column!r}"
     heading, _, *body = rows[0].splitlines()
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in (heading, *body)]
 

@@ -7,7 +7,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNBOOK = ROOT / "docs" / "runbook.md"
-OPERATORS = (RUNBOOK, ROOT / "docs" / "deploying.md", ROOT / "README.md")
+OPERATORS = (
+    RUNBOOK,
+    *(ROOT / "docs" / name for name in ("deploying.md", "events.md")),
+    ROOT / "README.md",
+)
 """The documents whose commands somebody types."""
 
 SEVERITIES = {

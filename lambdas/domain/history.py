@@ -56,11 +56,14 @@ class HistoryReader:
         """One page of the history, from `start` to `end`; by default, the last 24 hours.
 
         A window that ends in the future ends now. Raises `InvalidValue` for one that is empty or
-        too long.
+        too long, or that begins or ends before 1970.
         """
+        for name, moment in (("from", start), ("to", end)):
+            if moment is not None and moment < 0:
+                raise InvalidValue(name, "must be in 1970 or later")
         now = self.clock()
         end = now if end is None else min(end, now)
-        start = end - DEFAULT_WINDOW if start is None else start
+        start = max(end - DEFAULT_WINDOW, 0) if start is None else start
         if start >= end:
             raise InvalidValue("from", "must be before `to`, and in the past")
         if end - start > MAX_WINDOW:

@@ -16,6 +16,9 @@ _POSITION: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]{1,2})?")
 _POSITION_MAX: Final = 40
 """Characters of a number as DynamoDB writes it, which has at most 38 digits."""
 
+_SEQUENCES: Final = 10**12
+"""A sequence has at most 12 digits in the sort key of a transition."""
+
 
 def encode_position(position: Position) -> str:
     """The cursor of the page after this transition."""
@@ -26,7 +29,8 @@ def decode_position(cursor: str) -> Position:
     """The position of a cursor. Raises `InvalidValue` if `encode_position` cannot have made it."""
     try:
         at, sequence = json.loads(base64.urlsafe_b64decode(cursor))
-        if type(at) is int and type(sequence) is int and 0 <= at < END_OF_TIME and sequence > 0:
+        are_whole = type(at) is int and type(sequence) is int
+        if are_whole and 0 <= at < END_OF_TIME and 0 < sequence < _SEQUENCES:
             return at, sequence
     except (binascii.Error, ValueError, TypeError, RecursionError):
         pass

@@ -13,7 +13,7 @@ from lambdas.domain.model import Instant
 from lambdas.domain.opening_hours import MAX_EXCEPTIONS, MAX_INTERVALS, WEEKDAYS
 
 _RFC_3339: Final = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII | re.IGNORECASE
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:[0-5]\d)", re.ASCII | re.IGNORECASE
 )
 
 

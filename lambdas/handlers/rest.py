@@ -153,7 +153,8 @@ def _whole_number(text: object) -> object:
 
 def _moment(name: str, description: str) -> Any:
     """A query parameter that is a moment in RFC 3339."""
-    return Query(alias=name, description=description, json_schema_extra={"format": "date-time"})
+    schema = {"format": "date-time", "examples": ["2026-01-31T12:00:00Z"]}
+    return Query(alias=name, description=description, json_schema_extra=schema)
 
 
 BusinessIdPath = Annotated[
@@ -309,12 +310,16 @@ def get_connections(business_id: BusinessIdPath) -> protocol.ConnectionsDocument
 @_handles_route
 def get_history(
     business_id: BusinessIdPath,
-    from_: Annotated[str | None, _moment("from", "Default: a day before `to`.")] = None,
-    to: Annotated[str | None, _moment("to", "Default: now.")] = None,
+    from_: Annotated[
+        str | None, _moment("from", "When the window begins: by default, a day before `to`.")
+    ] = None,
+    to: Annotated[
+        str | None, _moment("to", "When the window ends: by default, and at the latest, now.")
+    ] = None,
     cursor: Annotated[str | None, Query(description="`next` of the previous page.")] = None,
 ) -> protocol.HistoryDocument:
-    """The transitions of a business, newest first, and for how many seconds it was in each status.
-    The window may have up to 31 days.
+    """What happened to a business: its transitions, and the seconds in each status. The window may
+    have up to 31 days. Send `from` and `to` of the first page with each cursor.
     """
     reader = _service().history_reader
     if reader is None:

@@ -235,6 +235,14 @@ def status(reader: Reader) -> None:
     assert reader.run("status")["overallStatus"] == "VIRTUAL_ONLY"
 
 
+def history(reader: Reader) -> None:
+    reader.run("available")
+    (first,) = eventually(
+        "the declaration is recorded", lambda: reader.run("history")["transitions"], seconds=30
+    )
+    assert (first["from"], first["to"], first["cause"]) == ("UNKNOWN", "VIRTUAL_ONLY", "member")
+
+
 def connections(reader: Reader) -> None:
     with reader.business.socket() as socket:
         (real,) = reader.run("connections")["real"]
@@ -279,7 +287,7 @@ CHECKS: dict[str, Callable[[Reader], None]] = {
     for check in (
         *(ticket, device, available, unavailable, pause, resume, online, online_batch, status),
         *(operators_pause, set_opening_hours, remove_opening_hours),
-        *(connections, message, attention, settings, close_connection, cleanup),
+        *(connections, history, message, attention, settings, close_connection, cleanup),
     )
 }
 """By the name of each snippet: what checks that it works."""

@@ -1,18 +1,23 @@
-"""The AsyncAPI document holds together, and has every message of the code."""
+"""The AsyncAPI documents hold together, and have every message of the code."""
 
 import re
 from typing import Any, get_args
 
 import pytest
 
-from contracts import asyncapi, openapi
+from contracts import asyncapi, events, openapi
 from contracts.schemas import Json
 from lambdas import protocol
 from lambdas.handlers import websocket
 from tests.json_schema import component, problems
 
 DOCUMENT = asyncapi.document()
-MESSAGES: dict[str, Json] = DOCUMENT["components"]["messages"]
+EVENTS = events.document()
+MESSAGES = [
+    pytest.param(document, message, id=name)
+    for document in (DOCUMENT, EVENTS)
+    for name, message in document["components"]["messages"].items()
+]
 
 
 def _references(part: Any) -> set[str]:
@@ -24,23 +29,23 @@ def _references(part: Any) -> set[str]:
     return set()
 
 
-def test_every_reference_leads_somewhere_and_no_component_is_left_over() -> None:
-    referred = _references(DOCUMENT)
+@pytest.mark.parametrize("document", [DOCUMENT, EVENTS], ids=["socket", "events"])
+def test_every_reference_leads_somewhere_and_no_component_is_left_over(document: Json) -> None:
+    referred = _references(document)
     for reference in referred:
-        assert component(DOCUMENT, reference)
+        assert component(document, reference)
     defined = {
         f"#/components/{kind}/{name}"
-        for kind, components in DOCUMENT["components"].items()
+        for kind, components in document["components"].items()
         for name in components
     }
     assert defined <= referred
 
 
-@pytest.mark.parametrize("name", MESSAGES)
-def test_the_examples_of_a_message_are_what_its_schema_says(name: str) -> None:
-    message = MESSAGES[name]
+@pytest.mark.parametrize(("document", "message"), MESSAGES)
+def test_the_examples_of_a_message_are_what_its_schema_says(document: Json, message: Json) -> None:
     (example,) = message["examples"]
-    assert problems(DOCUMENT, message["payload"], example["payload"]) == []
+    assert problems(document, message["payload"], example["payload"]) == []
     assert message["summary"]
 
 
@@ -78,6 +83,17 @@ def test_the_status_document_is_that_of_the_rest_api() -> None:
     shared = of_rest.keys() & of_socket.keys()
     assert {"StatusDocument", "ReasonDocument", "CountsDocument"} <= shared
     assert {name: of_rest[name] for name in shared} == {name: of_socket[name] for name in shared}
+
+
+def test_a_transition_is_described_alike_in_the_history_and_in_an_event() -> None:
+    of_rest = openapi.document()["components"]["schemas"]
+    of_bus = EVENTS["components"]["schemas"]
+    for name in ("OverallStatus", "Attention", "Cause", "ReasonCode"):
+        assert of_rest[name] == of_bus[name]
+    in_history = of_rest["TransitionDocument"]["properties"]
+    in_event = of_bus["EventDetail"]["properties"]
+    assert {name: in_event[name] for name in in_history} == in_history
+    assert in_event.keys() - in_history.keys() == {"version", "businessId"}
 
 
 def test_both_ways_to_authenticate_are_offered() -> None:

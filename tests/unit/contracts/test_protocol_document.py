@@ -8,9 +8,10 @@ from typing import get_args
 
 import pytest
 
-from contracts import asyncapi
+from contracts import asyncapi, examples
 from lambdas import problems, protocol
 from lambdas.domain.authorization import ALLOWED, Operation
+from lambdas.domain.model import Cause
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.status import OverallStatus, ReasonCode
 from lambdas.problems import ProblemType
@@ -56,7 +57,12 @@ def test_every_overall_status_and_reason_is_documented() -> None:
     assert {row[0].strip("`") for row in reasons} == set(ReasonCode)
 
 
-@pytest.mark.parametrize("name", ["protocol.md", "deploying.md"])
+def test_every_cause_of_a_transition_is_documented() -> None:
+    _, *causes = table("cause")
+    assert {cause.strip("` ") for codes, _ in causes for cause in codes.split(",")} == set(Cause)
+
+
+@pytest.mark.parametrize("name", ["protocol.md", "events.md", "deploying.md"])
 def test_every_link_leads_to_a_file_and_a_heading(name: str) -> None:
     document = DOCUMENT.parent / name
     for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
@@ -77,6 +83,11 @@ def test_the_status_document_in_the_example_matches_the_contract() -> None:
     contract = asyncapi.document()
     schema = {"$ref": "#/components/schemas/StatusDocument"}
     assert wrong_with(contract, schema, json.loads(shown.code)) == []
+
+
+def test_the_history_in_the_example_is_that_of_the_contract() -> None:
+    (shown,) = [s for s in snippets() if s.language == "json" and '"transitions"' in s.code]
+    assert json.loads(shown.code) == examples.answers()["get_history"]
 
 
 def test_the_opening_hours_in_the_example_get_the_answer_in_the_example() -> None:

@@ -5,16 +5,21 @@ from typing import Any
 
 import pytest
 
-from contracts import asyncapi, openapi
+from contracts import asyncapi, events, openapi
 from lambdas import protocol
-from lambdas.handlers import rest, websocket
-from tests.builders import NOW, OPEN, business, real, settings, virtual
+from lambdas.adapters.items import transition_item
+from lambdas.domain.model import Attention, Cause, OverallStatus
+from lambdas.domain.status import ReasonCode
+from lambdas.domain.transitions import Transition
+from lambdas.handlers import publisher, rest, websocket
+from tests.builders import B1, NOW, OPEN, U1, business, real, settings, transition, virtual
 from tests.events import DEVICE, rest_event, socket_event
 from tests.json_schema import component, problems
 from tests.unit.handlers.conftest import Deployed
 
 REST = openapi.document()
 SOCKET = asyncapi.document()
+EVENTS = events.document()
 OPERATIONS = [
     (path, method, operation)
     for path, methods in REST["paths"].items()
@@ -58,6 +63,8 @@ def test_the_example_request_of_the_contract_gets_the_response_of_the_contract(
     deployed: Deployed, path: str, method: str, operation: dict[str, Any]
 ) -> None:
     _reachable_business(deployed)
+    assert deployed.service.recorder is not None
+    assert deployed.service.recorder.record(B1), "the history has a transition"
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     example = content.get("example")
     if operation["operationId"] == "putPause":
@@ -145,3 +152,30 @@ def test_pushed_messages_match_the_contract(deployed: Deployed, pushed: str) -> 
     told = SOCKET["components"]["messages"][pushed]
     assert document["type"] == told["name"]
     assert problems(SOCKET, told["payload"], document) == []
+
+
+TRANSITIONS = {
+    "first": transition(),
+    "everything": transition(
+        before=OverallStatus.ONLINE,
+        after=OverallStatus.VIRTUAL_ONLY,
+        attention=Attention.VIRTUAL_ONLY,
+        cause=Cause.OPERATOR,
+        by=U1,
+        reasons=(ReasonCode.ACCEPTING_ORDERS, ReasonCode.NO_REAL_CONNECTION),
+    ),
+    "unknown": transition(before=OverallStatus.ONLINE, after=OverallStatus.UNKNOWN),
+}
+
+
+@pytest.mark.parametrize("recorded", TRANSITIONS.values(), ids=TRANSITIONS)
+def test_a_published_event_matches_the_contract(deployed: Deployed, recorded: Transition) -> None:
+    image = {"Keys": {}, "NewImage": transition_item(recorded, 90)}
+    deployed.invoke(publisher.handler, {"Records": [{"eventName": "INSERT", "dynamodb": image}]})
+    ((_, sent),) = deployed.calls
+    (entry,) = sent["Entries"]
+    detail = json.loads(entry["Detail"])
+    event = {"source": entry["Source"], "detail-type": entry["DetailType"], "detail": detail}
+    payload = EVENTS["components"]["messages"]["statusChanged"]["payload"]
+    assert problems(EVENTS, payload, event) == []
+    assert problems(EVENTS, {"$ref": "#/components/schemas/EventDetail"}, detail) == []
