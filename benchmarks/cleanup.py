@@ -29,13 +29,22 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 
+from lambdas.adapters.history import HistoryTable
 from lambdas.adapters.items import read_business
 from lambdas.adapters.table import Table
 from lambdas.domain.cleanup import PARTS_PER_WORKER
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
-from lambdas.domain.model import RealConnection, Settings, VirtualConnection
+from lambdas.domain.model import (
+    Cause,
+    LastTransition,
+    OverallStatus,
+    RealConnection,
+    Settings,
+    VirtualConnection,
+)
 from lambdas.domain.opening_hours import WEEKDAYS, OpeningHours, parse_text
-from tests.builders import NOW, clean_up
+from lambdas.domain.recorder import Recorder
+from tests.builders import NOW, RULES, FakeClock, in_time, make_cleanup, no_wait
 
 LIMIT: Final = 1.5
 PAGE: Final = 1_000
@@ -54,7 +63,7 @@ HOURS: Final = tuple(map(hours_text, range(300)))
 
 
 def items_of(business: int, *, hours: bool) -> Iterator[dict[str, Any]]:
-    """A business with settings, a device and a lease, in DynamoDB's JSON."""
+    """A business with settings, a device, a lease and its last transition, in DynamoDB's JSON."""
     pk = {"S": f"BUSINESS#b{business}"}
     yield {
         "pk": pk,
@@ -86,9 +95,19 @@ def items_of(business: int, *, hours: bool) -> Iterator[dict[str, Any]]:
         "renewedAt": {"N": str(NOW - 1800)},
         "ttl": {"N": str(NOW + 41_400)},
     }
+    yield {
+        "pk": pk,
+        "sk": {"S": "TRANSITION"},
+        "sequence": {"N": "12"},
+        "at": {"N": str(NOW - 1800)},
+        "to": {"S": "CONNECTED_NOT_ACCEPTING" if hours and business % 2 == 0 else "ONLINE"},
+        "cause": {"S": "device_connected"},
+        "seconds": {"M": {"ONLINE": {"N": "40000"}, "CONNECTED_NOT_ACCEPTING": {"N": "50000"}}},
+        "settingsVersion": {"N": "3"},
+    }
 
 
-def model(plain: dict[str, Any]) -> Settings | RealConnection | VirtualConnection:
+def model(plain: dict[str, Any]) -> object:
     """The object of the domain for an item that was already deserialized."""
     business_id = BusinessId(plain["pk"].removeprefix("BUSINESS#"))
     if plain["sk"] == "BUSINESS":
@@ -100,6 +119,17 @@ def model(plain: dict[str, Any]) -> Settings | RealConnection | VirtualConnectio
             declared_by=UserId(plain["declaredBy"]),
             opening_hours=parse_text(plain["openingHours"]),
             expects_socket=plain["expectsSocket"],
+        )
+    if plain["sk"] == "TRANSITION":
+        return LastTransition(
+            sequence=int(plain["sequence"]),
+            at=int(plain["at"]),
+            status=OverallStatus(plain["to"]),
+            attention=None,
+            cause=Cause(plain["cause"]),
+            by=None,
+            seconds={OverallStatus(name): int(s) for name, s in plain["seconds"].items()},
+            settings_version=int(plain["settingsVersion"]),
         )
     if plain["isVirtualConnection"]:
         return VirtualConnection(
@@ -168,9 +198,14 @@ def bare_scan(answers: Answers) -> None:
 
 def run_cleanup(answers: Answers) -> None:
     """One complete run over a healthy table."""
-    run = clean_up(Table(answers.client, "t"))
+    store = Table(answers.client, "t")
+    history = HistoryTable(answers.client, table="t", history="h", keep_seconds=1)
+    recorder = Recorder(store, history, RULES, FakeClock(), no_wait)
+    cleanup = make_cleanup(store, recorder=recorder)
+    run = cleanup.cleanup_all_connections(out_of_time=in_time)
     assert run.complete  # noqa: S101 - half a run would measure nothing
     assert run.report.active_real == answers.businesses  # noqa: S101
+    assert run.report.recorded == 0  # noqa: S101
 
 
 def cpu_seconds(*calls: Callable[[], object], times: int = 3) -> list[float]:
@@ -200,7 +235,7 @@ def main() -> int:
     parser.add_argument("--businesses", type=int, default=20_000, help="a multiple of 4,000")
     parser.add_argument("--times", type=int, default=3, help="how often each time is measured")
     wanted = parser.parse_args()
-    items = 3 * wanted.businesses
+    items = 4 * wanted.businesses
     ratios = []
     print(f"the whole run, {wanted.businesses:,} businesses, per item")
     for name, hours in (("without hours", False), ("with hours on all", True)):

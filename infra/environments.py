@@ -89,7 +89,7 @@ PROD: Final = Environment(
             default_route=20,
             rest=200,
         ),
-        table=TableThroughput(read=20_000, write=12_000),
+        table=TableThroughput(read=22_000, write=16_000),
     ),
 )
 

@@ -1,8 +1,12 @@
-"""What Lambda passes to a handler: events of both APIs, and a context."""
+"""What Lambda passes to a handler: events of both APIs and of both streams, and a context."""
 
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas.adapters.items import transition_item
+from lambdas.domain.transitions import Transition
+from tests.builders import NOW
 
 MEMBER = {"businessId": "b1", "userId": "u1"}
 DEVICE = "O9oRTfeAoAMCK6g="
@@ -83,3 +87,28 @@ def socket_event(
         },
         "body": body,
     }
+
+
+def changed_record(
+    keys: dict[str, Any], event_name: str = "MODIFY", *, at: float = NOW
+) -> dict[str, Any]:
+    """A record of the table's stream, which has only keys."""
+    return {
+        "eventID": "e1",
+        "eventName": event_name,
+        "eventSource": "aws:dynamodb",
+        "dynamodb": {
+            "Keys": keys,
+            "ApproximateCreationDateTime": at,
+            "SequenceNumber": "1",
+            "StreamViewType": "KEYS_ONLY",
+        },
+    }
+
+
+def transition_record(transition: Transition, event_name: str = "INSERT") -> dict[str, Any]:
+    """A record of the history's stream, which has the whole item."""
+    item = transition_item(transition, keep_seconds=90)
+    keys = {name: item[name] for name in ("pk", "sk")}
+    image = {} if event_name == "REMOVE" else {"NewImage": item}
+    return {"eventName": event_name, "dynamodb": {"Keys": keys, **image}}

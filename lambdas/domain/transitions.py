@@ -181,6 +181,8 @@ def seconds_until(last: LastTransition | Transition, moment: Instant) -> dict[Ov
 
 def _told_attention(status: BusinessStatus, settings: Settings | None) -> Attention | None:
     """Why a business needs attention, once the cleanup has reported it."""
+    if status.attention is None:
+        return None
     mark = current_mark(settings, status.as_of)
     return status.attention if mark is not None and mark.reported else None
 

@@ -10,6 +10,7 @@ import pytest
 
 from infra.configuration import DEFAULT_ROUTE_THROTTLES, Environment, Limits
 from infra.environments import PROD
+from lambdas.bootstrap import MARKS_PER_SECOND, TRANSITIONS_PER_SECOND
 
 DEPLOYING = Path(__file__).resolve().parents[2] / "docs" / "deploying.md"
 
@@ -68,9 +69,11 @@ def test_the_table_serves_all_that_the_throttles_let_through(environment: Enviro
         _rate(limits, route) for route in ("status", "$connect", "POST /businesses/online")
     )
     messages = limits.websocket.rate + status + _rate(limits, "$default")
-    marks = 2 * 300 * environment.cleanup.workers
-    writes = messages + (1 + 2 + 2) * connect + 6 * limits.rest.rate + marks
-    reads = status + 0.5 * connect + limits.rest.rate + 50 * batch
+    by_cleanup = 2 * (MARKS_PER_SECOND + TRANSITIONS_PER_SECOND) * environment.cleanup.workers
+    # Each device that connects or disconnects, and each REST call, may be a transition.
+    recorded = 2 * connect + limits.rest.rate if environment.feed else 0
+    writes = messages + (1 + 2 + 2) * connect + 6 * limits.rest.rate + by_cleanup + 2 * recorded
+    reads = status + 0.5 * connect + limits.rest.rate + 50 * batch + 2 * recorded
     assert limits.table.write >= writes
     assert limits.table.read >= 2 * reads, "the other half is for the cleanup"
 

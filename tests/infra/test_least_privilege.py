@@ -8,12 +8,20 @@ import pytest
 
 from infra.monitoring.metrics import TABLE_OPERATIONS
 from lambdas import protocol
+from lambdas.adapters.items import settings_key
 from lambdas.domain.identifiers import BusinessId
-from lambdas.handlers import authorizer, cleanup, preflight, rest, websocket
+from lambdas.handlers import authorizer, cleanup, preflight, publisher, recorder, rest, websocket
 from lambdas.handlers.entry_point import EntryPoint
 from lambdas.routes import ROUTES
-from tests.builders import B1, NOW, U1, business, real, settings, virtual
-from tests.events import DEVICE, rest_event, socket_event
+from tests.builders import B1, NOW, U1, business, real, settings, transition, virtual
+from tests.events import (
+    DEVICE,
+    changed_record,
+    rest_event,
+    socket_event,
+    transition_record,
+)
+from tests.fakes import raising
 from tests.infra.permissions import RUNTIME, Permissions, allowed
 from tests.infra.synthesis import Templates
 from tests.infra.template import Template
@@ -26,6 +34,18 @@ ALLOWED_BUT_NOT_CALLED: dict[str, Permissions] = {
     # write. DynamoDB and the fakes do return it.
     "Rest": {("dynamodb:GetItem", "table")},
 }
+
+READS_STREAM: dict[str, Permissions] = {
+    function: {
+        ("dynamodb:ListStreams", "*"),
+        *(
+            (f"dynamodb:{operation}", f"stream of {table}")
+            for operation in ("DescribeStream", "GetRecords", "GetShardIterator")
+        ),
+    }
+    for function, table in (("Recorder", "table"), ("Publisher", "history"))
+}
+"""What Lambda needs to call these functions with the records of a stream."""
 
 BUSINESS = "/businesses/{businessId}"
 OPERATOR: dict[str, Any] = {"roles": ("operator",), "businesses": ()}
@@ -68,6 +88,7 @@ REST_REQUESTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("GET", f"{BUSINESS}/online", {}),
     ("POST", "/businesses/online", {"body": '{"businessIds": ["b1", "b2"]}'}),
     ("GET", f"{BUSINESS}/connections", {}),
+    ("GET", f"{BUSINESS}/history", {}),
     ("PUT", f"{BUSINESS}/settings", {"body": '{"expectsSocket": true}', **OPERATOR}),
     ("PUT", f"{BUSINESS}/pause", {"body": json.dumps({"until": protocol.timestamp(NOW + 60)})}),
     ("DELETE", f"{BUSINESS}/pause", {}),
@@ -117,6 +138,20 @@ def _cleanup(deployed: Deployed) -> None:
     deployed.invoke(cleanup.handler, {})
 
 
+def _record(deployed: Deployed) -> None:
+    deployed.seed(business(declared=settings()))
+    batch = {"Records": [changed_record(settings_key(B1))]}
+    deployed.invoke(recorder.handler, batch)
+    deployed.service.store.load = raising(KeyError("poison"))  # type: ignore[method-assign]
+    deployed.invoke(recorder.handler, batch)
+
+
+def _publish(deployed: Deployed) -> None:
+    poisoned = transition_record(transition(sequence=2))
+    del poisoned["dynamodb"]["NewImage"]["from"]
+    deployed.invoke(publisher.handler, {"Records": [transition_record(transition()), poisoned]})
+
+
 CALLS: dict[str, Callable[[Deployed], None]] = {
     "Authorizer": _authorize,
     "Connect": _connect,
@@ -126,6 +161,8 @@ CALLS: dict[str, Callable[[Deployed], None]] = {
     "DefaultRoute": _message(websocket.on_default, '{"action":"other"}'),
     "Rest": _rest,
     "Cleanup": _cleanup,
+    "Recorder": _record,
+    "Publisher": _publish,
 }
 
 
@@ -141,13 +178,14 @@ def test_a_function_makes_exactly_the_calls_that_its_role_allows(
     }
     for environment, stacks in templates.items():
         permitted = allowed(stacks["Service"], function)
-        assert permitted >= RUNTIME
-        permitted -= RUNTIME
+        needed = RUNTIME | READS_STREAM.get(function, set())
+        assert permitted >= needed
+        permitted -= needed
         assert called - permitted == set(), f"called, but not allowed in {environment}"
         assert permitted - called == ALLOWED_BUT_NOT_CALLED.get(function, set()), (
             f"allowed in {environment}, but never called"
         )
-    table_operations = set(deployed.operations) - _SOCKET_METHODS.keys()
+    table_operations = set(deployed.operations) - {*_SOCKET_METHODS, "PutEvents", "SendMessage"}
     assert table_operations <= set(TABLE_OPERATIONS), "no alarm watches this operation"
 
 
@@ -200,17 +238,25 @@ def _needed(operation: str, parameters: dict[str, Any], function: str) -> Permis
         return {("execute-api:ManageConnections", _SOCKET_METHODS[operation])}
     if operation in ("TransactWriteItems", "TransactGetItems"):
         return {
-            (f"dynamodb:{_TRANSACTION_PARTS[part]}", "table")
+            (f"dynamodb:{_TRANSACTION_PARTS[part]}", _table(request))
             for item in parameters["TransactItems"]
-            for part in item
+            for part, request in item.items()
         }
-    resource = parameters.get("IndexName", "table")
+    if operation == "PutEvents":
+        return {("events:PutEvents", "bus")}
+    if operation == "SendMessage":
+        return {("sqs:SendMessage", "dead letters")}
+    resource = parameters.get("IndexName", _table(parameters))
     key = (parameters.get("Key") or parameters.get("Item") or {}).get("pk", {}).get("S", "")
     if function == "Authorizer" and key.startswith("TICKET#"):
         resource = "tickets of table"
     if key == "CENSUS":
         resource = "census of table"
     return {(f"dynamodb:{operation}", resource)}
+
+
+def _table(parameters: dict[str, Any]) -> str:
+    return "history" if parameters["TableName"].startswith("history-") else "table"
 
 
 def test_the_stored_device_is_the_one_that_the_events_name(deployed: Deployed) -> None:

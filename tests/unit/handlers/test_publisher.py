@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from lambdas.adapters.event_bus import EventBus
-from lambdas.adapters.items import transition_item
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.model import Attention, Cause, OverallStatus
 from lambdas.domain.status import ReasonCode
-from lambdas.domain.transitions import Transition
 from lambdas.handlers import publisher
 from tests.builders import NOW, U1, no_wait, transition
+from tests.events import transition_record
 from tests.unit.handlers.conftest import Deployed
 
 CLOSED = transition(
@@ -42,14 +41,6 @@ DETAIL = {
 }
 
 
-def record(transition: Transition, event_name: str = "INSERT") -> dict[str, Any]:
-    """A record of the stream, as Lambda passes it on."""
-    item = transition_item(transition, 90)
-    keys = {name: item[name] for name in ("pk", "sk")}
-    image = {} if event_name == "REMOVE" else {"NewImage": item}
-    return {"eventName": event_name, "dynamodb": {"Keys": keys, **image}}
-
-
 def _publish(deployed: Deployed, *records: dict[str, Any]) -> dict[str, Any]:
     return deployed.invoke(publisher.handler, {"Records": list(records)})
 
@@ -66,7 +57,7 @@ def _details(deployed: Deployed) -> list[Any]:
 def test_a_transition_becomes_an_event(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _publish(deployed, record(CLOSED)) == {"published": 1}
+    assert _publish(deployed, transition_record(CLOSED)) == {"published": 1}
     assert _details(deployed) == [DETAIL]
     ((_, sent),) = deployed.calls
     (entry,) = sent["Entries"]
@@ -79,22 +70,27 @@ def test_a_transition_becomes_an_event(
 
 
 def test_a_batch_is_published_in_order_ten_at_a_time(deployed: Deployed) -> None:
-    _publish(deployed, *[record(replace(CLOSED, sequence=n)) for n in range(1, 24)])
+    _publish(deployed, *[transition_record(replace(CLOSED, sequence=n)) for n in range(1, 24)])
     assert [detail["sequence"] for detail in _details(deployed)] == [*range(1, 24)]
     assert deployed.operations == ["PutEvents"] * 3
 
 
 def test_a_transition_that_was_deleted_for_its_age_is_not_published(deployed: Deployed) -> None:
-    assert _publish(deployed, record(CLOSED, "REMOVE")) == {"published": 0}
+    assert _publish(deployed, transition_record(CLOSED, "REMOVE")) == {"published": 0}
     assert deployed.calls == []
 
 
 def test_a_poisoned_record_goes_to_the_dead_letters_and_the_others_are_published(
     deployed: Deployed,
 ) -> None:
-    poisoned = record(replace(CLOSED, sequence=8))
+    poisoned = transition_record(replace(CLOSED, sequence=8))
     del poisoned["dynamodb"]["NewImage"]["from"]
-    answer = _publish(deployed, record(CLOSED), poisoned, record(replace(CLOSED, sequence=9)))
+    answer = _publish(
+        deployed,
+        transition_record(CLOSED),
+        poisoned,
+        transition_record(replace(CLOSED, sequence=9)),
+    )
     assert answer == {"published": 2}
     assert [detail["sequence"] for detail in _details(deployed)] == [7, 9]
     (letter,) = [params for name, params in deployed.calls if name == "SendMessage"]
@@ -130,7 +126,7 @@ def _deploy_bus(deployed: Deployed, bus: Any) -> None:
 def test_an_event_that_the_bus_refuses_is_sent_again_and_only_that(deployed: Deployed) -> None:
     bus = Bus({2, 3}, {3})
     _deploy_bus(deployed, bus)
-    _publish(deployed, *[record(replace(CLOSED, sequence=n)) for n in range(1, 5)])
+    _publish(deployed, *[transition_record(replace(CLOSED, sequence=n)) for n in range(1, 5)])
     assert bus.accepted == [1, 4, 2, 3]
 
 
@@ -139,5 +135,5 @@ def test_an_event_that_the_bus_never_accepts_raises_so_that_the_batch_comes_agai
 ) -> None:
     _deploy_bus(deployed, Bus(*[{2}] * 99))
     with pytest.raises(Unavailable, match=r"^the event bus did not accept 1 events$"):
-        _publish(deployed, *[record(replace(CLOSED, sequence=n)) for n in (1, 2)])
+        _publish(deployed, *[transition_record(replace(CLOSED, sequence=n)) for n in (1, 2)])
     assert capsys.readouterr().out == ""

@@ -12,25 +12,11 @@ from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.handlers import recorder
 from lambdas.table_schema import LAST_TRANSITION_KEY
 from tests.builders import B1, NOW, business, real, settings, virtual
+from tests.events import changed_record
 from tests.unit.handlers.conftest import Deployed
 
 B2 = BusinessId("b2")
 C1 = ConnectionId("c1")
-
-
-def record(keys: dict[str, Any], event_name: str = "MODIFY", *, at: float = NOW) -> dict[str, Any]:
-    """A record of the stream, as Lambda passes it on."""
-    return {
-        "eventID": "e1",
-        "eventName": event_name,
-        "eventSource": "aws:dynamodb",
-        "dynamodb": {
-            "Keys": keys,
-            "ApproximateCreationDateTime": at,
-            "SequenceNumber": "1",
-            "StreamViewType": "KEYS_ONLY",
-        },
-    }
 
 
 def _record(deployed: Deployed, *records: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +38,9 @@ def test_a_batch_records_each_business_once(
     deployed.seed(business(real(), declared=settings()))
     deployed.seed(business(declared=settings(), business_id=B2))
     keys = [settings_key(B1), settings_key(B2), settings_key(B1)]
-    answer = _record(deployed, *map(record, keys), record(real_key(B1, C1), "INSERT"))
+    answer = _record(
+        deployed, *map(changed_record, keys), changed_record(real_key(B1, C1), "INSERT")
+    )
     assert answer == {"businesses": 2, "recorded": 2}
     assert _history(deployed) == [("b1", "ONLINE", "member"), ("b2", "UNREACHABLE", "member")]
     (metric,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -64,7 +52,7 @@ def test_a_batch_that_is_repeated_records_nothing(
     deployed: Deployed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed.seed(business(declared=settings()))
-    records = [record(settings_key(B1)), record(settings_key(B1))]
+    records = [changed_record(settings_key(B1)), changed_record(settings_key(B1))]
     assert _record(deployed, *records)["recorded"] == 1
     capsys.readouterr()
     assert _record(deployed, *records) == {"businesses": 1, "recorded": 0}
@@ -72,11 +60,11 @@ def test_a_batch_that_is_repeated_records_nothing(
 
 
 NO_NOMINATION = {
-    "a ping": record(real_key(B1, C1)),
-    "a renewed lease": record(virtual_key(virtual())),
-    "its own write": record({"pk": {"S": "BUSINESS#b1"}, "sk": {"S": LAST_TRANSITION_KEY}}),
-    "a ticket": record({"pk": {"S": "TICKET#x"}, "sk": {"S": "TICKET"}}, "INSERT"),
-    "an unknown item": record({"pk": {"S": "BUSINESS#b1"}, "sk": {"S": "OTHER"}}, "INSERT"),
+    "a ping": changed_record(real_key(B1, C1)),
+    "a renewed lease": changed_record(virtual_key(virtual())),
+    "its own write": changed_record({"pk": {"S": "BUSINESS#b1"}, "sk": {"S": LAST_TRANSITION_KEY}}),
+    "a ticket": changed_record({"pk": {"S": "TICKET#x"}, "sk": {"S": "TICKET"}}, "INSERT"),
+    "an unknown item": changed_record({"pk": {"S": "BUSINESS#b1"}, "sk": {"S": "OTHER"}}, "INSERT"),
 }
 
 
@@ -92,12 +80,13 @@ def test_the_last_removed_connection_is_the_cause(
     deployed: Deployed, order: tuple[int, int]
 ) -> None:
     deployed.seed(business(real("c1"), real("c2"), virtual(), declared=settings()))
-    _record(deployed, record(settings_key(B1)))
+    _record(deployed, changed_record(settings_key(B1)))
     deployed.clock.advance(50)
     for number in (1, 2):
         deployed.store.remove_real(B1, ConnectionId(f"c{number}"))
     records = {
-        n: record(real_key(B1, ConnectionId(f"c{n}")), "REMOVE", at=NOW + 10 * n) for n in (1, 2)
+        n: changed_record(real_key(B1, ConnectionId(f"c{n}")), "REMOVE", at=NOW + 10 * n)
+        for n in (1, 2)
     }
     _record(deployed, *[records[n] for n in order])
     assert deployed.service.history is not None
@@ -119,7 +108,7 @@ def test_a_poisoned_business_goes_to_the_dead_letters_and_the_others_are_recorde
         return load(business_id)
 
     monkeypatch.setattr(deployed.service.store, "load", poisoned)
-    records = [record(settings_key(name)) for name in (B1, B2)]
+    records = [changed_record(settings_key(name)) for name in (B1, B2)]
     assert _record(deployed, *records) == {"businesses": 2, "recorded": 1}
     assert [each[0] for each in _history(deployed)] == ["b2"]
     (letter,) = [params for name, params in deployed.calls if name == "SendMessage"]
@@ -139,7 +128,7 @@ def test_an_outage_raises_so_that_the_batch_comes_again_and_makes_few_calls(
         raise Unavailable("down")
 
     monkeypatch.setattr(deployed.service.store, "load", down)
-    records = [record(settings_key(BusinessId(f"b{n}"))) for n in range(100)]
+    records = [changed_record(settings_key(BusinessId(f"b{n}"))) for n in range(100)]
     with pytest.raises(Unavailable):
         _record(deployed, *records)
     assert len(asked) <= 16
