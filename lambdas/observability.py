@@ -27,6 +27,7 @@ class MetricName(StrEnum):
     REAL_CONNECTIONS = "RealConnections"
     VIRTUAL_CONNECTIONS = "VirtualConnections"
     ONLINE_BUSINESSES = "OnlineBusinesses"
+    CLOSED_BUSINESSES = "ClosedBusinesses"
     VIRTUAL_ONLY_BUSINESSES = "VirtualOnlyBusinesses"
     UNREACHABLE_BUSINESSES = "UnreachableBusinesses"
 

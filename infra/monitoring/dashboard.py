@@ -81,7 +81,10 @@ class Dashboard(Construct):
             _side_by_side(
                 Graph(
                     "Businesses",
-                    [gauge(MetricName.ONLINE_BUSINESSES, label="Online")],
+                    [
+                        gauge(MetricName.ONLINE_BUSINESSES, label="Online"),
+                        gauge(MetricName.CLOSED_BUSINESSES, label="Closed"),
+                    ],
                     [
                         gauge(MetricName.VIRTUAL_ONLY_BUSINESSES, label="Virtual without real"),
                         gauge(MetricName.UNREACHABLE_BUSINESSES, label="Unreachable"),

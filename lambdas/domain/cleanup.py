@@ -95,6 +95,8 @@ class CleanupReport:
     active_real: int = 0
     active_virtual: int = 0
     online: int = 0
+    closed: int = 0
+    """Businesses that do not accept orders: unavailable, paused or outside their opening hours."""
     virtual_only: int = 0
     """Businesses with only virtual connections for longer than the grace period."""
     unreachable: int = 0
@@ -114,6 +116,7 @@ class CleanupReport:
         self.active_real += status.real
         self.active_virtual += status.virtual
         self.online += status.online is True
+        self.closed += status.online is not None and not status.accepting_orders
 
     def add(self, other: Self) -> None:
         """Add another report's numbers to this one's."""

@@ -127,6 +127,7 @@ def _publish(metrics: Metrics, run: CleanupRun, milliseconds: int, share: Share)
             MetricName.REAL_CONNECTIONS: report.active_real,
             MetricName.VIRTUAL_CONNECTIONS: report.active_virtual,
             MetricName.ONLINE_BUSINESSES: report.online,
+            MetricName.CLOSED_BUSINESSES: report.closed,
             MetricName.VIRTUAL_ONLY_BUSINESSES: report.virtual_only,
             MetricName.UNREACHABLE_BUSINESSES: report.unreachable,
             MetricName.CLEANUP_COMPLETED: 1,

@@ -126,6 +126,7 @@ def test_the_report_counts_what_is_stored_done_and_active(
         active_real=3,
         active_virtual=1,
         online=1,
+        closed=1,
     )
 
 
