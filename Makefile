@@ -11,7 +11,7 @@ $(foreach flag,DRY_RUN FORCE OVERWRITE UNGUARDED,$(if $(filter-out 0 1,$($(flag)
 	$(error $(flag) must be 1 or 0, is '$($(flag))')))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run token demo test import contracts check bench format synth build bootstrap deploy promote rollback smoke diff restore lock clean
+.PHONY: help setup run token demo test import contracts check bench format synth build bootstrap deploy promote rollback smoke diff restore replay lock clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -49,6 +49,11 @@ restore: .venv/.done ## Bring settings back: make restore ENVIRONMENT=dev RESTOR
 	@test -n "$(ENVIRONMENT)" -a -n "$(RESTORED)" || { echo "make restore needs ENVIRONMENT=dev, staging or prod and RESTORED=<restored table>" >&2; exit 2; }
 	@$(BIN)/python -m operations.restore --environment "$(ENVIRONMENT)" --restored "$(RESTORED)" \
 		$(addprefix --damaged ,$(DAMAGED)) $(addprefix --profile ,$(PROFILE))
+
+replay: .venv/.done ## Publish transitions again: make replay ENVIRONMENT=dev FROM=2026-01-31T12:00:00Z TO=2026-01-31T13:00:00Z [BUSINESS=b1] [DRY_RUN=1] [PROFILE=…]
+	@test -n "$(ENVIRONMENT)" -a -n "$(FROM)" -a -n "$(TO)" || { echo "make replay needs ENVIRONMENT=dev, staging or prod and two moments, FROM=2026-01-31T12:00:00Z and TO=2026-01-31T13:00:00Z" >&2; exit 2; }
+	@$(BIN)/python -m operations.replay --environment "$(ENVIRONMENT)" --from "$(FROM)" --to "$(TO)" \
+		$(addprefix --business ,$(BUSINESS)) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
 contracts: .venv/.done ## Write the contracts in docs from the code
 	$(BIN)/python -m contracts

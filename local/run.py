@@ -52,6 +52,8 @@ OUTPUTS = {
     "userPoolId": "UserPoolId",
     "userPoolClientId": "UserPoolClientId",
     "onCallTopicArn": "OnCallTopicArn",
+    "eventBusName": "EventBusName",
+    "historyTableName": "HistoryTableName",
 }
 
 logger = logging.getLogger(__name__)

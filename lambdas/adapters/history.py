@@ -1,12 +1,12 @@
 """The history: a DynamoDB table of its own, so that the cleanup's Scan does not read it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from lambdas.adapters import items
-from lambdas.adapters.items import text
+from lambdas.adapters.items import number, text
 from lambdas.adapters.table import translated_errors
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.instants import END_OF_TIME
@@ -99,10 +99,37 @@ class HistoryTable:
         found = self._query(business_id, earliest, latest, limit=limit, newest_first=True)
         return list(islice(found, limit))
 
-    def _query(
-        self, business_id: BusinessId, earliest: str, latest: str, *, limit: int, newest_first: bool
+    def walk(
+        self, start: Instant, end: Instant, business_id: BusinessId | None = None
     ) -> Iterator[Transition]:
-        """Yield the transitions between two sort keys, and skip what is not a transition."""
+        """Yield the transitions between two moments, both included, of one business or of all.
+
+        Those of one business come in order. For all, it reads the whole table.
+        """
+        if business_id is None:
+            yield from self._scan(start, end)
+            return
+        earliest, latest = items.transition_sort_key(start), items.transition_sort_key(end + 1)
+        yield from self._query(business_id, earliest, latest, limit=None, newest_first=False)
+
+    def _scan(self, start: Instant, end: Instant) -> Iterator[Transition]:
+        request: dict[str, Any] = {
+            "FilterExpression": "#at BETWEEN :start AND :end",
+            "ExpressionAttributeNames": {"#at": "at"},
+            "ExpressionAttributeValues": {":start": number(start), ":end": number(end)},
+        }
+        yield from _read_pages(self._client.scan, TableName=self._history, **request)
+
+    def _query(
+        self,
+        business_id: BusinessId,
+        earliest: str,
+        latest: str,
+        *,
+        limit: int | None,
+        newest_first: bool,
+    ) -> Iterator[Transition]:
+        """Yield the transitions between two sort keys."""
         request: dict[str, Any] = {
             "TableName": self._history,
             "KeyConditionExpression": (
@@ -114,15 +141,20 @@ class HistoryTable:
                 ":latest": text(latest),
             },
             "ConsistentRead": True,
-            "Limit": limit,
             "ScanIndexForward": not newest_first,
+            **({} if limit is None else {"Limit": limit}),
         }
-        while True:
-            with translated_errors():
-                page = self._client.query(**request)
-            for item in page["Items"]:
-                with suppress(ValueError):
-                    yield items.read_transition(item)
-            if "LastEvaluatedKey" not in page:
-                return
-            request["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+        yield from _read_pages(self._client.query, **request)
+
+
+def _read_pages(read: Callable[..., Any], **request: Any) -> Iterator[Transition]:
+    """Yield the transitions of all pages of an answer, and skip what is not a transition."""
+    while True:
+        with translated_errors():
+            page = read(**request)
+        for item in page["Items"]:
+            with suppress(ValueError):
+                yield items.read_transition(item)
+        if "LastEvaluatedKey" not in page:
+            return
+        request["ExclusiveStartKey"] = page["LastEvaluatedKey"]

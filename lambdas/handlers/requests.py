@@ -1,31 +1,12 @@
 """The request bodies of the REST API. Unknown fields are refused."""
 
-import re
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 from aws_lambda_powertools.event_handler.openapi.params import Body
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, WithJsonSchema
 from pydantic.config import JsonDict
 
-from lambdas.domain.errors import InvalidValue
-from lambdas.domain.model import Instant
 from lambdas.domain.opening_hours import MAX_EXCEPTIONS, MAX_INTERVALS, WEEKDAYS
-
-_RFC_3339: Final = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:[0-5]\d)", re.ASCII | re.IGNORECASE
-)
-
-
-def instant(field: str, moment: str) -> Instant:
-    """A moment in RFC 3339, in seconds since the epoch. Raises `InvalidValue` for that field."""
-    wrong = InvalidValue(field, "must be a moment in RFC 3339, for example 2026-01-31T12:00:00Z")
-    if not _RFC_3339.fullmatch(moment):
-        raise wrong
-    try:
-        return int(datetime.fromisoformat(moment.upper()).timestamp())
-    except (ValueError, OverflowError):
-        raise wrong from None
 
 
 class _Request(BaseModel):

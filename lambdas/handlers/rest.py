@@ -18,7 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from lambdas import problems, protocol
 from lambdas.bootstrap import Service
-from lambdas.domain import identifiers
+from lambdas.domain import identifiers, instants
 from lambdas.domain.authorization import Caller, Operation, authorize
 from lambdas.domain.errors import DomainError, InvalidValue, MessageTooLarge, NotFound
 from lambdas.domain.identifiers import BusinessId, ConnectionId
@@ -26,7 +26,7 @@ from lambdas.domain.messages import PushedMessage, repeatable_message_id
 from lambdas.domain.model import Attention
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.status import BusinessStatus
-from lambdas.handlers import callers, cursors, json_bodies, problem_responses, requests
+from lambdas.handlers import callers, cursors, json_bodies, problem_responses
 from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.handlers.requests import (
     AvailabilityRequest,
@@ -233,7 +233,7 @@ def put_pause(business_id: BusinessIdPath, body: PauseRequest) -> protocol.Statu
     status = _service().settings_writer.pause_business(
         business_id,
         caller.user_id,
-        requests.instant("until", body.until),
+        instants.read_instant("until", body.until),
         body.reason,
         acting_as=caller.acting_as(business_id),
     )
@@ -326,8 +326,8 @@ def get_history(
         raise NotFound("this environment keeps no history")
     page = reader.business_history(
         business_id,
-        None if from_ is None else requests.instant("from", from_),
-        None if to is None else requests.instant("to", to),
+        None if from_ is None else instants.read_instant("from", from_),
+        None if to is None else instants.read_instant("to", to),
         after=None if cursor is None else cursors.decode_position(cursor),
     )
     following = None if page.after is None else cursors.encode_position(page.after)

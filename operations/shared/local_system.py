@@ -40,6 +40,8 @@ class LocalSystem:
     userPoolId: str  # noqa: N815
     userPoolClientId: str  # noqa: N815
     onCallTopicArn: str  # noqa: N815
+    eventBusName: str  # noqa: N815
+    historyTableName: str  # noqa: N815
 
     @staticmethod
     def file() -> Path:
