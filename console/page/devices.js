@@ -1,0 +1,140 @@
+// Devices to play with: the story of the product, to click through on this machine.
+
+import { businessPath, change, get } from "./api.js";
+import { html } from "./dom.js";
+import { ago, clock, duration, plural, seconds } from "./format.js";
+import { nextStep } from "./guide.js";
+import { businessLink, button, content, empty, section, table } from "./sections.js";
+import { attentionBadge, deviceBadge, statusBadge } from "./words.js";
+
+const WATCHED = 8;
+const EVERY = 3_000;
+const AT_ONCE = 6;
+
+/** @returns {import("./app.js").View} */
+export function devicesView() {
+  return {
+    title: "Devices to play with",
+    every: EVERY,
+    resources: { environment: () => get("/api/environment"), alarms: () => get("/api/alarms"), play: load },
+    render: ({ environment, alarms, play }, now) => [
+      html("div.title", { "data-key": "title" }, html("h1", { tabindex: "-1" }, "Devices to play with"),
+        html("p.quiet", {}, "They run on this machine, and speak to the real service over real WebSockets.")),
+      html("div.guide", { "data-key": "guide" }, ...content(play, (data) => [
+        html("p", {}, html("b", {}, "Try next: "), nextStep(data, alarms.data, environment.data, now))], now)),
+      html("div.columns.is-even", { "data-key": "columns" },
+        section("Devices", play, ({ devices }) => [connectForm(), ...deviceTable(devices, now)], {
+          key: "devices", now, aside: play.data?.devices.length ? html("span.count", {}, play.data.devices.length) : null,
+        }),
+        section("Their businesses, live", play, (data) => businesses(data, now), { key: "businesses", now })),
+    ],
+    news: (before, after) => news(before.play.data?.statuses, after.play.data?.statuses),
+  };
+}
+
+async function load() {
+  const { devices } = await get("/api/devices");
+  const ids = watched(devices);
+  const statuses = await Promise.all(ids.slice(0, WATCHED).map((id) => get(businessPath(id, "status"))));
+  return { devices, statuses, more: Math.max(0, ids.length - WATCHED) };
+}
+
+// The businesses whose devices changed last come first.
+function watched(devices) {
+  const lately = devices.toSorted((one, other) => other.since.localeCompare(one.since));
+  return [...new Set(lately.map(({ businessId }) => businessId))];
+}
+
+function connectForm() {
+  return html("form.bar", { "data-action": "connect", "data-key": "connect" },
+    html("label", {}, "Business ", html("input", { name: "business", value: "shop-1", required: true, pattern: "[A-Za-z0-9][A-Za-z0-9._:@\\-]*", autocomplete: "off" })),
+    html("button.primary", { name: "count", value: "1" }, "Connect a device"),
+    html("button", { name: "count", value: "50" }, "Connect 50 businesses"));
+}
+
+function deviceTable(devices, now) {
+  if (!devices.length) return [empty("unknown", "No devices yet.", "Connect one: it pings every few seconds, like a till in a shop.")];
+  const some = devices.length > 1;
+  return [
+    some ? html("div.bar", { "data-key": "bulk" }, html("span.quiet", {}, "Several at once:"),
+      button("Silence ten", "several", { command: "silence", most: "10" }), button("Cut ten", "several", { command: "cut", most: "10" }),
+      button("Wake all", "several", { command: "wake", most: "50" }), button("Close all", "several", { command: "close", most: "50" })) : null,
+    html("div.scroll", { "data-key": "table", tabindex: "0", role: "region", "aria-label": "All devices" },
+      table("Devices", ["Business", "State", "Received", "Actions"], devices.map((each) => row(each, now)))),
+  ].filter(Boolean);
+}
+
+function row({ id, businessId, state, since, received, lastMessage }, now) {
+  return {
+    key: id,
+    cells: [
+      businessLink(businessId),
+      [deviceBadge(state), html("span.quiet", { title: `Since ${clock(seconds(since), now)}` }, ` ${duration(now - seconds(since))}`)],
+      html("span", { title: lastMessage }, plural(received, "message")),
+      html("span.actions", {}, commands(state).map(([command, label]) => button(label, "device", { command, device: id }))),
+    ],
+  };
+}
+
+function commands(state) {
+  if (state === "connected") return [["silence", "Silence"], ["cut", "Cut"], ["close", "Close"]];
+  if (state === "silent") return [["wake", "Wake"], ["cut", "Cut"], ["close", "Close"]];
+  return state === "connecting" ? [] : [["wake", "Wake"]];
+}
+
+function businesses({ statuses, more }, now) {
+  if (!statuses.length) return [empty("unknown", "None yet.", "The businesses of your devices appear here.")];
+  return [
+    html("ul.live", {}, statuses.map((status) => business(status, now))),
+    more ? html("p.quiet", {}, `${plural(more, "more business", "more businesses")}: these are the ones whose devices changed last.`) : null,
+  ].filter(Boolean);
+}
+
+function business(status, now) {
+  const { businessId: id, counts, needsAttention, attentionSince, pausedUntil } = status;
+  const heard = status.lastSeenAt ? `, heard from ${ago(seconds(status.lastSeenAt), now)}` : "";
+  return html("li", { "data-key": id },
+    html("div.alarm-head", {}, businessLink(id), statusBadge(status.overallStatus)),
+    html("p.quiet", {}, `${counts.real} real${heard}; ${counts.virtual} virtual.`,
+      pausedUntil ? ` Paused until ${clock(seconds(pausedUntil), now)}.` : ""),
+    needsAttention ? html("p", {}, attentionBadge(needsAttention), html("span.quiet", {},
+      attentionSince ? ` needs attention for ${duration(now - seconds(attentionSince))}` : " not marked by a cleanup yet")) : null,
+    html("div.actions", {},
+      button("Available", "available", { business: id, available: "true" }),
+      button("Unavailable", "available", { business: id, available: "false" }),
+      pausedUntil ? button("Resume…", "resume", { business: id }) : button("Pause…", "pause", { business: id, reason: "no device is connected" }),
+      button("Push a message…", "push", { business: id })));
+}
+
+function news(before, after) {
+  const known = new Map((before ?? []).map((each) => [each.businessId, each.overallStatus]));
+  return (after ?? []).filter((each) => known.has(each.businessId) && known.get(each.businessId) !== each.overallStatus)
+    .slice(0, 3).map((each) => `${each.businessId}: ${each.overallStatus.toLowerCase().replaceAll("_", " ")}.`);
+}
+
+/** By the value of `data-action`. Each resolves with what to say, once it is done. */
+export const DEVICE_ACTIONS = {
+  connect: async (_data, submitted) => {
+    const count = Number(submitted.count);
+    await change("POST", "/api/devices", { businessId: submitted.business, count, spread: count > 1 });
+    return count > 1 ? `Connecting ${count} devices.` : `Connecting a device of ${submitted.business}.`;
+  },
+  device: async ({ device, command }) => {
+    await change("POST", `/api/devices/${encodeURIComponent(device)}/${command}`);
+    return { silence: "It sends nothing any more.", cut: "Its connection is cut.", close: "It said goodbye.", wake: "It pings again." }[command];
+  },
+  several: async ({ command, most }) => {
+    const { devices } = await get("/api/devices");
+    const fit = devices.filter(({ state }) => commands(state).some(([each]) => each === command)).slice(0, Number(most));
+    const waiting = [...fit];
+    const work = async () => {
+      for (let next = waiting.pop(); next; next = waiting.pop()) await change("POST", `/api/devices/${encodeURIComponent(next.id)}/${command}`);
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    return `Done for ${plural(fit.length, "device")}.`;
+  },
+  available: async ({ business: id, available }) => {
+    await change("POST", "/api/availability", { businessId: id, available: available === "true" });
+    return available === "true" ? `${id} is available for orders.` : `${id} is not available; its devices are disconnected.`;
+  },
+};

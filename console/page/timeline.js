@@ -1,0 +1,104 @@
+// The timeline of a business, drawn from its history. Patterns and labels tell what colours tell.
+
+import { html, svg } from "./dom.js";
+import { clock, duration, hourAndMinute, seconds, shortClock } from "./format.js";
+import { hadDevice, hadLease, lane, spans } from "./history.js";
+import { ATTENTION, NOT_ACCEPTING, STATUSES, statusLabel } from "./words.js";
+
+const LANES = [
+  { title: "Status", height: 28, look: ({ status }) => status, name: (status) => STATUSES[status]?.[0] ?? "unknown", label: statusLabel },
+  { title: "Needs attention", height: 12, look: ({ attention }) => attention, name: (kind) => `attention-${kind}`, label: (kind) => ATTENTION[kind] },
+  { title: "Real connections", height: 12, look: (span) => (hadDevice(span) ? "real" : null), name: (look) => look, label: () => "At least one" },
+  {
+    title: "Virtual connections", height: 12, look: (span) => ({ yes: "virtual", then: "virtual-then", no: null })[hadLease(span)],
+    name: (look) => look, label: (look) => (look === "virtual" ? "At least one" : "At least one at the beginning"),
+  },
+  {
+    title: "Not accepting, because", height: 18, look: ({ reasons }) => reasons?.find((reason) => reason in NOT_ACCEPTING) ?? null,
+    name: (reason) => NOT_ACCEPTING[reason][0], label: (reason) => NOT_ACCEPTING[reason][1],
+  },
+];
+const TITLE = 15;
+const GAP = 7;
+const AXIS = 18;
+const LABELLED = 12; // percent of the width that a label needs
+
+/** @param {any} history The document, with all its transitions. */
+export function timeline(history) {
+  const all = spans(history);
+  const [from, to] = [seconds(history.from), seconds(history.to)];
+  const x = (moment) => (100 * (moment - from)) / (to - from);
+  let y = 0;
+  const drawn = LANES.map((each) => {
+    const top = y;
+    y += TITLE + each.height + GAP;
+    return drawLane(each, lane(all, each.look), top, x);
+  });
+  return html("div.timeline", {},
+    svg("svg", { role: "img", "aria-label": summary(all, from, to), width: "100%", height: y + AXIS },
+      patterns(), drawn, axis(from, to, x, y)),
+    legend());
+}
+
+function drawLane({ title, height, name, label }, parts, top, x) {
+  return svg("g", {},
+    svg("text.lane-title", { x: 0, y: top + 10 }, title),
+    svg("rect.lane", { x: 0, y: top + TITLE, width: "100%", height }),
+    parts.map(({ start, end, look }) => {
+      const [left, width] = [x(start), x(end) - x(start)];
+      const place = { x: `${left}%`, y: top + TITLE, width: `${Math.max(width, 0.15)}%`, height };
+      const text = label(look);
+      return svg("g", {},
+        svg("rect", { ...place, class: `span is-${name(look)}` },
+          svg("title", {}, `${text}: ${clock(start)} to ${clock(end)}, ${duration(end - start)}`)),
+        svg("rect", { ...place, fill: `url(#pattern-${name(look)})`, class: "pattern" }),
+        width > LABELLED && height > 14
+          ? svg("text.span-label", { x: `${left + width / 2}%`, y: top + TITLE + height / 2 + 4, "text-anchor": "middle" }, text) : null);
+    }));
+}
+
+// One pattern for each kind of span that is not plain.
+function patterns() {
+  const line = (d) => svg("path.pattern-line", { d });
+  const pattern = (name, size, ...marks) =>
+    svg("pattern", { id: `pattern-${name}`, width: size, height: size, patternUnits: "userSpaceOnUse" }, marks);
+  return svg("defs", {},
+    pattern("virtual-only", 8, line("M-2 2 2-2M0 8 8 0M6 10 10 6")),
+    pattern("attention-virtual-only", 8, line("M-2 2 2-2M0 8 8 0M6 10 10 6")),
+    pattern("unreachable", 7, line("M0 0 7 7M0 7 7 0")),
+    pattern("attention-unreachable", 7, line("M0 0 7 7M0 7 7 0")),
+    pattern("not-accepting", 6, line("M3 0V6")),
+    pattern("paused", 6, line("M3 0V6")),
+    pattern("offline", 6, svg("circle.pattern-dot", { cx: 3, cy: 3, r: 1 })),
+    pattern("closed", 6, svg("circle.pattern-dot", { cx: 3, cy: 3, r: 1 })),
+    pattern("unavailable", 6, line("M0 3H6")),
+    pattern("virtual-then", 5, line("M0 2.5H5")),
+    pattern("unknown", 10, svg("circle.pattern-dot", { cx: 5, cy: 5, r: 0.8 })));
+}
+
+function axis(from, to, x, top) {
+  const step = [300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 86400, 2 * 86400].find((each) => (to - from) / each <= 7) ?? 7 * 86400;
+  const offset = new Date(from * 1000).getTimezoneOffset() * 60;
+  const first = Math.ceil((from - offset) / step) * step + offset;
+  const moments = Array.from({ length: Math.max(0, Math.ceil((to - first) / step)) }, (_, at) => first + at * step);
+  return svg("g.axis", {}, moments.map((moment) => [
+    svg("line", { x1: `${x(moment)}%`, x2: `${x(moment)}%`, y1: TITLE, y2: top }),
+    x(moment) > 3 && x(moment) < 97
+      ? svg("text", { x: `${x(moment)}%`, y: top + 11, "text-anchor": "middle" }, step >= 86400 ? shortDay(moment) : hourAndMinute(moment)) : null,
+  ]));
+}
+
+function shortDay(moment) {
+  return new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric" }).format(moment * 1000);
+}
+
+function legend() {
+  return html("p.quiet", {}, "Pale virtual connections: at least one was active when that status began; the history does not"
+    + " tell until when. The last minutes can still change: the next cleanup records what only time changed.");
+}
+
+function summary(all, from, to) {
+  const shown = all.slice(-8).map(({ status, start, end }) => `${statusLabel(status)} from ${shortClock(start)} for ${duration(end - start)}`);
+  const earlier = all.length > 8 ? `${all.length - 8} earlier statuses, then ` : "";
+  return `Statuses from ${shortClock(from)} to ${shortClock(to)}: ${earlier}${shown.join("; ")}. The table of transitions has all.`;
+}
