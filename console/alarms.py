@@ -11,7 +11,6 @@ from console.recent import Recent
 from console.runbook import anchor
 from lambdas.domain.instants import timestamp
 from lambdas.observability import NAMESPACE, WORKER_DIMENSION, MetricName
-from operations.shared.environment import DeployedEnvironment
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
@@ -41,12 +40,11 @@ class Census:
 
 
 class Alarms:
-    """Reads the alarms from CloudWatch."""
+    """Reads the alarms of a stack from CloudWatch."""
 
-    def __init__(self, environment: DeployedEnvironment) -> None:
-        cloudwatch: CloudWatchClient = environment.client("cloudwatch")
-        self._prefix = f"{environment.stack('Monitoring')}-"
+    def __init__(self, cloudwatch: "CloudWatchClient", *, stack: str) -> None:
         self._cloudwatch = cloudwatch
+        self._prefix = f"{stack}-"
         self._recent = Recent(self._load, seconds=_FRESH)
 
     def document(self) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from console import files
 from console.alarms import Alarms
 from console.devices import MAX_AT_ONCE, Devices, NoSuchDevice
 from console.errors import Unanswered
-from console.facts import DeployedFacts
+from console.facts import Facts
 from console.metrics import MAX_HOURS, Metrics
 from console.rest import PASSED_ON, RestApi
 from console.runbook import runbook_page
@@ -62,7 +62,7 @@ class Parts:
 
     environment_name: str
     region: str
-    facts: DeployedFacts
+    facts: Callable[[], Facts]
     metrics: Metrics
     alarms: Alarms
     rest: RestApi
@@ -142,7 +142,7 @@ class Application:
         return _html(files.index(self._token))
 
     def _environment(self, request: Request) -> Response:
-        facts = self._parts.facts.get()
+        facts = self._parts.facts()
         return _json(
             {
                 "name": self._parts.environment_name,

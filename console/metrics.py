@@ -9,7 +9,6 @@ from console.alarms import Alarms
 from console.recent import Recent
 from lambdas.domain.instants import timestamp
 from lambdas.observability import DIMENSION, NAMESPACE, WORKER_DIMENSION, MetricName
-from operations.shared.environment import DeployedEnvironment
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
@@ -46,17 +45,18 @@ _FRESH: Final = 8.0
 
 
 class Metrics:
-    """Reads the series of an environment."""
+    """Reads the series of an environment from CloudWatch."""
 
     def __init__(
         self,
-        environment: DeployedEnvironment,
+        cloudwatch: "CloudWatchClient",
+        *,
+        environment_name: str,
         alarms: Alarms,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        cloudwatch: CloudWatchClient = environment.client("cloudwatch")
-        self._environment_name = environment.name
         self._cloudwatch = cloudwatch
+        self._environment_name = environment_name
         self._alarms = alarms
         self._clock = clock
         self._recent: dict[int, Recent[Mapping[str, Any]]] = {}

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from console.alarms import Alarms
 from console.application import Application, Parts
@@ -14,6 +15,9 @@ from console.server import port_of, serve
 from console.tokens import operator_token
 from operations.shared.environment import DeployedEnvironment
 
+if TYPE_CHECKING:
+    from types_boto3_cloudwatch import CloudWatchClient
+
 
 @contextmanager
 def running_console(
@@ -24,15 +28,17 @@ def running_console(
     devices: Devices | None = None,
 ) -> Iterator[None]:
     """Serve the console of an environment until the end of the block. Raises `CannotBegin`."""
-    alarms = Alarms(environment)
+    cloudwatch: CloudWatchClient = environment.client("cloudwatch")
+    alarms = Alarms(cloudwatch, stack=environment.stack("Monitoring"))
+    rest_url = environment.output("Service", "RestUrl")
     with operator_token(environment, token) as operator:
         parts = Parts(
             environment_name=environment.name,
             region=environment.region,
-            facts=DeployedFacts(environment, alarms),
-            metrics=Metrics(environment, alarms),
+            facts=DeployedFacts(environment, alarms).get,
+            metrics=Metrics(cloudwatch, environment_name=environment.name, alarms=alarms),
             alarms=alarms,
-            rest=RestApi(environment.outputs["RestUrl"], operator),
+            rest=RestApi(rest_url, operator),
             devices=devices,
         )
         with serve(Application(parts, port=port_of(listener)), listener):

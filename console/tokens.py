@@ -30,6 +30,11 @@ class OperatorToken:
         self._lock = threading.Lock()
         self._token: str | None = None
 
+    @property
+    def was_obtained(self) -> bool:
+        """Whether anybody ever needed the token."""
+        return self._token is not None
+
     def current(self) -> str:
         """Return a token that can be used now. Raises `Unanswered`."""
         with self._lock:
@@ -63,6 +68,8 @@ def operator_token(
     `CannotBegin`.
     """
     if given:
+        if not re.fullmatch(r"[!-~]+", given):
+            raise CannotBegin("TOKEN must be an access token: printable ASCII without spaces")
         yield OperatorToken(lambda: given)
         return
     outputs = environment.outputs
@@ -75,10 +82,12 @@ def operator_token(
     cognito = environment.client("cognito-idp")
     # The history names it as the one who paused a business.
     user = "console-" + re.sub(r"[^A-Za-z0-9._-]", "-", getpass.getuser())
+    token = OperatorToken(
+        lambda: sign_in(cognito, pool=pool, client=client, user=user, groups=[Role.OPERATOR])
+    )
     try:
-        yield OperatorToken(
-            lambda: sign_in(cognito, pool=pool, client=client, user=user, groups=[Role.OPERATOR])
-        )
+        yield token
     finally:
-        with suppress(BotoCoreError, ClientError):
-            cognito.admin_delete_user(UserPoolId=pool, Username=user)
+        if token.was_obtained:
+            with suppress(BotoCoreError, ClientError):
+                cognito.admin_delete_user(UserPoolId=pool, Username=user)
