@@ -56,7 +56,7 @@ function show(moved) {
   view = route();
   document.title = `${view.title} – Business connections`;
   const loaded = poller?.state;
-  const own = new Poller(view.resources, (state) => changed(state, own.previous), view.every);
+  const own = new Poller(view.resources, render, (state) => changed(state, own.previous), view.every);
   own.previous = null;
   // What is known already stays on the page while the rest is loaded.
   if (loaded?.environment.data) own.state.environment = loaded.environment;

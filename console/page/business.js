@@ -1,6 +1,6 @@
 // One business: its status and why, its connections, its hours, and what happened to it.
 
-import { businessPath, Failure, get } from "./api.js";
+import { businessPath, get } from "./api.js";
 import { html, mark } from "./dom.js";
 import { ago, clock, duration, percent, plural, seconds } from "./format.js";
 import { spans, uptime } from "./history.js";
@@ -15,14 +15,16 @@ const MAX_PAGES = 10;
 /** @param {string} id @param {{hours?: string}} query @returns {import("./app.js").View} */
 export function businessView(id, { hours: asked }) {
   const hours = RANGES.some(([each]) => String(each) === asked) ? Number(asked) : 24;
+  // Each round loads the resources in this order. What is known to be absent is not asked for.
+  let environment, status;
   return {
     title: id,
     resources: {
-      environment: () => get("/api/environment"),
-      status: () => get(businessPath(id, "status")),
+      environment: () => (environment = get("/api/environment")),
+      status: () => (status = get(businessPath(id, "status"))),
       connections: () => get(businessPath(id, "connections")),
-      hours: () => unlessAbsent(get(businessPath(id, "opening-hours"))),
-      history: () => unlessAbsent(history(id, hours)),
+      hours: async () => ((await status).nextChangeAt ? get(businessPath(id, "opening-hours")) : { absent: true }),
+      history: async () => ((await environment).feed ? history(id, hours) : { absent: true }),
     },
     render: ({ status, connections, hours: opening, history: past }, now) => [
       html("div.title", { "data-key": "title" },
@@ -30,8 +32,8 @@ export function businessView(id, { hours: asked }) {
       html("div.columns", { "data-key": "columns" },
         section("Status", status, (data) => statusContent(data, now), { key: "status", now }),
         section("Opening hours", opening, (data) => (data.absent
-          ? [empty("online", "None.", "It accepts orders at all times while it is available.")] : openingHours(data, now)), { key: "hours", now })),
-      html("div.columns.is-even", { "data-key": "connections" },
+          ? [empty("online", "None that close it.", "It accepts orders at all times while it is available and not paused.")] : openingHours(data, now)), { key: "hours", now })),
+      html("div.columns", { "data-key": "connections" },
         section("Real connections", connections, (data) => realConnections(id, data.real, now), { key: "real", now }),
         section("Virtual connections", connections, (data) => virtualConnections(data.virtual, now), { key: "virtual", now })),
       section("What happened", past, (data) => (data.absent
@@ -45,15 +47,6 @@ export function businessView(id, { hours: asked }) {
       return old && current && old !== current ? [`${id} is now ${statusLabel(current)}.`] : [];
     },
   };
-}
-
-async function unlessAbsent(answer) {
-  try {
-    return await answer;
-  } catch (error) {
-    if (error instanceof Failure && error.status === 404) return { absent: true };
-    throw error;
-  }
 }
 
 async function history(id, hours) {
@@ -130,7 +123,7 @@ function virtualConnections(all, now) {
   if (!all.length) return [empty("offline", "None.", "Nobody holds a lease.")];
   return [table("Virtual connections", ["User", "Lease ends", "Renewed", "Active"], all.map((each) => ({
     key: each.userId,
-    cells: [each.userId, moment(each.expiresAt, now), ago(seconds(each.renewedAt), now), active(each.active)],
+    cells: [each.userId, html("span", { title: clock(seconds(each.expiresAt), now) }, ago(seconds(each.expiresAt), now)), ago(seconds(each.renewedAt), now), active(each.active)],
   })))];
 }
 
@@ -153,8 +146,8 @@ function uptimeNumbers(sums) {
   const { heard, online, accepting, known, all } = uptime(sums);
   return html("div.uptime", {},
     html("dl.numbers.is-small", {},
-      share("A device heard the orders", heard, accepting, "of the time it accepted orders"),
-      share("Online for customers", online, known, "of the time that is known")),
+      share("A device heard the orders", heard, accepting, "in which it accepted orders"),
+      share("Online for customers", online, known, "that are known")),
     html("table.sums", {}, html("caption.hidden", {}, "Time in each status"),
       html("thead", {}, html("tr", {}, ["Status", "Time", "Share"].map((head) => html("th", { scope: "col" }, head)))),
       html("tbody", {}, Object.keys(STATUSES).filter((each) => sums[each]).map((each) =>
@@ -163,7 +156,7 @@ function uptimeNumbers(sums) {
 
 function share(label, part, whole, of) {
   return html("div.number", {}, html("dt", {}, label), html("dd.value", {}, percent(part, whole)),
-    html("dd.quiet", {}, `${duration(part)} of ${duration(whole)}, ${of}`));
+    html("dd.quiet", {}, `${duration(part)} of ${duration(whole)} ${of}`));
 }
 
 function transitions(all, now) {

@@ -88,7 +88,7 @@ function options({ lines, threshold, digits = 0 }, { width, height }) {
     width, height, series: [{}, ...series],
     cursor: { points: { size: 6 }, drag: { x: false, y: false }, y: false },
     legend: { show: false },
-    padding: [8, 8, 0, 0],
+    padding: [8, 20, 0, 0],
     scales: { y: { range: (_plot, _low, high) => [0, highest(high, threshold)] } },
     axes: [
       { ...axis, size: 24, gap: 4, space: 64, values: (_plot, times) => times.map((time) => timeLabel(time, times)) },

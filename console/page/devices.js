@@ -2,10 +2,10 @@
 
 import { businessPath, change, get } from "./api.js";
 import { html } from "./dom.js";
-import { ago, clock, duration, plural, seconds } from "./format.js";
+import { ago, clock, count, duration, plural, seconds } from "./format.js";
 import { nextStep } from "./guide.js";
 import { businessLink, button, content, empty, section, table } from "./sections.js";
-import { attentionBadge, deviceBadge, statusBadge } from "./words.js";
+import { deviceBadge, statusBadge } from "./words.js";
 
 const WATCHED = 8;
 const EVERY = 3_000;
@@ -39,9 +39,10 @@ async function load() {
   return { devices, statuses, more: Math.max(0, ids.length - WATCHED) };
 }
 
-// The businesses whose devices changed last come first.
+// Businesses with a device in trouble come first, then those whose devices changed last.
 function watched(devices) {
-  const lately = devices.toSorted((one, other) => other.since.localeCompare(one.since));
+  const trouble = ({ state }) => Number(state === "silent" || state === "cut");
+  const lately = devices.toSorted((one, other) => trouble(other) - trouble(one) || other.since.localeCompare(one.since));
   return [...new Set(lately.map(({ businessId }) => businessId))];
 }
 
@@ -70,7 +71,7 @@ function row({ id, businessId, state, since, received, lastMessage }, now) {
     cells: [
       businessLink(businessId),
       [deviceBadge(state), html("span.quiet", { title: `Since ${clock(seconds(since), now)}` }, ` ${duration(now - seconds(since))}`)],
-      html("span", { title: lastMessage }, plural(received, "message")),
+      html("span", { title: lastMessage }, count(received)),
       html("span.actions", {}, commands(state).map(([command, label]) => button(label, "device", { command, device: id }))),
     ],
   };
@@ -86,7 +87,7 @@ function businesses({ statuses, more }, now) {
   if (!statuses.length) return [empty("unknown", "None yet.", "The businesses of your devices appear here.")];
   return [
     html("ul.live", {}, statuses.map((status) => business(status, now))),
-    more ? html("p.quiet", {}, `${plural(more, "more business", "more businesses")}: these are the ones whose devices changed last.`) : null,
+    more ? html("p.quiet", {}, `${plural(more, "more business", "more businesses")}. Those in trouble come first.`) : null,
   ].filter(Boolean);
 }
 
@@ -97,8 +98,8 @@ function business(status, now) {
     html("div.alarm-head", {}, businessLink(id), statusBadge(status.overallStatus)),
     html("p.quiet", {}, `${counts.real} real${heard}; ${counts.virtual} virtual.`,
       pausedUntil ? ` Paused until ${clock(seconds(pausedUntil), now)}.` : ""),
-    needsAttention ? html("p", {}, attentionBadge(needsAttention), html("span.quiet", {},
-      attentionSince ? ` needs attention for ${duration(now - seconds(attentionSince))}` : " not marked by a cleanup yet")) : null,
+    needsAttention ? html("p", {}, attentionSince
+      ? `Needs attention for ${duration(now - seconds(attentionSince))}.` : "Needs attention; no cleanup has marked it yet.") : null,
     html("div.actions", {},
       button("Available", "available", { business: id, available: "true" }),
       button("Unavailable", "available", { business: id, available: "false" }),
@@ -115,9 +116,9 @@ function news(before, after) {
 /** By the value of `data-action`. Each resolves with what to say, once it is done. */
 export const DEVICE_ACTIONS = {
   connect: async (_data, submitted) => {
-    const count = Number(submitted.count);
-    await change("POST", "/api/devices", { businessId: submitted.business, count, spread: count > 1 });
-    return count > 1 ? `Connecting ${count} devices.` : `Connecting a device of ${submitted.business}.`;
+    const wanted = Number(submitted.count);
+    await change("POST", "/api/devices", { businessId: submitted.business, count: wanted, spread: wanted > 1 });
+    return wanted > 1 ? `Connecting ${wanted} devices.` : `Connecting a device of ${submitted.business}.`;
   },
   device: async ({ device, command }) => {
     await change("POST", `/api/devices/${encodeURIComponent(device)}/${command}`);

@@ -10,6 +10,8 @@ import { troublePanel } from "./trouble.js";
 
 const RANGES = [[1, "1 h"], [3, "3 h"], [24, "24 h"], [168, "7 d"]];
 
+const FEWEST_POINTS = 16;
+
 const NUMBERS = [
   ["OnlineBusinesses", "online", "Online", "customers can order"],
   ["VirtualOnlyBusinesses", "virtual-only", "Virtual only", "no device hears the orders"],
@@ -75,7 +77,10 @@ function numbers({ series }) {
 }
 
 function charts({ series }, alarms) {
-  const of = (name) => series[name] ?? [];
+  const begin = beginning(series);
+  const of = (name) => (series[name] ?? []).slice(begin);
+  // Nothing is published where nothing happened.
+  const counts = (name) => of(name).map(([time, value]) => /** @type {[number, number]} */ ([time, value ?? 0]));
   const real = of("RealConnections");
   const virtual = of("VirtualConnections");
   const ratio = real.map(([time, value], at) => {
@@ -101,14 +106,22 @@ function charts({ series }, alarms) {
     },
     {
       key: "removed", title: "Removed by the cleanup", about: "Connections that the cleanup removed.",
-      lines: [{ label: "Stale real", colour: "--real", points: of("StaleRealRemoved") }, { label: "Expired virtual", colour: "--virtual", points: of("ExpiredVirtualRemoved"), dash: [6, 3] }],
+      lines: [{ label: "Stale real", colour: "--real", points: counts("StaleRealRemoved") }, { label: "Expired virtual", colour: "--virtual", points: counts("ExpiredVirtualRemoved"), dash: [6, 3] }],
     },
     {
       key: "coming", title: "Devices that came and went", about: "Devices that connected and disconnected.",
-      lines: [{ label: "Connected", colour: "--real", points: of("Connected") }, { label: "Disconnected", colour: "--virtual", points: of("Disconnected"), dash: [6, 3] }],
+      lines: [{ label: "Connected", colour: "--real", points: counts("Connected") }, { label: "Disconnected", colour: "--virtual", points: counts("Disconnected"), dash: [6, 3] }],
     },
   ];
   return all.filter(({ lines }) => lines[0].points.length);
+}
+
+// A new environment has no values for most of the time: draw from the first one, but not too little.
+function beginning(series) {
+  const lines = Object.values(series);
+  const first = Math.min(...lines.map((points) => points.findIndex(([, value]) => value !== null)).filter((at) => at >= 0));
+  const length = Math.max(0, ...lines.map((points) => points.length));
+  return Math.max(0, Math.min(first, length - FEWEST_POINTS));
 }
 
 function threshold(alarms, metric) {

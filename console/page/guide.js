@@ -3,7 +3,7 @@
 import { duration, seconds } from "./format.js";
 
 /**
- * One sentence or two about the business whose device changed last.
+ * One sentence or two about a business in trouble, or else the one whose device changed last.
  * @param {{devices: any[], statuses: any[]}} play
  * @param {any} alarms The alarms, once they are loaded.
  * @param {any} environment
@@ -12,7 +12,7 @@ import { duration, seconds } from "./format.js";
 export function nextStep({ devices, statuses }, alarms, environment, now) {
   const firing = alarms?.alarms.some(({ metric, state }) => state === "ALARM" && metric === "VirtualOnlyBusinesses");
   if (!devices.length) return "connect a device. It opens a WebSocket and pings, and its business appears beside it.";
-  const [status] = statuses;
+  const status = statuses.find(({ needsAttention }) => needsAttention) ?? statuses[0];
   if (!status) return "wait a moment until the device is connected.";
   const { businessId: id } = status;
   const device = devices.filter(({ businessId }) => businessId === id)

@@ -18,11 +18,13 @@ export class Poller {
 
   /**
    * @param {Record<string, () => Promise<any>>} resources
-   * @param {(state: Record<string, Loaded>) => void} changed
+   * @param {() => void} arrived Called when one resource was loaded, or could not be.
+   * @param {(state: Record<string, Loaded>) => void} changed Called at the end of each round.
    * @param {number} [every] Milliseconds between two rounds.
    */
-  constructor(resources, changed, every = EVERY) {
+  constructor(resources, arrived, changed, every = EVERY) {
     this.resources = resources;
+    this.arrived = arrived;
     this.every = every;
     this.changed = changed;
     /** @type {Record<string, Loaded>} */
@@ -39,20 +41,17 @@ export class Poller {
     this.#round += 1;
     const round = this.#round;
     this.loading = true;
-    const state = { ...this.state };
     await Promise.all(Object.entries(this.resources).map(async ([name, load]) => {
-      try {
-        state[name] = { data: await load(), error: null, at: Date.now() / 1000 };
-      } catch (error) {
-        state[name] = { ...state[name], error };
-      }
+      const loaded = await attempt(load, this.state[name]);
+      if (round !== this.#round) return;
+      this.state = { ...this.state, [name]: loaded };
+      this.arrived();
     }));
     if (round !== this.#round) return;
     this.loading = false;
-    this.state = state;
     this.#failures = this.failed ? this.#failures + 1 : 0;
     this.#schedule();
-    this.changed(state);
+    this.changed(this.state);
   }
 
   /** Whether the last round got no answer, or one that says that something is broken. */
@@ -76,5 +75,13 @@ export class Poller {
     const wait = this.#failures ? Math.min(SLOWEST, pace * 2 ** this.#failures) : pace;
     this.next = (Date.now() + wait) / 1000;
     this.#timer = setTimeout(() => this.now(), wait);
+  }
+}
+
+async function attempt(load, before) {
+  try {
+    return { data: await load(), error: null, at: Date.now() / 1000 };
+  } catch (error) {
+    return { ...before, error };
   }
 }

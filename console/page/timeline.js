@@ -18,6 +18,7 @@ const LANES = [
     name: (reason) => NOT_ACCEPTING[reason][0], label: (reason) => NOT_ACCEPTING[reason][1],
   },
 ];
+const SHORTEST = 60; // seconds
 const TITLE = 15;
 const GAP = 7;
 const AXIS = 18;
@@ -26,7 +27,8 @@ const LABELLED = 12; // percent of the width that a label needs
 /** @param {any} history The document, with all its transitions. */
 export function timeline(history) {
   const all = spans(history);
-  const [from, to] = [seconds(history.from), seconds(history.to)];
+  const to = seconds(history.to);
+  const from = beginning(all, seconds(history.from), to);
   const x = (moment) => (100 * (moment - from)) / (to - from);
   let y = 0;
   const drawn = LANES.map((each) => {
@@ -40,12 +42,20 @@ export function timeline(history) {
     legend());
 }
 
+// A new business is unknown for most of the time: draw little of that.
+function beginning(all, from, to) {
+  if (all.length < 2 || all[0].status !== "UNKNOWN") return from;
+  const known = to - all[0].end;
+  return Math.max(from, all[0].end - Math.max(known * 0.15, SHORTEST - known));
+}
+
 function drawLane({ title, height, name, label }, parts, top, x) {
   return svg("g", {},
     svg("text.lane-title", { x: 0, y: top + 10 }, title),
     svg("rect.lane", { x: 0, y: top + TITLE, width: "100%", height }),
     parts.map(({ start, end, look }) => {
-      const [left, width] = [x(start), x(end) - x(start)];
+      const left = Math.max(0, x(start));
+      const width = x(end) - left;
       const place = { x: `${left}%`, y: top + TITLE, width: `${Math.max(width, 0.15)}%`, height };
       const text = label(look);
       return svg("g", {},
@@ -77,14 +87,14 @@ function patterns() {
 }
 
 function axis(from, to, x, top) {
-  const step = [300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 86400, 2 * 86400].find((each) => (to - from) / each <= 7) ?? 7 * 86400;
+  const step = [15, 30, 60, 120, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 86400, 2 * 86400].find((each) => (to - from) / each <= 7) ?? 7 * 86400;
   const offset = new Date(from * 1000).getTimezoneOffset() * 60;
   const first = Math.ceil((from - offset) / step) * step + offset;
   const moments = Array.from({ length: Math.max(0, Math.ceil((to - first) / step)) }, (_, at) => first + at * step);
   return svg("g.axis", {}, moments.map((moment) => [
     svg("line", { x1: `${x(moment)}%`, x2: `${x(moment)}%`, y1: TITLE, y2: top }),
     x(moment) > 3 && x(moment) < 97
-      ? svg("text", { x: `${x(moment)}%`, y: top + 11, "text-anchor": "middle" }, step >= 86400 ? shortDay(moment) : hourAndMinute(moment)) : null,
+      ? svg("text", { x: `${x(moment)}%`, y: top + 11, "text-anchor": "middle" }, step >= 86400 ? shortDay(moment) : step < 60 ? clock(moment) : hourAndMinute(moment)) : null,
   ]));
 }
 
