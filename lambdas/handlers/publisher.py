@@ -32,12 +32,12 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
         try:
             transitions.append(read_transition(record["dynamodb"]["NewImage"]))
         except ValueError as error:
+            logger.exception("not a transition")
             poisoned.append((record["dynamodb"], error))
     # First, so that nothing about a poisoned record can keep the others back.
     service.event_bus.publish(transitions)
     if transitions:
         service.metrics.count(MetricName.TRANSITIONS_PUBLISHED, len(transitions))
-    for change, error in poisoned:
-        logger.error("not a transition", exc_info=error)
-        service.dead_letters.add(read_business_id(change["Keys"]), error, change)
+    for change, why in poisoned:
+        service.dead_letters.add(read_business_id(change["Keys"]), why, change)
     return {"published": len(transitions)}

@@ -246,7 +246,10 @@ def test_codes_that_only_a_newer_build_knows_are_read_as_unknown(real_tables: Ta
     real_tables.keep(FIRST, SECOND)
     client, names = real_tables.client, real_tables.names
     assert client is not None
-    newer = {":cause": {"S": "solar_flare"}, ":reasons": {"L": [{"S": "x"}, {"S": "paused"}]}}
+    newer: dict[str, Any] = {
+        ":cause": {"S": "solar_flare"},
+        ":reasons": {"L": [{"S": "x"}, {"S": "paused"}]},
+    }
     for table, key in zip(names, (LAST_TRANSITION_KEY, f"{NOW + 60:012}#{2:012}"), strict=True):
         client.update_item(
             TableName=table,
