@@ -107,7 +107,9 @@ def test_a_transition_is_read_back_and_is_the_last_one(
 
 def test_the_last_transition_loses_what_the_next_one_lacks(tables: Tables) -> None:
     tables.keep(FIRST, SECOND)
-    tables.store.announce_removal(B1, AnnouncedRemoval(ConnectionId("c1"), Cause.CLEANUP, None))
+    tables.store.announce_removal(
+        B1, AnnouncedRemoval(ConnectionId("c1"), Cause.CLEANUP, None, NOW)
+    )
     third = replace(FIRST, sequence=3, at=NOW + 61)
     tables.history.commit(third, settings_version=None)
     assert tables.store.load(B1).last_transition == LastTransition(
@@ -153,7 +155,7 @@ def test_of_racing_transitions_one_is_recorded(tables: Tables) -> None:
 
 
 def test_an_announced_removal_is_kept_with_the_last_transition(tables: Tables) -> None:
-    announced = AnnouncedRemoval(ConnectionId("O9oRTfeAoAMCK6g="), Cause.OPERATOR, U1)
+    announced = AnnouncedRemoval(ConnectionId("O9oRTfeAoAMCK6g="), Cause.OPERATOR, U1, NOW)
     tables.store.announce_removal(B1, announced)
     assert tables.store.load(B1) == business(), "there is no last transition to keep it with"
     tables.keep(FIRST)
@@ -235,6 +237,32 @@ def test_a_damaged_last_transition_is_named_and_replaced(
     assert (found.last_transition, found.unreadable) == (None, (LAST_TRANSITION_KEY,))
     real_tables.keep(replace(SECOND, sequence=3))
     assert real_tables.store.load(B1).unreadable == ()
+
+
+def test_codes_that_only_a_newer_build_knows_are_read_as_unknown(real_tables: Tables) -> None:
+    """It was rolled back. If its transitions could not be read, their sequences would be taken for
+    free, and no further transition could be recorded.
+    """
+    real_tables.keep(FIRST, SECOND)
+    client, names = real_tables.client, real_tables.names
+    assert client is not None
+    newer: dict[str, Any] = {
+        ":cause": {"S": "solar_flare"},
+        ":reasons": {"L": [{"S": "x"}, {"S": "paused"}]},
+    }
+    for table, key in zip(names, (LAST_TRANSITION_KEY, f"{NOW + 60:012}#{2:012}"), strict=True):
+        client.update_item(
+            TableName=table,
+            Key={"pk": {"S": "BUSINESS#b1"}, "sk": {"S": key}},
+            UpdateExpression="SET cause = :cause, reasons = :reasons",
+            ExpressionAttributeValues=newer,
+        )
+    found = real_tables.store.load(B1)
+    assert found.unreadable == ()
+    assert found.last_transition is not None
+    assert (found.last_transition.sequence, found.last_transition.cause) == (2, Cause.UNKNOWN)
+    expected = replace(SECOND, cause=Cause.UNKNOWN, reasons=(ReasonCode.PAUSED,))
+    assert real_tables.history.last_until(B1) == expected
 
 
 def test_what_is_no_transition_is_skipped(real_tables: Tables) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdas.domain.errors import Conflict, Unavailable
+from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import ActingAs, Cause, OverallStatus
 from lambdas.domain.recorder import Recorder
 from lambdas.domain.status import judge
@@ -178,6 +179,39 @@ class TestCleanup:
         run = b1.clean_up()
         assert run.complete
         assert isinstance(run.error, RuntimeError)
+
+    def test_records_the_others_if_one_business_is_poisoned(self, b1: Followed) -> None:
+        others = [BusinessId(f"b{n}") for n in range(2, 40)]
+        for name in others:
+            b1.store.settings[name] = b1.store.settings[B1]
+        b1.disconnect()
+        commit = b1.history.commit
+
+        def poisoned(transition: Transition, *, settings_version: int | None) -> None:
+            if transition.business_id == B1:
+                raise RuntimeError("defect")
+            commit(transition, settings_version=settings_version)
+
+        b1.history.commit = poisoned  # type: ignore[method-assign]
+        run = b1.clean_up()
+        assert (run.report.recorded, run.report.unrecorded) == (len(others), 1)
+
+    def test_removes_connections_also_if_their_removal_cannot_be_announced(
+        self, b1: Followed
+    ) -> None:
+        b1.connect("c2")
+        b1.sockets.open.clear()
+        b1.store.announce_removal = raising(Unavailable("held"))  # type: ignore[method-assign]
+        b1.clock.advance(RULES.ping_interval + 1)
+        run = b1.clean_up()
+        assert (run.report.gone, run.report.failed, run.complete) == (2, 0, True)
+
+    def test_tells_of_the_silence_that_it_could_not_record_itself(self, b1: Followed) -> None:
+        b1.clock.advance(RULES.silent_after + 1)
+        run = b1.clean_up(half_time=lambda: True)
+        assert (run.report.unrecorded, run.report.silent) == (1, 1)
+        b1.record("c1")
+        assert b1.last_change() == (ONLINE, VIRTUAL_ONLY, Cause.SILENCE, None, 0)
 
     def test_stops_recording_at_half_time_and_is_still_complete(self, b1: Followed) -> None:
         b1.disconnect()

@@ -13,6 +13,7 @@ from lambdas.domain.status import ReasonCode
 from lambdas.handlers import publisher
 from tests.builders import NOW, U1, no_wait, transition
 from tests.events import transition_record
+from tests.fakes import raising
 from tests.unit.handlers.conftest import Deployed
 
 CLOSED = transition(
@@ -97,6 +98,26 @@ def test_a_poisoned_record_goes_to_the_dead_letters_and_the_others_are_published
     body = json.loads(letter["MessageBody"])
     assert (body["businessId"], body["record"]) == ("b1", poisoned["dynamodb"])
     assert body["error"].startswith("ValueError: not a transition")
+
+
+def test_a_poisoned_record_that_is_too_large_for_the_queue_is_left_out(deployed: Deployed) -> None:
+    poisoned = transition_record(CLOSED)
+    poisoned["dynamodb"]["NewImage"]["from"] = {"S": "x" * 390_000}
+    assert _publish(deployed, poisoned, transition_record(CLOSED)) == {"published": 1}
+    (letter,) = [params for name, params in deployed.calls if name == "SendMessage"]
+    assert len(letter["MessageBody"]) < 2_000
+    assert json.loads(letter["MessageBody"])["record"] is None
+
+
+def test_the_other_records_are_published_also_if_the_dead_letter_queue_is_down(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poisoned = transition_record(CLOSED)
+    del poisoned["dynamodb"]["NewImage"]["from"]
+    monkeypatch.setattr(deployed.service.dead_letters, "add", raising(Unavailable("down")))
+    with pytest.raises(Unavailable):
+        _publish(deployed, poisoned, transition_record(CLOSED))
+    assert [detail["sequence"] for detail in _details(deployed)] == [7]
 
 
 class Bus:
