@@ -29,7 +29,7 @@ from lambdas.domain.instants import Instant, read_instant
 from lambdas.domain.transitions import Transition
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, exit_code
-from operations.shared.interrupts import INTERRUPTED, interrupted_between
+from operations.shared.interrupts import INTERRUPTED
 from operations.shared.patience import wait_a_while
 
 if TYPE_CHECKING:
@@ -111,11 +111,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name = environment.output("Data", "EventBusName")
         bus = EventBus(environment.client("events"), name, backoff=wait_a_while)
         try:
-            with interrupted_between(window.find(history)) as found:
-                if wanted.dry_run:
-                    print(f"would publish {sum(1 for _ in found)} transitions")
-                else:
-                    print(f"published {replay(found, bus, sys.stderr)} transitions")
+            found = window.find(history)
+            if wanted.dry_run:
+                print(f"would publish {sum(1 for _ in found)} transitions")
+            else:
+                print(f"published {replay(found, bus, sys.stderr)} transitions")
         except KeyboardInterrupt:
             print("interrupted: run it again to go on", file=sys.stderr)
             return INTERRUPTED
