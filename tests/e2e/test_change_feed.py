@@ -90,10 +90,13 @@ class Told:
         with_cleanup: bool = False,
     ) -> dict[str, Any]:
         """Wait for the next transition, and check everything that it says."""
+        cleaned_up_at = 0.0
 
         def arrived() -> dict[str, Any] | None:
-            if with_cleanup:
+            nonlocal cleaned_up_at
+            if with_cleanup and time.time() - cleaned_up_at > 3:
                 self.system.clean_up()
+                cleaned_up_at = time.time()
             found = self._consumer.of(self.business)
             return found[self._sequence] if len(found) > self._sequence else None
 

@@ -16,6 +16,9 @@ from tests.events import transition_record
 from tests.fakes import raising
 from tests.unit.handlers.conftest import Deployed
 
+pytestmark = pytest.mark.usefixtures("feed")
+
+
 CLOSED = transition(
     sequence=7,
     before=OverallStatus.ONLINE,

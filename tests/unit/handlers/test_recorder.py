@@ -16,6 +16,9 @@ from tests.builders import B1, NOW, business, real, settings, virtual
 from tests.events import changed_record
 from tests.unit.handlers.conftest import Deployed
 
+pytestmark = pytest.mark.usefixtures("feed")
+
+
 B2 = BusinessId("b2")
 C1 = ConnectionId("c1")
 
