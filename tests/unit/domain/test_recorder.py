@@ -173,6 +173,20 @@ class TestCleanup:
         assert (run.report.recorded, run.report.unrecorded, run.report.failed) == (0, 1, 0)
         assert run.error is None
 
+    def test_soon_gives_up_a_history_that_does_not_answer(self, b1: Followed) -> None:
+        for number in range(2, 500):
+            b1.store.settings[BusinessId(f"b{number}")] = b1.store.settings[B1]
+        asked: list[Transition] = []
+
+        def down(transition: Transition, *, settings_version: int | None) -> None:
+            asked.append(transition)
+            raise Unavailable("down")
+
+        b1.history.commit = down  # type: ignore[method-assign]
+        run = b1.clean_up()
+        assert (run.complete, run.report.unrecorded) == (True, 498)
+        assert len(asked) <= b1.cleanup.threads
+
     def test_raises_a_defect_of_the_recorder_at_its_end(self, b1: Followed) -> None:
         b1.disconnect()
         b1.history.commit = raising(RuntimeError("defect"))  # type: ignore[method-assign]
