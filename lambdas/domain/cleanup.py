@@ -504,8 +504,7 @@ class Cleanup:
 
     def _remove_gone(self, connection: RealConnection, run: _RunState) -> Removal:
         """Remove a connection whose socket is gone. It may have been the last active one."""
-        if not self.rules.is_young(connection, run.now):
-            self._announce(connection, Cause.CLEANUP, run)
+        self._announce(connection, Cause.CLEANUP, run)
         return remove_gone(connection, store=self.store, rules=self.rules, now=run.now)
 
     def _announce(self, connection: RealConnection, cause: Cause, run: _RunState) -> None:

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from lambdas.domain.errors import Unavailable
-from lambdas.domain.identifiers import UserId
+from lambdas.domain.identifiers import ConnectionId, UserId
 from lambdas.domain.model import ActingAs, Attention, Cause, OverallStatus
 from lambdas.domain.rules import CONNECTION_AGE_MARGIN, MAX_CONNECTION_AGE
+from lambdas.domain.transitions import RemovedConnection
 from tests.builders import B1, CLOSED, NOW, RULES, U1, hours, settings
 from tests.unit.domain.feed import OPERATOR, Followed
 
@@ -64,6 +65,13 @@ class TestFirst:
         b1.clock.advance(6)
         b1.record()
         assert b1.last_change() == (UNKNOWN, VIRTUAL_ONLY, Cause.MEMBER, U1, 6)
+
+    def test_is_not_in_the_future_if_the_clock_of_the_declaration_was_ahead(
+        self, b1: Followed
+    ) -> None:
+        b1.store.settings[B1] = settings(updated_at=NOW + 30)
+        b1.record()
+        assert b1.last_change() == (UNKNOWN, UNREACHABLE, Cause.MEMBER, U1, 0)
 
     def test_is_of_the_moment_at_which_a_device_connected_if_that_was_later(
         self, b1: Followed
@@ -238,6 +246,18 @@ class TestDevices:
         online.clean_up()
         assert online.last_change() == (ONLINE, VIRTUAL_ONLY, Cause.OPERATOR, OPERATOR, 0)
 
+    def test_are_not_lost_at_the_time_of_a_record_that_comes_again(self, online: Followed) -> None:
+        online.disconnect()
+        removed = RemovedConnection(ConnectionId("c1"), online.clock())
+        online.recorder.record(B1, removed)
+        online.clock.advance(30)
+        online.connect("c2")
+        online.record()
+        online.clock.advance(60)
+        online.disconnect("c2")
+        online.recorder.record(B1, removed)
+        assert online.last_change() == (ONLINE, VIRTUAL_ONLY, Cause.DEVICE_DISCONNECTED, None, 0)
+
     def test_that_are_lost_before_the_last_lease_ends(self, b1: Followed) -> None:
         b1.declare(True)
         b1.clock.advance(RULES.virtual_lease - RULES.silent_after - 100)
@@ -299,6 +319,20 @@ class TestTime:
         b1.record()
         b1.clock.advance(RULES.virtual_lease + 70)
         b1.store.virtual.clear()
+        b1.record()
+        assert b1.last_change() == (VIRTUAL_ONLY, UNREACHABLE, Cause.LEASE_ENDED, None, 0)
+
+    def test_ends_a_lease_now_if_only_an_older_one_is_still_stored(self, b1: Followed) -> None:
+        b1.declare(True, OPERATOR)
+        b1.clock.advance(RULES.virtual_lease - 100)
+        b1.declare(True)
+        b1.clock.advance(200)
+        b1.connect()
+        b1.record()
+        b1.disconnect()
+        b1.record("c1")
+        b1.clock.advance(RULES.virtual_lease)
+        del b1.store.virtual[B1, U1]
         b1.record()
         assert b1.last_change() == (VIRTUAL_ONLY, UNREACHABLE, Cause.LEASE_ENDED, None, 0)
 
@@ -448,10 +482,13 @@ def test_settings_that_somebody_deleted_by_hand_have_no_cause(online: Followed) 
     assert online.last.online is None
 
 
-def test_a_transition_is_never_before_the_last_one(online: Followed) -> None:
-    """Two machines' clocks differ: the one that recorded last was ahead."""
+@pytest.mark.parametrize("behind", [20, 200])
+def test_a_transition_is_never_before_the_last_one(online: Followed, behind: int) -> None:
+    """Two machines' clocks differ, even by more than they should: the one that recorded last was
+    ahead.
+    """
     at = online.last.at
-    online.clock.now = at - 20
+    online.clock.now = at - behind
     online.disconnect()
     online.record("c1")
     assert (online.last.at, online.last.seconds) == (at, {ONLINE: 0})

@@ -79,8 +79,11 @@ def test_a_batch_is_published_in_order_ten_at_a_time(deployed: Deployed) -> None
     assert deployed.operations == ["PutEvents"] * 3
 
 
-def test_a_transition_that_was_deleted_for_its_age_is_not_published(deployed: Deployed) -> None:
-    assert _publish(deployed, transition_record(CLOSED, "REMOVE")) == {"published": 0}
+@pytest.mark.parametrize("event_name", ["REMOVE", "MODIFY"])
+def test_a_transition_that_was_deleted_for_its_age_or_edited_is_not_published(
+    deployed: Deployed, event_name: str
+) -> None:
+    assert _publish(deployed, transition_record(CLOSED, event_name)) == {"published": 0}
     assert deployed.calls == []
 
 

@@ -99,6 +99,18 @@ def test_the_last_removed_connection_is_the_cause(
     assert (last.after, last.cause, last.at) == ("VIRTUAL_ONLY", "device_disconnected", NOW + 20)
 
 
+def test_of_connections_removed_in_one_second_the_last_record_counts(deployed: Deployed) -> None:
+    deployed.seed(business(real("c1"), real("c2"), virtual(), declared=settings()))
+    _record(deployed, changed_record(settings_key(B1)))
+    announced = AnnouncedRemoval(C1, Cause.OPERATOR, UserId("o1"), NOW)
+    deployed.store.announce_removal(B1, announced)
+    keys = [real_key(B1, ConnectionId(name)) for name in ("c1", "c2")]
+    for name in ("c1", "c2"):
+        deployed.store.remove_real(B1, ConnectionId(name))
+    _record(deployed, *[changed_record(key, "REMOVE") for key in keys])
+    assert _history(deployed)[0] == ("b1", "VIRTUAL_ONLY", "device_disconnected")
+
+
 def test_a_lease_that_was_removed_is_no_device(deployed: Deployed) -> None:
     deployed.seed(business(real(), virtual("u2"), declared=settings()))
     _record(deployed, changed_record(settings_key(B1)))
