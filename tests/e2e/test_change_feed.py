@@ -142,9 +142,10 @@ def _connected(told: Told, stack: ExitStack) -> Socket:
 
 
 def _pause(told: Told, role: str, seconds: float) -> None:
+    token = told.system.token(role)
     until = datetime.now(UTC) + timedelta(seconds=seconds)
     body = {"until": until.isoformat(timespec="seconds"), "reason": "test"}
-    answer = told.business.call("PUT", "pause", token=told.system.token(role), body=body)
+    answer = told.business.call("PUT", "pause", token=token, body=body)
     assert answer.status == 200, answer
 
 
@@ -167,7 +168,7 @@ def people_and_devices(told: Told, stack: ExitStack) -> None:
     told.next(CONNECTED, "operator", OPERATOR)
     assert business.call("DELETE", "pause", token=operator).status == 200
     told.next(ONLINE, "operator", OPERATOR)
-    _pause(told, "backend", 2)
+    _pause(told, "backend", 6)
     told.next(CONNECTED, "backend", BACKEND)
     told.next(ONLINE, "pause_ended", with_cleanup=True)
 
@@ -281,6 +282,8 @@ def stories(request: pytest.FixtureRequest, system: System) -> Iterator[dict[str
         return
     consumer = request.getfixturevalue("consumer")
     # Not in the threads: they would race for tokens.
+    for role in ("operator", "backend"):
+        system.token(role)
     ready = [(story, Told(system, consumer)) for story in STORIES]
     with ThreadPoolExecutor(len(STORIES)) as background:
         yield {story.__name__: background.submit(_play, story, told) for story, told in ready}
