@@ -38,7 +38,7 @@ demo: .venv/.done ## Play the product's main story on the running system
 	@$(BIN)/python -m local.demo
 
 test: setup ## Run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(PYTEST_ARGS)
 
 import: .venv/.done ## Declare businesses in bulk: make import FILE=businesses.csv ENVIRONMENT=dev [OVERWRITE=1] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(FILE)" -a -n "$(ENVIRONMENT)" || { echo "make import needs FILE=businesses.csv and ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
