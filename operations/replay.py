@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas.adapters.event_bus import EventBus
 from lambdas.adapters.history import HistoryTable
+from lambdas.bootstrap import now
 from lambdas.domain import identifiers
 from lambdas.domain.errors import InvalidValue, Unavailable
 from lambdas.domain.identifiers import BusinessId
@@ -106,7 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             dynamodb,
             table=environment.table_name,
             history=environment.output("Data", "HistoryTableName"),
-            keep_seconds=0,  # it writes nothing
+            keep_seconds=now(),  # whatever is still there
+            clock=now,
         )
         name = environment.output("Data", "EventBusName")
         bus = EventBus(environment.client("events"), name, backoff=wait_a_while)

@@ -23,7 +23,7 @@ from lambdas.domain.ports import History, Store
 from lambdas.domain.status import ReasonCode
 from lambdas.domain.transitions import Transition
 from lambdas.table_schema import LAST_TRANSITION_KEY
-from tests.builders import B1, NOW, U1, business, settings, transition
+from tests.builders import B1, NOW, U1, FakeClock, business, settings, transition
 from tests.dynamodb import create_history_table, create_table
 from tests.fakes import MemoryHistory, MemoryStore
 
@@ -80,7 +80,8 @@ def tables(request: pytest.FixtureRequest) -> Tables:
 
 def _on_dynamodb(client: "DynamoDBClient") -> Tables:
     table, name = create_table(client), create_history_table(client)
-    history = HistoryTable(client, table=table, history=name, keep_seconds=90 * DAY)
+    clock = FakeClock(NOW + 99)
+    history = HistoryTable(client, table=table, history=name, keep_seconds=90 * DAY, clock=clock)
     return Tables(Table(client, table), history, client, (table, name))
 
 
@@ -282,3 +283,14 @@ def test_a_transition_is_deleted_for_its_age(real_tables: Tables) -> None:
     assert client is not None
     (item,) = client.scan(TableName=history)["Items"]
     assert item["ttl"] == {"N": str(NOW + 90 * DAY)}
+
+
+def test_a_transition_that_is_past_its_age_is_not_read_even_if_it_is_still_there(
+    real_tables: Tables,
+) -> None:
+    """DynamoDB deletes them in no order: a newer one may be gone already."""
+    old = replace(FIRST, at=NOW - 90 * DAY)
+    real_tables.keep(old, replace(SECOND, since=old.at))
+    assert real_tables.history.last_until(B1, NOW - 80 * DAY) is None
+    assert real_tables.history.first_after(B1, NOW - 99 * DAY) == replace(SECOND, since=old.at)
+    assert len(real_tables.history.list_between(B1, NOW - 99 * DAY, NOW + 99, limit=9)) == 1

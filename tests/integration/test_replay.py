@@ -16,7 +16,7 @@ from lambdas.domain.instants import timestamp
 from lambdas.domain.transitions import Transition
 from lambdas.protocol import event_detail
 from operations import replay
-from tests.builders import B1, NOW, transition
+from tests.builders import B1, NOW, FakeClock, transition
 from tests.dynamodb import create_history_table, create_table
 
 B2 = BusinessId("b2")
@@ -63,7 +63,7 @@ def deployed(deploy: Callable[[dict[str, str]], str], ministack: Any) -> Iterato
     events.put_targets(Rule=name, EventBusName=name, Targets=targets)
     table, history = create_table(ministack), create_history_table(ministack)
     environment = deploy({"TableName": table, "HistoryTableName": history, "EventBusName": name})
-    kept = HistoryTable(ministack, table=table, history=history, keep_seconds=90)
+    kept = HistoryTable(ministack, table=table, history=history, keep_seconds=90, clock=FakeClock())
     yield Deployed(environment, kept, queue, ministack, history)
     sqs.delete_queue(QueueUrl=queue)
 
