@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,14 +36,13 @@ def following(system: LocalSystem, *, business: str | None = None) -> Iterator[F
     pattern: dict[str, Any] = {"source": [EVENT_SOURCE], "detail-type": [EVENT_TYPE]}
     if business is not None:
         pattern["detail"] = {"businessId": [business]}
-    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
-    try:
+    with ExitStack() as stack:
+        queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+        stack.callback(sqs.delete_queue, QueueUrl=queue)
         attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
         events.put_rule(Name=name, EventBusName=bus, EventPattern=json.dumps(pattern))
+        stack.callback(events.delete_rule, Name=name, EventBusName=bus)
         target = {"Id": "queue", "Arn": attributes["Attributes"]["QueueArn"]}
         events.put_targets(Rule=name, EventBusName=bus, Targets=[target])
+        stack.callback(events.remove_targets, Rule=name, EventBusName=bus, Ids=["queue"])
         yield Feed(sqs, queue)
-        events.remove_targets(Rule=name, EventBusName=bus, Ids=["queue"])
-        events.delete_rule(Name=name, EventBusName=bus)
-    finally:
-        sqs.delete_queue(QueueUrl=queue)

@@ -90,10 +90,13 @@ class Told:
         with_cleanup: bool = False,
     ) -> dict[str, Any]:
         """Wait for the next transition, and check everything that it says."""
+        cleaned_up_at = 0.0
 
         def arrived() -> dict[str, Any] | None:
-            if with_cleanup:
+            nonlocal cleaned_up_at
+            if with_cleanup and time.time() - cleaned_up_at > 3:
                 self.system.clean_up()
+                cleaned_up_at = time.time()
             found = self._consumer.of(self.business)
             return found[self._sequence] if len(found) > self._sequence else None
 
@@ -114,6 +117,12 @@ class Told:
         page = answer.body
         delivered = self._consumer.of(self.business)
         assert len(delivered) == self._sequence, delivered
+        received = [
+            sequence
+            for business, sequence in self._consumer.received
+            if business == self.business.id
+        ]
+        assert sorted(received) == [*range(1, self._sequence + 1)], "each once, without a gap"
         without = {"version", "businessId"}
         assert page["transitions"] == [
             {name: value for name, value in each.items() if name not in without}
@@ -133,9 +142,10 @@ def _connected(told: Told, stack: ExitStack) -> Socket:
 
 
 def _pause(told: Told, role: str, seconds: float) -> None:
+    token = told.system.token(role)
     until = datetime.now(UTC) + timedelta(seconds=seconds)
     body = {"until": until.isoformat(timespec="seconds"), "reason": "test"}
-    answer = told.business.call("PUT", "pause", token=told.system.token(role), body=body)
+    answer = told.business.call("PUT", "pause", token=token, body=body)
     assert answer.status == 200, answer
 
 
@@ -158,7 +168,7 @@ def people_and_devices(told: Told, stack: ExitStack) -> None:
     told.next(CONNECTED, "operator", OPERATOR)
     assert business.call("DELETE", "pause", token=operator).status == 200
     told.next(ONLINE, "operator", OPERATOR)
-    _pause(told, "backend", 2)
+    _pause(told, "backend", 6)
     told.next(CONNECTED, "backend", BACKEND)
     told.next(ONLINE, "pause_ended", with_cleanup=True)
 
@@ -192,26 +202,45 @@ def a_socket_that_is_gone_and_a_lease_that_ends(told: Told, stack: ExitStack) ->
     assert lease["at"] == _text(ended)
 
 
-def opening_hours(told: Told, stack: ExitStack) -> None:
-    _connected(told, stack)
+def opening_hours_that_end(told: Told, stack: ExitStack) -> None:
+    device = _connected(told, stack)
     told.business.set_available(True)
     told.next(ONLINE, "member", USER)
-    closes = datetime.fromtimestamp((time.time() + 5) // 60 * 60 + 60, UTC)
-    opens = closes - timedelta(hours=1)
-    days = {
-        ("mo", "tu", "we", "th", "fr", "sa", "su")[opens.weekday()]: [
-            [f"{opens:%H:%M}", f"{closes:%H:%M}"]
-        ]
-    }
-    hours = {"timeZone": "UTC", "weekly": days}
-    assert told.business.call("PUT", "opening-hours", body=hours).status == 200
-    # A device that pings until then.
-    with told.business.socket() as device:
-        while time.time() < closes.timestamp():
-            assert device.ask({"action": "ping"})["type"] == "pong"
-            wait_until(min(time.time() + 8, closes.timestamp()))
-        closed = told.next(CONNECTED, "opening_hours", with_cleanup=True)
+    closes = _next_minute()
+    _set_hours(told, closes - timedelta(hours=1), closes)
+    _ping_until(device, closes)
+    closed = told.next(CONNECTED, "opening_hours", with_cleanup=True)
     assert closed["at"] == _text(int(closes.timestamp()))
+
+
+def opening_hours_that_begin(told: Told, stack: ExitStack) -> None:
+    device = _connected(told, stack)
+    told.business.set_available(True)
+    told.next(ONLINE, "member", USER)
+    opens = _next_minute()
+    _set_hours(told, opens, opens + timedelta(hours=1))
+    told.next(CONNECTED, "member", USER)
+    _ping_until(device, opens)
+    opened = told.next(ONLINE, "opening_hours", with_cleanup=True)
+    assert opened["at"] == _text(int(opens.timestamp()))
+
+
+def _next_minute() -> datetime:
+    """The next full minute that is at least 10 seconds away: opening hours know no seconds."""
+    return datetime.fromtimestamp((time.time() + 10) // 60 * 60 + 60, UTC)
+
+
+def _set_hours(told: Told, opens: datetime, closes: datetime) -> None:
+    day = ("mo", "tu", "we", "th", "fr", "sa", "su")[opens.weekday()]
+    hours = {"timeZone": "UTC", "weekly": {day: [[f"{opens:%H:%M}", f"{closes:%H:%M}"]]}}
+    answer = told.business.call("PUT", "opening-hours", body=hours)
+    assert answer.status == 200, answer
+
+
+def _ping_until(device: Socket, moment: datetime) -> None:
+    while time.time() < moment.timestamp():
+        assert device.ask({"action": "ping"})["type"] == "pong"
+        wait_until(min(time.time() + 8, moment.timestamp()))
 
 
 def an_import(told: Told, stack: ExitStack) -> None:
@@ -227,7 +256,8 @@ STORIES: tuple[Story, ...] = (
     people_and_devices,
     silence_and_attention,
     a_socket_that_is_gone_and_a_lease_that_ends,
-    opening_hours,
+    opening_hours_that_end,
+    opening_hours_that_begin,
     an_import,
 )
 
@@ -252,6 +282,8 @@ def stories(request: pytest.FixtureRequest, system: System) -> Iterator[dict[str
         return
     consumer = request.getfixturevalue("consumer")
     # Not in the threads: they would race for tokens.
+    for role in ("operator", "backend"):
+        system.token(role)
     ready = [(story, Told(system, consumer)) for story in STORIES]
     with ThreadPoolExecutor(len(STORIES)) as background:
         yield {story.__name__: background.submit(_play, story, told) for story, told in ready}
@@ -288,6 +320,19 @@ def test_a_poisoned_record_goes_to_the_dead_letters_and_the_rest_flows(
     business.set_available(False)
     (closed,) = eventually("the next transition comes", lambda: consumer.of(business))
     assert (closed["to"], closed["cause"]) == (OFFLINE, "member")
+
+
+def test_an_item_that_cannot_be_read_stops_no_transition(
+    system: System, consumer: Consumer, business: Business
+) -> None:
+    broken = {"pk": f"BUSINESS#{business.id}", "sk": "CONNECTION#broken=", "lastSeenAt": "noon"}
+    system.client("dynamodb").put_item(
+        TableName=system.endpoints.tableName,
+        Item={name: {"S": value} for name, value in broken.items()},
+    )
+    business.set_available(True)
+    (opened,) = eventually("the transition comes", lambda: consumer.of(business))
+    assert (opened["to"], opened["cause"]) == (VIRTUAL_ONLY, "member")
 
 
 def test_a_replay_delivers_the_same_transitions_again(
