@@ -103,8 +103,7 @@ def _argument(arguments: Mapping[str, str], name: str) -> str:
 
 
 def _in_words(error: urllib3.exceptions.HTTPError) -> str:
-    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-        return "no connection in time"
-    if isinstance(error, urllib3.exceptions.TimeoutError):
-        return "no answer in time"
-    return "the connection failed"
+    # urllib3 counts a connection that was refused as one that took too long.
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+    late = isinstance(error, urllib3.exceptions.TimeoutError) and not refused
+    return "no answer in time" if late else "the connection failed"
