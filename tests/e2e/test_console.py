@@ -1,7 +1,11 @@
 """The console of the running system: what it shows, and the devices to play with."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +14,7 @@ import pytest
 import urllib3
 
 from local.rest import Answer
+from operations.shared.repository import ROOT
 from tests.e2e.harness import Business, System, eventually
 from tests.runbook import sections
 
@@ -17,8 +22,8 @@ from tests.runbook import sections
 class Console:
     """The console, as somebody with its page open uses it."""
 
-    def __init__(self, system: System) -> None:
-        self._url = system.endpoints.consoleUrl.rstrip("/")
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
         page = urllib3.request("GET", self._url, retries=False).data.decode()
         found = re.search(r'<meta name="console-token" content="([^"]+)">', page)
         assert found
@@ -76,7 +81,7 @@ class Console:
 
 @pytest.fixture
 def console(system: System) -> Console:
-    return Console(system)
+    return Console(system.endpoints.consoleUrl)
 
 
 def test_it_knows_the_environment(console: Console) -> None:
@@ -95,9 +100,11 @@ def test_it_knows_the_environment(console: Console) -> None:
 def test_it_draws_what_the_census_counted(system: System, console: Console) -> None:
     before = int(time.time())
     system.clean_up()
+    # An answer is kept for some seconds, by its number of hours.
+    hours = iter(range(1, 169))
 
     def drawn() -> Any:
-        series = console.get("/api/metrics?hours=1")["series"]
+        series = console.get(f"/api/metrics?hours={next(hours)}")["series"]
         gauges = ("RealConnections", "VirtualOnlyBusinesses", "ClosedBusinesses")
         newest = [dict(series[name]).get(before // 60 * 60) for name in gauges]
         return None not in newest and newest
@@ -120,7 +127,7 @@ def test_it_acts_as_an_operator(business: Business, console: Console) -> None:
     of_business = f"/api/rest/businesses/{business.id}"
     paused = console.ask("PUT", f"{of_business}/pause", {"reason": "test", "until": _in_an_hour()})
     assert paused.status == 200, paused
-    assert paused.body["pausedBy"]["role"] == "operator" or paused.body["pausedBy"]
+    assert paused.body["pausedBy"].startswith("console-")
     assert console.get(f"{of_business}/status")["isAvailableForOrders"] is False
     assert console.ask("DELETE", f"{of_business}/pause").status == 200
     business.set_available(False)
@@ -189,17 +196,47 @@ def test_another_host_is_refused(console: Console, host: str) -> None:
     assert console.ask("GET", "/api/alarms", headers={"Host": host}).status == 421
 
 
-def test_the_console_of_an_emulator_that_aws_endpoint_url_names(
-    system: System,
+@pytest.fixture
+def shell(system: System) -> dict[str, str]:
+    """The settings of a shell, as if the emulator were AWS."""
+    return {
+        "AWS_ENDPOINT_URL": system.endpoints.awsEndpointUrl,
+        "AWS_ACCESS_KEY_ID": "000000000000",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": "us-east-1",
+    }
+
+
+def test_an_environment_that_is_not_deployed_is_explained(
+    system: System, shell: Mapping[str, str]
 ) -> None:
-    """`make console` against a deployed environment, as far as one machine can try it."""
-    done = system.run_tool(
-        "console",
-        *("--environment", "staging"),
-        AWS_ENDPOINT_URL=system.endpoints.awsEndpointUrl,
-        AWS_ACCESS_KEY_ID="000000000000",
-        AWS_SECRET_ACCESS_KEY="local",
-        AWS_REGION="us-east-1",
-    )
+    done = system.run_tool("console", "--environment", "staging", **shell)
     assert done.returncode == 2
     assert "there is no stack BusinessConnections-staging" in done.stderr
+
+
+def test_the_verb_serves_a_deployed_environment_and_leaves_no_operator(
+    system: System, shell: Mapping[str, str]
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "console", "--environment", "local"],
+        cwd=ROOT,
+        env={**os.environ, **shell, "CONSOLE_PORT": "0", "LOCAL_STATE": str(system.state / "no")},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as verb:
+        assert verb.stdout
+        url = verb.stdout.readline().split()[4]
+        console = Console(url)
+        assert console.get("/api/environment")["devices"] is False
+        assert console.ask("GET", "/api/devices").status == 404
+        assert console.get("/api/rest/businesses/b1/status")["businessId"] == "b1"
+        assert _operators(system)
+        verb.send_signal(signal.SIGINT)
+        assert verb.wait(timeout=20) == 0
+    assert _operators(system) == []
+
+
+def _operators(system: System) -> list[str]:
+    users = system.client("cognito-idp").list_users(UserPoolId=system.endpoints.userPoolId)["Users"]
+    return [user["Username"] for user in users if user["Username"].startswith("console-")]
