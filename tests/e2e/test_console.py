@@ -170,8 +170,12 @@ def test_devices_behave_as_they_are_told_and_the_service_sees_it(
 
     console.command(f"/api/devices/{silent}/wake")
     console.command(f"/api/devices/{cut}/wake")
-    eventually("both are connected", lambda: len(console.connections(business)) == 2, seconds=30)
-    assert [console.state(device) for device in (silent, cut)] == ["connected", "connected"]
+    eventually(
+        "both are connected",
+        lambda: [console.state(device) for device in (silent, cut)] == ["connected"] * 2,
+        seconds=30,
+    )
+    eventually("the service has both", lambda: len(console.connections(business)) == 2)
     for device in (silent, cut):
         console.command(f"/api/devices/{device}/close")
 
