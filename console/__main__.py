@@ -34,7 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         environment = DeployedEnvironment(wanted.environment, profile=wanted.profile)
         listener = listen()
         with running_console(environment, listener, token=os.environ.get("TOKEN")):
-            print(f"The console of {environment.name}: {url_of(listener)}   (Ctrl-C stops it)")
+            print(
+                f"The console of {environment.name}: {url_of(listener)}   (Ctrl-C stops it)",
+                flush=True,
+            )
             _wait_for_the_end()
         return 0
 

@@ -85,7 +85,9 @@ class RestApi:
         except urllib3.exceptions.HTTPError as error:
             raise Unanswered(f"the REST API did not answer: {_in_words(error)}") from error
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
-        if kind not in _JSON and answer.status != HTTPStatus.NO_CONTENT:
+        if answer.status == HTTPStatus.NO_CONTENT:
+            return RestAnswer(answer.status, {}, b"")
+        if kind not in _JSON:
             raise Unanswered(f"the REST API answered {answer.status} without JSON")
         kept = {name: answer.headers[name] for name in _HEADERS if name in answer.headers}
         return RestAnswer(answer.status, kept, answer.data)
@@ -103,8 +105,7 @@ def _argument(arguments: Mapping[str, str], name: str) -> str:
 
 
 def _in_words(error: urllib3.exceptions.HTTPError) -> str:
-    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-        return "no connection in time"
-    if isinstance(error, urllib3.exceptions.TimeoutError):
-        return "no answer in time"
-    return "the connection failed"
+    # urllib3 counts a connection that was refused as one that took too long.
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+    late = isinstance(error, urllib3.exceptions.TimeoutError) and not refused
+    return "no answer in time" if late else "the connection failed"

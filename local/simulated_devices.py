@@ -220,6 +220,7 @@ class _Device:
                     additional_headers={"Authorization": f"Bearer {token}"},
                     user_agent_header=agent,
                     open_timeout=30,
+                    close_timeout=2,
                     # Only the service's own pings keep a connection active.
                     ping_interval=None,
                 )
