@@ -11,7 +11,7 @@ $(foreach flag,DRY_RUN FORCE OVERWRITE UNGUARDED,$(if $(filter-out 0 1,$($(flag)
 	$(error $(flag) must be 1 or 0, is '$($(flag))')))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run token demo console test import contracts check bench format synth build bootstrap deploy promote rollback smoke diff restore replay lock clean
+.PHONY: help setup run token demo console test screenshots import contracts check bench format synth build bootstrap deploy promote rollback smoke diff restore replay lock clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -28,6 +28,7 @@ setup: .venv/.done node_modules/.done ## Install what the other verbs need (they
 node_modules/.done: package-lock.json
 	@echo "installing the CDK CLI and what the console's page needs into node_modules (about 10 s)" >&2
 	@npm ci --silent --no-audit --no-fund
+	@node tests/e2e/unpack_chromium.mjs
 	@touch $@
 
 run: setup ## Run the whole system on this machine, until Ctrl-C
@@ -45,6 +46,9 @@ console: setup ## Serve the console of an environment, until Ctrl-C: make consol
 
 test: setup ## Run all tests
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(PYTEST_ARGS)
+
+screenshots: setup ## Make the images of the console in docs/images
+	SCREENSHOTS=1 $(BIN)/python -m pytest tests/e2e/test_console_page.py -k screenshots
 
 import: .venv/.done ## Declare businesses in bulk: make import FILE=businesses.csv ENVIRONMENT=dev [OVERWRITE=1] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(FILE)" -a -n "$(ENVIRONMENT)" || { echo "make import needs FILE=businesses.csv and ENVIRONMENT=dev, staging or prod" >&2; exit 2; }

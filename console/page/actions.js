@@ -10,19 +10,19 @@ const PAUSES = [["900", "15 minutes"], ["1800", "30 minutes"], ["3600", "1 hour"
 
 // What a report of the cleanup counts.
 const DONE = {
-  gone: "real connections whose sockets are gone: removed",
-  silent: "silent real connections: closed and removed",
-  expired: "virtual connections whose leases are over: removed",
-  recorded: "transitions that only time caused: recorded",
-  attentionEntered: "businesses that newly need attention: reported",
+  gone: "Real connections removed because their sockets are gone",
+  silent: "Real connections closed and removed because they are silent",
+  expired: "Virtual connections removed because their leases are over",
+  recorded: "Transitions recorded that only time caused",
+  attentionEntered: "Businesses reported because they newly need attention",
 };
 const LEFT = {
-  unknown: "connections left alone: their sockets could not be checked",
-  tooYoung: "connections left alone: they had only just begun",
-  refused: "connections left alone: the cleanup removes no more at once",
-  failed: "could not be handled",
-  unreadable: "stored items that could not be read",
-  unrecorded: "transitions that could not be recorded",
+  unknown: "Connections left alone because their sockets could not be checked",
+  tooYoung: "Connections left alone because they have only just begun",
+  refused: "Connections left alone because no more may be removed at once",
+  failed: "Connections or businesses that could not be handled",
+  unreadable: "Stored items that could not be read",
+  unrecorded: "Transitions that could not be recorded",
 };
 
 /** By the value of `data-action`. Each resolves with whether something was done. */
@@ -109,7 +109,7 @@ function cleanUp({ business }) {
 
 function report(document, nothing) {
   const lines = (words) => Object.entries(words).filter(([name]) => document[name])
-    .map(([name, text]) => html("li", {}, html("b", {}, document[name]), ` ${text}`));
+    .map(([name, text]) => html("li", {}, `${text}: `, html("b", {}, document[name])));
   const [done, left] = [lines(DONE), lines(LEFT)];
   const seen = `Looked at ${plural(document.real, "real connection")} and ${plural(document.virtual, "virtual connection")}. `;
   return [

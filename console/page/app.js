@@ -82,9 +82,17 @@ function changed(state, previous) {
 
 function render() {
   const now = Date.now() / 1000;
+  const focused = main.contains(document.activeElement) ? document.activeElement : null;
   patch(main, view.render(poller.state, now).filter(Boolean));
+  if (focused && document.activeElement !== focused) keepFocus(focused);
   view.drawn?.(main, poller.state);
   renderHeader(now);
+}
+
+// An element that only moved keeps the focus. If it is gone, one starts again at the top of the view.
+function keepFocus(element) {
+  const next = element.isConnected ? element : main.querySelector("h1");
+  next?.focus({ preventScroll: true });
 }
 
 function renderHeader(now) {
@@ -126,7 +134,7 @@ async function act(element, submitted = {}) {
   try {
     if (action in OPERATOR_ACTIONS) {
       const done = await OPERATOR_ACTIONS[action](element.dataset);
-      if (!element.isConnected) main.querySelector("h1")?.focus({ preventScroll: true });
+      keepFocus(element);
       if (!done) return;
     } else {
       say(await DEVICE_ACTIONS[action](element.dataset, submitted));

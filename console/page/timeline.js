@@ -18,11 +18,12 @@ const LANES = [
     name: (reason) => NOT_ACCEPTING[reason][0], label: (reason) => NOT_ACCEPTING[reason][1],
   },
 ];
+const SAID = 8; // statuses in the summary
 const SHORTEST = 60; // seconds
 const TITLE = 15;
 const GAP = 7;
 const AXIS = 18;
-const LABELLED = 12; // percent of the width that a label needs
+const LABELLED = 7; // percent of the width that a label needs
 
 /** @param {any} history The document, with all its transitions. */
 export function timeline(history) {
@@ -37,8 +38,8 @@ export function timeline(history) {
     return drawLane(each, lane(all, each.look), top, x);
   });
   return html("div.timeline", {},
-    svg("svg", { role: "img", "aria-label": summary(all, from, to), width: "100%", height: y + AXIS },
-      patterns(), drawn, axis(from, to, x, y)),
+    html("div", { role: "img", "aria-label": summary(all, from, to) },
+      svg("svg", { "aria-hidden": "true", width: "100%", height: y + AXIS }, patterns(), drawn, axis(from, to, x, y))),
     legend());
 }
 
@@ -56,14 +57,14 @@ function drawLane({ title, height, name, label }, parts, top, x) {
     parts.map(({ start, end, look }) => {
       const left = Math.max(0, x(start));
       const width = x(end) - left;
-      const place = { x: `${left}%`, y: top + TITLE, width: `${Math.max(width, 0.15)}%`, height };
       const text = label(look);
-      return svg("g", {},
-        svg("rect", { ...place, class: `span is-${name(look)}` },
-          svg("title", {}, `${text}: ${clock(start)} to ${clock(end)}, ${duration(end - start)}`)),
-        svg("rect", { ...place, fill: `url(#pattern-${name(look)})`, class: "pattern" }),
+      // An SVG inside clips a label that is too long.
+      return svg("svg", { x: `${left}%`, y: top + TITLE, width: `${Math.max(width, 0.2)}%`, height },
+        svg(`rect.span.is-${name(look)}`, { width: "100%", height }),
+        svg("rect", { width: "100%", height, fill: `url(#pattern-${name(look)}) none` }),
         width > LABELLED && height > 14
-          ? svg("text.span-label", { x: `${left + width / 2}%`, y: top + TITLE + height / 2 + 4, "text-anchor": "middle" }, text) : null);
+          ? svg("text.span-label", { x: "50%", y: height / 2 + 4, "text-anchor": "middle" }, text) : null,
+        svg("title", {}, `${text}: ${clock(start)} to ${clock(end)}, ${duration(end - start)}`));
     }));
 }
 
@@ -108,7 +109,8 @@ function legend() {
 }
 
 function summary(all, from, to) {
-  const shown = all.slice(-8).map(({ status, start, end }) => `${statusLabel(status)} from ${shortClock(start)} for ${duration(end - start)}`);
-  const earlier = all.length > 8 ? `${all.length - 8} earlier statuses, then ` : "";
+  const statuses = lane(all, ({ status }) => status);
+  const shown = statuses.slice(-SAID).map(({ look, start, end }) => `${statusLabel(look)} from ${shortClock(start)} for ${duration(end - start)}`);
+  const earlier = statuses.length > SAID ? `${statuses.length - SAID} earlier statuses, then ` : "";
   return `Statuses from ${shortClock(from)} to ${shortClock(to)}: ${earlier}${shown.join("; ")}. The table of transitions has all.`;
 }

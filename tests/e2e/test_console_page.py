@@ -1,0 +1,361 @@
+"""The console's page in a real browser, on the running system.
+
+`CHROMIUM` names a browser; `WITHOUT_BROWSER=1` skips these tests. `make screenshots` makes the
+images of docs.
+"""
+
+import math
+import os
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, Route, ViewportSize, expect
+
+from contracts.examples import answers
+from lambdas.observability import DIMENSION, NAMESPACE
+from operations.shared.repository import ROOT
+from tests.e2e.browser import NoBrowser, find_chromium, running_browser, with_palette
+from tests.e2e.harness import Business, System, wait_until
+
+if TYPE_CHECKING:
+    from types_boto3_cloudwatch.type_defs import MetricDatumTypeDef
+
+pytestmark = pytest.mark.skipif(
+    os.environ.get("WITHOUT_BROWSER") == "1", reason="WITHOUT_BROWSER=1"
+)
+
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+DESKTOP: ViewportSize = {"width": 1200, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+
+expect.set_options(timeout=15_000)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    try:
+        chromium = find_chromium()
+    except NoBrowser as error:
+        pytest.fail(str(error), pytrace=False)
+    # It owns the event loop of this thread while it is open, so it ends with this module.
+    with running_browser(chromium) as browser:
+        yield browser
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the browser complained about. Must be empty at the end of each test."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, system: System, complaints: list[str]) -> Iterator[Page]:
+    console = system.endpoints.consoleUrl
+    # Its own locale would break the formats of times.
+    context = browser.new_context(
+        base_url=console, locale="en-GB", timezone_id="UTC", viewport=DESKTOP
+    )
+    context.set_default_timeout(15_000)
+    page = context.new_page()
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "request",
+        lambda r: None if r.url.startswith(console) else complaints.append(f"asked for {r.url}"),
+    )
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def assert_accessible(page: Page) -> None:
+    """Fail if axe finds a violation in light or dark, on a desktop or on a phone."""
+    page.evaluate(AXE.read_text())  # the page's policy would refuse a script tag
+    for viewport in (DESKTOP, PHONE):
+        page.set_viewport_size(viewport)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            found = page.evaluate("axe.run()")["violations"]
+            assert found == [], (viewport, scheme, found)
+            overflow = "document.documentElement.scrollWidth - innerWidth"
+            assert page.evaluate(overflow) <= 0, (viewport, "wider than the screen")
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(DESKTOP)
+
+
+def answer_in_dialog(page: Page, button: str, answer: str) -> None:
+    """Confirm what the open dialog asks, see the answer, and close it."""
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name=button, exact=True).click()
+    expect(dialog.get_by_role("status")).to_contain_text(answer)
+    dialog.get_by_role("button", name="Close", exact=True).click()
+    expect(dialog).to_have_count(0)
+
+
+def go_to(page: Page, view: str) -> None:
+    page.get_by_role("navigation", name="Views").get_by_role("link", name=view).click()
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    expect(page.locator(".loading")).to_have_count(0)
+
+
+def panel(page: Page, heading: str) -> Locator:
+    return page.get_by_role("region", name=heading, exact=True)
+
+
+def test_the_story_of_a_frozen_device(page: Page, system: System, business: Business) -> None:
+    page.goto("/")
+    go_to(page, "Devices to play with")
+    page.get_by_label("Business", exact=True).fill(business.id)
+    page.get_by_role("button", name="Connect a device").click()
+    device = page.get_by_role("row").filter(has_text=business.id)
+    live = (
+        panel(page, "Their businesses, live").get_by_role("listitem").filter(has_text=business.id)
+    )
+    expect(device).to_contain_text("Connected")
+
+    live.get_by_role("button", name="Available", exact=True).click()
+    expect(live).to_contain_text("Online")
+
+    live.get_by_role("button", name="Push a message").click()
+    answer_in_dialog(page, "Push", "Sent to 1 device.")
+    expect(live.get_by_role("button", name="Push a message")).to_be_focused()
+    expect(device.get_by_role("cell").nth(1)).to_have_text("1")
+
+    device.get_by_role("button", name="Silence").click()
+    expect(device).to_contain_text("Silent")
+    assert_accessible(page)
+    expect(page.locator(".guide")).to_contain_text("counts as silent")
+    expect(live).to_contain_text("Virtual only", timeout=40_000)
+    system.clean_up()
+    expect(live).to_contain_text("Needs attention for")
+    expect(page.locator(".guide")).to_contain_text("its grace is over")
+
+    business.age_attention(30)
+    system.clean_up()
+    go_to(page, "Fleet")
+    alarm = panel(page, "Alarms").get_by_role("listitem").filter(has_text="Virtual without real")
+    expect(alarm).to_contain_text("In alarm", timeout=30_000)
+    runbook = alarm.get_by_role("link", name="Runbook: Virtual without real")
+    expect(runbook).to_have_attribute("href", "/runbook#virtual-without-real")
+    trouble = panel(page, "Businesses in trouble").get_by_role("row").filter(has_text=business.id)
+    expect(trouble).to_contain_text("Virtual only")
+    expect(page.get_by_role("img", name="Businesses that customers see open")).to_be_visible()
+    assert_accessible(page)
+
+    trouble.get_by_role("button", name="Pause").click()
+    answer_in_dialog(page, "Pause", "Paused until")
+    expect(trouble).to_have_count(0)
+    expect(page.get_by_role("heading", level=1)).to_be_focused()  # the button is gone
+
+    page.get_by_role("searchbox").fill(business.id)
+    page.get_by_role("searchbox").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(business.id)
+    expect(panel(page, "Status")).to_contain_text("no device is connected")  # the reason
+    happened = panel(page, "What happened")
+    expect(happened.get_by_role("row").nth(-1)).to_be_visible()
+    expect(happened.get_by_role("table", name="Transitions")).to_contain_text("an operator's call")
+    expect(happened.get_by_role("img")).to_have_accessible_name(
+        re.compile(r"Statuses from .* Online .*Virtual only from .*Offline from")
+    )
+    assert_accessible(page)
+
+    page.get_by_role("button", name="Resume").click()
+    answer_in_dialog(page, "Resume", "The pause is over.")
+    go_to(page, "Devices to play with")
+    device.get_by_role("button", name="Wake").click()
+    expect(live).to_contain_text("Online")
+    live.get_by_role("button", name="Unavailable").click()
+    expect(device).to_contain_text("Closed")
+
+
+def test_an_operator_looks_after_one_business(page: Page, business: Business) -> None:
+    business.set_available(True)
+    hours = {
+        "timeZone": "Europe/Berlin",
+        "weekly": {"mo": [["11:00", "14:00"], ["17:00", "02:00"]]},
+    }
+    assert business.call("PUT", "opening-hours", body=hours).status == 200
+    with business.socket() as socket:
+        page.goto(f"/#/business/{business.id}")
+        picture = panel(page, "Opening hours").get_by_role("img")
+        expect(picture).to_have_accessible_name(
+            re.compile("Mon 11:00 to 14:00, 17:00 to 02:00; Tue closed")
+        )
+        real = panel(page, "Real connections")
+        expect(real.get_by_role("row")).to_have_count(2)  # one is the heads
+        with page.expect_request("**/cleanup") as looked:
+            page.get_by_role("button", name="Clean up").click()
+        assert looked.value.post_data_json == {"dryRun": True}
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_role("status")).to_contain_text("they have only just begun: 1")
+        assert_accessible(page)
+        with page.expect_request("**/cleanup") as done:
+            answer_in_dialog(page, "Clean up now", "they have only just begun: 1")
+        assert done.value.post_data_json == {"dryRun": False}
+        expect(page.get_by_role("button", name="Clean up")).to_be_focused()
+
+        real.get_by_role("button", name="Close").click()
+        answer_in_dialog(page, "Close it", "The connection is closed.")
+        assert socket.is_closed()
+        expect(real).to_contain_text("No device is stored")
+        expect(page.get_by_role("heading", level=1)).to_be_focused()  # its button is gone
+
+    page.get_by_role("button", name="Push a message").click()
+    page.get_by_label("Message (JSON)").fill("{")
+    dialog.get_by_role("button", name="Push", exact=True).click()
+    expect(dialog.get_by_role("status")).to_contain_text("This is not JSON")
+    page.get_by_label("Message (JSON)").fill('"order 1042"')
+    answer_in_dialog(page, "Push", "It reached nobody. Call the merchant.")
+
+
+def test_a_page_that_loads_and_one_whose_server_fails_say_so(
+    page: Page, complaints: list[str]
+) -> None:
+    held: list[Route] = []
+    page.route("**/api/metrics*", lambda route: held.append(route))
+    page.goto("/")
+    expect(panel(page, "Over time")).to_have_attribute("aria-busy", "true")
+    expect(panel(page, "Alarms").locator(".loading")).to_have_count(0)
+    assert_accessible(page)
+    held[0].fulfill(status=502, json={"error": "CloudWatch does not answer."})
+    page.unroute("**/api/metrics*")
+    expect(panel(page, "Over time")).to_contain_text("502: CloudWatch does not answer.")
+    expect(page.get_by_text("next attempt in")).to_be_visible()
+    page.get_by_role("button", name="Try now").click()
+    expect(panel(page, "Over time").get_by_role("img").first).to_be_visible()
+    expect(page.get_by_role("button", name="Try now")).to_be_hidden()
+
+    page.route("**/api/alarms", lambda route: route.abort())
+    expect(panel(page, "Alarms")).to_contain_text("The console's server does not answer.")
+    expect(panel(page, "Alarms").get_by_text("OK", exact=False).first).to_be_attached()
+    assert_accessible(page)
+    assert all("Failed to load resource" in each for each in complaints)
+    complaints.clear()
+
+
+def test_text_from_outside_is_never_markup(page: Page, complaints: list[str]) -> None:
+    page.goto("/#/business/%3Cimg%20src%3Dx%3E")
+    expect(page.get_by_role("heading", level=1)).to_have_text("<img src=x>")
+    expect(panel(page, "Status")).to_contain_text("must be 1 to 64 characters")
+    assert page.locator("main img[src]").count() == 0
+    assert all("400" in each for each in complaints)
+    complaints.clear()
+
+
+def test_the_timeline_follows_the_history(page: Page) -> None:
+    page.goto("/runbook")
+    read = """async (history) => {
+        const { spans, uptime } = await import("/history.js");
+        return { spans: spans(history), uptime: uptime(history.seconds) };
+    }"""
+    history = answers()["get_history"]
+    seen = page.evaluate(read, history)
+    assert [(s["status"], s["attention"], s["end"] - s["start"]) for s in seen["spans"]] == [
+        ("CONNECTED_NOT_ACCEPTING", None, 1200),
+        ("ONLINE", None, 1800),
+        ("VIRTUAL_ONLY", None, 312),
+        ("VIRTUAL_ONLY", "virtual-only", 288),
+    ]
+    assert seen["spans"][-1]["end"] == datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp()
+    assert seen["uptime"]["heard"] / seen["uptime"]["accepting"] == 0.75
+    nothing = {**history, "transitions": [], "seconds": {"UNKNOWN": 600, "OFFLINE": 3000}}
+    statuses = [s["status"] for s in page.evaluate(read, nothing)["spans"]]
+    assert statuses == ["UNKNOWN", "OFFLINE"]
+
+
+@pytest.mark.skipif(os.environ.get("SCREENSHOTS") != "1", reason="only by `make screenshots`")
+def test_screenshots(page: Page, system: System) -> None:
+    """Make the images of docs, of a fleet with some businesses in trouble."""
+    publish_the_last_hour(system)
+    page.goto("/#/devices")
+    page.get_by_role("button", name="Connect 50 businesses").click()
+    devices = panel(page, "Devices").get_by_role("row")
+    expect(devices.filter(has_text="Connected")).to_have_count(50, timeout=60_000)
+    page.evaluate(
+        """async () => {
+            const { change } = await import("/api.js");
+            for (let shop = 1; shop <= 50; shop += 1) {
+                const document = { businessId: `shop-${shop}`, available: shop <= 42 };
+                await change("POST", "/api/availability", document);
+            }
+        }"""
+    )
+    expect(devices.filter(has_text="Closed")).to_have_count(8, timeout=30_000)
+    for shop, command in (("shop-7", "Silence"), ("shop-12", "Cut"), ("shop-31", "Silence")):
+        row = devices.filter(has=page.get_by_role("link", name=shop, exact=True))
+        row.get_by_role("button", name=command).click()
+    live = panel(page, "Their businesses, live").get_by_role("listitem")
+    expect(live.filter(has_text="Virtual only")).to_have_count(3, timeout=60_000)
+    system.clean_up()
+    expect(live.filter(has_text="Needs attention for")).to_have_count(3)
+    wait_until(time.time() + 31)  # the grace
+    system.clean_up()
+    save_screenshot(page, "devices")
+
+    go_to(page, "Fleet")
+    alarms = panel(page, "Alarms").get_by_text("In alarm")
+    expect(alarms.first).to_be_visible(timeout=30_000)
+    row = panel(page, "Businesses in trouble").get_by_role("row").filter(has_text="shop-31")
+    expect(row).to_be_visible()
+    save_screenshot(page, "fleet")
+    row.get_by_role("button", name="Pause").click()
+    answer_in_dialog(page, "Pause", "Paused until")
+
+    page.goto("/#/business/shop-31")
+    page.get_by_role("button", name="Resume").click()
+    answer_in_dialog(page, "Resume", "The pause is over.")
+    go_to(page, "Devices to play with")
+    row = devices.filter(has=page.get_by_role("link", name="shop-31", exact=True))
+    row.get_by_role("button", name="Wake").click()
+    expect(row).to_contain_text("Connected")
+    wait_until(time.time() + 20)
+    page.goto("/#/business/shop-31")
+    transitions = panel(page, "What happened").get_by_role("table", name="Transitions")
+    expect(transitions.get_by_role("row")).to_have_count(7, timeout=60_000)
+    save_screenshot(page, "business")
+
+
+def publish_the_last_hour(system: System) -> None:
+    """Let the charts show more than the minutes for which the system has been running."""
+    now = int(time.time()) // 60 * 60
+    data: list[MetricDatumTypeDef] = []
+    for age in range(60, 1, -1):
+        wave = math.sin(age / 7)
+        values = {
+            "RealConnections": 47 + 3 * wave,
+            "VirtualConnections": 43 + 2 * math.sin(age / 9),
+            "OnlineBusinesses": 42,
+            "ClosedBusinesses": 8,
+            "VirtualOnlyBusinesses": int(33 < age < 38) + 2 * int(34 < age < 36),
+            "UnreachableBusinesses": 0,
+            "StaleRealRemoved": int(age % 11 == 0),
+            "ExpiredVirtualRemoved": int(age % 17 == 0),
+            "Connected": 2 + round(2 * wave),
+            "Disconnected": 2 - round(2 * wave),
+        }
+        data += [
+            {
+                "MetricName": name,
+                "Dimensions": [{"Name": DIMENSION, "Value": "local"}],
+                "Timestamp": datetime.fromtimestamp(now - 60 * age, UTC),
+                "Value": round(value),
+            }
+            for name, value in values.items()
+        ]
+    for start in range(0, len(data), 500):
+        system.client("cloudwatch").put_metric_data(
+            Namespace=NAMESPACE, MetricData=data[start : start + 500]
+        )
+
+
+def save_screenshot(page: Page, name: str) -> None:
+    page.evaluate("scrollTo(0, 0)")
+    page.mouse.move(0, 0)
+    expect(page.get_by_role("status").get_by_role("paragraph")).to_have_count(0)
+    images = ROOT / "docs" / "images"
+    images.mkdir(exist_ok=True)
+    (images / f"console-{name}.png").write_bytes(with_palette(page.screenshot()))
