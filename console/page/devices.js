@@ -86,6 +86,8 @@ function commands(state) {
 function businesses({ statuses, more }, now) {
   if (!statuses.length) return [empty("unknown", "None yet.", "The businesses of your devices appear here.")];
   return [
+    statuses.length > 1 ? html("div.bar", { "data-key": "bulk" }, html("span.quiet", {}, "All of them:"),
+      button("Available", "everywhere", { available: "true" }), button("Unavailable", "everywhere", { available: "false" })) : null,
     html("ul.live", {}, statuses.map((status) => business(status, now))),
     more ? html("p.quiet", {}, `${plural(more, "more business", "more businesses")}. Those in trouble come first.`) : null,
   ].filter(Boolean);
@@ -113,6 +115,15 @@ function news(before, after) {
     .slice(0, 3).map((each) => `${each.businessId}: ${each.overallStatus.toLowerCase().replaceAll("_", " ")}.`);
 }
 
+// Some at a time, so that the emulator is not overrun.
+async function forEach(all, work) {
+  const waiting = [...all];
+  const worker = async () => {
+    for (let next = waiting.shift(); next; next = waiting.shift()) await work(next);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
 /** By the value of `data-action`. Each resolves with what to say, once it is done. */
 export const DEVICE_ACTIONS = {
   connect: async (_data, submitted) => {
@@ -127,12 +138,14 @@ export const DEVICE_ACTIONS = {
   several: async ({ command, most }) => {
     const { devices } = await get("/api/devices");
     const fit = devices.filter(({ state }) => commands(state).some(([each]) => each === command)).slice(0, Number(most));
-    const waiting = [...fit];
-    const work = async () => {
-      for (let next = waiting.pop(); next; next = waiting.pop()) await change("POST", `/api/devices/${encodeURIComponent(next.id)}/${command}`);
-    };
-    await Promise.all(Array.from({ length: AT_ONCE }, work));
+    await forEach(fit, ({ id }) => change("POST", `/api/devices/${encodeURIComponent(id)}/${command}`));
     return `Done for ${plural(fit.length, "device")}.`;
+  },
+  everywhere: async ({ available }) => {
+    const { devices } = await get("/api/devices");
+    const ids = [...new Set(devices.map(({ businessId }) => businessId))];
+    await forEach(ids, (businessId) => change("POST", "/api/availability", { businessId, available: available === "true" }));
+    return `Done for ${plural(ids.length, "business", "businesses")}.`;
   },
   available: async ({ business: id, available }) => {
     await change("POST", "/api/availability", { businessId: id, available: available === "true" });
