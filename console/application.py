@@ -14,6 +14,7 @@ from werkzeug.exceptions import (
     BadRequest,
     Forbidden,
     HTTPException,
+    LengthRequired,
     MisdirectedRequest,
     RequestEntityTooLarge,
 )
@@ -224,6 +225,8 @@ def _error(status: int, text: str) -> Response:
 
 
 def _body(request: Request) -> bytes:
+    if "Transfer-Encoding" in request.headers:
+        raise LengthRequired("a body must say how long it is")
     if (request.content_length or 0) > MAX_BODY:
         raise RequestEntityTooLarge(f"the body must not be longer than {MAX_BODY} bytes")
     return request.get_data(cache=False)
