@@ -11,7 +11,7 @@ $(foreach flag,DRY_RUN FORCE OVERWRITE UNGUARDED,$(if $(filter-out 0 1,$($(flag)
 	$(error $(flag) must be 1 or 0, is '$($(flag))')))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run token demo test import contracts check bench format synth build bootstrap deploy promote rollback smoke diff restore replay lock clean
+.PHONY: help setup run token demo console test import contracts check bench format synth build bootstrap deploy promote rollback smoke diff restore replay lock clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -38,6 +38,10 @@ token: .venv/.done ## Print an access token: make token BUSINESS=b1 USER=u1 [SCO
 
 demo: .venv/.done ## Play the product's main story on the running system
 	@$(BIN)/python -m local.demo
+
+console: setup ## Serve the console of an environment, until Ctrl-C: make console ENVIRONMENT=prod [TOKEN=…] [PROFILE=…]
+	@test -n "$(ENVIRONMENT)" || { echo "make console needs ENVIRONMENT=dev, staging, prod or local" >&2; exit 2; }
+	@exec $(BIN)/python -m console --environment "$(ENVIRONMENT)" $(addprefix --profile ,$(PROFILE))
 
 test: setup ## Run all tests
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(PYTEST_ARGS)

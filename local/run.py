@@ -2,7 +2,8 @@
 
 Environment variables:
 
-- `LOCAL_PORT` (default 4566): the only port it listens on, at 127.0.0.1;
+- `LOCAL_PORT` (default 4566): the port of the AWS emulator, at 127.0.0.1;
+- `CONSOLE_PORT` (default: the next one, or any if that is busy): the port of the console;
 - `LOCAL_STATE` (default `.local` in the repository): the folder for everything it writes.
 """
 
@@ -24,7 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
+from console.running import running_console
+from console.server import listen, url_of
 from local.cloudwatch.jobs import cloudwatch_jobs
+from local.simulated_devices import simulated_devices
+from operations.shared.environment import LOCAL, DeployedEnvironment
+from operations.shared.exit_codes import CannotBegin
 from operations.shared.local_system import (
     ACCOUNT,
     REGION,
@@ -97,6 +103,8 @@ def say(text: str) -> None:
 def main() -> int:
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("local").setLevel(logging.INFO)
+    # It warns of each connection that it does not keep.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     try:
         # A shell makes a job in the background ignore Ctrl-C, unless the job sets a handler.
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -123,6 +131,8 @@ def _stop(_signum: int, _frame: object) -> NoReturn:
 def _run(stack: ExitStack) -> NoReturn:
     began = time.monotonic()
     port = _free_port()
+    listener = _console_listener(port)
+    stack.callback(listener.close)
     if not CDK.exists():
         raise CannotStart("The CDK CLI is missing: install it with `npm ci`.")
     state = state_folder()
@@ -150,7 +160,11 @@ def _run(stack: ExitStack) -> NoReturn:
         alarmNames=outputs["AlarmNames"].split(","),
         awsEndpointUrl=endpoint_url,
         region=REGION,
+        consoleUrl=url_of(listener),
     )
+    devices = stack.enter_context(simulated_devices(system))
+    environment = DeployedEnvironment(LOCAL, system=system)
+    stack.enter_context(running_console(environment, listener, devices=devices))
     system.publish()
     _say_what_next(system, time.monotonic() - began)
     while process.poll() is None:
@@ -173,6 +187,13 @@ def _free_port() -> int:
                 f"Port {configured} of {HOST} is busy or not permitted: set LOCAL_PORT to another."
             ) from None
     return int(configured)
+
+
+def _console_listener(port: int) -> socket.socket:
+    try:
+        return listen(default=port + 1)
+    except CannotBegin as error:
+        raise CannotStart(str(error)) from error
 
 
 @contextmanager
@@ -379,12 +400,13 @@ def _say_what_next(system: LocalSystem, seconds: float) -> None:
         f"""
 Ready after {seconds:.1f} s.
 
+  Console    {system.consoleUrl}
   REST       {system.restUrl}
   WebSocket  {system.websocketUrl}
   AWS API    {system.awsEndpointUrl}   (region {system.region}, any credentials)
   Details    {system.file()}
 
-Try, in another terminal:
+Open the console in a browser, or try, in another terminal:
 
   make demo                                         the whole story, in about two minutes
   make token BUSINESS=b1 USER=u1                    an access token

@@ -75,18 +75,27 @@ def _is_local(environment: str) -> bool:
 class DeployedEnvironment:
     """One environment, seen with the credentials and the region of the shell.
 
-    `profile` and `region` replace those of the shell. `local` is the system that `make run`
-    started, unless AWS_ENDPOINT_URL names another emulator. Raises `CannotBegin`.
+    `profile` and `region` replace those of the shell. `local` is the system that is given, or else
+    the one that `make run` started, unless AWS_ENDPOINT_URL names another emulator. Raises
+    `CannotBegin`.
     """
 
-    def __init__(self, name: str, *, profile: str | None = None, region: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        profile: str | None = None,
+        region: str | None = None,
+        system: LocalSystem | None = None,
+    ) -> None:
         if not _NAME.fullmatch(name):
             raise no_such_environment(name)
         self.name: Final = name
         self._endpoint_url: str | None = None
         self._session: Any
-        if name == LOCAL and not os.environ.get("AWS_ENDPOINT_URL"):
+        if system is None and name == LOCAL and not os.environ.get("AWS_ENDPOINT_URL"):
             system = LocalSystem.running()
+        if system is not None:
             self._session, self._endpoint_url = system.session(), system.awsEndpointUrl
         else:
             self._session = session(profile=profile, region=region)
@@ -121,6 +130,12 @@ class DeployedEnvironment:
         except BotoCoreError as error:
             self.require_configured()
             raise _no_answer(error) from error
+
+    @property
+    def region(self) -> str:
+        """The AWS region that it is looked for in. Raises `CannotBegin`."""
+        region: str = self.client("cloudformation").meta.region_name
+        return region
 
     def stack(self, part: str) -> str:
         """Return the name of one of its stacks."""

@@ -42,6 +42,7 @@ class LocalSystem:
     onCallTopicArn: str  # noqa: N815
     eventBusName: str  # noqa: N815
     historyTableName: str  # noqa: N815
+    consoleUrl: str  # noqa: N815
 
     @staticmethod
     def file() -> Path:

@@ -1,0 +1,61 @@
+"""The runbook as a page: docs/runbook.md in HTML."""
+
+import re
+from functools import cache
+from itertools import pairwise
+from typing import Final
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from operations.shared.repository import ROOT
+
+_FILE: Final = ROOT / "docs" / "runbook.md"
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Runbook</title>
+<link rel="stylesheet" href="/style.css">
+</head>
+<body class="document">
+<header><a href="/">Console</a></header>
+<main>
+{body}</main>
+</body>
+</html>
+"""
+
+
+@cache
+def runbook_page() -> str:
+    """Return the page. Links that lead out of the runbook are text, unless they are absolute."""
+    # This preset escapes HTML in the document.
+    markdown = MarkdownIt("js-default")
+    tokens = markdown.parse(_FILE.read_text())
+    for heading, content in pairwise(tokens):
+        if heading.type == "heading_open":
+            heading.attrSet("id", anchor(content.content))
+    for token in tokens:
+        _keep_links_inside(token.children or [])
+    return _PAGE.format(body=markdown.renderer.render(tokens, markdown.options, {}))
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _keep_links_inside(tokens: list[Token]) -> None:
+    leads_out = False
+    for token in tokens:
+        if token.type == "link_open":
+            target = str(token.attrGet("href"))
+            leads_out = not target.startswith(("#", "https://"))
+            if target.startswith("https://"):
+                token.attrSet("rel", "noreferrer")
+        if token.type in ("link_open", "link_close") and leads_out:
+            token.tag, token.attrs = "span", {}

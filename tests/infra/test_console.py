@@ -1,0 +1,69 @@
+"""The console understands the alarms that are deployed."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from console.alarms import Alarms
+from infra.configuration import Environment
+from tests.infra.every_option import EVERY_OPTION
+from tests.infra.template import Template
+from tests.runbook import SEVERITIES, sections
+from tests.unit.console.builders import MemoryCloudWatch
+
+KINDS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+
+
+def _deployed(monitoring: Template) -> Alarms:
+    """Return the alarms of a template, as CloudWatch has them."""
+    cloudwatch: Any = MemoryCloudWatch(
+        alarms=[
+            {
+                **properties,
+                "AlarmName": f"stack-{logical_id}-abc",
+                "StateValue": "OK",
+                "StateUpdatedTimestamp": datetime.now(UTC),
+            }
+            for kind in KINDS
+            for logical_id, properties in monitoring.properties(kind).items()
+        ]
+    )
+    return Alarms(cloudwatch, stack="stack")
+
+
+def test_it_knows_of_each_alarm_what_to_do(monitoring: Template) -> None:
+    alarms = _deployed(monitoring).document()["alarms"]
+    assert alarms
+    for alarm in alarms:
+        assert alarm["severity"] in SEVERITIES
+        assert alarm["section"] in sections()
+    titles = [alarm["title"] for alarm in alarms]
+    assert len(set(titles)) == len(titles)
+
+
+def test_it_knows_the_period_of_the_census(monitoring: Template, environment: Environment) -> None:
+    census = _deployed(monitoring).census()
+    assert census.period == environment.cleanup.interval
+    assert census.workers == ()
+
+
+def test_it_knows_the_workers(every_option: dict[str, Template]) -> None:
+    assert EVERY_OPTION.cleanup.workers == 3
+    assert _deployed(every_option["Monitoring"]).census().workers == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("alarm", ["VirtualOnlyBusinesses", "UnreachableBusinesses"])
+def test_it_draws_the_thresholds_of_the_gauges(
+    monitoring: Template, environment: Environment, every_option: dict[str, Template], alarm: str
+) -> None:
+    for alarms, thresholds in (
+        (_deployed(monitoring), environment.alarms),
+        (_deployed(every_option["Monitoring"]), EVERY_OPTION.alarms),
+    ):
+        (drawn,) = (a["threshold"] for a in alarms.document()["alarms"] if a["metric"] == alarm)
+        expected = {
+            "VirtualOnlyBusinesses": thresholds.virtual_only,
+            "UnreachableBusinesses": thresholds.unreachable,
+        }
+        assert drawn == expected[alarm]
