@@ -19,13 +19,15 @@ help: ## List the verbs
 setup: .venv/.done node_modules/.done ## Install what the other verbs need (they run it themselves)
 
 .venv/.done: requirements-dev.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet $$(grep '^uv==' $<)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement $<
+	@echo "installing Python packages into .venv (about 10 s)" >&2
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet $$(grep '^uv==' $<)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement $<
 	@touch $@
 
 node_modules/.done: package-lock.json
-	npm ci --silent --no-audit --no-fund
+	@echo "installing the CDK CLI and what the console's page needs into node_modules (about 10 s)" >&2
+	@npm ci --silent --no-audit --no-fund
 	@touch $@
 
 run: setup ## Run the whole system on this machine, until Ctrl-C
@@ -42,7 +44,7 @@ console: setup ## Serve the console of an environment, until Ctrl-C: make consol
 	@exec $(BIN)/python -m console --environment "$(ENVIRONMENT)" $(addprefix --profile ,$(PROFILE))
 
 test: setup ## Run all tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(PYTEST_ARGS)
 
 import: .venv/.done ## Declare businesses in bulk: make import FILE=businesses.csv ENVIRONMENT=dev [OVERWRITE=1] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(FILE)" -a -n "$(ENVIRONMENT)" || { echo "make import needs FILE=businesses.csv and ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
@@ -80,6 +82,7 @@ format: .venv/.done ## Format the code
 	$(BIN)/ruff format
 
 synth: setup ## Synthesize the templates of all environments into cdk.out
+	@echo "synthesizing all environments (about 15 s)" >&2
 	$(CDK) synth --quiet
 
 build: setup ## Make the build: one assembly with all environments, in build/release

@@ -199,7 +199,9 @@ def bare_scan(answers: Answers) -> None:
 def run_cleanup(answers: Answers) -> None:
     """One complete run over a healthy table."""
     store = Table(answers.client, "t")
-    history = HistoryTable(answers.client, table="t", history="h", keep_seconds=1)
+    history = HistoryTable(
+        answers.client, table="t", history="h", keep_seconds=1, clock=FakeClock()
+    )
     recorder = Recorder(store, history, RULES, FakeClock(), no_wait)
     cleanup = make_cleanup(store, recorder=recorder)
     run = cleanup.cleanup_all_connections(out_of_time=in_time)

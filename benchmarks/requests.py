@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import secrets
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -264,6 +265,7 @@ def _list(calls: dict[str, int]) -> str:
 
 def main() -> None:
     os.environ.update(_VARIABLES)
+    print("playing the life of a business, and a cleanup (up to 30 s)", file=sys.stderr)
     logging.disable(logging.CRITICAL)
     # The functions print their metrics.
     with _table_engine() as capacity, contextlib.redirect_stdout(io.StringIO()):

@@ -273,6 +273,7 @@ class Service:
             table=self.configuration.table_name,
             history=name,
             keep_seconds=days * 24 * 60 * 60,
+            clock=self.clock,
         )
 
     @cached_property

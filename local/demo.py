@@ -3,7 +3,8 @@
     make demo
 
 A device connects and its business goes available; the device freezes, so orders would go nowhere;
-the cleanup finds out, and on call is paged; the device comes back.
+the cleanup finds out, and on call is paged; the device comes back. Lines with `feed` are the
+transitions that the change feed publishes meanwhile.
 
 The exit code is 1, with an explanation, if something does not happen in time, or if another
 business needs attention and keeps the alarm in ALARM.
@@ -22,6 +23,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from local.feed import following
 from local.rest import call
 from local.token import access_token
 from operations.shared.local_system import LocalSystem, NotRunning
@@ -70,6 +72,8 @@ class Story:
         self._lambda = system.client("lambda")
         self._sqs = system.client("sqs")
         self._alarm = self._paging_alarm()
+        self._feed = stack.enter_context(following(system, business=self._business))
+        self._transitions: list[dict[str, Any]] = []
 
     def tell(self) -> None:
         """Play the whole story. Raises `DidNotHappen`."""
@@ -89,6 +93,7 @@ class Story:
         self._set_availability(True)
         self._say("The business declared itself available for orders.")
         self._show(self._wait("the status is ONLINE", self._status_is("ONLINE")))
+        self._wait("the feed tells that it is ONLINE", self._was_told("ONLINE"))
 
         os.killpg(device.process.pid, signal.SIGSTOP)
         self._say("The device freezes: its socket stays open, but it sends nothing any more.")
@@ -108,6 +113,7 @@ class Story:
             seconds=60,
         )
         self._say(f"A cleanup found that it needs attention, since {since}.")
+        self._wait("the feed tells that it is VIRTUAL_ONLY", self._was_told("VIRTUAL_ONLY"))
         self._wait(
             "the cleanup closes and removes the frozen connection (once it is 60 s old)",
             self._renewing(lambda: self._cleaned_up(connection)),
@@ -124,11 +130,16 @@ class Story:
             raise DidNotHappen(f"a renewal moved attentionSince: {json.dumps(self._status())}")
         page = self._wait("the page reaches on call", lambda: pager("ALARM"), seconds=30)
         self._say(f"ALARM. On call reads: {page['NewStateReason']}")
+        self._wait(
+            "the feed tells that it needs attention",
+            self._was_told("VIRTUAL_ONLY", attention="virtual-only"),
+        )
 
         again = self._stack.enter_context(self._device())
         self._wait("the device is connected again", again.has_pong)
         self._say("The device is switched off and on again, and is connected.")
         self._show(self._wait("the status is ONLINE", self._status_is("ONLINE")))
+        self._wait("the feed tells that it is ONLINE again", self._was_told("ONLINE"))
         try:
             self._wait_with_cleanup("the alarm goes to OK", self._alarm_is("OK"), seconds=180)
         except DidNotHappen:
@@ -140,7 +151,21 @@ class Story:
     # What it prints.
 
     def _say(self, text: str) -> None:
+        self._tell_transitions()
+        self._print(text)
+
+    def _print(self, text: str) -> None:
         print(f"[{time.monotonic() - self._began:6.1f} s] {text}", flush=True)
+
+    def _tell_transitions(self) -> None:
+        """Print the transitions that have arrived since the last time."""
+        for each in self._feed.receive():
+            self._transitions.append(each)
+            attention = f", needs attention: {each['attention']}" if each["attention"] else ""
+            self._print(
+                f"  feed #{each['sequence']}  {each['from']} → {each['to']}{attention}"
+                f"  ({each['cause']})"
+            )
 
     def _show(self, status: Mapping[str, Any]) -> None:
         self._say(f"Status {status['overallStatus']}, because:")
@@ -156,6 +181,7 @@ class Story:
                     f"expected within {seconds:.0f} s, and did not happen: {what}. "
                     f"The status is {json.dumps(self._status())}"
                 )
+            self._tell_transitions()
             time.sleep(0.5)
         return answer
 
@@ -261,6 +287,15 @@ class Story:
         def look() -> dict[str, Any] | None:
             status = self._status()
             return status if status["overallStatus"] == wanted else None
+
+        return look
+
+    def _was_told(self, status: str, *, attention: str | None = None) -> Callable[[], bool]:
+        """Whether the last transition that the feed told led to this."""
+
+        def look() -> bool:
+            last = self._transitions[-1] if self._transitions else {}
+            return (last.get("to"), last.get("attention")) == (status, attention)
 
         return look
 

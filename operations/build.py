@@ -82,6 +82,7 @@ def main() -> int:
         "--local", metavar="URL", help="build two environments of the AWS emulator there instead"
     )
     wanted = parser.parse_args()
+    print("synthesizing and bundling (about 15 s)", file=sys.stderr)
     try:
         manifest = build(wanted.folder.resolve(), local_endpoint=wanted.local)
     except BuildFailed as error:

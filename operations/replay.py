@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas.adapters.event_bus import EventBus
 from lambdas.adapters.history import HistoryTable
+from lambdas.bootstrap import now
 from lambdas.domain import identifiers
 from lambdas.domain.errors import InvalidValue, Unavailable
 from lambdas.domain.identifiers import BusinessId
@@ -29,7 +30,7 @@ from lambdas.domain.instants import Instant, read_instant
 from lambdas.domain.transitions import Transition
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, exit_code
-from operations.shared.interrupts import INTERRUPTED, interrupted_between
+from operations.shared.interrupts import INTERRUPTED
 from operations.shared.patience import wait_a_while
 
 if TYPE_CHECKING:
@@ -106,16 +107,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             dynamodb,
             table=environment.table_name,
             history=environment.output("Data", "HistoryTableName"),
-            keep_seconds=0,  # it writes nothing
+            keep_seconds=now(),  # whatever is still there
+            clock=now,
         )
         name = environment.output("Data", "EventBusName")
         bus = EventBus(environment.client("events"), name, backoff=wait_a_while)
         try:
-            with interrupted_between(window.find(history)) as found:
-                if wanted.dry_run:
-                    print(f"would publish {sum(1 for _ in found)} transitions")
-                else:
-                    print(f"published {replay(found, bus, sys.stderr)} transitions")
+            found = window.find(history)
+            if wanted.dry_run:
+                print(f"would publish {sum(1 for _ in found)} transitions")
+            else:
+                print(f"published {replay(found, bus, sys.stderr)} transitions")
         except KeyboardInterrupt:
             print("interrupted: run it again to go on", file=sys.stderr)
             return INTERRUPTED

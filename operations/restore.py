@@ -30,7 +30,7 @@ from lambdas.bootstrap import now
 from lambdas.domain import identifiers
 from lambdas.domain.errors import InvalidValue, Unavailable
 from lambdas.domain.identifiers import BusinessId
-from lambdas.domain.model import Business, Clock, Settings, VirtualConnection
+from lambdas.domain.model import ActingAs, Business, Clock, Settings, VirtualConnection
 from lambdas.domain.retrying import Backoff
 from lambdas.table_schema import SETTINGS_KEY
 from operations.shared.environment import DeployedEnvironment
@@ -96,7 +96,7 @@ class Restore:
             raise _Unreadable("its settings in the restored table cannot be read")
         live_version = live.settings.version if live.settings is not None else 0
         # Greater than any version before, so that no call under way overwrites it.
-        settings = _without_marks(then.settings, version=max(at, live_version + 1))
+        settings = _as_restored(then.settings, version=max(at, live_version + 1))
         put: Sequence[VirtualConnection] = ()
         remove: Sequence[VirtualConnection] = ()
         if settings.available:
@@ -112,7 +112,7 @@ class Restore:
             remove = live.virtual[:_MAX_LEASES]
         same = (
             live.settings is not None
-            and _without_marks(live.settings, version=settings.version) == settings
+            and _as_restored(live.settings, version=settings.version) == settings
         )
         if same and not put and not remove:
             return Outcome.LEFT
@@ -124,10 +124,18 @@ class _Unreadable(Exception):
     """The settings in the restored table are damaged too."""
 
 
-def _without_marks(settings: Settings, *, version: int) -> Settings:
-    """Return the settings with another version and without the marks of attention."""
+def _as_restored(settings: Settings, *, version: int) -> Settings:
+    """Return the settings with another version and without the marks of attention.
+
+    Their author does not cause the transition that follows.
+    """
     return replace(
-        settings, version=version, attention=None, attention_since=None, attention_reported=False
+        settings,
+        version=version,
+        updated_as=ActingAs.IMPORT,
+        attention=None,
+        attention_since=None,
+        attention_reported=False,
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
@@ -11,6 +11,15 @@ from lambdas.domain.identifiers import BusinessId
 
 if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
+
+
+_ERROR_MAX: Final = 1_000
+"""Characters that are kept of an error."""
+
+_RECORD_MAX: Final = 200_000
+"""Characters of the largest record that is kept. A message of SQS may have 256 KiB, and an item of
+DynamoDB 400 KB.
+"""
 
 
 class DeadLetters:
@@ -29,8 +38,8 @@ class DeadLetters:
         """Say of which business something could not be processed, and why. Raises `Unavailable`."""
         document = {
             "businessId": business_id,
-            "error": f"{type(error).__name__}: {error}",
-            "record": record,
+            "error": f"{type(error).__name__}: {error}"[:_ERROR_MAX],
+            "record": record if len(json.dumps(record)) <= _RECORD_MAX else None,
         }
         try:
             self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(document))

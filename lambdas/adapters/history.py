@@ -10,7 +10,7 @@ from lambdas.adapters.items import number, text
 from lambdas.adapters.table import translated_errors
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.instants import END_OF_TIME
-from lambdas.domain.model import Instant
+from lambdas.domain.model import Clock, Instant
 from lambdas.domain.transitions import Position, Transition
 from lambdas.table_schema import PARTITION_KEY, SORT_KEY
 
@@ -25,16 +25,24 @@ class HistoryTable:
     """`lambdas.domain.ports.History` on DynamoDB.
 
     `table` has the businesses and their last transitions, `history` all transitions. Those are
-    deleted after `keep_seconds`.
+    deleted after `keep_seconds`. DynamoDB does that late and in no order, so older ones are not
+    read: the ones between them may be missing.
     """
 
     def __init__(
-        self, client: "DynamoDBClient", *, table: str, history: str, keep_seconds: int
+        self,
+        client: "DynamoDBClient",
+        *,
+        table: str,
+        history: str,
+        keep_seconds: int,
+        clock: Clock,
     ) -> None:
         self._client = client
         self._table = table
         self._history = history
         self._keep_seconds = keep_seconds
+        self._clock = clock
 
     def commit(self, transition: Transition, *, settings_version: int | None) -> None:
         attributes = items.last_transition_attributes(transition, settings_version)
@@ -94,8 +102,6 @@ class HistoryTable:
         if before is not None:
             at, sequence = before
             latest = min(latest, items.transition_sort_key(at, sequence - 1))
-        if latest < earliest:
-            return []
         found = self._query(business_id, earliest, latest, limit=limit, newest_first=True)
         return list(islice(found, limit))
 
@@ -130,6 +136,9 @@ class HistoryTable:
         newest_first: bool,
     ) -> Iterator[Transition]:
         """Yield the transitions between two sort keys."""
+        earliest = max(earliest, items.transition_sort_key(self._clock() - self._keep_seconds))
+        if latest < earliest:
+            return
         request: dict[str, Any] = {
             "TableName": self._history,
             "KeyConditionExpression": (

@@ -53,6 +53,7 @@ from lambdas.table_schema import (
     SORT_KEY,
     TICKET_PREFIX,
     TTL,
+    VIRTUAL_PREFIX,
 )
 
 Item = Mapping[str, Any]
@@ -64,7 +65,6 @@ Attributes = dict[str, Any]
 MARK_ATTRIBUTES: Final = (ATTENTION, ATTENTION_SINCE, "attentionReported")
 """The attributes that mark an episode."""
 
-_VIRTUAL: Final = f"{CONNECTION_PREFIX}VIRTUAL#"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._:@-]+")
 """User ids that are the same when encoded: almost all."""
 
@@ -112,7 +112,7 @@ def virtual_key(connection: VirtualConnection) -> Attributes:
 
 
 def _virtual_sort_key(business_id: BusinessId, user_id: UserId) -> str:
-    return f"{_VIRTUAL}{business_id}#{encode_user_id(user_id)}"
+    return f"{VIRTUAL_PREFIX}{business_id}#{encode_user_id(user_id)}"
 
 
 def last_transition_key(business_id: BusinessId) -> Attributes:
@@ -253,7 +253,11 @@ not set.
 
 def removal_attribute(removal: AnnouncedRemoval) -> Attributes:
     """An announced removal, as an attribute of the last transition."""
-    attributes = {CONNECTION_ID: text(removal.connection_id), "cause": text(removal.cause)}
+    attributes: Attributes = {
+        CONNECTION_ID: text(removal.connection_id),
+        "cause": text(removal.cause),
+        "at": number(removal.at),
+    }
     if removal.by is not None:
         attributes["by"] = text(removal.by)
     return {"M": attributes}
@@ -286,14 +290,14 @@ def read_business(business_id: BusinessId, items: Iterable[Item]) -> Business:
     virtual: list[VirtualConnection] = []
     unreadable: list[str] = []
     last_transition: LastTransition | None = None
-    virtual_of_business = f"{_VIRTUAL}{business_id}#"
+    virtual_of_business = f"{VIRTUAL_PREFIX}{business_id}#"
 
     def add(key: str, item: Item) -> bool:
         """Add what an item holds; false if its kind is unknown."""
         nonlocal settings, last_transition
         if key.startswith(virtual_of_business):
             virtual.append(_read_virtual(business_id, key, item))
-        elif key.startswith(CONNECTION_PREFIX) and not key.startswith(_VIRTUAL):
+        elif key.startswith(CONNECTION_PREFIX) and not key.startswith(VIRTUAL_PREFIX):
             real.append(_read_real(business_id, key, item))
         elif key == SETTINGS_KEY:
             settings = _read_settings(item)
@@ -373,9 +377,9 @@ def read_transition(item: Item) -> Transition:
             before=OverallStatus(item["from"]["S"]),
             after=OverallStatus(item["to"]["S"]),
             attention=Attention(attention) if attention else None,
-            cause=Cause(item["cause"]["S"]),
+            cause=_read_cause(item),
             by=UserId(by) if by else None,
-            reasons=tuple(ReasonCode(reason["S"]) for reason in item["reasons"]["L"]),
+            reasons=_read_reasons(item),
             since=_number(item, "since"),
             seconds=_read_seconds(item),
         )
@@ -385,26 +389,42 @@ def read_transition(item: Item) -> Transition:
 
 def _read_last_transition(item: Item) -> LastTransition:
     attention, by = _text(item, "toldAttention"), _text(item, "by")
-    removal = item["removal"]["M"] if "removal" in item else None
     return LastTransition(
         sequence=int(item["sequence"]["N"]),
         at=int(item["at"]["N"]),
         status=OverallStatus(item["to"]["S"]),
         attention=Attention(attention) if attention else None,
-        cause=Cause(item["cause"]["S"]),
+        cause=_read_cause(item),
         by=UserId(by) if by else None,
         seconds=_read_seconds(item),
         settings_version=_number(item, "settingsVersion"),
-        removal=None if removal is None else _read_removal(removal),
+        removal=_read_removal(item["removal"]["M"]) if "removal" in item else None,
     )
+
+
+_CAUSES: Final = frozenset[str](Cause)
+_REASONS: Final = frozenset[str](ReasonCode)
+
+
+def _read_cause(item: Item) -> Cause:
+    """The cause of a transition. A newer build, which was rolled back, may have written another."""
+    code = item["cause"]["S"]
+    return Cause(code) if code in _CAUSES else Cause.UNKNOWN
+
+
+def _read_reasons(item: Item) -> tuple[ReasonCode, ...]:
+    """The reasons of a transition, without those that only a newer build knows."""
+    codes = (reason["S"] for reason in item["reasons"]["L"])
+    return tuple(ReasonCode(code) for code in codes if code in _REASONS)
 
 
 def _read_removal(removal: Item) -> AnnouncedRemoval:
     by = _text(removal, "by")
     return AnnouncedRemoval(
         ConnectionId(removal[CONNECTION_ID]["S"]),
-        Cause(removal["cause"]["S"]),
+        _read_cause(removal),
         UserId(by) if by else None,
+        at=_number(removal, "at") or 0,
     )
 
 

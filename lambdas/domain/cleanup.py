@@ -193,7 +193,7 @@ class _RunState:
         self.half_time = half_time
         self.complete = True
         self.recorder_failed = False
-        """Whether a transition could not be recorded. Every further one might time out too."""
+        """Whether the history did not answer. Every further transition might time out too."""
         self._attention_reports: list[AttentionReport] = []
         self._unreadable: list[tuple[BusinessId, str]] = []
         self._removed: list[tuple[RealConnection, RemovedBecause]] = []
@@ -420,9 +420,12 @@ class Cleanup:
         if not run.recorder_failed and not run.half_time():
             with run.continuing_after_errors():  # the census does not depend on the feed
                 self.pace_transitions()
-                report.recorded += len(self.recorder.record(business.business_id))
+                try:
+                    report.recorded += len(self.recorder.record(business.business_id))
+                except Unavailable:
+                    run.recorder_failed = True
+                    raise
                 is_recorded = True
-            run.recorder_failed = run.recorder_failed or not is_recorded
         report.unrecorded += not is_recorded
 
     def _remove_if_stale(
@@ -459,6 +462,8 @@ class Cleanup:
             # The claim must hold from now on, however long ago this run began.
             if not self.store.claim_real(connection, self.clock()):
                 return False  # a ping came first and wins, or the connection is gone
+            # Its silence is recorded by now, unless the recorder failed or had no time.
+            self._announce(connection, Cause.SILENCE, run)
             answer = run.sockets.close(connection.connection_id)
             # A socket that was closed counts, even if its connection cannot be removed.
             slot.used = answer is SocketAnswer.OK
@@ -499,10 +504,16 @@ class Cleanup:
 
     def _remove_gone(self, connection: RealConnection, run: _RunState) -> Removal:
         """Remove a connection whose socket is gone. It may have been the last active one."""
-        if self.recorder is not None and not self.rules.is_young(connection, run.now):
-            removal = AnnouncedRemoval(connection.connection_id, Cause.CLEANUP, by=None)
-            self.store.announce_removal(connection.business_id, removal)
+        self._announce(connection, Cause.CLEANUP, run)
         return remove_gone(connection, store=self.store, rules=self.rules, now=run.now)
+
+    def _announce(self, connection: RealConnection, cause: Cause, run: _RunState) -> None:
+        """Tell the recorder why a connection is about to be removed."""
+        if self.recorder is None:
+            return
+        removal = AnnouncedRemoval(connection.connection_id, cause, by=None, at=self.clock())
+        with run.continuing_after_errors():  # the removal does not depend on the feed
+            self.store.announce_removal(connection.business_id, removal)
 
     def _remove_if_expired(
         self, connection: VirtualConnection, run: _RunState, report: CleanupReport

@@ -314,6 +314,8 @@ class AnnouncedRemoval:
     connection_id: ConnectionId
     cause: Cause
     by: UserId | None
+    at: Instant
+    """When it was announced. A removal that does not follow soon was not carried out."""
 
 
 @dataclass(frozen=True, slots=True)

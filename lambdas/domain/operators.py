@@ -80,7 +80,7 @@ class Operators:
         if found is None:
             raise NotFound("the business has no such real connection")
         if business.last_transition is not None:
-            because = AnnouncedRemoval(connection_id, Cause.OPERATOR, by=user_id)
+            because = AnnouncedRemoval(connection_id, Cause.OPERATOR, by=user_id, at=self.clock())
             self.store.announce_removal(business_id, because)
         removal = close_and_remove(
             found, store=self.store, sockets=self.sockets, rules=self.rules, now=self.clock()

@@ -20,7 +20,7 @@ from lambdas.domain.model import (
     OverallStatus,
     Settings,
 )
-from lambdas.domain.rules import Rules
+from lambdas.domain.rules import CLOCK_SKEW, Rules
 from lambdas.domain.status import BusinessStatus, ReasonCode, judge
 
 _ACCEPTING: Final = {
@@ -32,6 +32,12 @@ _CONNECTED: Final = {OverallStatus.ONLINE, OverallStatus.CONNECTED_NOT_ACCEPTING
 
 _HOURS_LOOKED_AT: Final = 2 * 24 * 60 * 60
 """How many seconds back a change by the opening hours is looked for."""
+
+_ANNOUNCEMENT_HOLDS: Final = 5 * 60
+"""Seconds within which an announced removal is carried out, if at all."""
+
+_NEW_FOR: Final = 60 * 60
+"""Seconds for which the first settings of a business explain its first transition."""
 
 
 Position = tuple[Instant, int]
@@ -122,12 +128,16 @@ def next_transition(
     `removed` is the last real connection that was removed, if that is known. It only serves to find
     the cause.
     """
+    last = business.last_transition
+    if last is not None and now < last.at <= now + CLOCK_SKEW:
+        # Another machine's clock is ahead, and it has recorded what this clock has yet to come to.
+        now = last.at
     status = judge(business, now, rules)
     if not has_transition(business, status):
         return None
-    last = business.last_transition
     if last is None:
-        return _transition(business, status, None, at=now, because=_first_cause(business, now))
+        because = _first_change(business, status, rules)
+        return _transition(business, status, None, at=because.at, because=because)
     changes = tuple(_changes(business, last, status, rules, removed))
     return _transition(
         business,
@@ -139,10 +149,18 @@ def next_transition(
     )
 
 
-def _first_cause(business: Business, now: Instant) -> _Change:
-    settings = business.settings
-    is_new = settings is not None and settings.version == 1
-    return _author(settings, now) if settings and is_new else _Change(now, Cause.UNKNOWN)
+def _first_change(business: Business, status: BusinessStatus, rules: Rules) -> _Change:
+    """What led to the first transition: the first declaration of a business that is new."""
+    settings, now = business.settings, status.as_of
+    if (
+        settings is None
+        or settings.version != 1
+        or now - settings.updated_at > _NEW_FOR
+        or settings.accepts_orders(settings.updated_at) != status.accepting_orders
+    ):
+        return _Change(now, Cause.UNKNOWN)
+    connected_at = min((c.connected_at for c in rules.active_real(business, now)), default=0)
+    return _author(settings, min(max(settings.updated_at, connected_at), now))
 
 
 def _transition(
@@ -210,15 +228,15 @@ def _changes(
             yield _connected(business, last, now, rules)
         else:
             yield _lost_devices(business, last, now, rules, removed)
-    if {status.overall_status, last.status} == {
-        OverallStatus.VIRTUAL_ONLY,
+    if status.overall_status is OverallStatus.UNREACHABLE:
+        ends = [c.expires_at for c in business.virtual if last.at <= c.expires_at <= now]
+        if ends or last.status is OverallStatus.VIRTUAL_ONLY:
+            yield _Change(max(ends, default=now), Cause.LEASE_ENDED)
+    elif (last.status, status.overall_status) == (
         OverallStatus.UNREACHABLE,
-    }:
-        if status.virtual:
-            yield _written(settings, last, now)
-        else:
-            ends = (lease.expires_at for lease in business.virtual)
-            yield _Change(_latest(ends, last, now), Cause.LEASE_ENDED)
+        OverallStatus.VIRTUAL_ONLY,
+    ):
+        yield _written(settings, last, now)
 
 
 def _latest(moments: Iterator[Instant], last: LastTransition, now: Instant) -> Instant:
@@ -287,11 +305,16 @@ def _lost_devices(
     silent = [_Change(at, Cause.SILENCE) for at in ended if last.at <= at <= now]
     if removed is None or not last.at <= removed.at <= now:
         removed = None
+    at = removed.at if removed else now
     announced = last.removal
-    if announced and (removed is None or announced.connection_id == removed.connection_id):
-        removal = _Change(removed.at if removed else now, announced.cause, announced.by)
+    if (
+        announced is not None
+        and at - announced.at <= _ANNOUNCEMENT_HOLDS
+        and (removed is None or removed.connection_id == announced.connection_id)
+    ):
+        removal = _Change(at, announced.cause, announced.by)
     else:
-        removal = _Change(removed.at if removed else now, Cause.DEVICE_DISCONNECTED)
+        removal = _Change(at, Cause.DEVICE_DISCONNECTED)
     if silent and removed is None:
         return max(silent, key=lambda change: change.at)
     return max([*silent, removal], key=lambda change: change.at)
@@ -303,7 +326,6 @@ def _attention_change(settings: Settings, last: LastTransition, status: Business
     if status.attention is not None and last.attention is None:
         # The grace period is over. What led to the need is what led to the status.
         return _Change(now, last.cause, last.by)
-    if settings.version != last.settings_version:
-        return _written(settings, last, now)
-    closed = settings.opening_hours is not None and settings.is_episode_over(now)
-    return _Change(now, Cause.OPENING_HOURS if closed else Cause.UNKNOWN)
+    if settings.is_episode_over(now):  # they closed it since the last write of the settings
+        return _Change(_changed_by_hours(settings, now) or now, Cause.OPENING_HOURS)
+    return _written(settings, last, now)

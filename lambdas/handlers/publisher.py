@@ -5,6 +5,7 @@ is. A batch that Lambda repeats is published again; consumers recognize a transi
 and sequence.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -24,6 +25,7 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
     Raises `Unavailable` if the bus does not accept all events: Lambda then repeats the batch.
     """
     transitions: list[Transition] = []
+    poisoned: list[tuple[Mapping[str, Any], ValueError]] = []
     for record in event["Records"]:
         if record["eventName"] != "INSERT":
             continue  # a transition that was deleted for its age
@@ -31,9 +33,11 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
             transitions.append(read_transition(record["dynamodb"]["NewImage"]))
         except ValueError as error:
             logger.exception("not a transition")
-            business_id = read_business_id(record["dynamodb"]["Keys"])
-            service.dead_letters.add(business_id, error, record["dynamodb"])
+            poisoned.append((record["dynamodb"], error))
+    # First, so that nothing about a poisoned record can keep the others back.
     service.event_bus.publish(transitions)
     if transitions:
         service.metrics.count(MetricName.TRANSITIONS_PUBLISHED, len(transitions))
+    for change, why in poisoned:
+        service.dead_letters.add(read_business_id(change["Keys"]), why, change)
     return {"published": len(transitions)}

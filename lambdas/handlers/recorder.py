@@ -23,6 +23,7 @@ from lambdas.table_schema import (
     PARTITION_KEY,
     SETTINGS_KEY,
     SORT_KEY,
+    VIRTUAL_PREFIX,
 )
 
 _THREADS: Final = 16
@@ -76,7 +77,9 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
 
 
 def _nominated(records: Iterable[_Record]) -> dict[BusinessId, RemovedConnection | None]:
-    """The businesses that may have changed, and the last removed connection of each, if any."""
+    """The businesses that may have changed, and the last real connection of each that was removed,
+    if any.
+    """
     nominated: dict[BusinessId, RemovedConnection | None] = {}
     for record in records:
         keys = record["dynamodb"]["Keys"]
@@ -89,7 +92,8 @@ def _nominated(records: Iterable[_Record]) -> dict[BusinessId, RemovedConnection
         if sort != SETTINGS_KEY and not (is_connection and record["eventName"] != "MODIFY"):
             continue
         removed = nominated.setdefault(business_id, None)
-        if is_connection and record["eventName"] == "REMOVE":
+        is_real = is_connection and not sort.startswith(VIRTUAL_PREFIX)
+        if is_real and record["eventName"] == "REMOVE":
             connection_id = ConnectionId(sort.removeprefix(CONNECTION_PREFIX))
             at = int(record["dynamodb"]["ApproximateCreationDateTime"])
             if removed is None or removed.at <= at:

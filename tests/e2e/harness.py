@@ -20,6 +20,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from lambdas.table_schema import LAST_TRANSITION_KEY
 from local.rest import Answer, call
 from local.token import access_token
 from operations.shared.local_system import LocalSystem
@@ -258,7 +259,13 @@ class Business:
     # The table.
 
     def items(self) -> list[Item]:
-        """Return all items of this business."""
+        """Return what the service's calls have stored of this business.
+
+        The last transition is left out: the recorder writes it in its own time.
+        """
+        return [item for item in self._all_items() if item["sk"] != LAST_TRANSITION_KEY]
+
+    def _all_items(self) -> list[Item]:
         found = self._table.query(
             TableName=self._endpoints.tableName,
             KeyConditionExpression="pk = :pk",
@@ -303,6 +310,17 @@ class Business:
             ExpressionAttributeValues={":seconds": {"N": str(seconds)}},
         )
 
+    def end_leases(self, moment: int) -> None:
+        """Let all leases end at that moment, bypassing the service."""
+        for lease in self.virtual():
+            self._table.update_item(
+                TableName=self._endpoints.tableName,
+                Key={"pk": {"S": lease["pk"]}, "sk": {"S": lease["sk"]}},
+                UpdateExpression="SET #ttl = :moment",
+                ExpressionAttributeNames={"#ttl": "ttl"},
+                ExpressionAttributeValues={":moment": {"N": str(moment)}},
+            )
+
     def delete_item(self, sort_key: str) -> None:
         self._table.delete_item(
             TableName=self._endpoints.tableName,
@@ -311,7 +329,7 @@ class Business:
 
     def delete_items(self) -> None:
         """Delete all items, so that no later census counts them."""
-        for item in self.items():
+        for item in self._all_items():
             self.delete_item(item["sk"])
 
 

@@ -25,9 +25,16 @@ from tests.fakes import raising
 from tests.infra.permissions import RUNTIME, Permissions, allowed
 from tests.infra.synthesis import Templates
 from tests.infra.template import Template
-from tests.unit.handlers.conftest import HOOK_STATUS, Deployed, deployed, recording, unrecorded
+from tests.unit.handlers.conftest import (
+    HOOK_STATUS,
+    Deployed,
+    deployed,
+    feed,
+    recording,
+    unrecorded,
+)
 
-__all__ = ["deployed", "recording", "unrecorded"]
+__all__ = ["deployed", "feed", "recording", "unrecorded"]
 
 ALLOWED_BUT_NOT_CALLED: dict[str, Permissions] = {
     # Powertools reads the record of the first call if DynamoDB did not return it with a refused
@@ -166,6 +173,7 @@ CALLS: dict[str, Callable[[Deployed], None]] = {
 }
 
 
+@pytest.mark.usefixtures("feed")
 @pytest.mark.parametrize("function", CALLS)
 def test_a_function_makes_exactly_the_calls_that_its_role_allows(
     templates: Templates, deployed: Deployed, function: str

@@ -23,7 +23,7 @@ from lambdas.domain.ports import History, Store
 from lambdas.domain.status import ReasonCode
 from lambdas.domain.transitions import Transition
 from lambdas.table_schema import LAST_TRANSITION_KEY
-from tests.builders import B1, NOW, U1, business, settings, transition
+from tests.builders import B1, NOW, U1, FakeClock, business, settings, transition
 from tests.dynamodb import create_history_table, create_table
 from tests.fakes import MemoryHistory, MemoryStore
 
@@ -80,7 +80,8 @@ def tables(request: pytest.FixtureRequest) -> Tables:
 
 def _on_dynamodb(client: "DynamoDBClient") -> Tables:
     table, name = create_table(client), create_history_table(client)
-    history = HistoryTable(client, table=table, history=name, keep_seconds=90 * DAY)
+    clock = FakeClock(NOW + 99)
+    history = HistoryTable(client, table=table, history=name, keep_seconds=90 * DAY, clock=clock)
     return Tables(Table(client, table), history, client, (table, name))
 
 
@@ -107,7 +108,9 @@ def test_a_transition_is_read_back_and_is_the_last_one(
 
 def test_the_last_transition_loses_what_the_next_one_lacks(tables: Tables) -> None:
     tables.keep(FIRST, SECOND)
-    tables.store.announce_removal(B1, AnnouncedRemoval(ConnectionId("c1"), Cause.CLEANUP, None))
+    tables.store.announce_removal(
+        B1, AnnouncedRemoval(ConnectionId("c1"), Cause.CLEANUP, None, NOW)
+    )
     third = replace(FIRST, sequence=3, at=NOW + 61)
     tables.history.commit(third, settings_version=None)
     assert tables.store.load(B1).last_transition == LastTransition(
@@ -153,7 +156,7 @@ def test_of_racing_transitions_one_is_recorded(tables: Tables) -> None:
 
 
 def test_an_announced_removal_is_kept_with_the_last_transition(tables: Tables) -> None:
-    announced = AnnouncedRemoval(ConnectionId("O9oRTfeAoAMCK6g="), Cause.OPERATOR, U1)
+    announced = AnnouncedRemoval(ConnectionId("O9oRTfeAoAMCK6g="), Cause.OPERATOR, U1, NOW)
     tables.store.announce_removal(B1, announced)
     assert tables.store.load(B1) == business(), "there is no last transition to keep it with"
     tables.keep(FIRST)
@@ -237,6 +240,32 @@ def test_a_damaged_last_transition_is_named_and_replaced(
     assert real_tables.store.load(B1).unreadable == ()
 
 
+def test_codes_that_only_a_newer_build_knows_are_read_as_unknown(real_tables: Tables) -> None:
+    """It was rolled back. If its transitions could not be read, their sequences would be taken for
+    free, and no further transition could be recorded.
+    """
+    real_tables.keep(FIRST, SECOND)
+    client, names = real_tables.client, real_tables.names
+    assert client is not None
+    newer: dict[str, Any] = {
+        ":cause": {"S": "solar_flare"},
+        ":reasons": {"L": [{"S": "x"}, {"S": "paused"}]},
+    }
+    for table, key in zip(names, (LAST_TRANSITION_KEY, f"{NOW + 60:012}#{2:012}"), strict=True):
+        client.update_item(
+            TableName=table,
+            Key={"pk": {"S": "BUSINESS#b1"}, "sk": {"S": key}},
+            UpdateExpression="SET cause = :cause, reasons = :reasons",
+            ExpressionAttributeValues=newer,
+        )
+    found = real_tables.store.load(B1)
+    assert found.unreadable == ()
+    assert found.last_transition is not None
+    assert (found.last_transition.sequence, found.last_transition.cause) == (2, Cause.UNKNOWN)
+    expected = replace(SECOND, cause=Cause.UNKNOWN, reasons=(ReasonCode.PAUSED,))
+    assert real_tables.history.last_until(B1) == expected
+
+
 def test_what_is_no_transition_is_skipped(real_tables: Tables) -> None:
     real_tables.keep(FIRST, SECOND)
     client, (_, history) = real_tables.client, real_tables.names
@@ -254,3 +283,14 @@ def test_a_transition_is_deleted_for_its_age(real_tables: Tables) -> None:
     assert client is not None
     (item,) = client.scan(TableName=history)["Items"]
     assert item["ttl"] == {"N": str(NOW + 90 * DAY)}
+
+
+def test_a_transition_that_is_past_its_age_is_not_read_even_if_it_is_still_there(
+    real_tables: Tables,
+) -> None:
+    """DynamoDB deletes them in no order: a newer one may be gone already."""
+    old = replace(FIRST, at=NOW - 90 * DAY)
+    real_tables.keep(old, replace(SECOND, since=old.at))
+    assert real_tables.history.last_until(B1, NOW - 80 * DAY) is None
+    assert real_tables.history.first_after(B1, NOW - 99 * DAY) == replace(SECOND, since=old.at)
+    assert len(real_tables.history.list_between(B1, NOW - 99 * DAY, NOW + 99, limit=9)) == 1

@@ -1,6 +1,7 @@
 """`make replay` on real DynamoDB, EventBridge and SQS APIs."""
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +13,10 @@ import pytest
 from lambdas.adapters.history import HistoryTable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.instants import timestamp
+from lambdas.domain.transitions import Transition
 from lambdas.protocol import event_detail
 from operations import replay
-from tests.builders import B1, NOW, transition
+from tests.builders import B1, NOW, FakeClock, transition
 from tests.dynamodb import create_history_table, create_table
 
 B2 = BusinessId("b2")
@@ -61,7 +63,7 @@ def deployed(deploy: Callable[[dict[str, str]], str], ministack: Any) -> Iterato
     events.put_targets(Rule=name, EventBusName=name, Targets=targets)
     table, history = create_table(ministack), create_history_table(ministack)
     environment = deploy({"TableName": table, "HistoryTableName": history, "EventBusName": name})
-    kept = HistoryTable(ministack, table=table, history=history, keep_seconds=90)
+    kept = HistoryTable(ministack, table=table, history=history, keep_seconds=90, clock=FakeClock())
     yield Deployed(environment, kept, queue, ministack, history)
     sqs.delete_queue(QueueUrl=queue)
 
@@ -116,6 +118,44 @@ def test_an_item_that_is_no_transition_is_skipped(filled: Deployed) -> None:
     filled.client.put_item(TableName=filled.history_name, Item=item)
     assert filled.run(end=NOW) == 0
     assert len(filled.received()) == 2
+
+
+def test_it_says_how_far_it_is_and_publishes_all_if_there_are_many(
+    filled: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(replay, "_BATCH", 25)
+    monkeypatch.setattr(replay, "_PROGRESS_SECONDS", 0)
+    assert filled.run(end=NOW + 300) == 0
+    told = capsys.readouterr()
+    progress = [line.split()[0] for line in told.err.splitlines()]
+    assert progress == ["25", "50", "60"]
+    assert told.out == "published 60 transitions\n"
+    assert len(filled.received()) == 60
+
+
+def test_an_outage_stops_it_with_a_word_on_how_to_go_on(
+    deploy: Callable[[dict[str, str]], str],
+    ministack: Any,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = {"TableName": create_table(ministack), "HistoryTableName": "gone", "EventBusName": "b"}
+    window = ["--from", timestamp(NOW), "--to", timestamp(NOW)]
+    assert replay.main(["--environment", deploy(names), *window]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("stopped: ")
+    assert "run it again" in told
+
+
+def test_it_can_be_interrupted_while_it_finds_nothing(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def walk_over_other_transitions(*_: Any) -> Iterator[Transition]:
+        signal.raise_signal(signal.SIGINT)
+        yield from ()
+
+    monkeypatch.setattr(HistoryTable, "walk", walk_over_other_transitions)
+    assert deployed.run() == 130
+    assert capsys.readouterr().err == "interrupted: run it again to go on\n"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from lambdas.adapters.table import Table
 from lambdas.domain.identifiers import BusinessId, UserId
-from lambdas.domain.model import Attention, Business, Settings
+from lambdas.domain.model import ActingAs, Attention, Business, Settings
 from lambdas.domain.opening_hours import OpeningHours
 from operations import restore as tool
 from operations.restore import Outcome, Restore, require_restored_table, restore
@@ -92,6 +92,7 @@ def test_missing_settings_come_back_with_their_leases_and_nothing_else_changes(
     assert settings_of(back) == replace(
         before,
         version=settings_of(back).version,
+        updated_as=ActingAs.IMPORT,
         attention=None,
         attention_since=None,
         attention_reported=False,
@@ -114,6 +115,7 @@ def test_opening_hours_pauses_and_who_declared_it_come_back(tables: Tables) -> N
             replace(
                 settings_of(tables.restored.load(business)),
                 version=back.version,
+                updated_as=ActingAs.IMPORT,
                 attention=None,
                 attention_since=None,
                 attention_reported=False,
@@ -127,7 +129,8 @@ def test_what_the_restored_settings_do_not_have_is_gone(tables: Tables) -> None:
     tables.live.write_settings(before, replace(with_everything(settings_of(before)), version=2))
     tables.restore(DAMAGED)
     back = settings_of(tables.live.load(DAMAGED))
-    assert back == replace(settings_of(tables.restored.load(DAMAGED)), version=back.version)
+    expected = settings_of(tables.restored.load(DAMAGED))
+    assert back == replace(expected, version=back.version, updated_as=ActingAs.IMPORT)
 
 
 def test_damaged_settings_are_replaced_where_they_are_named(tables: Tables) -> None:

@@ -41,29 +41,29 @@ def schedules_in(service: Template) -> list[dict[str, Any]]:
 def published(
     environment: Environment,
     service: Template,
-    deployed: Deployed,
+    feed: Deployed,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> set[Metric]:
     """The metrics that the handlers publish; the cleanup is called as the schedules call it."""
     capsys.readouterr()
-    deployed.seed(business(declared=settings()))
-    deployed.invoke(websocket.on_connect, socket_event(event_type="CONNECT"))
-    (device,) = (item for item in deployed.items() if item["sk"]["S"].endswith(DEVICE))
+    feed.seed(business(declared=settings()))
+    feed.invoke(websocket.on_connect, socket_event(event_type="CONNECT"))
+    (device,) = (item for item in feed.items() if item["sk"]["S"].endswith(DEVICE))
     keys = {name: device[name] for name in (PARTITION_KEY, SORT_KEY)}
-    deployed.invoke(recorder.handler, _inserted(Keys=keys))
-    (transition,) = deployed.client.scan(TableName=deployed.environ["HISTORY_TABLE_NAME"])["Items"]
-    deployed.invoke(publisher.handler, _inserted(NewImage=transition))
+    feed.invoke(recorder.handler, _inserted(Keys=keys))
+    (transition,) = feed.client.scan(TableName=feed.environ["HISTORY_TABLE_NAME"])["Items"]
+    feed.invoke(publisher.handler, _inserted(NewImage=transition))
     message = rest_event(
         "POST", "/businesses/{businessId}/messages", body='{"a":1}', roles=("backend",)
     )
-    assert deployed.invoke(rest.handler, message)["statusCode"] == 200
+    assert feed.invoke(rest.handler, message)["statusCode"] == 200
     with monkeypatch.context() as broken:
         broken.setattr(rest, "authorize", None)
-        assert deployed.invoke(rest.handler, message)["statusCode"] == 500
-    deployed.invoke(websocket.on_disconnect, socket_event(event_type="DISCONNECT"))
+        assert feed.invoke(rest.handler, message)["statusCode"] == 500
+    feed.invoke(websocket.on_disconnect, socket_event(event_type="DISCONNECT"))
     for event in schedules_in(service):
-        assert deployed.invoke(cleanup.handler, event)["complete"]
+        assert feed.invoke(cleanup.handler, event)["complete"]
     return {
         _with_environment(
             environment.name, Metric.from_properties({"Namespace": namespace} | datum)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lambdas.domain.errors import Conflict, Unavailable
+from lambdas.domain.errors import Conflict, Forbidden, InvalidValue, NotDeclared, Unavailable
+from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import ActingAs, Cause, OverallStatus
 from lambdas.domain.recorder import Recorder
 from lambdas.domain.status import judge
@@ -172,12 +174,59 @@ class TestCleanup:
         assert (run.report.recorded, run.report.unrecorded, run.report.failed) == (0, 1, 0)
         assert run.error is None
 
+    def test_soon_gives_up_a_history_that_does_not_answer(self, b1: Followed) -> None:
+        for number in range(2, 500):
+            b1.store.settings[BusinessId(f"b{number}")] = b1.store.settings[B1]
+        asked: list[Transition] = []
+
+        def down(transition: Transition, *, settings_version: int | None) -> None:
+            asked.append(transition)
+            raise Unavailable("down")
+
+        b1.history.commit = down  # type: ignore[method-assign]
+        run = b1.clean_up()
+        assert (run.complete, run.report.unrecorded) == (True, 498)
+        assert len(asked) <= b1.cleanup.threads
+
     def test_raises_a_defect_of_the_recorder_at_its_end(self, b1: Followed) -> None:
         b1.disconnect()
         b1.history.commit = raising(RuntimeError("defect"))  # type: ignore[method-assign]
         run = b1.clean_up()
         assert run.complete
         assert isinstance(run.error, RuntimeError)
+
+    def test_records_the_others_if_one_business_is_poisoned(self, b1: Followed) -> None:
+        others = [BusinessId(f"b{n}") for n in range(2, 40)]
+        for name in others:
+            b1.store.settings[name] = b1.store.settings[B1]
+        b1.disconnect()
+        commit = b1.history.commit
+
+        def poisoned(transition: Transition, *, settings_version: int | None) -> None:
+            if transition.business_id == B1:
+                raise RuntimeError("defect")
+            commit(transition, settings_version=settings_version)
+
+        b1.history.commit = poisoned  # type: ignore[method-assign]
+        run = b1.clean_up()
+        assert (run.report.recorded, run.report.unrecorded) == (len(others), 1)
+
+    def test_removes_connections_also_if_their_removal_cannot_be_announced(
+        self, b1: Followed
+    ) -> None:
+        b1.connect("c2")
+        b1.sockets.open.clear()
+        b1.store.announce_removal = raising(Unavailable("held"))  # type: ignore[method-assign]
+        b1.clock.advance(RULES.ping_interval + 1)
+        run = b1.clean_up()
+        assert (run.report.gone, run.report.failed, run.complete) == (2, 0, True)
+
+    def test_tells_of_the_silence_that_it_could_not_record_itself(self, b1: Followed) -> None:
+        b1.clock.advance(RULES.silent_after + 1)
+        run = b1.clean_up(half_time=lambda: True)
+        assert (run.report.unrecorded, run.report.silent) == (1, 1)
+        b1.record("c1")
+        assert b1.last_change() == (ONLINE, VIRTUAL_ONLY, Cause.SILENCE, None, 0)
 
     def test_stops_recording_at_half_time_and_is_still_complete(self, b1: Followed) -> None:
         b1.disconnect()
@@ -242,6 +291,53 @@ def test_in_any_history_the_feed_has_no_gap_and_ends_with_what_is(
                 assert b1.last.after is b1.status()
     b1.clean_up()
     b1.record()
+    _check_the_chain(b1)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from([*ACTIONS]), max_size=25), st.randoms(use_true_random=False))
+def test_the_same_if_others_act_at_any_call_and_answers_are_lost(
+    names: list[str], chance: random.Random
+) -> None:
+    b1 = Followed(FakeClock(NOW), MemoryStore())
+    busy = False
+
+    def act(name: str) -> None:
+        with suppress(NotDeclared, Forbidden, InvalidValue, Unavailable):
+            ACTIONS[name](b1)
+
+    def interrupted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def racing(*arguments: Any, **more: Any) -> Any:
+            nonlocal busy
+            if not busy and chance.random() < 0.3:
+                busy = True
+                act(chance.choice([*ACTIONS]))
+                busy = False
+            answer = call(*arguments, **more)
+            if chance.random() < 0.05:
+                raise Unavailable("the answer was lost")
+            return answer
+
+        return racing
+
+    calls = [(b1.history, "commit")] + [
+        (b1.store, name) for name in ("load", "announce_removal", "write_attention", "remove_real")
+    ]
+    for part, call in calls:
+        setattr(part, call, interrupted(getattr(part, call)))
+    for name in names:
+        act(name)
+    for part, call in calls:
+        delattr(part, call)
+    b1.record("c1")
+    b1.clean_up()
+    b1.record()
+    assert _is_recorded(b1)
+    _check_the_chain(b1)
+
+
+def _check_the_chain(b1: Followed) -> None:
+    """The transitions of b1 follow from each other."""
     before, at, seconds = OverallStatus.UNKNOWN, 0, 0
     for number, transition in enumerate(b1.recorded, start=1):
         assert transition.sequence == number

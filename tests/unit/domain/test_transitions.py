@@ -1,12 +1,15 @@
 """Which transitions are recorded, when, and with which cause."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from lambdas.domain.identifiers import UserId
+from lambdas.domain.errors import Unavailable
+from lambdas.domain.identifiers import ConnectionId, UserId
 from lambdas.domain.model import ActingAs, Attention, Cause, OverallStatus
 from lambdas.domain.rules import CONNECTION_AGE_MARGIN, MAX_CONNECTION_AGE
+from lambdas.domain.transitions import RemovedConnection
 from tests.builders import B1, CLOSED, NOW, RULES, U1, hours, settings
 from tests.unit.domain.feed import OPERATOR, Followed
 
@@ -49,6 +52,44 @@ class TestFirst:
         b1.store.settings[B1] = settings(version=7, updated_at=NOW - 86_400)
         b1.record()
         assert b1.last_change() == (UNKNOWN, UNREACHABLE, Cause.UNKNOWN, None, 0)
+
+    def test_of_a_business_that_was_declared_once_and_long_ago_has_no_cause_either(
+        self, b1: Followed
+    ) -> None:
+        b1.store.settings[B1] = settings(version=1, updated_at=NOW - 86_400)
+        b1.record()
+        assert b1.last_change() == (UNKNOWN, UNREACHABLE, Cause.UNKNOWN, None, 0)
+
+    def test_is_of_the_moment_of_the_declaration(self, b1: Followed) -> None:
+        b1.declare(True)
+        b1.clock.advance(6)
+        b1.record()
+        assert b1.last_change() == (UNKNOWN, VIRTUAL_ONLY, Cause.MEMBER, U1, 6)
+
+    def test_is_not_in_the_future_if_the_clock_of_the_declaration_was_ahead(
+        self, b1: Followed
+    ) -> None:
+        b1.store.settings[B1] = settings(updated_at=NOW + 30)
+        b1.record()
+        assert b1.last_change() == (UNKNOWN, UNREACHABLE, Cause.MEMBER, U1, 0)
+
+    def test_is_of_the_moment_at_which_a_device_connected_if_that_was_later(
+        self, b1: Followed
+    ) -> None:
+        b1.declare(True)
+        b1.clock.advance(2)
+        b1.connect()
+        b1.clock.advance(4)
+        b1.record()
+        assert b1.last_change() == (UNKNOWN, ONLINE, Cause.MEMBER, U1, 4)
+
+    def test_of_a_new_business_that_the_hours_have_closed_since_has_no_cause(
+        self, b1: Followed
+    ) -> None:
+        b1.store.settings[B1] = settings(updated_at=NOW, opening_hours=hours(("07:00", "08:10")))
+        b1.clock.advance(900)
+        b1.record()
+        assert b1.last_change() == (UNKNOWN, OFFLINE, Cause.UNKNOWN, None, 0)
 
     def test_is_not_recorded_while_the_business_is_unknown(self, b1: Followed) -> None:
         b1.connect()
@@ -175,6 +216,58 @@ class TestDevices:
         online.record("c1")
         assert online.last_change() == (ONLINE, VIRTUAL_ONLY, Cause.OPERATOR, OPERATOR, 0)
 
+    def test_that_an_operator_could_not_close_disconnect_by_themselves_later(
+        self, online: Followed
+    ) -> None:
+        online.sockets.unknown.add("c1")
+        with pytest.raises(Unavailable):
+            online.close_by_operator()
+        online.pass_time(3600)
+        online.disconnect()
+        online.record("c1")
+        assert online.last_change() == (ONLINE, VIRTUAL_ONLY, Cause.DEVICE_DISCONNECTED, None, 0)
+
+    def test_do_not_inherit_the_cause_of_an_old_removal_if_theirs_is_not_known(
+        self, online: Followed
+    ) -> None:
+        online.connect("c2")
+        online.close_by_operator("c2")
+        online.record("c2")
+        online.pass_time(3600)
+        online.disconnect("c1")
+        online.clean_up()
+        assert online.last_change() == (ONLINE, VIRTUAL_ONLY, Cause.DEVICE_DISCONNECTED, None, 0)
+
+    def test_that_an_operator_closed_have_that_cause_also_if_only_the_cleanup_finds_it(
+        self, online: Followed
+    ) -> None:
+        online.close_by_operator()
+        online.pass_time(RULES.ping_interval)
+        online.clean_up()
+        assert online.last_change() == (ONLINE, VIRTUAL_ONLY, Cause.OPERATOR, OPERATOR, 0)
+
+    def test_are_not_lost_at_the_time_of_a_record_that_comes_again(self, online: Followed) -> None:
+        online.disconnect()
+        removed = RemovedConnection(ConnectionId("c1"), online.clock())
+        online.recorder.record(B1, removed)
+        online.clock.advance(30)
+        online.connect("c2")
+        online.record()
+        online.clock.advance(60)
+        online.disconnect("c2")
+        online.recorder.record(B1, removed)
+        assert online.last_change() == (ONLINE, VIRTUAL_ONLY, Cause.DEVICE_DISCONNECTED, None, 0)
+
+    def test_that_are_lost_before_the_last_lease_ends(self, b1: Followed) -> None:
+        b1.declare(True)
+        b1.clock.advance(RULES.virtual_lease - RULES.silent_after - 100)
+        b1.connect()
+        b1.record()
+        assert b1.last.after is ONLINE
+        b1.clock.advance(RULES.silent_after + 300)
+        b1.record()
+        assert b1.last_change() == (ONLINE, UNREACHABLE, Cause.SILENCE, None, 200)
+
     def test_keep_the_cause_of_the_removal_of_another_device_to_themselves(
         self, online: Followed
     ) -> None:
@@ -226,6 +319,20 @@ class TestTime:
         b1.record()
         b1.clock.advance(RULES.virtual_lease + 70)
         b1.store.virtual.clear()
+        b1.record()
+        assert b1.last_change() == (VIRTUAL_ONLY, UNREACHABLE, Cause.LEASE_ENDED, None, 0)
+
+    def test_ends_a_lease_now_if_only_an_older_one_is_still_stored(self, b1: Followed) -> None:
+        b1.declare(True, OPERATOR)
+        b1.clock.advance(RULES.virtual_lease - 100)
+        b1.declare(True)
+        b1.clock.advance(200)
+        b1.connect()
+        b1.record()
+        b1.disconnect()
+        b1.record("c1")
+        b1.clock.advance(RULES.virtual_lease)
+        del b1.store.virtual[B1, U1]
         b1.record()
         assert b1.last_change() == (VIRTUAL_ONLY, UNREACHABLE, Cause.LEASE_ENDED, None, 0)
 
@@ -344,12 +451,28 @@ class TestAttention:
         online.clock.now = NOW + 3600 + 21 * 60 + 30
         online.record()
         assert online.last.attention is None
-        assert online.last_change()[:3] == (VIRTUAL_ONLY, VIRTUAL_ONLY, Cause.OPENING_HOURS)
+        assert online.last_change() == (VIRTUAL_ONLY, VIRTUAL_ONLY, Cause.OPENING_HOURS, None, 30)
         online.clean_up()
         online.clock.advance(RULES.attention_grace)
         online.clean_up()
         online.record()
         assert online.last.attention is Attention.VIRTUAL_ONLY
+
+    def test_that_the_hours_end_has_their_cause_also_after_a_lease_was_renewed(
+        self, online: Followed
+    ) -> None:
+        # It is 09:00. It closes at 09:20 for a minute, which no cleanup and no recorder sees.
+        online.settings.set_opening_hours(B1, U1, hours(("08:00", "09:20"), ("09:21", "20:00")))
+        online.disconnect()
+        for _ in range(2):
+            online.clean_up()
+            online.clock.advance(RULES.attention_grace)
+        online.record()
+        assert online.last.attention is Attention.VIRTUAL_ONLY
+        online.declare(True)
+        online.clock.now = NOW + 3600 + 21 * 60 + 30
+        online.record()
+        assert online.last_change() == (VIRTUAL_ONLY, VIRTUAL_ONLY, Cause.OPENING_HOURS, None, 30)
 
 
 def test_settings_that_somebody_deleted_by_hand_have_no_cause(online: Followed) -> None:
@@ -359,13 +482,40 @@ def test_settings_that_somebody_deleted_by_hand_have_no_cause(online: Followed) 
     assert online.last.online is None
 
 
-def test_a_transition_is_never_before_the_last_one(online: Followed) -> None:
-    """Two machines' clocks differ: the one that recorded last was ahead."""
+@pytest.mark.parametrize("behind", [20, 200])
+def test_a_transition_is_never_before_the_last_one(online: Followed, behind: int) -> None:
+    """Two machines' clocks differ, even by more than they should: the one that recorded last was
+    ahead.
+    """
     at = online.last.at
-    online.clock.now = at - 20
+    online.clock.now = at - behind
     online.disconnect()
     online.record("c1")
     assert (online.last.at, online.last.seconds) == (at, {ONLINE: 0})
+
+
+def test_what_a_clock_that_is_ahead_recorded_is_not_undone_by_one_that_is_behind(
+    online: Followed,
+) -> None:
+    online.pause(600)
+    online.record()
+    online.pass_time(630)
+    online.record()
+    assert online.last_change() == (CONNECTED, ONLINE, Cause.PAUSE_ENDED, None, 30)
+    online.clock.advance(-50)
+    online.record()
+    online.clock.advance(50)
+    online.record()
+    assert len(online.recorded) == 3
+
+
+def test_a_last_transition_that_is_far_ahead_does_not_change_how_a_business_is_judged(
+    online: Followed,
+) -> None:
+    last = online.store.last_transitions[B1]
+    online.store.last_transitions[B1] = replace(last, at=online.clock() + 86_400)
+    online.record()
+    assert len(online.recorded) == 1
 
 
 def test_restored_settings_change_the_business_now_and_not_when_they_were_written(

@@ -142,9 +142,18 @@ def deployed(
             "TABLE_NAME": create_table(unrecorded),
             "HISTORY_TABLE_NAME": create_history_table(unrecorded),
             "HISTORY_DAYS": "90",
-            "EVENT_BUS_NAME": session.client("events").create_event_bus(Name="b")["EventBusArn"],
-            "DEAD_LETTERS_URL": session.client("sqs").create_queue(QueueName="q")["QueueUrl"],
+            "EVENT_BUS_NAME": "bus",
+            "DEAD_LETTERS_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters",
         }
         calls.clear()
         service = Service(environ, clock=clock, session=session)
         yield Deployed(environ, service, clock, calls, log, unrecorded)
+
+
+@pytest.fixture
+def feed(deployed: Deployed) -> Deployed:
+    """A function with an empty table, a bus for its events, and a queue for its dead letters."""
+    session = _session()
+    session.client("events").create_event_bus(Name="bus")
+    session.client("sqs").create_queue(QueueName="dead-letters")
+    return deployed

@@ -10,10 +10,22 @@ from lambdas.adapters.table import Table
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
+from lambdas.domain.recorder import Recorder
 from lambdas.handlers.cleanup import handler
 from lambdas.observability import MetricName
-from tests.builders import NOW, business, devices, real, settings, virtual
-from tests.fakes import raising
+from tests.builders import (
+    NOW,
+    RULES,
+    business,
+    devices,
+    make_cleanup,
+    no_wait,
+    real,
+    settings,
+    virtual,
+)
+from tests.events import Context
+from tests.fakes import MemoryHistory, MemoryStore, raising
 from tests.unit.handlers.conftest import Deployed
 
 GAUGES = {
@@ -45,6 +57,33 @@ def _emitted(output: str, **dimensions: str) -> dict[str, Any]:
         if {name: line[name] for name in names} == {"environment": "test", **dimensions}:
             found |= {metric["Name"]: line[metric["Name"]] for metric in directive["Metrics"]}
     return found
+
+
+class _EndingContext(Context):
+    """Of a function whose time runs: each time it is asked, a second of 300 is over."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # static over there
+        self._asked += 1
+        return 300_000 - 1000 * self._asked
+
+
+def test_after_half_of_its_time_it_records_no_more_and_is_still_complete(
+    deployed: Deployed,
+) -> None:
+    store = MemoryStore()
+    names = [BusinessId(f"b{n}") for n in range(60)]
+    store.seed(*[business(declared=settings(), business_id=name) for name in names])
+    clock = deployed.clock
+    recorder = Recorder(store, MemoryHistory(store), RULES, clock, no_wait)
+    deployed.service.cleanup = make_cleanup(store, clock=clock, recorder=recorder)
+    deployed.context = _EndingContext()
+    report = deployed.invoke(handler, {})
+    assert report["recorded"] > 0
+    assert report["unrecorded"] > 0
+    assert report["complete"] is True
 
 
 def test_a_complete_run_reports_and_publishes_the_census(

@@ -168,6 +168,7 @@ TRANSITIONS = {
 }
 
 
+@pytest.mark.usefixtures("feed")
 @pytest.mark.parametrize("recorded", TRANSITIONS.values(), ids=TRANSITIONS)
 def test_a_published_event_matches_the_contract(deployed: Deployed, recorded: Transition) -> None:
     image = {"Keys": {}, "NewImage": transition_item(recorded, 90)}

@@ -13,7 +13,11 @@ from lambdas.domain.status import ReasonCode
 from lambdas.handlers import publisher
 from tests.builders import NOW, U1, no_wait, transition
 from tests.events import transition_record
+from tests.fakes import raising
 from tests.unit.handlers.conftest import Deployed
+
+pytestmark = pytest.mark.usefixtures("feed")
+
 
 CLOSED = transition(
     sequence=7,
@@ -75,8 +79,11 @@ def test_a_batch_is_published_in_order_ten_at_a_time(deployed: Deployed) -> None
     assert deployed.operations == ["PutEvents"] * 3
 
 
-def test_a_transition_that_was_deleted_for_its_age_is_not_published(deployed: Deployed) -> None:
-    assert _publish(deployed, transition_record(CLOSED, "REMOVE")) == {"published": 0}
+@pytest.mark.parametrize("event_name", ["REMOVE", "MODIFY"])
+def test_a_transition_that_was_deleted_for_its_age_or_edited_is_not_published(
+    deployed: Deployed, event_name: str
+) -> None:
+    assert _publish(deployed, transition_record(CLOSED, event_name)) == {"published": 0}
     assert deployed.calls == []
 
 
@@ -97,6 +104,26 @@ def test_a_poisoned_record_goes_to_the_dead_letters_and_the_others_are_published
     body = json.loads(letter["MessageBody"])
     assert (body["businessId"], body["record"]) == ("b1", poisoned["dynamodb"])
     assert body["error"].startswith("ValueError: not a transition")
+
+
+def test_a_poisoned_record_that_is_too_large_for_the_queue_is_left_out(deployed: Deployed) -> None:
+    poisoned = transition_record(CLOSED)
+    poisoned["dynamodb"]["NewImage"]["from"] = {"S": "x" * 390_000}
+    assert _publish(deployed, poisoned, transition_record(CLOSED)) == {"published": 1}
+    (letter,) = [params for name, params in deployed.calls if name == "SendMessage"]
+    assert len(letter["MessageBody"]) < 2_000
+    assert json.loads(letter["MessageBody"])["record"] is None
+
+
+def test_the_other_records_are_published_also_if_the_dead_letter_queue_is_down(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poisoned = transition_record(CLOSED)
+    del poisoned["dynamodb"]["NewImage"]["from"]
+    monkeypatch.setattr(deployed.service.dead_letters, "add", raising(Unavailable("down")))
+    with pytest.raises(Unavailable):
+        _publish(deployed, poisoned, transition_record(CLOSED))
+    assert [detail["sequence"] for detail in _details(deployed)] == [7]
 
 
 class Bus:

@@ -8,12 +8,16 @@ import pytest
 from lambdas.adapters.items import real_key, settings_key, virtual_key
 from lambdas.bootstrap import MissingConfiguration, Service
 from lambdas.domain.errors import Unavailable
-from lambdas.domain.identifiers import BusinessId, ConnectionId
+from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+from lambdas.domain.model import AnnouncedRemoval, Cause
 from lambdas.handlers import recorder
 from lambdas.table_schema import LAST_TRANSITION_KEY
 from tests.builders import B1, NOW, business, real, settings, virtual
 from tests.events import changed_record
 from tests.unit.handlers.conftest import Deployed
+
+pytestmark = pytest.mark.usefixtures("feed")
+
 
 B2 = BusinessId("b2")
 C1 = ConnectionId("c1")
@@ -93,6 +97,37 @@ def test_the_last_removed_connection_is_the_cause(
     last = deployed.service.history.last_until(B1)
     assert last is not None
     assert (last.after, last.cause, last.at) == ("VIRTUAL_ONLY", "device_disconnected", NOW + 20)
+
+
+def test_of_connections_removed_in_one_second_the_last_record_counts(deployed: Deployed) -> None:
+    deployed.seed(business(real("c1"), real("c2"), virtual(), declared=settings()))
+    _record(deployed, changed_record(settings_key(B1)))
+    announced = AnnouncedRemoval(C1, Cause.OPERATOR, UserId("o1"), NOW)
+    deployed.store.announce_removal(B1, announced)
+    keys = [real_key(B1, ConnectionId(name)) for name in ("c1", "c2")]
+    for name in ("c1", "c2"):
+        deployed.store.remove_real(B1, ConnectionId(name))
+    _record(deployed, *[changed_record(key, "REMOVE") for key in keys])
+    assert _history(deployed)[0] == ("b1", "VIRTUAL_ONLY", "device_disconnected")
+
+
+def test_a_lease_that_was_removed_is_no_device(deployed: Deployed) -> None:
+    deployed.seed(business(real(), virtual("u2"), declared=settings()))
+    _record(deployed, changed_record(settings_key(B1)))
+    operator = UserId("o1")
+    announced = AnnouncedRemoval(C1, Cause.OPERATOR, operator, NOW + 10)
+    deployed.store.announce_removal(B1, announced)
+    deployed.store.remove_real(B1, C1)
+    deployed.clock.advance(20)
+    _record(
+        deployed,
+        changed_record(real_key(B1, C1), "REMOVE", at=NOW + 10),
+        changed_record(virtual_key(virtual()), "REMOVE", at=NOW + 12),
+    )
+    assert deployed.service.history is not None
+    last = deployed.service.history.last_until(B1)
+    assert last is not None
+    assert (last.cause, last.by, last.at) == ("operator", operator, NOW + 10)
 
 
 def test_a_poisoned_business_goes_to_the_dead_letters_and_the_others_are_recorded(

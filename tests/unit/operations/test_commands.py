@@ -77,6 +77,7 @@ def test_verbs_in_the_text_exist() -> None:
         ("make rollback ENVIRONMENT=prod DRYRUN=1", "DRYRUN"),
         ("make frobnicate", "No rule"),
         ("make rollback", "needs ENVIRONMENT"),
+        ("make replay ENVIRONMENT=dev FROM=2026-01-31T12:00:00Z", "two moments"),
     ],
 )
 def test_a_command_that_would_be_refused_fails_these_tests(
