@@ -150,7 +150,8 @@ class Application:
                 "region": self._parts.region,
                 "deployed": facts.deployed,
                 "interval": facts.interval,
-                "attentionGrace": facts.attention_grace,
+                "silentAfter": facts.rules.silent_after,
+                "attentionGrace": facts.rules.attention_grace,
                 "devices": self._parts.devices is not None,
                 "feed": facts.feed,
             }
