@@ -14,6 +14,7 @@ from werkzeug.exceptions import (
     BadRequest,
     Forbidden,
     HTTPException,
+    LengthRequired,
     MisdirectedRequest,
     RequestEntityTooLarge,
 )
@@ -152,7 +153,8 @@ class Application:
                 "region": self._parts.region,
                 "deployed": facts.deployed,
                 "interval": facts.interval,
-                "attentionGrace": facts.attention_grace,
+                "silentAfter": facts.rules.silent_after,
+                "attentionGrace": facts.rules.attention_grace,
                 "devices": self._parts.devices is not None,
                 "feed": facts.feed,
             }
@@ -227,6 +229,8 @@ def _error(status: int, text: str) -> Response:
 
 
 def _body(request: Request) -> bytes:
+    if "Transfer-Encoding" in request.headers:
+        raise LengthRequired("a body must say how long it is")
     if (request.content_length or 0) > MAX_BODY:
         raise RequestEntityTooLarge(f"the body must not be longer than {MAX_BODY} bytes")
     return request.get_data(cache=False)

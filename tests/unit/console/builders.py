@@ -20,6 +20,7 @@ from console.facts import Facts
 from console.metrics import Metrics
 from console.rest import RestApi
 from console.tokens import OperatorToken
+from lambdas.domain.rules import Rules
 
 PORT = 4567
 HOST = f"127.0.0.1:{PORT}"
@@ -167,7 +168,7 @@ def application(
     parts = Parts(
         environment_name="dev",
         region="eu-central-1",
-        facts=lambda: Facts(deployed="abc", interval=60, attention_grace=120, feed=True),
+        facts=lambda: Facts(deployed="abc", interval=60, rules=Rules(), feed=True),
         metrics=Metrics(client, environment_name="dev", alarms=alarms, clock=lambda: NOW),
         alarms=alarms,
         rest=RestApi(rest_url, OperatorToken(lambda: ACCESS_TOKEN), timeout=patience),

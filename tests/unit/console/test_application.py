@@ -208,6 +208,12 @@ def test_a_huge_body_is_refused(browser: Browser, rest: Upstream) -> None:
     assert rest.asked == []
 
 
+def test_a_body_that_does_not_say_its_length_is_refused(browser: Browser, rest: Upstream) -> None:
+    answer = browser.change("PUT", PAUSE, {}, headers={"Transfer-Encoding": "chunked"})
+    assert answer.status_code == 411
+    assert rest.asked == []
+
+
 def test_the_access_token_is_told_to_the_rest_api_alone(browser: Browser, rest: Upstream) -> None:
     told = []
     for path in ("/", "/runbook", "/api/environment", "/api/metrics", "/api/alarms"):
