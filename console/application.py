@@ -67,6 +67,8 @@ class Parts:
     metrics: Metrics
     alarms: Alarms
     rest: RestApi
+    dashboard: Callable[[], str]
+    """Returns a page with CloudWatch's dashboard."""
     devices: Devices | None = None
 
 
@@ -85,6 +87,7 @@ class Application:
             [
                 _get("/", self._index),
                 _get("/runbook", lambda request: _html(runbook_page())),
+                _get("/dashboard", lambda request: _html(parts.dashboard())),
                 _get("/api/environment", self._environment),
                 _get("/api/metrics", self._metrics),
                 _get("/api/alarms", lambda request: _json(parts.alarms.document())),
