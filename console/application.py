@@ -52,6 +52,9 @@ HEADERS: Final = {
 }
 """On every answer."""
 
+_LINKED: Final = ("/", "/runbook")
+"""The pages that another site may link to. They ask AWS for nothing."""
+
 _DEVICE_COMMANDS: Final = ("silence", "cut", "close", "wake")
 
 logger = logging.getLogger(__name__)
@@ -135,7 +138,7 @@ class Application:
             raise MisdirectedRequest("the console answers only to its own address on this machine")
         # Sent by every current browser; absent if a program asks.
         site = request.headers.get("Sec-Fetch-Site", "none")
-        if request.path.startswith("/api/") and site not in ("same-origin", "none"):
+        if request.path not in _LINKED and site not in ("same-origin", "none"):
             raise Forbidden("another web site asked for this")
         if request.method not in ("GET", "HEAD"):
             given = request.headers.get(TOKEN_HEADER, "")
