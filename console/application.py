@@ -14,6 +14,7 @@ from werkzeug.exceptions import (
     BadRequest,
     Forbidden,
     HTTPException,
+    LengthRequired,
     MisdirectedRequest,
     RequestEntityTooLarge,
 )
@@ -51,6 +52,9 @@ HEADERS: Final = {
 }
 """On every answer."""
 
+_LINKED: Final = ("/", "/runbook")
+"""The pages that another site may link to. They ask AWS for nothing."""
+
 _DEVICE_COMMANDS: Final = ("silence", "cut", "close", "wake")
 
 logger = logging.getLogger(__name__)
@@ -66,6 +70,8 @@ class Parts:
     metrics: Metrics
     alarms: Alarms
     rest: RestApi
+    dashboard: Callable[[], str]
+    """Returns a page with CloudWatch's dashboard."""
     devices: Devices | None = None
 
 
@@ -84,6 +90,7 @@ class Application:
             [
                 _get("/", self._index),
                 _get("/runbook", lambda request: _html(runbook_page())),
+                _get("/dashboard", lambda request: _html(parts.dashboard())),
                 _get("/api/environment", self._environment),
                 _get("/api/metrics", self._metrics),
                 _get("/api/alarms", lambda request: _json(parts.alarms.document())),
@@ -131,7 +138,7 @@ class Application:
             raise MisdirectedRequest("the console answers only to its own address on this machine")
         # Sent by every current browser; absent if a program asks.
         site = request.headers.get("Sec-Fetch-Site", "none")
-        if request.path.startswith("/api/") and site not in ("same-origin", "none"):
+        if request.path not in _LINKED and site not in ("same-origin", "none"):
             raise Forbidden("another web site asked for this")
         if request.method not in ("GET", "HEAD"):
             given = request.headers.get(TOKEN_HEADER, "")
@@ -149,7 +156,8 @@ class Application:
                 "region": self._parts.region,
                 "deployed": facts.deployed,
                 "interval": facts.interval,
-                "attentionGrace": facts.attention_grace,
+                "silentAfter": facts.rules.silent_after,
+                "attentionGrace": facts.rules.attention_grace,
                 "devices": self._parts.devices is not None,
                 "feed": facts.feed,
             }
@@ -224,6 +232,8 @@ def _error(status: int, text: str) -> Response:
 
 
 def _body(request: Request) -> bytes:
+    if "Transfer-Encoding" in request.headers:
+        raise LengthRequired("a body must say how long it is")
     if (request.content_length or 0) > MAX_BODY:
         raise RequestEntityTooLarge(f"the body must not be longer than {MAX_BODY} bytes")
     return request.get_data(cache=False)

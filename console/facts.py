@@ -1,11 +1,15 @@
 """What the page must know of an environment: its timings, and what runs there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from console.alarms import Alarms
+from console.errors import Unanswered
 from console.recent import Recent
 from infra.parameters import DEPLOYMENT
+from lambdas.bootstrap import Configuration, MissingConfiguration
+from lambdas.domain.rules import Rules
 from operations.shared.environment import DeployedEnvironment
 
 if TYPE_CHECKING:
@@ -17,14 +21,15 @@ _CHECK_EVERY: Final = 60.0
 
 @dataclass(frozen=True)
 class Facts:
-    """The timings (seconds) and parts of an environment, as it is deployed."""
+    """What is deployed in an environment."""
 
     deployed: str | None
     """Which build runs, and when it was deployed; None if nobody said."""
     interval: int
-    """How long from one cleanup to the next."""
-    attention_grace: int
+    """Seconds from one cleanup to the next."""
+    rules: Rules
     feed: bool
+    """Whether it has the change feed."""
 
 
 class DeployedFacts:
@@ -55,6 +60,15 @@ class DeployedFacts:
         return Facts(
             deployed=parameters.get(DEPLOYMENT),
             interval=self._alarms.census().period,
-            attention_grace=int(settings["ATTENTION_GRACE"]),
+            rules=_rules(settings),
             feed="HISTORY_TABLE_NAME" in settings,
         )
+
+
+def _rules(settings: Mapping[str, str]) -> Rules:
+    try:
+        return Configuration.from_environ(settings).rules
+    except MissingConfiguration as error:
+        raise Unanswered(
+            f"the deployed cleanup does not have the settings of this version: {error}"
+        ) from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from console.alarms import Alarms
 from console.application import Application, Parts
+from console.dashboard import Dashboard
 from console.devices import Devices
 from console.facts import DeployedFacts
 from console.metrics import Metrics
@@ -39,6 +40,11 @@ def running_console(
             metrics=Metrics(cloudwatch, environment_name=environment.name, alarms=alarms),
             alarms=alarms,
             rest=RestApi(rest_url, operator),
+            dashboard=Dashboard(
+                cloudwatch,
+                name=environment.output("Monitoring", "DashboardName"),
+                alarms=alarms,
+            ).page,
             devices=devices,
         )
         with serve(Application(parts, port=port_of(listener)), listener):

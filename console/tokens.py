@@ -38,16 +38,21 @@ class OperatorToken:
     def current(self) -> str:
         """Return a token that can be used now. Raises `Unanswered`."""
         with self._lock:
-            if self._token is None or _ends_at(self._token) - self._clock() < _RENEW_BEFORE:
+            if self._remaining() < _RENEW_BEFORE:
                 try:
                     self._token = self._obtain()
                 except (BotoCoreError, ClientError) as error:
-                    raise Unanswered(f"the user pool gave no access token: {error}") from error
-            if _ends_at(self._token) <= self._clock():
+                    if self._remaining() <= 0:
+                        raise Unanswered(f"the user pool gave no access token: {error}") from error
+            if self._token is None or self._remaining() <= 0:
                 raise Unanswered(
                     "the access token in TOKEN has expired: start the console with a new one"
                 )
             return self._token
+
+    def _remaining(self) -> float:
+        """Seconds for which the token can be used."""
+        return 0 if self._token is None else _ends_at(self._token) - self._clock()
 
 
 def _ends_at(token: str) -> float:

@@ -23,6 +23,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from local.demo_output import Output
 from local.feed import following
 from local.rest import call
 from local.token import access_token
@@ -62,7 +63,8 @@ class Story:
     """One business, and the people who use it and watch over it."""
 
     def __init__(self, system: LocalSystem, stack: ExitStack) -> None:
-        self._began = time.monotonic()
+        self._output = Output()
+        stack.enter_context(self._output.shown())
         self._stack = stack
         self._system = system
         self._business = f"demo-{secrets.token_hex(4)}"
@@ -79,7 +81,9 @@ class Story:
         """Play the whole story. Raises `DidNotHappen`."""
         self._say(f"This is business {self._business}. The alarm {self._alarm} pages on call.")
         self._require_no_other_business_needs_attention()
-        self._wait("the alarm is OK before the story begins", self._alarm_is("OK"), seconds=100)
+        self._wait(
+            "the alarm is OK before the story begins", self._alarm_is("OK"), seconds=100, usually=5
+        )
         pager = self._stack.enter_context(self._pager())
 
         device = self._stack.enter_context(self._device())
@@ -98,7 +102,12 @@ class Story:
         os.killpg(device.process.pid, signal.SIGSTOP)
         self._say("The device freezes: its socket stays open, but it sends nothing any more.")
         self._show(
-            self._wait("the status is VIRTUAL_ONLY", self._status_is("VIRTUAL_ONLY"), seconds=60)
+            self._wait(
+                "the silent device no longer counts (26 s after its last ping)",
+                self._status_is("VIRTUAL_ONLY"),
+                seconds=60,
+                usually=25,
+            )
         )
         self._say("Customers can still order, but no device receives the orders.")
 
@@ -111,6 +120,7 @@ class Story:
             "a cleanup finds that it needs attention",
             self._renewing(lambda: self._status()["attentionSince"]),
             seconds=60,
+            usually=3,
         )
         self._say(f"A cleanup found that it needs attention, since {since}.")
         self._wait("the feed tells that it is VIRTUAL_ONLY", self._was_told("VIRTUAL_ONLY"))
@@ -118,13 +128,17 @@ class Story:
             "the cleanup closes and removes the frozen connection (once it is 60 s old)",
             self._renewing(lambda: self._cleaned_up(connection)),
             seconds=90,
+            usually=30,
         )
         age = time.monotonic() - connected_at
         self._say(
             f"The cleanup closed the socket and removed its item, {age:.0f} s after it connected."
         )
         self._wait_with_cleanup(
-            "the alarm goes to ALARM", self._renewing(self._alarm_is("ALARM")), seconds=120
+            "the alarm goes to ALARM (30 s after the cleanup found it)",
+            self._renewing(self._alarm_is("ALARM")),
+            seconds=120,
+            usually=5,
         )
         if self._status()["attentionSince"] != since:
             raise DidNotHappen(f"a renewal moved attentionSince: {json.dumps(self._status())}")
@@ -141,7 +155,12 @@ class Story:
         self._show(self._wait("the status is ONLINE", self._status_is("ONLINE")))
         self._wait("the feed tells that it is ONLINE again", self._was_told("ONLINE"))
         try:
-            self._wait_with_cleanup("the alarm goes to OK", self._alarm_is("OK"), seconds=180)
+            self._wait_with_cleanup(
+                "the alarm goes to OK (with the next census)",
+                self._alarm_is("OK"),
+                seconds=180,
+                usually=30,
+            )
         except DidNotHappen:
             self._require_no_other_business_needs_attention()
             raise
@@ -152,41 +171,45 @@ class Story:
 
     def _say(self, text: str) -> None:
         self._tell_transitions()
-        self._print(text)
-
-    def _print(self, text: str) -> None:
-        print(f"[{time.monotonic() - self._began:6.1f} s] {text}", flush=True)
+        self._output.say(text)
 
     def _tell_transitions(self) -> None:
         """Print the transitions that have arrived since the last time."""
         for each in self._feed.receive():
             self._transitions.append(each)
-            attention = f", needs attention: {each['attention']}" if each["attention"] else ""
-            self._print(
-                f"  feed #{each['sequence']}  {each['from']} → {each['to']}{attention}"
-                f"  ({each['cause']})"
-            )
+            self._output.transition(each)
 
     def _show(self, status: Mapping[str, Any]) -> None:
         self._say(f"Status {status['overallStatus']}, because:")
         for reason in status["reasons"]:
             self._say(f"    {reason['code']}: {reason['detail']}")
 
-    def _wait(self, what: str, condition: Callable[[], T | None], *, seconds: float = 20) -> T:
-        """Ask until the answer is true, and return it. Raises `DidNotHappen`."""
+    def _wait(
+        self,
+        what: str,
+        condition: Callable[[], T | None],
+        *,
+        seconds: float = 20,
+        usually: float = 2,
+    ) -> T:
+        """Ask until the answer is true, and return it. Raises `DidNotHappen`.
+
+        It may take `seconds`, and `usually` takes less.
+        """
         deadline = time.monotonic() + seconds
-        while not (answer := condition()):
-            if time.monotonic() > deadline:
-                raise DidNotHappen(
-                    f"expected within {seconds:.0f} s, and did not happen: {what}. "
-                    f"The status is {json.dumps(self._status())}"
-                )
-            self._tell_transitions()
-            time.sleep(0.5)
-        return answer
+        with self._output.waiting(what, usually=usually):
+            while not (answer := condition()):
+                if time.monotonic() > deadline:
+                    raise DidNotHappen(
+                        f"expected within {seconds:.0f} s, and did not happen: {what}. "
+                        f"The status is {json.dumps(self._status())}"
+                    )
+                self._tell_transitions()
+                time.sleep(0.5)
+            return answer
 
     def _wait_with_cleanup(
-        self, what: str, condition: Callable[[], T | None], *, seconds: float
+        self, what: str, condition: Callable[[], T | None], *, seconds: float, usually: float
     ) -> T:
         def after_cleanup() -> T | None:
             answer = condition()
@@ -195,7 +218,7 @@ class Story:
                 time.sleep(2)
             return answer
 
-        return self._wait(what, after_cleanup, seconds=seconds)
+        return self._wait(what, after_cleanup, seconds=seconds, usually=usually)
 
     # What people and devices do.
 
@@ -281,7 +304,9 @@ class Story:
         return body
 
     def _status(self) -> dict[str, Any]:
-        return self._get("status")
+        status = self._get("status")
+        self._output.is_now(status=status["overallStatus"])
+        return status
 
     def _status_is(self, wanted: str) -> Callable[[], dict[str, Any] | None]:
         def look() -> dict[str, Any] | None:
@@ -313,6 +338,7 @@ class Story:
     def _alarm_is(self, wanted: str) -> Callable[[], bool]:
         def look() -> bool:
             (alarm,) = self._cloudwatch.describe_alarms(AlarmNames=[self._alarm])["MetricAlarms"]
+            self._output.is_now(alarm=alarm["StateValue"])
             return bool(alarm["StateValue"] == wanted)
 
         return look

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RUNBOOK = ROOT / "docs" / "runbook.md"
 OPERATORS = (
     RUNBOOK,
-    *(ROOT / "docs" / name for name in ("deploying.md", "events.md")),
+    *(ROOT / "docs" / name for name in ("console.md", "deploying.md", "events.md")),
     ROOT / "README.md",
 )
 """The documents whose commands somebody types."""

@@ -123,7 +123,12 @@ def running_system(state: Path) -> Iterator[System]:
     """Start a system on a free port, and the demo on it. Stop both at the end, as Ctrl-C would."""
     port = free_port()
     output = state / "run.output"
-    environment = {**os.environ, "LOCAL_STATE": str(state), "LOCAL_PORT": str(port)}
+    environment = {
+        **os.environ,
+        "LOCAL_STATE": str(state),
+        "LOCAL_PORT": str(port),
+        "CONSOLE_PORT": "0",
+    }
     with output.open("w") as log:
         run = subprocess.Popen(
             [sys.executable, "-m", "local.run"],

@@ -91,6 +91,7 @@ def test_it_knows_the_environment(console: Console) -> None:
         "name": "local",
         "region": "us-east-1",
         "interval": 60,
+        "silentAfter": 25,
         "attentionGrace": 30,
         "devices": True,
         "feed": True,

@@ -51,7 +51,7 @@ class Laptop:
             cwd=self.repository,
             env={
                 **emulator_environment(self.endpoint_url),
-                "SMOKE_PATIENCE": "8",
+                "SMOKE_PATIENCE": "5",
                 "BUILD_ARGS": f"--local {self.endpoint_url}",
             },
             stdin=subprocess.DEVNULL,

@@ -45,6 +45,10 @@ GOOD_MINUTE: Final[Mapping[str, float]] = {
 RARE: Final = {"ReadThrottleEvents", "WriteThrottleEvents", "SystemErrors", "PlannedWork"}
 
 
+Action = tuple[int, str, State, tuple[str, ...]]
+"""The minute of an action, the alarm, its state, and the topics that are told."""
+
+
 class Incident:
     """The metrics of an environment, which begin as a good day, and its alarms.
 
@@ -55,6 +59,8 @@ class Incident:
         self._alarms = alarms_in(monitoring)
         self._composites = composites_in(monitoring)
         self._minutes = minutes
+        self._actions_of: dict[frozenset[str], list[Action]] = {}
+        """What was found before, by the alarms that are late."""
         self._census_minutes = self._alarms["VirtualWithoutReal"].period // MINUTE
         self._samples: dict[Metric, list[Samples]] = {
             stat.metric: [()] * minutes
@@ -69,6 +75,7 @@ class Incident:
         return [metric for metric in self._samples if of in str(metric.dimensions)]
 
     def _publish(self, metric: Metric, value: float | None, start: int, end: int) -> None:
+        self._actions_of.clear()
         every = self._census_minutes if metric.name in GOOD_CENSUS else 1
         for minute in range(start, end):
             due = (minute + 1) % every == 0
@@ -105,14 +112,16 @@ class Incident:
         All alarms are judged at the end of each minute. Those that are `late` see what the others
         saw a minute before.
         """
+        known = frozenset(late)
+        if known not in self._actions_of:
+            self._actions_of[known] = list(self._actions(known))
         return [
             (alarm, minute)
-            for minute, alarm, told, topics in self._actions(late)
+            for minute, alarm, told, topics in self._actions_of[known]
             if told is state and any(each.startswith(f"<{topic}") for each in topics)
         ]
 
-    def _actions(self, late: Collection[str]) -> Iterator[tuple[int, str, State, tuple[str, ...]]]:
-        """Yield the minute of an action, the alarm, its state, and the topics that are told."""
+    def _actions(self, late: Collection[str]) -> Iterator[Action]:
         history = History(self._samples, MINUTE)
         names = [each.name for each in self._alarms.values()]
         names += [each.name for each in self._composites.values()]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from local.cloudwatch.alarm_rules import Metric, MetricStat, State
 from tests.monitoring.cloudwatch.metric_alarms import Alarm
@@ -18,17 +18,20 @@ class History:
     samples: Mapping[Metric, Sequence[Samples]]
     step: int
     """Seconds of one column."""
+    _judged: dict[tuple[str, tuple[Series, ...], State], State] = field(default_factory=dict)
+    """States that were found before: most minutes of a day are like others."""
 
     def judge(self, alarm: Alarm, *, column: int, current: State) -> State:
         """Return the state of an alarm at the end of a column."""
         length = alarm.rule.evaluation_range
-        return alarm.judge(
-            {
-                each: self._series(stat, column=column, length=length)
-                for each, stat in alarm.stats.items()
-            },
-            current,
-        )
+        series = {
+            each: self._series(stat, column=column, length=length)
+            for each, stat in alarm.stats.items()
+        }
+        known = alarm.name, tuple(series.values()), current
+        if known not in self._judged:
+            self._judged[known] = alarm.judge(series, current)
+        return self._judged[known]
 
     def _series(self, stat: MetricStat, *, column: int, length: int) -> Series:
         """Return the statistics of the last `length` periods at the end of a column.

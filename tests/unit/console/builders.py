@@ -15,11 +15,13 @@ from werkzeug.test import Client
 
 from console.alarms import Alarms
 from console.application import Application, Parts
+from console.dashboard import Dashboard
 from console.devices import Devices
 from console.facts import Facts
 from console.metrics import Metrics
 from console.rest import RestApi
 from console.tokens import OperatorToken
+from lambdas.domain.rules import Rules
 
 PORT = 4567
 HOST = f"127.0.0.1:{PORT}"
@@ -51,7 +53,7 @@ def metric_alarm(name: str, **changes: Any) -> dict[str, Any]:
 
 @dataclass
 class MemoryCloudWatch:
-    """The two calls that the console makes, each as one page."""
+    """The calls that the console makes, each as one page."""
 
     alarms: list[dict[str, Any]] = field(
         default_factory=lambda: [metric_alarm("VirtualWithoutReal")]
@@ -60,6 +62,15 @@ class MemoryCloudWatch:
     """Data points by name and worker."""
     asked: list[Mapping[str, Any]] = field(default_factory=list)
     broken: bool = False
+    widgets: list[dict[str, Any]] = field(default_factory=list)
+    """What is on the dashboard."""
+
+    def get_dashboard(self, **request: Any) -> dict[str, Any]:
+        self._asked(request)
+        return {"DashboardBody": json.dumps({"widgets": self.widgets})}
+
+    def get_metric_data(self, **request: Any) -> dict[str, Any]:
+        return self._get_metric_data(**request)
 
     def get_paginator(self, operation: str) -> Any:
         return _Paginator(getattr(self, f"_{operation}"))
@@ -167,10 +178,11 @@ def application(
     parts = Parts(
         environment_name="dev",
         region="eu-central-1",
-        facts=lambda: Facts(deployed="abc", interval=60, attention_grace=120, feed=True),
+        facts=lambda: Facts(deployed="abc", interval=60, rules=Rules(), feed=True),
         metrics=Metrics(client, environment_name="dev", alarms=alarms, clock=lambda: NOW),
         alarms=alarms,
         rest=RestApi(rest_url, OperatorToken(lambda: ACCESS_TOKEN), timeout=patience),
+        dashboard=Dashboard(client, name="dev", alarms=alarms).page,
         devices=devices,
     )
     return Application(parts, port=PORT)

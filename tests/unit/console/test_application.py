@@ -63,8 +63,10 @@ def test_a_name_of_another_site_for_this_machine_reaches_nothing(
 def test_another_site_cannot_make_it_ask_aws(
     browser: Browser, cloudwatch: MemoryCloudWatch, rest: Upstream, site: str
 ) -> None:
-    for path in ("/api/alarms", "/api/metrics", "/api/rest/businesses/b1/status"):
+    for path in ("/api/alarms", "/api/metrics", "/api/rest/businesses/b1/status", "/dashboard"):
         assert browser.get(path, headers={"Sec-Fetch-Site": site}).status_code == 403
+    for path in ("/", "/runbook"):
+        assert browser.get(path, headers={"Sec-Fetch-Site": site}).status_code == 200
     assert (cloudwatch.asked, rest.asked) == ([], [])
 
 
@@ -205,6 +207,12 @@ def test_only_these_routes_of_the_product_can_be_reached(browser: Browser, rest:
 def test_a_huge_body_is_refused(browser: Browser, rest: Upstream) -> None:
     answer = browser.change("PUT", PAUSE, "x" * MAX_BODY)
     assert answer.status_code == 413
+    assert rest.asked == []
+
+
+def test_a_body_that_does_not_say_its_length_is_refused(browser: Browser, rest: Upstream) -> None:
+    answer = browser.change("PUT", PAUSE, {}, headers={"Transfer-Encoding": "chunked"})
+    assert answer.status_code == 411
     assert rest.asked == []
 
 

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import jwt
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from console.errors import Unanswered
 from console.tokens import OperatorToken, operator_token
@@ -38,6 +39,24 @@ def test_it_is_renewed_before_it_expires() -> None:
     assert number_of(token.current()) == "1"
     pool.now += 2
     assert number_of(token.current()) == "2"
+
+
+def test_it_is_used_to_its_end_while_the_pool_gives_no_other() -> None:
+    pool, broken = Pool(), False
+
+    def obtain() -> str:
+        if broken:
+            raise EndpointConnectionError(endpoint_url="https://cognito.example")
+        return pool.token()
+
+    token = OperatorToken(obtain, clock=lambda: pool.now)
+    token.current()
+    broken = True
+    pool.now += 3599
+    assert number_of(token.current()) == "1"
+    pool.now += 1
+    with pytest.raises(Unanswered, match=r"cognito\.example"):
+        token.current()
 
 
 def test_one_that_was_given_is_used_to_its_end_and_then_asked_for() -> None:

@@ -58,8 +58,15 @@ def test_the_tool_of_a_make_command_takes_its_arguments(
     for line in planned(command):
         if line.startswith("test "):
             subprocess.run(["sh", "-c", line], check=True)
-        elif tool := re.search(r"\.venv/bin/python -m ((?:operations|local)\.\w+)(.*)", line):
-            taken(tool[1], shlex.split(tool[2]), build, monkeypatch)
+        elif tool := re.search(
+            r"\.venv/bin/python -m ((?:operations|local)\.\w+|console)(.*)", line
+        ):
+            taken(
+                tool[1].replace("console", "console.__main__"),
+                shlex.split(tool[2]),
+                build,
+                monkeypatch,
+            )
 
 
 def test_verbs_in_the_text_exist() -> None:

@@ -1,0 +1,51 @@
+"""The documents lead to each other: every link works, and each document can be reached."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+DOCUMENTS = sorted([README, ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+
+
+def _without_code(text: str) -> str:
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def links(document: Path) -> list[str]:
+    """Return where the links and images of a document lead, without those to other sites."""
+    found = re.findall(r"\]\(([^)\s]+)\)", _without_code(document.read_text()))
+    return [each for each in found if not re.match(r"https?:", each)]
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors that the headings of a document have on GitHub."""
+    headings = re.findall(r"^#+ (.+)$", _without_code(document.read_text()), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    for link in links(document):
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        assert target.is_relative_to(ROOT), link
+        assert target.exists(), f"{link}: there is no such file"
+        if anchor:
+            assert anchor in anchors(target), f"{link}: there is no such heading"
+
+
+def test_every_document_can_be_reached_from_the_readme() -> None:
+    named = {(ROOT / link.partition("#")[0]).resolve() for link in links(README)}
+    unnamed = {each.name for each in DOCUMENTS if each != README and each not in named}
+    assert unnamed == set(), "name it in the README"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_document_opens_with_what_it_is_for(document: Path) -> None:
+    title, blank, opening, *_ = document.read_text().splitlines()
+    assert title.startswith("# ")
+    assert blank == ""
+    assert re.match(r"[A-Z]", opening), f"{opening!r} is no sentence"
