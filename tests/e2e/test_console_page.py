@@ -270,6 +270,8 @@ def test_the_timeline_follows_the_history(page: Page) -> None:
 @pytest.mark.skipif(os.environ.get("SCREENSHOTS") != "1", reason="only by `make screenshots`")
 def test_screenshots(page: Page, system: System) -> None:
     """Make the images of docs, of a fleet with some businesses in trouble."""
+    system.demo.terminate()  # its business would be in the way
+    system.demo.wait()
     publish_the_last_hour(system)
     page.goto("/#/devices")
     page.evaluate(
@@ -309,6 +311,9 @@ def test_screenshots(page: Page, system: System) -> None:
     answer_in_dialog(page, "Pause", "Paused until")
 
     page.goto("/#/business/shop-3")
+    transitions = panel(page, "What happened").get_by_role("table", name="Transitions")
+    expect(transitions).to_contain_text("an operator's call")
+    wait_until(time.time() + 10)
     page.get_by_role("button", name="Resume").click()
     answer_in_dialog(page, "Resume", "The pause is over.")
     go_to(page, "Devices to play with")
@@ -317,7 +322,6 @@ def test_screenshots(page: Page, system: System) -> None:
     expect(row).to_contain_text("Connected")
     wait_until(time.time() + 20)
     page.goto("/#/business/shop-3")
-    transitions = panel(page, "What happened").get_by_role("table", name="Transitions")
     expect(transitions.get_by_role("row")).to_have_count(7, timeout=60_000)
     save_screenshot(page, "business")
 
@@ -361,4 +365,4 @@ def save_screenshot(page: Page, name: str) -> None:
     expect(page.get_by_role("status").get_by_role("paragraph")).to_have_count(0)
     images = ROOT / "docs" / "images"
     images.mkdir(exist_ok=True)
-    (images / f"console-{name}.png").write_bytes(with_palette(page.screenshot()))
+    (images / f"console-{name}.png").write_bytes(with_palette(page.screenshot(full_page=True)))
