@@ -80,7 +80,7 @@ class Dashboard:
     def _drawn(self) -> str:
         body = self._cloudwatch.get_dashboard(DashboardName=self._name)["DashboardBody"]
         widgets: list[Any] = json.loads(body)["widgets"]
-        height = max(each["y"] + each["height"] for each in widgets) * _ROW
+        height = max((each["y"] + each["height"] for each in widgets), default=0) * _ROW
         drawn = "".join(self._draw(each) for each in widgets)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {24 * _COLUMN} {height}"'

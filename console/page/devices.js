@@ -5,7 +5,7 @@ import { html } from "./dom.js";
 import { ago, clock, count, duration, plural, seconds } from "./format.js";
 import { nextStep } from "./guide.js";
 import { businessLink, button, content, empty, section, table } from "./sections.js";
-import { deviceBadge, statusBadge } from "./words.js";
+import { deviceBadge, statusBadge, statusLabel } from "./words.js";
 
 const WATCHED = 8;
 const EVERY = 3_000;
@@ -111,8 +111,9 @@ function business(status, now) {
 
 function news(before, after) {
   const known = new Map((before ?? []).map((each) => [each.businessId, each.overallStatus]));
-  return (after ?? []).filter((each) => known.has(each.businessId) && known.get(each.businessId) !== each.overallStatus)
-    .slice(0, 3).map((each) => `${each.businessId}: ${each.overallStatus.toLowerCase().replaceAll("_", " ")}.`);
+  const changed = (after ?? []).filter((each) => known.has(each.businessId) && known.get(each.businessId) !== each.overallStatus);
+  if (changed.length > 2) return [`${changed.length} businesses changed their status.`];
+  return changed.map((each) => `${each.businessId} is now ${statusLabel(each.overallStatus)}.`);
 }
 
 // Some at a time, so that the emulator is not overrun.

@@ -284,6 +284,12 @@ def test_text_from_outside_is_never_markup(page: Page, complaints: list[str]) ->
     complaints.clear()
 
 
+def test_the_runbook_opens_at_a_section(page: Page) -> None:
+    page.goto("/runbook#virtual-without-real")
+    expect(page.get_by_role("heading", name="Virtual without real")).to_be_in_viewport()
+    assert_accessible(page)
+
+
 def test_the_timeline_follows_the_history(page: Page) -> None:
     page.goto("/runbook")
     read = """async (history) => {
