@@ -9,6 +9,8 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -52,8 +54,9 @@ def complaints() -> list[str]:
     return []
 
 
-@pytest.fixture
-def page(browser: Browser, system: System, complaints: list[str]) -> Iterator[Page]:
+@contextmanager
+def opened_page(browser: Browser, system: System, complaints: list[str]) -> Iterator[Page]:
+    """Open a page of the console. Fails at the end if the browser complained."""
     console = system.endpoints.consoleUrl
     # Its own locale would break the formats of times.
     context = browser.new_context(
@@ -70,6 +73,38 @@ def page(browser: Browser, system: System, complaints: list[str]) -> Iterator[Pa
     yield page
     context.close()
     assert complaints == []
+
+
+@pytest.fixture
+def page(browser: Browser, system: System, complaints: list[str]) -> Iterator[Page]:
+    with opened_page(browser, system, complaints) as page:
+        yield page
+
+
+@pytest.fixture(scope="session", autouse=True)
+def story(request: pytest.FixtureRequest, system: System) -> Iterator[Future[None]]:
+    """Plays the story in the background, in a browser of its own, if it is asked for. It mostly
+    waits, so other tests run meanwhile.
+    """
+    with ThreadPoolExecutor(max_workers=1) as background:
+        asked_for = os.environ.get("WITHOUT_BROWSER") != "1" and any(
+            "frozen_device_in" in item.name for item in request.session.items
+        )
+        # Not in the thread: it would race for a token.
+        yield background.submit(play, system, Business(system)) if asked_for else Future()
+
+
+@pytest.mark.last
+def test_the_story_of_a_frozen_device_in_the_browser(story: Future[None]) -> None:
+    story.result(timeout=180)
+
+
+def play(system: System, business: Business) -> None:
+    with running_browser(find_chromium()) as browser, opened_page(browser, system, []) as page:
+        try:
+            tell_the_story(page, system, business)
+        finally:
+            business.delete_items()
 
 
 def assert_accessible(page: Page) -> None:
@@ -106,7 +141,10 @@ def panel(page: Page, heading: str) -> Locator:
     return page.get_by_role("region", name=heading, exact=True)
 
 
-def test_the_story_of_a_frozen_device(page: Page, system: System, business: Business) -> None:
+def tell_the_story(page: Page, system: System, business: Business) -> None:
+    """A device connects, its business goes available, the device goes silent, the alarm goes off,
+    an operator pauses the business, and the device returns.
+    """
     page.goto("/")
     go_to(page, "Devices to play with")
     page.get_by_label("Business", exact=True).fill(business.id)
