@@ -128,6 +128,8 @@ class Dashboard:
         series = self._series(properties["metrics"])
         lines = _legend([each.label for each in series], width)
         bottom = height - 20 - 16 * len(lines)
+        moments = [moment for each in series for moment, _ in each.points]
+        window = min(moments, default=0.0), max(moments, default=0.0)
         top, left, right = 40, 44, width - (44 if any(s.on_right_axis for s in series) else 16)
         drawn = [
             f'<line x1="{left}" x2="{right}" y1="{y}" y2="{y}" stroke="#eaeded"/>'
@@ -145,7 +147,8 @@ class Dashboard:
                     )
             for each in of_axis:
                 color = _COLORS[series.index(each) % len(_COLORS)]
-                drawn.append(_line(each.points, highest, (left, top, right, bottom), color))
+                frame = (left, top, right, bottom)
+                drawn.append(_line(each.points, window, highest, frame, color))
         if not any(each.points for each in series):
             drawn.append(
                 f'<text x="{(left + right) // 2}" y="{(top + bottom) // 2 - 8}" fill="#545b64"'
@@ -205,11 +208,17 @@ class Dashboard:
         return sorted(zip(moments, result["Values"], strict=True))
 
 
-def _line(points: Points, highest: float, frame: tuple[int, int, int, int], color: str) -> str:
+def _line(
+    points: Points,
+    window: tuple[float, float],
+    highest: float,
+    frame: tuple[int, int, int, int],
+    color: str,
+) -> str:
     if not points:
         return ""
     left, top, right, bottom = frame
-    first, last = points[0][0], points[-1][0]
+    first, last = window
     across = max(last - first, 1)
     placed = " ".join(
         f"{left + (right - left) * (moment - first) / across:.1f},"

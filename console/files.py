@@ -13,15 +13,18 @@ from operations.shared.repository import ROOT
 PAGE: Final = ROOT / "console" / "page"
 
 _PACKAGES: Final = ROOT / "node_modules"
-_OF_PACKAGES: Final = {
+_ELSEWHERE: Final = {
     "vendor/uPlot.esm.js": _PACKAGES / "uplot" / "dist" / "uPlot.esm.js",
     "vendor/uPlot.min.css": _PACKAGES / "uplot" / "dist" / "uPlot.min.css",
+    "images/dashboard.png": ROOT / "docs" / "images" / "dashboard.png",
 }
+"""Files that are not in the folder of the page; the last one is in the runbook."""
 
 _TYPES: Final = {
     ".css": "text/css",
     ".html": "text/html",
     ".js": "text/javascript",
+    ".png": "image/png",
     ".svg": "image/svg+xml",
 }
 """The kinds of files that are served."""
@@ -40,7 +43,7 @@ def index(token: str) -> str:
 
 def static_file(path: str) -> Response:
     """Return a file by the path of its URL. Raises `NotFound`."""
-    file = _OF_PACKAGES.get(path)
+    file = _ELSEWHERE.get(path)
     if file is None:
         joined = safe_join(str(PAGE), path)
         if joined is None or path == "index.html":

@@ -90,3 +90,19 @@ def test_labels_that_do_not_fit_into_one_line_take_another() -> None:
     assert len(labels) == 9
     assert len({each.get("y") for each in labels}) > 1
     assert max(float(each.get("x") or 0) for each in labels) < 8 * 60
+
+
+def test_the_lines_of_a_graph_share_its_time_axis() -> None:
+    two = [
+        ["BusinessConnections", name, "environment", "dev", {"label": name}] for name in ("A", "B")
+    ]
+    drawing = _drawn(
+        widget("metric", 0, 0, 12, title="t", metrics=two),
+        A={NOW: 1.0, NOW + 600: 1.0},
+        B={NOW + 300: 1.0, NOW + 600: 1.0},
+    )
+    began, middle = (
+        float((line.get("points") or "").split(",")[0])
+        for line in drawing.iter("{http://www.w3.org/2000/svg}polyline")
+    )
+    assert middle - began > 100
