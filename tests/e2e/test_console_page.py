@@ -170,7 +170,8 @@ def tell_the_story(page: Page, system: System, business: Business) -> None:
     expect(live).to_contain_text("Virtual only", timeout=40_000)
     system.clean_up()
     expect(live).to_contain_text("Needs attention for")
-    expect(page.locator(".guide")).to_contain_text("its grace is over")
+    # On a slow machine the grace is over before the page is looked at.
+    expect(page.locator(".guide")).to_contain_text(re.compile("its grace is over|The alarm fires"))
 
     business.age_attention(30)
     system.clean_up()

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from lambdas.table_schema import CENSUS_KEY, LAST_TRANSITION_KEY
 from local.cloudwatch.alarm_states import AlarmStates
 from local.cloudwatch.metrics_from_logs import MetricsFromLogs
 from local.run import emulator_environment, ministack
@@ -108,10 +109,11 @@ class Laptop:
         return self.git("rev-parse", "HEAD")
 
     def items(self, environment: str) -> list[Any]:
-        """All items of the table except those of the scheduled cleanup itself."""
+        """All items of the table except those of the cleanup and of the change feed themselves."""
         table = self.outputs(environment)["TableName"]
         items = self.client("dynamodb").scan(TableName=table)["Items"]
-        return [item for item in items if item["pk"] != {"S": "CENSUS"}]
+        own = ({"S": CENSUS_KEY}, {"S": LAST_TRANSITION_KEY})
+        return [item for item in items if item["pk"] not in own and item["sk"] not in own]
 
     def users(self, environment: str) -> list[Any]:
         pool = self.outputs(environment)["UserPoolId"]
