@@ -100,11 +100,12 @@ def test_the_story_of_a_frozen_device_in_the_browser(story: Future[None]) -> Non
 
 
 def play(system: System, business: Business) -> None:
-    with running_browser(find_chromium()) as browser, opened_page(browser, system, []) as page:
-        try:
+    try:
+        with running_browser(find_chromium()) as browser, opened_page(browser, system, []) as page:
             tell_the_story(page, system, business)
-        finally:
-            business.delete_items()
+    finally:
+        # Once the page is closed: it would complain that the business is gone.
+        business.delete_items()
 
 
 def assert_accessible(page: Page) -> None:
@@ -211,7 +212,7 @@ def tell_the_story(page: Page, system: System, business: Business) -> None:
     expect(device).to_contain_text("Closed")
 
 
-def test_an_operator_looks_after_one_business(page: Page, business: Business) -> None:
+def test_an_operator_looks_after_one_business(business: Business, page: Page) -> None:
     business.set_available(True)
     hours = {
         "timeZone": "Europe/Berlin",
