@@ -11,6 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Final
 
 from console.alarms import Alarms
+from console.document import document
 from console.recent import Recent
 
 if TYPE_CHECKING:
@@ -35,26 +36,11 @@ _LEGEND_CHARACTER: Final = 6.2
 _FRESH: Final = 15.0
 """Seconds for which a drawing is used."""
 
-_PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Dashboard</title>
-<link rel="stylesheet" href="/style.css">
-</head>
-<body class="document">
-<header><a href="/">Console</a></header>
-<main>
-<h1>The dashboard in CloudWatch</h1>
-{drawing}
-</main>
-</body>
-</html>
-"""
-
 Points = Sequence[tuple[float, float]]
 """Moments (epoch seconds) and values."""
+
+_Metric = Sequence[Any]
+"""A line of a graph, as the dashboard's definition writes it."""
 
 
 @dataclass(frozen=True)
@@ -75,26 +61,34 @@ class Dashboard:
 
     def page(self) -> str:
         """Return the page with the drawing. Raises `Unanswered`."""
-        return _PAGE.format(drawing=self._recent.get())
+        heading = "<h1>The dashboard in CloudWatch</h1>"
+        return document("Dashboard", f"{heading}\n{self._recent.get()}")
 
     def _drawn(self) -> str:
         body = self._cloudwatch.get_dashboard(DashboardName=self._name)["DashboardBody"]
         widgets: list[Any] = json.loads(body)["widgets"]
         height = max((each["y"] + each["height"] for each in widgets), default=0) * _ROW
-        drawn = "".join(self._draw(each) for each in widgets)
+        metrics = [
+            metric
+            for each in widgets
+            if each["type"] == "metric"
+            for metric in each["properties"]["metrics"]
+        ]
+        points = self._read(metrics)
+        drawn = "".join(self._draw(each, points) for each in widgets)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {24 * _COLUMN} {height}"'
             f' width="{24 * _COLUMN}" height="{height}" role="img" font-family="sans-serif"'
             f' aria-label="The dashboard {escape(self._name)}" font-size="12">{drawn}</svg>'
         )
 
-    def _draw(self, widget: Mapping[str, Any]) -> str:
+    def _draw(self, widget: Mapping[str, Any], points: Mapping[str, Points]) -> str:
         width, height = widget["width"] * _COLUMN - _GAP, widget["height"] * _ROW - _GAP
         properties = widget["properties"]
         title = properties.get("title", "")
         match widget["type"]:
             case "metric":
-                content = self._graph(properties, width, height)
+                content = _graph(properties, points, width, height)
             case "alarm":
                 content = self._states(properties["alarms"], width)
             case "text":
@@ -124,88 +118,108 @@ class Dashboard:
             )
         return "".join(drawn)
 
-    def _graph(self, properties: Mapping[str, Any], width: int, height: int) -> str:
-        series = self._series(properties["metrics"])
-        lines = _legend([each.label for each in series], width)
-        bottom = height - 20 - 16 * len(lines)
-        moments = [moment for each in series for moment, _ in each.points]
-        window = min(moments, default=0.0), max(moments, default=0.0)
-        top, left, right = 40, 44, width - (44 if any(s.on_right_axis for s in series) else 16)
-        drawn = [
-            f'<line x1="{left}" x2="{right}" y1="{y}" y2="{y}" stroke="#eaeded"/>'
-            for y in (top, (top + bottom) // 2, bottom)
-        ]
-        for on_right_axis, axis in ((False, left - 6), (True, right + 6)):
-            of_axis = [each for each in series if each.on_right_axis is on_right_axis]
-            highest = max((v for each in of_axis for _, v in each.points), default=0.0)
-            if of_axis:
-                anchor = "start" if on_right_axis else "end"
-                for value, y in ((highest, top), (0, bottom)):
-                    drawn.append(
-                        f'<text x="{axis}" y="{y + 4}" text-anchor="{anchor}" fill="#545b64"'
-                        f' font-size="11">{value:g}</text>'
-                    )
-            for each in of_axis:
-                color = _COLORS[series.index(each) % len(_COLORS)]
-                frame = (left, top, right, bottom)
-                drawn.append(_line(each.points, window, highest, frame, color))
-        if not any(each.points for each in series):
-            drawn.append(
-                f'<text x="{(left + right) // 2}" y="{(top + bottom) // 2 - 8}" fill="#545b64"'
-                ' text-anchor="middle">No data</text>'
-            )
-        for row, labels in enumerate(lines):
-            x, y = 16.0, bottom + 22 + 16 * row
-            for number, label in labels:
-                color = _COLORS[number % len(_COLORS)]
-                drawn.append(
-                    f'<rect x="{x:.0f}" y="{y - 9}" width="10" height="10" fill="{color}"/>'
-                    f'<text x="{x + 14:.0f}" y="{y}" font-size="11" fill="#16191f">'
-                    f"{escape(label)}</text>"
-                )
-                x += _legend_width(label)
-        return "".join(drawn)
-
-    def _series(self, metrics: Sequence[Sequence[Any]]) -> list[_Series]:
-        """Read the lines of a graph. An expression has no points here, only its label."""
-        found = []
-        for metric in metrics:
-            options = metric[-1] if isinstance(metric[-1], dict) else {}
-            names = [each for each in metric if isinstance(each, str)]
-            label = options.get("label") or (names[1] if names else options.get("id", ""))
-            points = self._points(names, options) if names else ()
-            found.append(_Series(label, points, options.get("yAxis") == "right"))
-        return [each for each in found if each.label]
-
-    def _points(self, names: Sequence[str], options: Mapping[str, Any]) -> Points:
-        namespace, name, *dimensions = names
+    def _read(self, metrics: Sequence[_Metric]) -> Mapping[str, Points]:
+        """Read the values of all metrics at once. An expression has none here."""
+        asked = {f"m{number}": each for number, each in enumerate(metrics) if _parts(each)[0]}
+        found: dict[str, list[tuple[float, float]]] = {_key(each): [] for each in asked.values()}
+        if not asked:
+            return found
         end = datetime.now(UTC)
-        answer = self._cloudwatch.get_metric_data(
+        pages = self._cloudwatch.get_paginator("get_metric_data").paginate(
             MetricDataQueries=[
-                {
-                    "Id": "m",
-                    "MetricStat": {
-                        "Metric": {
-                            "Namespace": namespace,
-                            "MetricName": name,
-                            "Dimensions": [
-                                {"Name": key, "Value": value}
-                                for key, value in zip(
-                                    dimensions[::2], dimensions[1::2], strict=True
-                                )
-                            ],
-                        },
-                        "Period": options.get("period", 300),
-                        "Stat": options.get("stat", "Average"),
-                    },
-                }
+                {"Id": query, "MetricStat": _stat(each)} for query, each in asked.items()
             ],
             StartTime=end - timedelta(hours=HOURS),
             EndTime=end,
         )
-        (result,) = answer["MetricDataResults"]
-        moments = (each.timestamp() for each in result["Timestamps"])
-        return sorted(zip(moments, result["Values"], strict=True))
+        for page in pages:
+            for result in page["MetricDataResults"]:
+                moments = (each.timestamp() for each in result["Timestamps"])
+                found[_key(asked[result["Id"]])].extend(zip(moments, result["Values"], strict=True))
+        return {key: sorted(values) for key, values in found.items()}
+
+
+def _key(metric: _Metric) -> str:
+    return json.dumps(metric)
+
+
+def _parts(metric: _Metric) -> tuple[list[str], Mapping[str, Any]]:
+    """Return the namespace, the name and the dimensions of a metric, and its options.
+
+    An expression has only options.
+    """
+    options = metric[-1] if isinstance(metric[-1], dict) else {}
+    return [each for each in metric if isinstance(each, str)], options
+
+
+def _stat(metric: _Metric) -> Any:
+    (namespace, name, *dimensions), options = _parts(metric)
+    pairs = zip(dimensions[::2], dimensions[1::2], strict=True)
+    return {
+        "Metric": {
+            "Namespace": namespace,
+            "MetricName": name,
+            "Dimensions": [{"Name": key, "Value": value} for key, value in pairs],
+        },
+        "Period": options.get("period", 300),
+        "Stat": options.get("stat", "Average"),
+    }
+
+
+def _graph(
+    properties: Mapping[str, Any], points: Mapping[str, Points], width: int, height: int
+) -> str:
+    series = _series(properties["metrics"], points)
+    lines = _legend([each.label for each in series], width)
+    bottom = height - 20 - 16 * len(lines)
+    moments = [moment for each in series for moment, _ in each.points]
+    window = min(moments, default=0.0), max(moments, default=0.0)
+    top, left, right = 40, 44, width - (44 if any(s.on_right_axis for s in series) else 16)
+    drawn = [
+        f'<line x1="{left}" x2="{right}" y1="{y}" y2="{y}" stroke="#eaeded"/>'
+        for y in (top, (top + bottom) // 2, bottom)
+    ]
+    for on_right_axis, axis in ((False, left - 6), (True, right + 6)):
+        of_axis = [each for each in series if each.on_right_axis is on_right_axis]
+        highest = max((v for each in of_axis for _, v in each.points), default=0.0)
+        if of_axis:
+            anchor = "start" if on_right_axis else "end"
+            for value, y in ((highest, top), (0, bottom)):
+                drawn.append(
+                    f'<text x="{axis}" y="{y + 4}" text-anchor="{anchor}" fill="#545b64"'
+                    f' font-size="11">{value:g}</text>'
+                )
+        for each in of_axis:
+            color = _COLORS[series.index(each) % len(_COLORS)]
+            frame = (left, top, right, bottom)
+            drawn.append(_line(each.points, window, highest, frame, color))
+    if not any(each.points for each in series):
+        drawn.append(
+            f'<text x="{(left + right) // 2}" y="{(top + bottom) // 2 - 8}" fill="#545b64"'
+            ' text-anchor="middle">No data</text>'
+        )
+    for row, labels in enumerate(lines):
+        x, y = 16.0, bottom + 22 + 16 * row
+        for number, label in labels:
+            color = _COLORS[number % len(_COLORS)]
+            drawn.append(
+                f'<rect x="{x:.0f}" y="{y - 9}" width="10" height="10" fill="{color}"/>'
+                f'<text x="{x + 14:.0f}" y="{y}" font-size="11" fill="#16191f">'
+                f"{escape(label)}</text>"
+            )
+            x += _legend_width(label)
+    return "".join(drawn)
+
+
+def _series(metrics: Sequence[_Metric], points: Mapping[str, Points]) -> list[_Series]:
+    """Read the lines of a graph. An expression has no points here, only its label."""
+    found = []
+    for metric in metrics:
+        names, options = _parts(metric)
+        label = options.get("label") or (names[1] if names else options.get("id", ""))
+        of_metric = points.get(_key(metric), ())
+        found.append(_Series(label, of_metric, options.get("yAxis") == "right"))
+    return [each for each in found if each.label]
 
 
 def _line(

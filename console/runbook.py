@@ -8,26 +8,10 @@ from typing import Final
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from console.document import document
 from operations.shared.repository import ROOT
 
 _FILE: Final = ROOT / "docs" / "runbook.md"
-
-_PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Runbook</title>
-<link rel="stylesheet" href="/style.css">
-</head>
-<body class="document">
-<header><a href="/">Console</a></header>
-<main>
-{body}</main>
-</body>
-</html>
-"""
 
 
 @cache
@@ -41,7 +25,7 @@ def runbook_page() -> str:
             heading.attrSet("id", anchor(content.content))
     for token in tokens:
         _keep_links_inside(token.children or [])
-    return _PAGE.format(body=markdown.renderer.render(tokens, markdown.options, {}))
+    return document("Runbook", markdown.renderer.render(tokens, markdown.options, {}))
 
 
 def anchor(heading: str) -> str:

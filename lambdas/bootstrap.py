@@ -299,19 +299,22 @@ class Service:
     def event_bus(self) -> "EventBus":
         from lambdas.adapters.event_bus import EventBus
 
-        read = _Reader(self._environ)
-        name = read.text("EVENT_BUS_NAME")
-        read.check()
-        return EventBus(self.session.client("events", config=_patient()), name)
+        client = self.session.client("events", config=_patient())
+        return EventBus(client, self._variable("EVENT_BUS_NAME"))
 
     @cached_property
     def dead_letters(self) -> "DeadLetters":
         from lambdas.adapters.dead_letters import DeadLetters
 
+        client = self.session.client("sqs", config=_patient())
+        return DeadLetters(client, self._variable("DEAD_LETTERS_URL"))
+
+    def _variable(self, name: str) -> str:
+        """A variable that only one function has. Raises `MissingConfiguration`."""
         read = _Reader(self._environ)
-        url = read.text("DEAD_LETTERS_URL")
+        value = read.text(name)
         read.check()
-        return DeadLetters(self.session.client("sqs", config=_patient()), url)
+        return value
 
     @cached_property
     def token_verifier(self) -> "TokenVerifier":

@@ -6,8 +6,9 @@ The events are the same as the first time, with the same sequences, so consumers
 have already. Those of one business come in order. Without BUSINESS it reads the whole history: for
 each GB, that takes 131,000 read units (0.02 dollars in us-east-1).
 
-It can be interrupted and run again. Exit codes: 0 done, 1 stopped before the end, 2 it could not
-begin, 130 interrupted.
+It can be interrupted and run again. It needs `cloudformation:DescribeStacks`, `dynamodb:Query` and
+`Scan` on the history, and `events:PutEvents` on the bus.
+Exit codes: 0 done, 1 stopped before the end, 2 it could not begin, 130 interrupted.
 """
 
 import argparse

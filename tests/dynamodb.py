@@ -1,7 +1,8 @@
 """The tables for tests."""
 
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from lambdas.table_schema import (
     ATTENTION,
@@ -18,54 +19,51 @@ if TYPE_CHECKING:
 
 
 def create_table(client: "DynamoDBClient") -> str:
-    """A new, empty table like the one that `infra/data` deploys."""
-    name = f"test-{uuid.uuid4().hex}"
-    client.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[
-            {"AttributeName": PARTITION_KEY, "KeyType": "HASH"},
-            {"AttributeName": SORT_KEY, "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": PARTITION_KEY, "AttributeType": "S"},
-            {"AttributeName": SORT_KEY, "AttributeType": "S"},
-            {"AttributeName": CONNECTION_ID, "AttributeType": "S"},
-            {"AttributeName": ATTENTION, "AttributeType": "S"},
-            {"AttributeName": ATTENTION_SINCE, "AttributeType": "N"},
-        ],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": CONNECTION_INDEX,
-                "KeySchema": [{"AttributeName": CONNECTION_ID, "KeyType": "HASH"}],
-                "Projection": {"ProjectionType": "KEYS_ONLY"},
-            },
-            {
-                "IndexName": ATTENTION_INDEX,
-                "KeySchema": [
-                    {"AttributeName": ATTENTION, "KeyType": "HASH"},
-                    {"AttributeName": ATTENTION_SINCE, "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "KEYS_ONLY"},
-            },
-        ],
+    """A new, empty table like the one of the businesses that `infra/data` deploys."""
+    return _create(
+        client,
+        {CONNECTION_ID: "S", ATTENTION: "S", ATTENTION_SINCE: "N"},
+        {CONNECTION_INDEX: (CONNECTION_ID,), ATTENTION_INDEX: (ATTENTION, ATTENTION_SINCE)},
     )
-    return name
 
 
 def create_history_table(client: "DynamoDBClient") -> str:
     """A new, empty table for the history."""
-    name = f"history-{uuid.uuid4().hex}"
+    return _create(client, {}, {}, prefix="history")
+
+
+def _create(
+    client: "DynamoDBClient",
+    attributes: Mapping[str, Literal["S", "N"]],
+    indexes: Mapping[str, Sequence[str]],
+    *,
+    prefix: str = "test",
+) -> str:
+    name = f"{prefix}-{uuid.uuid4().hex}"
+    types: Mapping[str, Literal["S", "N"]] = {PARTITION_KEY: "S", SORT_KEY: "S", **attributes}
+    more: Any = {"GlobalSecondaryIndexes": []} if indexes else {}
+    for index, keys in indexes.items():
+        more["GlobalSecondaryIndexes"].append(
+            {
+                "IndexName": index,
+                "KeySchema": _key_schema(keys),
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        )
     client.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
-        KeySchema=[
-            {"AttributeName": PARTITION_KEY, "KeyType": "HASH"},
-            {"AttributeName": SORT_KEY, "KeyType": "RANGE"},
-        ],
+        KeySchema=_key_schema((PARTITION_KEY, SORT_KEY)),
         AttributeDefinitions=[
-            {"AttributeName": PARTITION_KEY, "AttributeType": "S"},
-            {"AttributeName": SORT_KEY, "AttributeType": "S"},
+            {"AttributeName": each, "AttributeType": kind} for each, kind in types.items()
         ],
+        **more,
     )
     return name
+
+
+def _key_schema(names: Sequence[str]) -> Any:
+    kinds = ("HASH", "RANGE")
+    return [
+        {"AttributeName": each, "KeyType": kind} for each, kind in zip(names, kinds, strict=False)
+    ]

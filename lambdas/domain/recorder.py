@@ -9,11 +9,7 @@ from lambdas.domain.model import Clock
 from lambdas.domain.ports import History, Store
 from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import Rules
-from lambdas.domain.transitions import (
-    RemovedConnection,
-    Transition,
-    next_transition,
-)
+from lambdas.domain.transitions import RemovedConnection, Transition, next_transition
 
 _MOST_AT_ONCE: Final = 5
 """Transitions that one call records. A business that changes more often is looked at again soon."""

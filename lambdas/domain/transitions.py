@@ -239,9 +239,9 @@ def _changes(
         yield _written(settings, last, now)
 
 
-def _latest(moments: Iterator[Instant], last: LastTransition, now: Instant) -> Instant:
-    """The latest of the moments since the last transition; now, if there is none."""
-    return max((at for at in moments if last.at <= at <= now), default=now)
+def _if_since(last: LastTransition, at: Instant, now: Instant) -> Instant:
+    """A moment, if it was since the last transition; otherwise now."""
+    return at if last.at <= at <= now else now
 
 
 def _author(settings: Settings, at: Instant) -> _Change:
@@ -254,7 +254,7 @@ def _written(settings: Settings, last: LastTransition, now: Instant) -> _Change:
     """The last write of the settings, if there was one since the last transition."""
     if settings.version == last.settings_version:
         return _Change(now, Cause.UNKNOWN)
-    return _author(settings, _latest(iter((settings.updated_at,)), last, now))
+    return _author(settings, _if_since(last, settings.updated_at, now))
 
 
 def _acceptance_change(settings: Settings, last: LastTransition, now: Instant) -> _Change:
@@ -264,11 +264,10 @@ def _acceptance_change(settings: Settings, last: LastTransition, now: Instant) -
     if is_written and settings.accepts_orders(written_at) == accepts:
         return _written(settings, last, now)
     # The time changed it. If a pause ended and the hours began, the later of the two did.
-    by_time = [
-        _Change(at, Cause.OPENING_HOURS)
-        for at in (_changed_by_hours(settings, now),)
-        if at is not None and last.at <= at
-    ]
+    by_time: list[_Change] = []
+    by_hours = _changed_by_hours(settings, now)
+    if by_hours is not None and last.at <= by_hours:
+        by_time.append(_Change(by_hours, Cause.OPENING_HOURS))
     if accepts and settings.paused_until is not None and last.at <= settings.paused_until:
         by_time.append(_Change(settings.paused_until, Cause.PAUSE_ENDED))
     return max(by_time, key=lambda change: change.at, default=_written(settings, last, now))
@@ -290,7 +289,7 @@ def _connected(business: Business, last: LastTransition, now: Instant, rules: Ru
     # A device that had been silent is heard from again: nobody knows since when, exactly.
     began = [c.connected_at for c in active if c.connected_at >= last.at]
     at = min(began or [c.last_seen_at for c in active])
-    return _Change(at if last.at <= at <= now else now, Cause.DEVICE_CONNECTED)
+    return _Change(_if_since(last, at, now), Cause.DEVICE_CONNECTED)
 
 
 def _lost_devices(

@@ -353,17 +353,3 @@ def test_a_replay_delivers_the_same_transitions_again(
         "it comes again",
         lambda: consumer.received.count((business.id, last["sequence"])) > before,
     )
-
-
-def test_a_ping_is_no_transition_and_keeps_the_sequence(
-    consumer: Consumer, business: Business
-) -> None:
-    with business.socket() as device:
-        business.set_available(True)
-        eventually("it is online", lambda: [e for e in consumer.of(business) if e["to"] == ONLINE])
-        count = len(consumer.of(business))
-        for number in range(3):
-            assert device.ask({"action": "ping", "id": str(number)})["type"] == "pong"
-        business.set_available(False)
-        eventually("it is offline", lambda: consumer.of(business)[-1]["to"] != ONLINE)
-        assert [e["sequence"] for e in consumer.of(business)][: count + 1] == [*range(1, count + 2)]

@@ -49,3 +49,12 @@ def test_every_document_opens_with_what_it_is_for(document: Path) -> None:
     assert title.startswith("# ")
     assert blank == ""
     assert re.match(r"[A-Z]", opening), f"{opening!r} is no sentence"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_of_this_repository_that_is_named_exists(document: Path) -> None:
+    folders = "|".join(
+        sorted(each.name for each in ROOT.iterdir() if (each / "__init__.py").exists())
+    )
+    named = re.findall(rf"`((?:{folders}|infra|docs)/[\w/.-]+\.\w+)`", document.read_text())
+    assert [each for each in named if not (ROOT / each).exists()] == []

@@ -69,9 +69,6 @@ class MemoryCloudWatch:
         self._asked(request)
         return {"DashboardBody": json.dumps({"widgets": self.widgets})}
 
-    def get_metric_data(self, **request: Any) -> dict[str, Any]:
-        return self._get_metric_data(**request)
-
     def get_paginator(self, operation: str) -> Any:
         return _Paginator(getattr(self, f"_{operation}"))
 

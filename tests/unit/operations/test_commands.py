@@ -161,22 +161,6 @@ def test_no_command_needs_more_than_the_path_of_a_new_shell(document: Path) -> N
         assert not re.match(r"\s*(PATH=|(cdk|npx|ruff|pytest) )", line), line
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        words
-        for document in OPERATORS
-        for words in commands(".venv/bin/python", document)
-        if words[1] == "-m"
-    ],
-    ids=" ".join,
-)
-def test_a_tool_without_a_verb_takes_its_arguments(
-    words: list[str], build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taken(words[2], words[3:], build, monkeypatch)
-
-
 @pytest.mark.parametrize("flag", ["DRY_RUN", "FORCE", "OVERWRITE", "UNGUARDED"])
 def test_a_flag_that_is_neither_1_nor_0_is_refused(flag: str) -> None:
     """Otherwise `DRY_RUN=true` would do the real thing."""
