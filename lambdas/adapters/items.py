@@ -374,8 +374,8 @@ def read_transition(item: Item) -> Transition:
             business_id=read_business_id(item),
             sequence=int(item["sequence"]["N"]),
             at=int(item["at"]["N"]),
-            before=OverallStatus(item["from"]["S"]),
-            after=OverallStatus(item["to"]["S"]),
+            before=_STATUSES[item["from"]["S"]],
+            after=_STATUSES[item["to"]["S"]],
             attention=Attention(attention) if attention else None,
             cause=_read_cause(item),
             by=UserId(by) if by else None,
@@ -392,7 +392,7 @@ def _read_last_transition(item: Item) -> LastTransition:
     return LastTransition(
         sequence=int(item["sequence"]["N"]),
         at=int(item["at"]["N"]),
-        status=OverallStatus(item["to"]["S"]),
+        status=_STATUSES[item["to"]["S"]],
         attention=Attention(attention) if attention else None,
         cause=_read_cause(item),
         by=UserId(by) if by else None,
@@ -402,14 +402,16 @@ def _read_last_transition(item: Item) -> LastTransition:
     )
 
 
-_CAUSES: Final = frozenset[str](Cause)
+# By their codes: a look-up takes a fifth of the time of calling the enum, and each cleanup reads the
+# last transition of every business.
+_STATUSES: Final[Mapping[str, OverallStatus]] = {each.value: each for each in OverallStatus}
+_CAUSES: Final[Mapping[str, Cause]] = {each.value: each for each in Cause}
 _REASONS: Final = frozenset[str](ReasonCode)
 
 
 def _read_cause(item: Item) -> Cause:
     """The cause of a transition. A newer build, which was rolled back, may have written another."""
-    code = item["cause"]["S"]
-    return Cause(code) if code in _CAUSES else Cause.UNKNOWN
+    return _CAUSES.get(item["cause"]["S"], Cause.UNKNOWN)
 
 
 def _read_reasons(item: Item) -> tuple[ReasonCode, ...]:
@@ -429,7 +431,7 @@ def _read_removal(removal: Item) -> AnnouncedRemoval:
 
 
 def _read_seconds(item: Item) -> dict[OverallStatus, int]:
-    return {OverallStatus(name): int(value["N"]) for name, value in item["seconds"]["M"].items()}
+    return {_STATUSES[name]: int(value["N"]) for name, value in item["seconds"]["M"].items()}
 
 
 def _read_settings(item: Item) -> Settings:

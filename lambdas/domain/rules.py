@@ -94,13 +94,18 @@ class Rules:
 
     def is_active(self, connection: RealConnection | VirtualConnection, now: Instant) -> bool:
         """Whether a connection counts at this moment, even if the cleanup has not run since."""
-        return now < self.active_until(connection)
+        if isinstance(connection, RealConnection) and now >= self._silent_from(connection):
+            return False
+        return now < connection.expires_at
 
     def active_until(self, connection: RealConnection | VirtualConnection) -> Instant:
         """From when on a connection no longer counts, unless it is heard from or renewed."""
         if isinstance(connection, RealConnection):
-            return min(connection.expires_at, connection.last_seen_at + self.silent_after + 1)
+            return min(connection.expires_at, self._silent_from(connection))
         return connection.expires_at
+
+    def _silent_from(self, connection: RealConnection) -> Instant:
+        return connection.last_seen_at + self.silent_after + 1
 
     def is_young(self, connection: RealConnection, now: Instant) -> bool:
         """Whether it is too early to believe that the socket of a connection is gone."""
