@@ -7,7 +7,8 @@ from typing import Final
 from contracts.schemas import Json, plain
 from lambdas import protocol
 from lambdas.domain.availability import AvailabilityOutcome
-from lambdas.domain.cleanup import CleanupReport, CleanupRun
+from lambdas.domain.cleanup import CleanupRun
+from lambdas.domain.cleanup_report import CleanupReport
 from lambdas.domain.history import HistoryPage
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.messages import AvailabilityChanged, PushedMessage

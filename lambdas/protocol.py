@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from typing_extensions import TypedDict  # Pydantic needs this one before Python 3.12
 
-from lambdas.domain.availability import AvailabilityOutcome
-from lambdas.domain.cleanup import CleanupReport, CleanupRun
-from lambdas.domain.history import HistoryPage
+from lambdas.domain.cleanup_report import CleanupReport
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.instants import timestamp as timestamp
 from lambdas.domain.messages import (
@@ -23,7 +21,6 @@ from lambdas.domain.messages import (
     SocketMessage,
     TooManyMessages,
 )
-from lambdas.domain.messaging import Delivery
 from lambdas.domain.model import (
     Attention,
     Business,
@@ -34,10 +31,16 @@ from lambdas.domain.model import (
     Ticket,
 )
 from lambdas.domain.opening_hours import OpeningHours
-from lambdas.domain.operators import AttentionPage
 from lambdas.domain.rules import MAX_MESSAGES_PER_MINUTE, Rules, reconnect_at
 from lambdas.domain.status import BusinessStatus, ReasonCode
-from lambdas.domain.transitions import Transition
+
+if TYPE_CHECKING:
+    from lambdas.domain.availability import AvailabilityOutcome
+    from lambdas.domain.cleanup import CleanupRun
+    from lambdas.domain.history import HistoryPage
+    from lambdas.domain.messaging import Delivery
+    from lambdas.domain.operators import AttentionPage
+    from lambdas.domain.transitions import Transition
 
 _WEEK: Final = 7 * 24 * 60 * 60
 
@@ -373,7 +376,7 @@ def online_document(online: bool | None, now: Instant) -> OnlineDocument:
     return {"online": online, "asOf": timestamp(now)}
 
 
-def availability_document(outcome: AvailabilityOutcome) -> AvailabilityDocument:
+def availability_document(outcome: "AvailabilityOutcome") -> AvailabilityDocument:
     """The answer of ``PUT …/availability``."""
     return {
         **status_document(outcome.status),
@@ -444,7 +447,7 @@ def ticket_document(secret: str, ticket: Ticket) -> TicketDocument:
     return {"ticket": secret, "expiresAt": timestamp(ticket.expires_at)}
 
 
-def delivery_document(delivery: Delivery) -> DeliveryDocument:
+def delivery_document(delivery: "Delivery") -> DeliveryDocument:
     """The answer of ``POST …/messages``."""
     return {
         "messageId": delivery.message_id,
@@ -456,7 +459,7 @@ def delivery_document(delivery: Delivery) -> DeliveryDocument:
 
 
 def attention_document(
-    page: AttentionPage, cursor: str | None, now: Instant
+    page: "AttentionPage", cursor: str | None, now: Instant
 ) -> AttentionPageDocument:
     """The answer of ``GET /businesses?attention=…``."""
     return {
@@ -474,7 +477,7 @@ def attention_document(
     }
 
 
-def transition_document(transition: Transition) -> TransitionDocument:
+def transition_document(transition: "Transition") -> TransitionDocument:
     """One transition, in the history and in an event."""
     return {
         "sequence": transition.sequence,
@@ -489,7 +492,7 @@ def transition_document(transition: Transition) -> TransitionDocument:
     }
 
 
-def event_detail(transition: Transition) -> EventDetail:
+def event_detail(transition: "Transition") -> EventDetail:
     """What an event on the bus says about a transition."""
     return {
         "version": EVENT_VERSION,
@@ -498,7 +501,7 @@ def event_detail(transition: Transition) -> EventDetail:
     }
 
 
-def history_document(page: HistoryPage, cursor: str | None) -> HistoryDocument:
+def history_document(page: "HistoryPage", cursor: str | None) -> HistoryDocument:
     """The answer of ``GET …/history``."""
     return {
         "businessId": page.business_id,
@@ -510,7 +513,7 @@ def history_document(page: HistoryPage, cursor: str | None) -> HistoryDocument:
     }
 
 
-def cleanup_document(run: CleanupRun) -> CleanupDocument:
+def cleanup_document(run: "CleanupRun") -> CleanupDocument:
     """The report of a cleanup run, as it is logged and returned."""
     return {
         "complete": run.complete,

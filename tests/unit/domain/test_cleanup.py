@@ -8,7 +8,8 @@ import pytest
 
 from lambdas.domain.attention import AttentionReport
 from lambdas.domain.brake import OUTAGE_AFTER
-from lambdas.domain.cleanup import MAX_NAMED, CleanupReport, Share
+from lambdas.domain.cleanup import MAX_NAMED, Share
+from lambdas.domain.cleanup_report import CleanupReport
 from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Attention, Business, Instant, RealConnection
