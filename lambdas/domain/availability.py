@@ -23,7 +23,7 @@ from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import MAX_VIRTUAL_CONNECTIONS, Rules
 from lambdas.domain.status import BusinessStatus, judge
 
-_PARALLEL_CLOSES: Final = 10
+_PARALLEL_CLOSES: Final = 25
 
 
 @dataclass(frozen=True, slots=True)
