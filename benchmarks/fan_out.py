@@ -1,5 +1,5 @@
-"""Measures how many sockets are reached at a time: by a push, by a declaration that closes them, and
-by the cleanup, which asks about quiet ones at a fixed rate.
+"""Measures how fast many sockets are reached: by a push, by a declaration that closes them, and by
+the cleanup, which asks about quiet ones at a fixed rate.
 
     python -m benchmarks.fan_out
 

@@ -129,14 +129,15 @@ def main() -> None:
             answer_requests(each.events, "dynamodb", table_of_one_business())
         recorded = Recorded(session)
         service = Service(VARIABLES, session=session, clock=FakeClock())
-        bare = Service(VARIABLES, session=plain).dynamodb
+        # What the methods of a client call. Its type does not have it.
+        bare: Any = Service(VARIABLES, session=plain).dynamodb
         print("CPU time of a handler, against its calls of boto3 alone", file=report)
         for name, call in handlers(service).items():
             calls = recorded.of(call)
 
             def alone(calls: Any = calls) -> None:
                 for operation, parameters in calls:
-                    bare._make_api_call(operation, parameters)  # what the methods of a client call
+                    bare._make_api_call(operation, parameters)
 
             measured = take_turns(
                 {

@@ -49,8 +49,8 @@ def script(module: str, *parts: str) -> str:
     return "\n".join(
         (
             f"from lambdas.handlers import {module}",
-            "from lambdas.handlers.entry_point import _of_this_process",
-            "service = _of_this_process()",
+            "from lambdas.handlers.entry_point import service_of_process",
+            "service = service_of_process()",
             *(f"service.{part}" for part in parts),
         )
     )

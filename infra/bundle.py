@@ -6,6 +6,7 @@ every environment. With bytecode, the version of the Python that compiles it cou
 
 import hashlib
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -34,15 +35,20 @@ class NoInterpreter(Exception):
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A CPython that compiles bytecode. Only the same minor version can load it."""
+    """A CPython that compiles bytecode."""
 
     executable: str
     version: str
     """All of it, like `3.14.2`: another patch release may compile to other bytes."""
 
     @classmethod
-    def of_runtime(cls, version: str = PYTHON_VERSION) -> Self:
-        """Find a CPython of the Lambda runtime's version. Raises `NoInterpreter`."""
+    def find(cls, version: str) -> Self:
+        """Find a release of CPython on this machine. Raises `NoInterpreter`."""
+        if not re.fullmatch(re.escape(PYTHON_VERSION) + r"\.\d+", version):
+            raise NoInterpreter(
+                f"BYTECODE in infra/environments.py must be a release of CPython {PYTHON_VERSION},"
+                f" the version of the Lambda runtime, like '{PYTHON_VERSION}.2', is {version!r}"
+            )
         found = subprocess.run(  # noqa: S603 - nothing in it comes from outside
             [
                 *(sys.executable, "-m", "uv", "python", "find", f"cpython@{version}"),
@@ -54,16 +60,10 @@ class Interpreter:
         )
         if found.returncode != 0:
             raise NoInterpreter(
-                f"infra/environments.py wants a bundle with bytecode, and that takes CPython"
-                f" {version}, which is not on this machine: run `uv python install {version}`, or"
-                " set BYTECODE = False"
+                f"BYTECODE in infra/environments.py takes CPython {version}, which is not on this"
+                f" machine: run `uv python install {version}`, or set BYTECODE to None"
             )
-        executable = found.stdout.strip()
-        script = "import platform; print(platform.python_version())"
-        answer = subprocess.run(  # noqa: S603 - what uv found
-            [executable, "-I", "-c", script], check=True, capture_output=True, text=True
-        )
-        return cls(executable, answer.stdout.strip())
+        return cls(found.stdout.strip(), version)
 
     @classmethod
     def running(cls) -> Self:

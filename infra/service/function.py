@@ -34,6 +34,7 @@ class ServiceFunction(Construct):
         memory_mb: int,
         timeout: cdk.Duration,
         concurrency: int | None,
+        snap_start: bool,
     ) -> None:
         super().__init__(scope, construct_id)
         self.log_group = log_groups.add(self, "Logs")
@@ -51,6 +52,7 @@ class ServiceFunction(Construct):
             reserved_concurrent_executions=concurrency,
             role=self.role,
             log_group=self.log_group,
+            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
             tracing=lambda_.Tracing.ACTIVE,
             environment=dict(variables),
         )

@@ -42,8 +42,14 @@ class Functions(Construct):
         concurrency: Concurrency | None,
         cleanup: Cleanup,
         preflight: bool,
+        snap_start: bool,
     ) -> None:
         super().__init__(scope, construct_id)
+        # Nobody waits for the other functions, or they are called too rarely: Lambda drops a
+        # snapshot after 14 days without a call, and the next call then fails.
+        self._from_snapshot = (
+            {"Authorizer", "Connect", "Ping", "Status", "Rest"} if snap_start else set[str]()
+        )
         self._code = lambda_.Code.from_asset(str(bundle))
         self._table = table
         self._log_groups = log_groups
@@ -168,6 +174,7 @@ class Functions(Construct):
             memory_mb=memory_mb,
             timeout=timeout or cdk.Duration.seconds(10),
             concurrency=self._concurrency.get(construct_id),
+            snap_start=construct_id in self._from_snapshot,
         )
 
     def _allow_table(self, function: ServiceFunction, *operations: str) -> None:

@@ -77,6 +77,7 @@ class ServiceStack(cdk.Stack):
             concurrency=environment.limits.concurrency,
             cleanup=environment.cleanup,
             preflight=environment.gradual_deployments,
+            snap_start=environment.snap_start,
         )
         self.websocket.add_routes(
             authorizer=self.functions.authorizer.live,

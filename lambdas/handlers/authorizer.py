@@ -21,7 +21,7 @@ from lambdas.domain import identifiers
 from lambdas.domain.authorization import Caller, Operation, authorize
 from lambdas.domain.errors import Forbidden, InvalidValue
 from lambdas.domain.identifiers import UserId
-from lambdas.handlers import callers
+from lambdas.handlers import callers, snapshots
 from lambdas.handlers.entry_point import Event, entry_point, logger
 
 Policy = dict[str, Any]
@@ -116,3 +116,6 @@ def _policy(effect: str, resource: str, user_id: UserId, context: Mapping[str, s
         },
         "context": dict(context),
     }
+
+
+snapshots.before_snapshot(lambda service: (service.token_verifier, service.tickets))

@@ -28,7 +28,8 @@ class EntryPoint(Protocol):
 
 
 @functools.cache
-def _of_this_process() -> Service:
+def service_of_process() -> Service:
+    """The `Service` that every call of this process uses, unless it is given another one."""
     return Service(os.environ)
 
 
@@ -42,7 +43,7 @@ def entry_point(function: Callable[[Service, Event, LambdaContext], dict[str, An
     def handler(
         event: Event, context: LambdaContext, *, service: Service | None = None
     ) -> dict[str, Any]:
-        service = service or _of_this_process()
+        service = service or service_of_process()
         try:
             return function(service, event, context)
         finally:

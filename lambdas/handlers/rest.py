@@ -26,7 +26,7 @@ from lambdas.domain.messages import PushedMessage, repeatable_message_id
 from lambdas.domain.model import Attention
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.status import BusinessStatus
-from lambdas.handlers import callers, cursors, json_bodies, problem_responses
+from lambdas.handlers import callers, cursors, json_bodies, problem_responses, snapshots
 from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.handlers.requests import (
     AvailabilityRequest,
@@ -532,3 +532,18 @@ def _on_defect(_: Exception) -> Response[str]:
     return problem_responses.problem(
         problems.INTERNAL_ERROR, "the error is logged with the request id"
     )
+
+
+snapshots.before_snapshot(
+    lambda service: (
+        service.status_reader,
+        service.availability,
+        service.settings_writer,
+        service.messaging,
+        service.idempotent_calls,
+        service.tickets,
+        service.history_reader,
+        service.operators,
+        service.metrics,
+    )
+)

@@ -28,7 +28,7 @@ from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.messages import NotRegistered, SocketMessage, TooManyMessages
 from lambdas.domain.model import RealConnection
 from lambdas.domain.rules import sends_too_much
-from lambdas.handlers import json_bodies
+from lambdas.handlers import json_bodies, snapshots
 from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.observability import MetricName
 
@@ -223,3 +223,8 @@ def _reply(document: Any) -> Reply:
 
 def _no_reply() -> Reply:
     return {"statusCode": 200}
+
+
+snapshots.before_snapshot(
+    lambda service: (service.presence, service.status_reader, service.sockets, service.metrics)
+)

@@ -32,6 +32,8 @@ class Manifest:
     """The asset hash of the bundle of each environment, in the order of promotion."""
     digest: str
     """SHA-256 of the assembly's files."""
+    bytecode: bool = False
+    """Whether the bundle brings bytecode. Otherwise each cold start compiles it."""
 
     @property
     def title(self) -> str:
@@ -108,6 +110,10 @@ class Assembly:
                 )
             )
         return tuple(found)
+
+    def has_bytecode(self) -> bool:
+        """Return whether a bundle brings bytecode."""
+        return any(self.folder.rglob("*.pyc"))
 
     def digest(self) -> str:
         """Return the SHA-256 of all that the CDK wrote, without what a deployment adds to it."""

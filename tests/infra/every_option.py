@@ -35,6 +35,7 @@ EVERY_OPTION = Environment(
     log_retention=RetentionDays.ONE_YEAR,
     customer_managed_key=True,
     gradual_deployments=True,
+    snap_start=True,
     oidc=Oidc(issuer="https://id.example", audience="orders", jwks_url="https://id.example/k"),
     domains=Domains(
         rest=Domain("api.example.com", f"{CERTIFICATE}-0"),

@@ -24,6 +24,24 @@ def test_an_environment_has_what_costs_extra_only_if_it_asks_for_it(
         assert any(stack.resources(kind) for stack in stacks.values()) is asked, kind
 
 
+def test_the_functions_that_users_wait_for_start_from_snapshots_where_that_is_wanted(
+    service: Template, environment: Environment
+) -> None:
+    """Only those: nobody waits for the others, and a snapshot that is not used is dropped."""
+    started = {name: function.get("SnapStart") for name, function in service.functions().items()}
+    snapshots = {re.split("Function[0-9A-F]", name)[0] for name in started if started[name]}
+    wanted = {"Authorizer", "Connect", "Ping", "Status", "Rest"}
+    assert {name.removeprefix("Functions") for name in snapshots} == (
+        wanted if environment.snap_start else set()
+    )
+    assert {str(each) for each in started.values() if each} <= {"{'ApplyOn': 'PublishedVersions'}"}
+
+
+def test_a_region_without_snap_start_is_refused() -> None:
+    with pytest.raises(ValueError, match="snap_start must be False in ap-east-2"):
+        dataclasses.replace(DEV, region="ap-east-2", snap_start=True)
+
+
 def test_one_customer_managed_key_encrypts_all_stored_data(
     every_option: dict[str, Template],
 ) -> None:
