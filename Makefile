@@ -79,6 +79,9 @@ check: setup ## Check format, lint, types, contracts and the synthesized templat
 	for module in console/page/*.js; do node --check --input-type=module < $$module || exit 1; done
 
 bench: .venv/.done ## Measure speed and memory, as ratios against named baselines
+	$(BIN)/python -m benchmarks.start_up
+	$(BIN)/python -m benchmarks.handlers
+	$(BIN)/python -m benchmarks.fan_out
 	$(BIN)/python -m benchmarks.cleanup
 	$(BIN)/python -m benchmarks.requests
 

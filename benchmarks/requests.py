@@ -20,9 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import boto3
-from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
 
+from benchmarks.measuring import answer_requests, set_variables
 from tests.dynamodb import create_history_table, create_table
 from tests.events import DEVICE, Context, changed_record, rest_event, socket_event
 
@@ -41,18 +40,7 @@ HOURS: Final = {
 }
 """Ordinary opening hours, stored as about 300 bytes."""
 
-_VARIABLES: Final = {
-    "AWS_ACCESS_KEY_ID": "benchmark",
-    "AWS_SECRET_ACCESS_KEY": "benchmark",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "ENVIRONMENT": "benchmark",
-    "WEBSOCKET_MANAGEMENT_URL": "https://api.execute-api.us-east-1.amazonaws.com/v1",
-    "PING_INTERVAL": "300",
-    "PING_GRACE": "60",
-    "VIRTUAL_LEASE": "43200",
-    "ATTENTION_GRACE": "300",
-    "MAX_REAL_CONNECTIONS": "50",
-    "HISTORY_DAYS": "90",
+_QUIET: Final = {
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",
     "POWERTOOLS_METRICS_DISABLED": "true",
     "POWERTOOLS_TRACE_DISABLED": "true",
@@ -71,8 +59,7 @@ class Meter:
         session.events.register("before-parameter-build.dynamodb", self._ask_for_capacity)
         session.events.register("after-call.dynamodb", self._count)
         # Answer calls of sockets here, as if every socket were open: nothing leaves this machine.
-        answer: Any = self._answer  # botocore's stubs do not know hooks that return something
-        session.events.register_first("before-send.apigatewaymanagementapi", answer)
+        answer_requests(session.events, "apigatewaymanagementapi", self._answer)
 
     def reset(self) -> None:
         self.calls.clear()
@@ -95,14 +82,9 @@ class Meter:
         else:
             self.write_units += units
 
-    def _answer(self, *, request: Any, **_: Any) -> AWSResponse:
+    def _answer(self, request: Any) -> bytes:
         self.calls[f"{request.method} @connections"] += 1
-        return AWSResponse(request.url, 200, HTTPHeaders(), _Nothing())
-
-
-class _Nothing:
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        return iter((b"{}",))
+        return b"{}"
 
 
 @dataclass(frozen=True)
@@ -264,7 +246,8 @@ def _list(calls: dict[str, int]) -> str:
 
 
 def main() -> None:
-    os.environ.update(_VARIABLES)
+    set_variables()
+    os.environ.update(_QUIET)
     print("playing the life of a business, and a cleanup (up to 30 s)", file=sys.stderr)
     logging.disable(logging.CRITICAL)
     # The functions print their metrics.
