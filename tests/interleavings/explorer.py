@@ -16,6 +16,7 @@ from tests.interleavings.operations import Named, time_passes
 from tests.interleavings.play import Play, Schedule
 from tests.interleavings.tasks import Note, no_note
 from tests.interleavings.world import World
+from tests.promises import broken
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,7 @@ def _asks_clock(operations: Sequence[Named]) -> bool:
 def _check_end(play: Play, serial: frozenset[str] | None) -> None:
     if serial is not None and not play.was_killed() and play.result() not in serial:
         play.world.watch.problems.append(
-            "\n  ".join(
-                ["no order of the calls one by one ends like this:", play.result(), "but:", *serial]
-            )
+            "\n  ".join([broken(6, play.result()), "one after the other:", *serial])
         )
     play.require()
     play.check_end()

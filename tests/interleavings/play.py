@@ -6,15 +6,12 @@ from functools import partial
 from tests.interleavings.operations import Named, new_connection
 from tests.interleavings.tasks import Note, Task, no_note
 from tests.interleavings.world import World
+from tests.promises import PromiseBroken
 
 Choice = tuple[str, int]
 """`step` or `kill`, and whose."""
 
 Schedule = tuple[Choice, ...]
-
-
-class PromiseBroken(AssertionError):
-    """A promise was broken. The text says which, and in what order the calls came."""
 
 
 class Play:

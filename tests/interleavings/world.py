@@ -20,8 +20,8 @@ from lambdas.domain.tickets import Tickets
 from operations.import_businesses import Importer
 from tests.builders import B1, RULES, FakeClock, make_cleanup, no_wait
 from tests.fakes import FakeSockets, MemoryHistory, MemoryStore
-from tests.interleavings.promises import Watch
 from tests.interleavings.tasks import AtOnce, Caller
+from tests.interleavings.watch import Watch
 
 SECRET: Final = "s" * 43
 """The secret of the one ticket."""

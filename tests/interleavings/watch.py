@@ -1,6 +1,4 @@
-"""The promises of docs/invariants.md, as far as they can be seen from the calls to the store, the
-sockets and the history.
-"""
+"""Watches whether the promises are kept: every call, and what is stored after it."""
 
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,6 +9,7 @@ from lambdas.domain.status import judge
 from lambdas.domain.transitions import Transition, has_transition
 from tests.builders import B1, RULES
 from tests.interleavings.tasks import Caller
+from tests.promises import broken
 
 if TYPE_CHECKING:
     from tests.interleavings.world import World
@@ -75,17 +74,17 @@ class Watch:
             self._check_transition(arguments[0])
         elif call == "take_ticket" and result is not None:
             self._tickets_taken += 1
-            self._require(self._tickets_taken == 1, "a ticket was used twice")
+            self._require(self._tickets_taken == 1, 4)
         self._look(caller, has_read=call == "load")
 
     def _look(self, caller: Caller, *, has_read: bool) -> None:
         """Check what must be so at every moment."""
         memory = self._world.memory
         came_back = [c for _, c in memory.real if c in self._removed]
-        self._require(not came_back, "a removed connection came back", came_back)
+        self._require(not came_back, 3, came_back)
         settings = self._settings()
         if settings is not None and not settings.available:
-            self._require(not memory.virtual, "a virtual connection outlived available: false")
+            self._require(not memory.virtual, 5)
         now = self._now()
         for true in self._true_since_read.values():
             true.add(now)
@@ -97,42 +96,42 @@ class Watch:
         stored = self._world.memory.real.get((B1, connection_id))
         if stored is not None and connection_id in self._world.sockets.open:
             silent = not RULES.is_active(stored, self._world.clock())
-            self._require(silent, "the cleanup closed a live connection", connection_id)
+            self._require(silent, 1, "the cleanup closed", connection_id)
 
     def _check_was_dead(self, connection_id: ConnectionId) -> None:
         self._removed.add(connection_id)
         alive = self._world.sockets.open | self._world.opening
-        self._require(connection_id not in alive, "a live connection was removed", connection_id)
+        self._require(connection_id not in alive, 1, connection_id)
 
     def _after_write(self, after: Settings) -> None:
         before, now = self._settings_before, self._world.clock()
         if before is not None and before.is_held_by_operator(now):
             released = not after.is_held_by_operator(now) and after.updated_as != "operator"
-            self._require(not released, "somebody else ended an operator's pause")
+            self._require(not released, 7)
         if self._now()[1] is None:
             self._told = False  # the episode is over
 
     def _check_is_true(self, caller: Caller, what: str, attention: Attention | None) -> None:
         true = {need for _, need in self._true_since_read.get(caller.name, ())}
-        self._require(attention in true, f"a {what} was not so", attention, true)
+        self._require(attention in true, 9, what, attention, true)
 
     def _check_transition(self, transition: Transition) -> None:
         recorded = self._world.recorded.transitions
         before = recorded[-2] if len(recorded) > 1 else None
-        self._require(recorded[-1] == transition, "a transition was not written")
+        self._require(recorded[-1] == transition, 10, transition)
         if before is not None:
             follows = (transition.sequence, transition.before, transition.since) == (
                 before.sequence + 1,
                 before.after,
                 before.at,
             )
-            self._require(follows, "the history has a gap", before, transition)
+            self._require(follows, 10, before, transition)
         true = self._true_since_commit
         states = {status for status, _ in true}
-        self._require(transition.after in states, "a transition was not so", transition, true)
+        self._require(transition.after in states, 10, transition, true)
         if transition.attention is not None:
             told = (transition.after, transition.attention) in true
-            self._require(told, "a need was recorded that was not so", transition, true)
+            self._require(told, 10, transition, true)
         self._true_since_commit = set()
 
     def check_end(self) -> None:
@@ -145,20 +144,18 @@ class Watch:
         stored = memory.load(B1)
         status = judge(stored, now, RULES)
         dead = [c for _, c in memory.real if c not in self._world.sockets.open]
-        self._require(not dead, "a dead connection outlived two cleanups", dead)
+        self._require(not dead, 2, dead)
         over = [c for c in stored.virtual if not RULES.is_active(c, now)]
-        self._require(not over, "an expired lease outlived two cleanups", over)
+        self._require(not over, 2, over)
         mark = stored.settings and stored.settings.attention
-        self._require(mark == status.attention, "the mark is wrong", mark, status.attention)
+        self._require(mark == status.attention, 9, mark, status.attention)
         if status.attention is not None:
-            self._require(self._told, "an episode was not reported")
-        self._require(
-            not has_transition(stored, status), "the last transition is wrong", stored, status
-        )
+            self._require(self._told, 9, "not reported")
+        self._require(not has_transition(stored, status), 10, stored, status)
         counted = (run.report.real, run.report.virtual, run.report.online, run.complete)
         known = (len(before.real), len(before.virtual), int(status.online is True), True)
-        self._require(counted == known, "the census is wrong", counted, known)
-        self._require(run.report.failed == 0, "the cleanup failed")
+        self._require(counted == known, 8, counted, known)
+        self._require(run.report.failed == 0, 2, run.report)
 
     def _settings(self) -> Settings | None:
         return self._world.memory.settings.get(B1)
@@ -167,6 +164,6 @@ class Watch:
         status = judge(self._world.memory.load(B1), self._world.clock(), RULES)
         return status.overall_status, status.attention
 
-    def _require(self, kept: bool, promise: str, *seen: object) -> None:
+    def _require(self, kept: bool, promise: int, *seen: object) -> None:
         if not kept:
-            self.problems.append(": ".join([promise, *map(str, seen)]))
+            self.problems.append(broken(promise, *seen))
