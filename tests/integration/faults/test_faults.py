@@ -1,0 +1,158 @@
+"""Each HTTP request of each operation goes wrong once, in every way, and the promises still hold.
+
+Afterwards the client repeats its call as docs/protocol.md says, time passes, and two cleanups run.
+`make test` tries the most telling faults, `SOAK=1` all of them.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+from tests.integration.faults.network import (
+    FAULTS,
+    KILLED_AFTER,
+    LOST_ANSWER,
+    THROTTLED,
+    Fault,
+    Network,
+    Plan,
+    Request,
+    without_network,
+)
+from tests.integration.faults.operations import OPERATIONS, Operation
+from tests.integration.faults.world import Outcome, Sessions, World
+
+IS_SOAK: Final = os.environ.get("SOAK") == "1"
+
+WAYS: Final = (
+    [(fault, persistent) for fault in FAULTS for persistent in (False, True)]
+    if IS_SOAK
+    else [(LOST_ANSWER, False), (LOST_ANSWER, True), (THROTTLED, True), (KILLED_AFTER, False)]
+)
+WAYS_OF_THIS_RUN: Final = [way for way in WAYS if not (way[0].kills and way[1])]
+
+
+class Worlds:
+    """Makes worlds, and answers the requests of the last one."""
+
+    def __init__(self) -> None:
+        self._sessions = Sessions()
+        self.current: World | None = None
+        self.recorded: dict[str, tuple[Outcome, list[tuple[str, int, Request]]]] = {}
+
+    def network(self) -> Network:
+        assert self.current is not None
+        return self.current.network
+
+    def new(self, operation: Operation) -> World:
+        """A marketplace just before an operation."""
+        self.current = World(self._sessions)
+        self.current.begin()
+        operation.prepare(self.current)
+        return self.current
+
+    def without_fault(self, operation: Operation) -> tuple[Outcome, list[tuple[str, int, Request]]]:
+        """What an operation does, and its requests, when nothing goes wrong."""
+        if operation.name not in self.recorded:
+            world = self.new(operation)
+            outcome = operation.call(world, None)
+            calls = sorted(world.network.calls, key=lambda call: call[:2])
+            assert operation.done(world, outcome), outcome
+            self.recorded[operation.name] = outcome, calls
+        return self.recorded[operation.name]
+
+
+@pytest.fixture(scope="module")
+def worlds() -> Iterator[Worlds]:
+    made = Worlds()
+    with without_network(made.network):
+        yield made
+
+
+def signs(outcome: Outcome) -> set[str]:
+    """What shows people or alarms that a call did not do all of its work."""
+    found = {
+        f"log: {line['message']}" for line in outcome.log if line["level"] in ("WARNING", "ERROR")
+    }
+    found |= {f"metric: {n}" for line in outcome.metrics for n in _failures(line)}
+    return found | {f"answer: {name}" for name in _failures(outcome.document)}
+
+
+def _failures(document: dict[str, Any]) -> Iterator[str]:
+    for name in ("failed", "unknown", "unrecorded", "socketsRemaining", "ProbesUnknown"):
+        value = document.get(name)
+        if value and value != [0]:
+            yield name
+    if document.get("complete") is False:
+        yield "complete"
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
+def test_an_operation_without_faults_keeps_all_promises(
+    worlds: Worlds, operation: Operation
+) -> None:
+    world = worlds.new(operation)
+    outcome = operation.call(world, None)
+    assert not operation.is_refused(outcome)
+    assert operation.done(world, outcome)
+    world.settle()
+    assert world.problems == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "persistent"),
+    [
+        pytest.param(*way, id=f"{way[0].name}{', and so on' if way[1] else ''}")
+        for way in WAYS_OF_THIS_RUN
+    ],
+)
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
+def test_a_fault_breaks_no_promise_and_does_not_go_unnoticed(
+    worlds: Worlds, operation: Operation, fault: Fault, persistent: bool
+) -> None:
+    usual, calls = worlds.without_fault(operation)
+    problems: dict[str, list[str]] = {}
+    for label, occurrence, request in calls:
+        if not fault.hits(request):
+            continue
+        plan = Plan(fault, label, occurrence, persistent)
+        world = worlds.new(operation)
+        found = _problems(world, operation, plan, usual)
+        if found:
+            problems[f"{label}, {occurrence}"] = found
+    assert problems == {}
+
+
+def _problems(world: World, operation: Operation, plan: Plan, usual: Outcome) -> list[str]:
+    before = world.business()
+    outcome = operation.call(world, plan)
+    if not world.network.faults:
+        return ["this request was not made"]
+    found = []
+    is_refused = operation.is_refused(outcome)
+    shown = signs(outcome) - signs(usual)
+    if not is_refused and not shown:
+        if not operation.done(world, outcome):
+            found.append(f"its work is not done, and nothing shows it: {outcome}")
+        if plan.persistent:
+            found.append(f"a request failed for good, and nothing shows it: {outcome}")
+    if operation.is_set is not None:
+        after = world.business()
+        if after.settings == before.settings:
+            if after.virtual != before.virtual:
+                found.append("the leases changed without the settings")
+        elif not operation.is_set(after):
+            found.append(f"the settings are neither old nor new: {after}")
+    if is_refused and operation.is_repeated:
+        again = (operation.again or operation.call)(world, None)
+        status = (again.answer or {}).get("statusCode", 200)
+        if operation.is_refused(again) and status not in operation.also_fine:
+            found.append(f"the repeated call was refused: {again}")
+        elif not operation.is_refused(again) and not (
+            operation.again or operation.done(world, again)
+        ):
+            found.append(f"the repeated call did not do the work: {again}")
+    world.settle()
+    return found + world.problems

@@ -1,0 +1,403 @@
+"""A small marketplace: a table, a history, sockets with devices, and the deployed functions."""
+
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+from unittest import mock
+
+import boto3
+
+from lambdas.adapters import items as stored
+from lambdas.adapters.table import Table
+from lambdas.bootstrap import Service
+from lambdas.domain.identifiers import BusinessId, ConnectionId
+from lambdas.domain.model import Attention, Business, Instant
+from lambdas.domain.transitions import Transition
+from lambdas.handlers import authorizer, cleanup, publisher, recorder, rest, websocket
+from lambdas.handlers.entry_point import EntryPoint, Event, logger
+from lambdas.observability import NAMESPACE, MetricName
+from tests.builders import B1, NOW, RULES, FakeClock, business, real, settings, virtual
+from tests.dynamodb import create_history_table, create_table
+from tests.events import Context, changed_record, rest_event, socket_event
+from tests.integration.faults import invariants
+from tests.integration.faults.network import Item, Key, Killed, Network, Plan, engine, items
+
+B2, B3, B4, NEW = (BusinessId(name) for name in ("b2", "b3", "b4", "new"))
+
+SECONDS: Final[Mapping[EntryPoint, int]] = {
+    rest.handler: 28,
+    cleanup.handler: 290,
+    recorder.handler: 60,
+    publisher.handler: 60,
+}
+"""After how many seconds each function is killed; all others after 10. See `infra/service`."""
+
+VARIABLES: Final = {
+    "ENVIRONMENT": "test",
+    "WEBSOCKET_MANAGEMENT_URL": "https://api.execute-api.us-east-1.amazonaws.com/v1",
+    "PING_INTERVAL": str(RULES.ping_interval),
+    "PING_GRACE": str(RULES.ping_grace),
+    "VIRTUAL_LEASE": str(RULES.virtual_lease),
+    "ATTENTION_GRACE": str(RULES.attention_grace),
+    "MAX_REAL_CONNECTIONS": str(RULES.max_real_connections),
+    "HISTORY_DAYS": "90",
+    "EVENT_BUS_NAME": "bus",
+    "DEAD_LETTERS_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters",
+}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one call of a function did, as seen from outside."""
+
+    answer: dict[str, Any] | None = None
+    error: Exception | None = None
+    was_killed: bool = False
+    log: list[dict[str, Any]] = field(default_factory=list)
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    """The lines in the embedded metric format."""
+
+    @property
+    def document(self) -> Any:
+        """The body of the answer; an empty one if there is none."""
+        return json.loads((self.answer or {}).get("body") or "{}")
+
+    @property
+    def failed(self) -> bool:
+        """Whether the caller or Lambda sees that the call failed."""
+        return self.answer is None or self.answer.get("statusCode", 200) >= 400
+
+    @property
+    def census(self) -> dict[str, Any] | None:
+        """The gauges that a cleanup published."""
+        return next((m for m in self.metrics if MetricName.CLEANUP_COMPLETED in m), None)
+
+
+class _LambdaContext(Context):
+    """A Lambda context whose time runs out as the network takes its time."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override] # as in `Context`
+        return int(max(0, self._network.milliseconds_left))
+
+
+class _CachingSession(boto3.Session):
+    """Makes each client once. For calls in which nothing goes wrong."""
+
+    _clients: dict[str, Any]
+
+    def client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override] # the stubs list every service
+        if service_name not in self._clients:
+            self._clients[service_name] = super().client(service_name, *args, **kwargs)  # type: ignore[call-overload]
+        return self._clients[service_name]
+
+
+def session(kind: type[boto3.Session] = boto3.Session) -> Any:
+    """A session with credentials that nobody checks."""
+    return kind("test", "test", region_name="us-east-1")
+
+
+@dataclass
+class Sessions:
+    """Sessions that are shared by all worlds: loading the models of a service takes long."""
+
+    fresh: Any = field(default_factory=session)
+    """Makes new clients, as a new process does: retries have a quota for each client."""
+    healthy: Any = field(default_factory=lambda: session(_CachingSession))
+
+    def __post_init__(self) -> None:
+        self.healthy._clients = {}
+
+
+def seed() -> list[Business]:
+    """What a marketplace is like at the start of each test.
+
+    `c1` of b1 and `d2` of b2 are alive. b1 also has a socket that is gone (`g1`), a silent one
+    (`s1`) and an expired lease. b3 has needed attention for longer than the grace period, which
+    nobody was told yet. The only device of b4, `s4`, fell silent after the last transition was
+    recorded.
+    """
+    return [
+        business(
+            real("c1", seen=30),
+            real("g1", seen=400),
+            real("s1", seen=700),
+            virtual("u1"),
+            virtual("u9", left=-60),
+            declared=settings(version=3),
+        ),
+        business(
+            real("d2", business_id=B2, seen=60),
+            virtual("u2", business_id=B2),
+            declared=settings(),
+            business_id=B2,
+        ),
+        business(
+            virtual("u3", business_id=B3),
+            declared=settings(attention=Attention.VIRTUAL_ONLY, attention_since=NOW - 400),
+            business_id=B3,
+        ),
+        business(real("s4", business_id=B4, seen=700), declared=settings(), business_id=B4),
+    ]
+
+
+class World:
+    """A marketplace, everybody who acts in it, and everything that is known about it."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.clock = FakeClock()
+        self.network = Network(self.clock, open={"c1", "s1", "d2", "s4"})
+        self._sessions = sessions
+        self.clients = {"c1": B1, "d2": B2}
+        """The devices that ping, and their businesses."""
+        self.may_close: set[str] = set()
+        """Live sockets that something is meant to close."""
+        self.problems: list[str] = []
+        self.reported: set[BusinessId] = set()
+        self.removed: set[str] = set()
+        """Real connections that were removed."""
+        self._ever: set[str] = set()
+        self.ticket = ""
+        self.admitted = 0
+        """How many handshakes its ticket opened."""
+        self.event: Event = {}
+        """What a stream is about to bring."""
+        self._before: dict[Key, Item] = {}
+        self._recorded: dict[Key, Item] = {}
+
+    def begin(self) -> None:
+        """Store what there is at the start."""
+        client = self._sessions.healthy.client("dynamodb")
+        self.environ = {
+            **VARIABLES,
+            "TABLE_NAME": create_table(client),
+            "HISTORY_TABLE_NAME": create_history_table(client),
+        }
+        for each in seed():
+            self._seed(each)
+        self.clock.now = NOW - 200
+        self.call(recorder.handler, self.changes(self.table()))
+        self.clock.now = NOW
+        self.stream()
+
+    def _seed(self, business: Business) -> None:
+        put = [stored.real_item(c) for c in business.real]
+        put += [stored.virtual_item(c) for c in business.virtual]
+        if business.settings is not None:
+            key = stored.settings_key(business.business_id)
+            put.append({**key, **stored.settings_attributes(business.settings)})
+            if business.settings.attention is not None:
+                put[-1] |= {
+                    "attention": {"S": business.settings.attention},
+                    "attentionSince": stored.number(business.settings.attention_since or 0),
+                    "attentionReported": {"BOOL": business.settings.attention_reported},
+                }
+        requests = [{"PutRequest": {"Item": item}} for item in put]
+        request = {"RequestItems": {self.environ["TABLE_NAME"]: requests}}
+        assert engine("BatchWriteItem", json.dumps(request).encode()).status == 200
+
+    # What is stored.
+
+    @cached_property
+    def store(self) -> Table:
+        """The table, read without faults."""
+        return Table(self._sessions.healthy.client("dynamodb"), self.environ["TABLE_NAME"])
+
+    def business(self, business_id: BusinessId = B1) -> Business:
+        return self.store.load(business_id)
+
+    def table(self) -> dict[Key, Item]:
+        return items(self.environ["TABLE_NAME"])
+
+    def transitions(self) -> list[Transition]:
+        """Everything in the history."""
+        history = items(self.environ["HISTORY_TABLE_NAME"])
+        return [stored.read_transition(item) for item in history.values()]
+
+    # Calls.
+
+    def service(self, *, fresh: bool = False) -> Service:
+        """The parts of a function in a new process."""
+        of = self._sessions.fresh if fresh else self._sessions.healthy
+        return Service(self.environ, clock=self.clock, session=of)
+
+    def call(
+        self,
+        handler: EntryPoint,
+        event: Event,
+        plan: Plan | None = None,
+    ) -> Outcome:
+        """Call a function as Lambda does, in a new process."""
+        return self.run(
+            lambda service, context: handler(event, context, service=service),
+            plan,
+            timeout=SECONDS.get(handler, 10),
+        )
+
+    def run(
+        self,
+        function: Callable[[Service, Context], dict[str, Any]],
+        plan: Plan | None = None,
+        *,
+        timeout: int,
+    ) -> Outcome:
+        """Run something until it answers, fails or is killed. What it wrote before is kept."""
+        outcome = Outcome()
+        log, output = io.StringIO(), io.StringIO()
+        written: list[str] = []
+
+        def keep() -> None:
+            written[:] = [log.getvalue(), output.getvalue()]
+
+        service = self.service(fresh=plan is not None)
+        with (
+            mock.patch.object(logger.registered_handler, "stream", log),
+            contextlib.redirect_stdout(output),
+        ):
+            try:
+                with self.network.running(plan, timeout, keep):
+                    outcome.answer = function(service, _LambdaContext(self.network))
+            except Killed:
+                outcome.was_killed, outcome.answer = True, None
+            except Exception as error:
+                outcome.error = error
+        if not outcome.was_killed:
+            keep()
+        outcome.log, outcome.metrics = (
+            [json.loads(line) for line in text.splitlines()] for text in written
+        )
+        self._observe(outcome)
+        return outcome
+
+    def _observe(self, outcome: Outcome) -> None:
+        """Note what a call did, and what it must never do."""
+        self.reported |= {
+            BusinessId(line["businessId"])
+            for line in outcome.metrics
+            if MetricName.ATTENTION_ENTERED in line and "businessId" in line
+        }
+        now_stored = {c.connection_id for b in self.store.walk(0, 1) for c in b.real}
+        back = now_stored & self.removed
+        self.problems += [f"{name} was removed and came back" for name in sorted(back)]
+        self._ever |= now_stored
+        self.removed |= self._ever - now_stored
+        for name in sorted(self.clients.keys() - self.network.open):
+            if name not in self.may_close:
+                self.problems.append(f"the live socket {name} was closed")
+            del self.clients[name]
+        if (census := outcome.census) is not None:
+            values = {name: (v[0] if isinstance(v, list) else v) for name, v in census.items()}
+            self.problems += invariants.wrong_census(
+                self.store.walk(0, 1), values, self.clock(), RULES
+            )
+
+    # Events.
+
+    def rest(
+        self, method: str, route: str, body: Any = None, *, role: str = "", **parts: Any
+    ) -> Event:
+        """A request about b1, by its member or by somebody with a role."""
+        return rest_event(
+            method,
+            f"/businesses/{{businessId}}{route}" if not route.startswith("/businesses") else route,
+            body=None if body is None else json.dumps(body),
+            businesses=() if role else (B1, NEW),
+            roles=(role,) if role else (),
+            user_id=role or "u1",
+            **parts,
+        )
+
+    def socket(self, connection_id: str, kind: str = "MESSAGE", **body: str) -> Event:
+        business_id = self.clients.get(connection_id, B1)
+        return socket_event(
+            json.dumps(body) if body else None,
+            connection_id=connection_id,
+            authorizer={"businessId": business_id, "userId": "u1"},
+            event_type=kind,
+            headers={} if kind == "CONNECT" else None,
+        )
+
+    def changes(self, after: Mapping[Key, Item]) -> Event:
+        """The records of the table's stream since this was last called."""
+        before, self._before = self._before, dict(after)
+        records = []
+        for key in sorted(before.keys() | after.keys()):
+            if before.get(key) == after.get(key):
+                continue
+            kind = "MODIFY" if key in before and key in after else "INSERT"
+            kind = kind if key in after else "REMOVE"
+            keys = {"pk": {"S": key[0]}, "sk": {"S": key[1]}}
+            records.append(changed_record(keys, kind, at=self.clock()))
+        return {"Records": records}
+
+    def new_transitions(self) -> Event:
+        """The records of the history's stream since this was last called."""
+        history = items(self.environ["HISTORY_TABLE_NAME"])
+        new = sorted(history.keys() - self._recorded.keys())
+        self._recorded = history
+        return {
+            "Records": [
+                {"eventName": "INSERT", "dynamodb": {"Keys": {}, "NewImage": history[key]}}
+                for key in new
+            ]
+        }
+
+    # Time passes.
+
+    def stream(self) -> None:
+        """Let both streams bring what changed."""
+        for handler, event in (
+            (recorder.handler, lambda: self.changes(self.table())),
+            (publisher.handler, self.new_transitions),
+        ):
+            outcome = self.call(handler, event())
+            assert not outcome.failed, outcome
+
+    def advance(self, seconds: int) -> None:
+        """Let time pass, with pings of all devices."""
+        until = self.clock() + seconds
+        while self.clock() < until:
+            self.clock.now = min(until, self.clock() + RULES.ping_interval - 1)
+            for name in sorted(self.clients):
+                self.ping(name)
+
+    def ping(self, name: str) -> None:
+        outcome = self.call(websocket.on_ping, self.socket(name, action="ping"))
+        if outcome.document.get("type") != "pong":
+            self.problems.append(f"a ping of {name} was not answered: {outcome}")
+
+    def clean_up(self) -> Outcome:
+        """Let the scheduled cleanup run, and both streams bring what it did."""
+        outcome = self.call(cleanup.handler, {})
+        if outcome.failed or outcome.census is None:
+            self.problems.append(f"a cleanup without faults failed: {outcome}")
+        self.stream()
+        return outcome
+
+    def settle(self) -> None:
+        """Let so much time pass that everything is repaired that should repair itself."""
+        self.stream()
+        for _ in range(2):
+            self.advance(RULES.ping_interval + 31)
+            self.clean_up()
+        for name in sorted(self.removed):
+            self.call(websocket.on_ping, self.socket(name, action="ping"))  # a late event
+        now, all_of_them = self.clock(), list(self.store.walk(0, 1))
+        live = self.clients.keys() & self.network.open
+        published = {(d["businessId"], d["sequence"]) for d in self.network.published}
+        transitions = self.transitions()
+        self.problems += [
+            *invariants.live_connections_that_were_removed(all_of_them, live),
+            *invariants.dead_connections(all_of_them, self.network.open, now, RULES),
+            *invariants.leases_without_declaration(all_of_them),
+            *invariants.wrong_marks(all_of_them, now, RULES),
+            *invariants.unreported_episodes(all_of_them, self.reported, now, RULES),
+            *invariants.gaps_in_history(all_of_them, transitions, now, RULES),
+            *invariants.unpublished(transitions, published),
+        ]
