@@ -10,7 +10,6 @@ import importlib
 import io
 import json
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,7 +30,7 @@ Item = Mapping[str, Any]
 Key = tuple[str, str]
 
 _ENGINE: Final = importlib.import_module("ministack.services.dynamodb")
-_ONE_AT_A_TIME: Final = threading.RLock()
+_ONE_AT_A_TIME: Final = threading.Lock()
 
 
 class Killed(BaseException):
@@ -253,47 +252,39 @@ class Network:
     dead_letters: list[Any] = field(default_factory=list)
     plan: Plan | None = None
     calls: list[tuple[str, int, Request]] = field(default_factory=list)
-    """The requests of the function that runs: label, occurrence, request."""
+    """The requests of the last function that ran: label, occurrence, request."""
     faults: int = 0
     """How often the plan was carried out."""
     milliseconds_left: float = float("inf")
     """Until the function that runs is killed by its time-out."""
     on_death: Callable[[], None] = lambda: None
     """Called when the function that runs is killed."""
+    is_running: bool = False
     _dead: bool = False
-    _seen: Counter[str] = field(default_factory=Counter)
-    _part_of_second: float = 0.0
 
     @contextmanager
     def running(self, plan: Plan | None, timeout: int, on_death: Callable[[], None]) -> Iterator[None]:
         """While a function runs, with so many seconds until it is killed."""
         self.plan, self.faults, self.on_death = plan, 0, on_death
         self.milliseconds_left = timeout * 1000
-        self.calls, self._seen, self._dead = [], Counter(), False
+        self.calls, self.is_running, self._dead = [], True, False
         try:
             yield
             if self.milliseconds_left < 0:
                 self._die()
         finally:
-            self.plan, self._dead, self.milliseconds_left = None, False, float("inf")
-
-    def spend(self, seconds: float) -> None:
-        """Let time pass."""
-        with _ONE_AT_A_TIME:
-            self.milliseconds_left -= seconds * 1000
-            whole, self._part_of_second = divmod(self._part_of_second + seconds, 1)
-            self.clock.advance(int(whole))
+            self.is_running, self._dead, self.milliseconds_left = False, False, float("inf")
 
     def send(self, request: Request) -> urllib3.HTTPResponse:
         """Answer one request, or fail."""
         with _ONE_AT_A_TIME:
             if self._dead or self.milliseconds_left < 0:
                 self._die()
-            label = request.label
-            self._seen[label] += 1
-            occurrence = self._seen[label]
+            if not self.is_running:
+                return self._execute(request).sent()
+            label, plan = request.label, self.plan
+            occurrence = 1 + sum(label == each for each, _, _ in self.calls)
             self.calls.append((label, occurrence, request))
-            plan = self.plan
             if plan is None or not plan.hits(label, occurrence):
                 return self._execute(request).sent()
             self.faults += 1
@@ -301,7 +292,8 @@ class Network:
             if plan.fault.kills:
                 self._die()
             if plan.fault.answer is _time_out:
-                self.spend(request.seconds)
+                self.milliseconds_left -= request.seconds * 1000
+                self.clock.advance(request.seconds)
             return plan.fault.answer(request, answer)
 
     def _die(self) -> None:
@@ -356,7 +348,8 @@ def items(table: str) -> dict[Key, Item]:
 
 @contextmanager
 def without_network(current: Callable[[], Network]) -> Iterator[None]:
-    """Let the current `Network` answer all requests, and let waits only move its clock."""
+    """Let the current `Network` answer all requests, and let waits between attempts be over at once.
+    """
 
     def urlopen(
         pool: HTTPConnectionPool,
@@ -371,7 +364,7 @@ def without_network(current: Callable[[], Network]) -> Iterator[None]:
         body = body.encode() if isinstance(body, str) else body or b""
         return current().send(Request(pool.host, method, url, target, body))
 
-    waits = SimpleNamespace(sleep=lambda seconds: current().spend(seconds))
+    waits = SimpleNamespace(sleep=lambda seconds: None)
     with (
         mock.patch.object(HTTPConnectionPool, "urlopen", urlopen),
         mock.patch("botocore.endpoint.time", waits),

@@ -102,8 +102,7 @@ def _disconnect_unnamed(world: World, plan: Plan | None) -> Outcome:
 
 
 def _is_removed(world: World, *names: str) -> bool:
-    stored = {c.connection_id for b in world.store.walk(0, 1) for c in b.real}
-    return not stored & set(names)
+    return not world.real() & set(names)
 
 
 # REST.

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -14,8 +14,8 @@ import boto3
 from lambdas.adapters import items as stored
 from lambdas.adapters.table import Table
 from lambdas.bootstrap import Service
-from lambdas.domain.identifiers import BusinessId, ConnectionId
-from lambdas.domain.model import Attention, Business, Instant
+from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.model import Attention, Business
 from lambdas.domain.transitions import Transition
 from lambdas.handlers import authorizer, cleanup, publisher, recorder, rest, websocket
 from lambdas.handlers.entry_point import EntryPoint, Event, logger
@@ -60,6 +60,10 @@ class Outcome:
     log: list[dict[str, Any]] = field(default_factory=list)
     metrics: list[dict[str, Any]] = field(default_factory=list)
     """The lines in the embedded metric format."""
+
+    def __str__(self) -> str:
+        said = [line["message"] for line in self.log]
+        return f"killed {self.was_killed}, {self.error!r}, {self.answer}, log {said}"
 
     @property
     def document(self) -> Any:
@@ -110,6 +114,8 @@ class Sessions:
     fresh: Any = field(default_factory=session)
     """Makes new clients, as a new process does: retries have a quota for each client."""
     healthy: Any = field(default_factory=lambda: session(_CachingSession))
+    start: tuple[dict[Key, Item], dict[Key, Item], list[Any]] | None = None
+    """What is stored and published at the start of each test, once it is known."""
 
     def __post_init__(self) -> None:
         self.healthy._clients = {}
@@ -147,6 +153,19 @@ def seed() -> list[Business]:
     ]
 
 
+def _items(business: Business) -> Iterator[Item]:
+    yield from map(stored.real_item, business.real)
+    yield from map(stored.virtual_item, business.virtual)
+    if (declared := business.settings) is not None:
+        mark = {} if declared.attention is None else {
+            "attention": stored.text(declared.attention),
+            "attentionSince": stored.number(declared.attention_since or 0),
+            "attentionReported": {"BOOL": declared.attention_reported},
+        }
+        key = stored.settings_key(business.business_id)
+        yield {**key, **stored.settings_attributes(declared), **mark}
+
+
 class World:
     """A marketplace, everybody who acts in it, and everything that is known about it."""
 
@@ -179,27 +198,28 @@ class World:
             "TABLE_NAME": create_table(client),
             "HISTORY_TABLE_NAME": create_history_table(client),
         }
-        for each in seed():
-            self._seed(each)
+        if self._sessions.start is not None:
+            table, history, published = self._sessions.start
+            self.network.published += published
+            self._put("TABLE_NAME", table.values())
+            self._put("HISTORY_TABLE_NAME", history.values())
+            self.changes(table)
+            self.new_transitions()
+            self._look()
+            return
+        self._put("TABLE_NAME", (item for each in seed() for item in _items(each)))
         self.clock.now = NOW - 200
-        self.call(recorder.handler, self.changes(self.table()))
-        self.clock.now = NOW
         self.stream()
+        self.clock.now = NOW
+        self._sessions.start = (
+            self.table(),
+            items(self.environ["HISTORY_TABLE_NAME"]),
+            [*self.network.published],
+        )
 
-    def _seed(self, business: Business) -> None:
-        put = [stored.real_item(c) for c in business.real]
-        put += [stored.virtual_item(c) for c in business.virtual]
-        if business.settings is not None:
-            key = stored.settings_key(business.business_id)
-            put.append({**key, **stored.settings_attributes(business.settings)})
-            if business.settings.attention is not None:
-                put[-1] |= {
-                    "attention": {"S": business.settings.attention},
-                    "attentionSince": stored.number(business.settings.attention_since or 0),
-                    "attentionReported": {"BOOL": business.settings.attention_reported},
-                }
+    def _put(self, table: str, put: Iterable[Item]) -> None:
         requests = [{"PutRequest": {"Item": item}} for item in put]
-        request = {"RequestItems": {self.environ["TABLE_NAME"]: requests}}
+        request = {"RequestItems": {self.environ[table]: requests}}
         assert engine("BatchWriteItem", json.dumps(request).encode()).status == 200
 
     # What is stored.
@@ -214,6 +234,10 @@ class World:
 
     def table(self) -> dict[Key, Item]:
         return items(self.environ["TABLE_NAME"])
+
+    def real(self) -> set[str]:
+        """The ids of all real connections that are stored."""
+        return {i["connectionId"]["S"] for i in self.table().values() if "connectionId" in i}
 
     def transitions(self) -> list[Transition]:
         """Everything in the history."""
@@ -282,11 +306,7 @@ class World:
             for line in outcome.metrics
             if MetricName.ATTENTION_ENTERED in line and "businessId" in line
         }
-        now_stored = {c.connection_id for b in self.store.walk(0, 1) for c in b.real}
-        back = now_stored & self.removed
-        self.problems += [f"{name} was removed and came back" for name in sorted(back)]
-        self._ever |= now_stored
-        self.removed |= self._ever - now_stored
+        self._look()
         for name in sorted(self.clients.keys() - self.network.open):
             if name not in self.may_close:
                 self.problems.append(f"the live socket {name} was closed")
@@ -296,6 +316,14 @@ class World:
             self.problems += invariants.wrong_census(
                 self.store.walk(0, 1), values, self.clock(), RULES
             )
+
+    def _look(self) -> None:
+        """Note which real connections are stored."""
+        now_stored = self.real()
+        back = now_stored & self.removed
+        self.problems += [f"{name} was removed and came back" for name in sorted(back)]
+        self._ever |= now_stored
+        self.removed |= self._ever - now_stored
 
     # Events.
 
@@ -356,16 +384,9 @@ class World:
             (recorder.handler, lambda: self.changes(self.table())),
             (publisher.handler, self.new_transitions),
         ):
-            outcome = self.call(handler, event())
-            assert not outcome.failed, outcome
-
-    def advance(self, seconds: int) -> None:
-        """Let time pass, with pings of all devices."""
-        until = self.clock() + seconds
-        while self.clock() < until:
-            self.clock.now = min(until, self.clock() + RULES.ping_interval - 1)
-            for name in sorted(self.clients):
-                self.ping(name)
+            if (records := event())["Records"]:
+                outcome = self.call(handler, records)
+                assert not outcome.failed, outcome
 
     def ping(self, name: str) -> None:
         outcome = self.call(websocket.on_ping, self.socket(name, action="ping"))
@@ -383,11 +404,12 @@ class World:
     def settle(self) -> None:
         """Let so much time pass that everything is repaired that should repair itself."""
         self.stream()
-        for _ in range(2):
-            self.advance(RULES.ping_interval + 31)
-            self.clean_up()
-        for name in sorted(self.removed):
-            self.call(websocket.on_ping, self.socket(name, action="ping"))  # a late event
+        self.clock.advance(1)
+        self.clean_up()
+        self.clock.advance(RULES.ping_interval)
+        for name in sorted(self.clients):
+            self.ping(name)
+        self.clean_up()
         now, all_of_them = self.clock(), list(self.store.walk(0, 1))
         live = self.clients.keys() & self.network.open
         published = {(d["businessId"], d["sequence"]) for d in self.network.published}
@@ -401,3 +423,10 @@ class World:
             *invariants.gaps_in_history(all_of_them, transitions, now, RULES),
             *invariants.unpublished(transitions, published),
         ]
+
+    @property
+    def state(self) -> str:
+        """Everything on which it depends what happens from now on."""
+        known = (self.table(), items(self.environ["HISTORY_TABLE_NAME"]), self.network.published)
+        names = (self.network.open, self.clients, self.reported, self.removed)
+        return f"{self.clock()} {known} {[sorted(each) for each in names]}"
