@@ -417,7 +417,10 @@ class Cleanup:
                 run.add_failure(error)
         after = replace(business, real=tuple(kept))
         if has_outage:
-            try:  # the removal may have been done, although its answer is missing
+            # The removal may have been done, although its answer is missing.
+            try:
+                if run.out_of_time():
+                    raise Unavailable("there was no time left to count the business")
                 after = self.store.load(business.business_id)
             except Unavailable as error:
                 run.add_failure(error)
@@ -523,13 +526,17 @@ class Cleanup:
         return remove_gone(connection, store=self.store, rules=self.rules, now=run.now)
 
     def _announce(self, connection: RealConnection, cause: Cause, run: _RunState) -> None:
-        """Tell the recorder why a connection is about to be removed."""
+        """Tell the recorder why a connection is about to be removed. Raises `Unavailable` if there
+        is no time left to remove it.
+        """
         if self.recorder is None:
             return
         removal = AnnouncedRemoval(connection.connection_id, cause, by=None, at=self.clock())
         # The removal does not depend on the feed.
         with run.continuing_after_errors("causes of removals could not be announced"):
             self.store.announce_removal(connection.business_id, removal)
+        if run.out_of_time():
+            raise Unavailable("there was no time left to remove the connection")
 
     def _remove_if_expired(
         self, connection: VirtualConnection, run: _RunState, report: CleanupReport

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from types import SimpleNamespace
 from typing import Any, Final
 from unittest import mock
@@ -21,10 +22,6 @@ from urllib.parse import unquote
 import urllib3
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import ProtocolError, ReadTimeoutError
-
-from tests.builders import FakeClock
-
-WRITES: Final = {"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"}
 
 Item = Mapping[str, Any]
 Key = tuple[str, str]
@@ -82,6 +79,11 @@ class Request:
         return self.target.rpartition(".")[2] or self.method
 
     @property
+    def has_effect(self) -> bool:
+        """Whether it may change something."""
+        return self.operation not in {"Query", "Scan", "GetItem", "GET"}
+
+    @property
     def seconds(self) -> int:
         """How long a function waits for the answer: see `lambdas.bootstrap`."""
         return 2 if self.service == "execute-api" else 3
@@ -134,6 +136,8 @@ class Fault:
     """What the function gets instead of the answer, or raises as urllib3 would."""
     hits: Callable[[Request], bool] = lambda request: True
     kills: bool = False
+    is_late: bool = False
+    """Whether the request has its effect only after the function ended."""
 
 
 def _answering(**by_service: Answer) -> Callable[[Request, Answer | None], urllib3.HTTPResponse]:
@@ -176,7 +180,7 @@ def _reject_entries(request: Request, _: Answer | None) -> urllib3.HTTPResponse:
 
 
 def _writes_item(request: Request) -> bool:
-    return request.service == "dynamodb" and request.operation in WRITES
+    return request.service == "dynamodb" and request.has_effect
 
 
 _THROTTLED: Final = _answering(
@@ -187,6 +191,7 @@ _THROTTLED: Final = _answering(
     others=Answer.json(400, {"__type": "ThrottlingException"}),
 )
 THROTTLED: Final = Fault("throttled", False, _THROTTLED)
+TIMED_OUT: Final = Fault("timed out", False, _time_out)
 LOST_ANSWER: Final = Fault("the answer timed out", True, _time_out)
 KILLED_AFTER: Final = Fault("killed after it", True, _kill, kills=True)
 FAULTS: Final = (
@@ -194,7 +199,8 @@ FAULTS: Final = (
     LOST_ANSWER,
     KILLED_AFTER,
     Fault("killed before it", False, _kill, kills=True),
-    Fault("timed out", False, _time_out),
+    TIMED_OUT,
+    Fault("timed out and executed late", False, _time_out, is_late=True),
     Fault("reset", False, _reset),
     Fault("reset after it", True, _reset),
     Fault("truncated", True, _truncate),
@@ -213,12 +219,25 @@ FAULTS: Final = (
     Fault(
         "forbidden",
         False,
-        _answering(others=Answer.json(403, {"message": "Forbidden"})),
-        lambda request: request.service == "execute-api",
+        _answering(
+            execute_api=Answer.json(403, {"message": "Forbidden"}),
+            others=Answer.json(400, {"__type": "AccessDeniedException"}),
+        ),
     ),
     Fault("entries rejected", False, _reject_entries, lambda r: r.operation == "PutEvents"),
 )
 """Everything that goes wrong with a request."""
+
+
+class Lasting(Enum):
+    """How long a fault lasts."""
+
+    ONCE = "once"
+    """botocore's first retry goes well."""
+    ALWAYS = "always"
+    """No retry of the request goes well, and no later request that is the same."""
+    OUTAGE = "and everything after it"
+    """Neither does any later request to the same service."""
 
 
 @dataclass(slots=True)
@@ -226,23 +245,28 @@ class Plan:
     """Which request goes wrong, and how."""
 
     fault: Fault
+    lasting: Lasting
     label: str
     occurrence: int
-    """The how manyeth request with this label; botocore's retries count."""
-    persistent: bool
-    """Whether all later ones with this label go wrong too."""
+    """Among the requests with this label, from 1. botocore's retries count."""
+    service: str = ""
+    """The service that is down from now on."""
 
-    def hits(self, label: str, occurrence: int) -> bool:
-        if label != self.label:
+    def hits(self, request: Request, occurrence: int) -> bool:
+        """Whether a request goes wrong."""
+        if self.service:
+            return request.service == self.service and self.fault.hits(request)
+        if request.label != self.label or occurrence < self.occurrence:
             return False
-        return occurrence >= self.occurrence if self.persistent else occurrence == self.occurrence
+        if self.lasting is Lasting.OUTAGE:
+            self.service = request.service
+        return self.lasting is not Lasting.ONCE or occurrence == self.occurrence
 
 
 @dataclass(slots=True)
 class Network:
     """Everything that functions can reach, and what they have done there."""
 
-    clock: FakeClock
     open: set[str] = field(default_factory=set)
     """The sockets that are open."""
     received: list[tuple[str, Any]] = field(default_factory=list)
@@ -260,6 +284,7 @@ class Network:
     on_death: Callable[[], None] = lambda: None
     """Called when the function that runs is killed."""
     is_running: bool = False
+    _late: list[Request] = field(default_factory=list)
     _dead: bool = False
 
     @contextmanager
@@ -275,6 +300,11 @@ class Network:
         finally:
             self.is_running, self._dead, self.milliseconds_left = False, False, float("inf")
 
+    def arrive_late(self) -> None:
+        """Execute the requests that were under way when the function ended."""
+        while self._late:
+            self._execute(self._late.pop(0))
+
     def send(self, request: Request) -> urllib3.HTTPResponse:
         """Answer one request, or fail."""
         with _ONE_AT_A_TIME:
@@ -285,15 +315,16 @@ class Network:
             label, plan = request.label, self.plan
             occurrence = 1 + sum(label == each for each, _, _ in self.calls)
             self.calls.append((label, occurrence, request))
-            if plan is None or not plan.hits(label, occurrence):
+            if plan is None or not plan.hits(request, occurrence):
                 return self._execute(request).sent()
             self.faults += 1
+            if plan.fault.is_late:
+                self._late.append(request)
             answer = self._execute(request) if plan.fault.is_executed else None
             if plan.fault.kills:
                 self._die()
             if plan.fault.answer is _time_out:
                 self.milliseconds_left -= request.seconds * 1000
-                self.clock.advance(request.seconds)
             return plan.fault.answer(request, answer)
 
     def _die(self) -> None:

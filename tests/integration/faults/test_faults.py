@@ -15,7 +15,9 @@ from tests.integration.faults.network import (
     KILLED_AFTER,
     LOST_ANSWER,
     THROTTLED,
+    TIMED_OUT,
     Fault,
+    Lasting,
     Network,
     Plan,
     Request,
@@ -26,12 +28,18 @@ from tests.integration.faults.world import Outcome, Sessions, World
 
 IS_SOAK: Final = os.environ.get("SOAK") == "1"
 
-WAYS: Final = (
-    [(fault, persistent) for fault in FAULTS for persistent in (False, True)]
-    if IS_SOAK
-    else [(LOST_ANSWER, False), (LOST_ANSWER, True), (THROTTLED, True), (KILLED_AFTER, False)]
+MOST_TELLING: Final = (
+    (LOST_ANSWER, Lasting.ONCE),
+    (LOST_ANSWER, Lasting.ALWAYS),
+    (THROTTLED, Lasting.ALWAYS),
+    (KILLED_AFTER, Lasting.ONCE),
 )
-WAYS_OF_THIS_RUN: Final = [way for way in WAYS if not (way[0].kills and way[1])]
+ALL: Final = tuple(
+    (fault, lasting)
+    for fault in FAULTS
+    for lasting in Lasting
+    if lasting is Lasting.ONCE or not fault.kills
+)
 
 
 class Worlds:
@@ -112,27 +120,50 @@ def test_an_operation_without_faults_keeps_all_promises(
 
 
 @pytest.mark.parametrize(
-    ("fault", "persistent"),
+    ("fault", "lasting"),
     [
-        pytest.param(*way, id=f"{way[0].name}{', and so on' if way[1] else ''}")
-        for way in WAYS_OF_THIS_RUN
+        pytest.param(fault, lasting, id=f"{fault.name}, {lasting.value}")
+        for fault, lasting in (ALL if IS_SOAK else MOST_TELLING)
     ],
 )
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
 def test_a_fault_breaks_no_promise_and_does_not_go_unnoticed(
-    worlds: Worlds, operation: Operation, fault: Fault, persistent: bool
+    worlds: Worlds, operation: Operation, fault: Fault, lasting: Lasting
 ) -> None:
     usual, calls = worlds.without_fault(operation)
     problems: dict[str, list[str]] = {}
     for label, occurrence, request in calls:
-        if not fault.hits(request):
+        if not fault.hits(request) or not (IS_SOAK or _is_telling(fault, lasting, request)):
             continue
-        plan = Plan(fault, label, occurrence, persistent)
+        plan = Plan(fault, lasting, label, occurrence)
         world = worlds.new(operation)
         found = _problems(world, operation, plan, usual) + worlds.problems(world)
         if found:
             problems[f"{label}, {occurrence}"] = found
     assert problems == {}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
+def test_an_operation_ends_by_itself_before_its_time_is_up_whatever_is_down(
+    worlds: Worlds, operation: Operation
+) -> None:
+    _, calls = worlds.without_fault(operation)
+    killed = [
+        label
+        for label, occurrence, _ in calls
+        if operation.call(
+            worlds.new(operation), Plan(TIMED_OUT, Lasting.OUTAGE, label, occurrence)
+        ).was_killed
+    ]
+    assert killed == []
+
+
+def _is_telling(fault: Fault, lasting: Lasting, request: Request) -> bool:
+    """To a function, a read whose answer is lost for good is like one that is throttled for good.
+    And it makes no difference whether it is killed after a read or after the write before.
+    """
+    is_same = (fault, lasting) == (LOST_ANSWER, Lasting.ALWAYS) or fault is KILLED_AFTER
+    return request.has_effect or not is_same
 
 
 def _problems(world: World, operation: Operation, plan: Plan, usual: Outcome) -> list[str]:
@@ -146,7 +177,7 @@ def _problems(world: World, operation: Operation, plan: Plan, usual: Outcome) ->
     if not is_refused and not shown:
         if not operation.done(world, outcome):
             found.append(f"its work is not done, and nothing shows it: {outcome}")
-        elif plan.persistent and not plan.fault.is_executed:
+        elif plan.lasting is not Lasting.ONCE and not plan.fault.is_executed:
             found.append(f"a request failed for good, and nothing shows it: {outcome}")
     if operation.is_set is not None:
         after = world.business()

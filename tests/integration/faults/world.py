@@ -171,7 +171,7 @@ class World:
 
     def __init__(self, sessions: Sessions) -> None:
         self.clock = FakeClock()
-        self.network = Network(self.clock, open={"c1", "s1", "d2", "s4"})
+        self.network = Network(open={"c1", "s1", "d2", "s4"})
         self._sessions = sessions
         self.clients = {"c1": B1, "d2": B2}
         """The devices that ping, and their businesses."""
@@ -297,6 +297,7 @@ class World:
             [json.loads(line) for line in text.splitlines()] for text in written
         )
         self._observe(outcome)
+        self.network.arrive_late()
         return outcome
 
     def _observe(self, outcome: Outcome) -> None:
