@@ -52,7 +52,11 @@ class Answer:
         body = self.body if length is None else self.body[:length]
         headers = {**self.headers, "Content-Length": str(len(self.body))}
         return urllib3.HTTPResponse(
-            io.BytesIO(body), headers, self.status, preload_content=False, enforce_content_length=True
+            io.BytesIO(body),
+            headers,
+            self.status,
+            preload_content=False,
+            enforce_content_length=True,
         )
 
 
@@ -104,25 +108,22 @@ class Request:
 
 
 def _subject(request: Mapping[str, Any]) -> str:
+    """What a request of DynamoDB is about."""
+    table = "history " if request.get("TableName", "").startswith("history") else ""
     if "TransactItems" in request:
         ((kind, first),) = request["TransactItems"][0].items()
         return f"{len(request['TransactItems'])}, {kind} {_subject(first)}"
     if "Segment" in request:
         return f"{request['Segment']}"
     if "KeyConditionExpression" in request:
-        table = "history " if request["TableName"].startswith("history") else ""
         values = request["ExpressionAttributeValues"].values()
-        return table + request.get("IndexName", "") + next(v["S"] for v in values if "S" in v)
-    key = request.get("Key") or request.get("Item")
-    if key is None:
-        return ""
+        index = request.get("IndexName", "")
+        return f"{table}{index} {next(v['S'] for v in values if 'S' in v)}"
+    key = request.get("Key") or request["Item"]
     partition, sort = key["pk"]["S"], key["sk"]["S"]
-    business, sort = (partition, sort) if partition.startswith("BUSINESS#") else ("", partition)
-    if not business:  # the keys of tickets and idempotency records are digests
-        sort = sort.partition("#")[0]
-    elif request["TableName"].startswith("history"):
-        sort = "history"
-    return f"{business.removeprefix('BUSINESS#')} {sort}".strip()
+    if not partition.startswith("BUSINESS#"):  # the keys of tickets and the like are digests
+        return str(partition.partition("#")[0])
+    return f"{table}{partition} {'' if table else sort}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +289,9 @@ class Network:
     _dead: bool = False
 
     @contextmanager
-    def running(self, plan: Plan | None, timeout: int, on_death: Callable[[], None]) -> Iterator[None]:
+    def running(
+        self, plan: Plan | None, timeout: int, on_death: Callable[[], None]
+    ) -> Iterator[None]:
         """While a function runs, with so many seconds until it is killed."""
         self.plan, self.faults, self.on_death = plan, 0, on_death
         self.milliseconds_left = timeout * 1000
@@ -379,8 +382,10 @@ def items(table: str) -> dict[Key, Item]:
 
 @contextmanager
 def without_network(current: Callable[[], Network]) -> Iterator[None]:
-    """Let the current `Network` answer all requests, and let waits between attempts be over at once.
+    """Let the current `Network` answer all requests to AWS, and let waits between attempts be over
+    at once.
     """
+    really = HTTPConnectionPool.urlopen
 
     def urlopen(
         pool: HTTPConnectionPool,
@@ -388,8 +393,10 @@ def without_network(current: Callable[[], Network]) -> Iterator[None]:
         url: str,
         body: Any = None,
         headers: Mapping[str, Any] | None = None,
-        **_: Any,
-    ) -> urllib3.HTTPResponse:
+        **more: Any,
+    ) -> Any:
+        if not pool.host.endswith(".amazonaws.com"):
+            return really(pool, method, url, body, headers, **more)
         target = next((v for k, v in (headers or {}).items() if k.lower() == "x-amz-target"), "")
         target = target.decode() if isinstance(target, bytes) else target
         body = body.encode() if isinstance(body, str) else body or b""

@@ -1,6 +1,5 @@
 """The operations of the service: how each is called, and how to tell that its work was done."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -134,13 +133,9 @@ def _ok(world: World, outcome: Outcome) -> bool:
     return not outcome.failed
 
 
-def _setting(
-    name: str, call: Call, is_set: Callable[[Business], bool], **more: Any
-) -> Operation:
+def _setting(name: str, call: Call, is_set: Callable[[Business], bool], **more: Any) -> Operation:
     """An operation on the settings of b1."""
-    return Operation(
-        name, call, lambda world, _: is_set(world.business()), is_set=is_set, **more
-    )
+    return Operation(name, call, lambda world, _: is_set(world.business()), is_set=is_set, **more)
 
 
 _TRUE = _rest("PUT", "/availability", {"available": True})
@@ -166,8 +161,10 @@ def _is_unavailable(business: Business) -> bool:
 
 def _is_paused(business: Business, *, by_operator: bool) -> bool:
     found = business.settings
-    return found is not None and found.paused_until == NOW + 3600 and (
-        found.paused_by_operator is by_operator
+    return (
+        found is not None
+        and found.paused_until == NOW + 3600
+        and (found.paused_by_operator is by_operator)
     )
 
 
@@ -334,9 +331,7 @@ OPERATIONS: Final = (
     ),
     Operation("unavailable", _FALSE, _all_closed, is_set=_is_unavailable),
     _setting("pause", _PAUSE, lambda b: _is_paused(b, by_operator=False)),
-    _setting(
-        "operator's pause", _OPERATORS_PAUSE, lambda b: _is_paused(b, by_operator=True)
-    ),
+    _setting("operator's pause", _OPERATORS_PAUSE, lambda b: _is_paused(b, by_operator=True)),
     _setting(
         "resume",
         _RESUME,
@@ -362,14 +357,19 @@ OPERATIONS: Final = (
     Operation(
         "push",
         _rest("POST", "/messages", {"order": 1}, role="backend"),
-        lambda world, outcome: outcome.document["sent"] >= 1
-        and any(name == "c1" for name, _ in world.network.received),
+        lambda world, outcome: (
+            outcome.document["sent"] >= 1
+            and any(name == "c1" for name, _ in world.network.received)
+        ),
     ),
     Operation("push with a key", _PUSH, _pushed, again=_push_again),
     Operation(
         "operator's close",
         _rest(
-            "DELETE", "/connections/{connectionId}", role="operator", connection_id="c1",
+            "DELETE",
+            "/connections/{connectionId}",
+            role="operator",
+            connection_id="c1",
             may_close="c1",
         ),
         lambda world, _: "c1" not in world.network.open and _is_removed(world, "c1"),

@@ -24,7 +24,7 @@ from tests.integration.faults.network import (
     without_network,
 )
 from tests.integration.faults.operations import OPERATIONS, Operation
-from tests.integration.faults.world import Outcome, Sessions, World
+from tests.integration.faults.world import Outcome, Shared, World
 
 IS_SOAK: Final = os.environ.get("SOAK") == "1"
 
@@ -46,7 +46,7 @@ class Worlds:
     """Makes worlds, and answers the requests of the last one."""
 
     def __init__(self) -> None:
-        self._sessions = Sessions()
+        self._shared = Shared()
         self.current: World | None = None
         self.recorded: dict[str, tuple[Outcome, list[tuple[str, int, Request]]]] = {}
         self.settled: set[str] = set()
@@ -58,7 +58,7 @@ class Worlds:
 
     def new(self, operation: Operation) -> World:
         """A marketplace just before an operation."""
-        self.current = World(self._sessions)
+        self.current = World(self._shared)
         self.current.begin()
         operation.prepare(self.current)
         return self.current
@@ -84,10 +84,24 @@ class Worlds:
 
 
 @pytest.fixture(scope="module")
-def worlds() -> Iterator[Worlds]:
-    made = Worlds()
-    with without_network(made.network):
-        yield made
+def known_worlds() -> Worlds:
+    return Worlds()
+
+
+@pytest.fixture
+def worlds(known_worlds: Worlds) -> Iterator[Worlds]:
+    with without_network(known_worlds.network):
+        yield known_worlds
+
+
+each_operation: Final = pytest.mark.parametrize(
+    "operation",
+    [
+        # One worker of pytest-xdist tries all faults of an operation: it knows where they lead.
+        pytest.param(each, id=each.name, marks=pytest.mark.xdist_group(f"faults of {each.name}"))
+        for each in OPERATIONS
+    ],
+)
 
 
 def signs(outcome: Outcome) -> set[str]:
@@ -108,7 +122,7 @@ def _failures(document: dict[str, Any]) -> Iterator[str]:
         yield "complete"
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
+@each_operation
 def test_an_operation_without_faults_keeps_all_promises(
     worlds: Worlds, operation: Operation
 ) -> None:
@@ -126,7 +140,7 @@ def test_an_operation_without_faults_keeps_all_promises(
         for fault, lasting in (ALL if IS_SOAK else MOST_TELLING)
     ],
 )
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
+@each_operation
 def test_a_fault_breaks_no_promise_and_does_not_go_unnoticed(
     worlds: Worlds, operation: Operation, fault: Fault, lasting: Lasting
 ) -> None:
@@ -143,7 +157,7 @@ def test_a_fault_breaks_no_promise_and_does_not_go_unnoticed(
     assert problems == {}
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.name)
+@each_operation
 def test_an_operation_ends_by_itself_before_its_time_is_up_whatever_is_down(
     worlds: Worlds, operation: Operation
 ) -> None:

@@ -17,9 +17,9 @@ from lambdas.bootstrap import Service
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention, Business
 from lambdas.domain.transitions import Transition
-from lambdas.handlers import authorizer, cleanup, publisher, recorder, rest, websocket
+from lambdas.handlers import cleanup, publisher, recorder, rest, websocket
 from lambdas.handlers.entry_point import EntryPoint, Event, logger
-from lambdas.observability import NAMESPACE, MetricName
+from lambdas.observability import MetricName
 from tests.builders import B1, NOW, RULES, FakeClock, business, real, settings, virtual
 from tests.dynamodb import create_history_table, create_table
 from tests.events import Context, changed_record, rest_event, socket_event
@@ -91,34 +91,32 @@ class _LambdaContext(Context):
         return int(max(0, self._network.milliseconds_left))
 
 
-class _CachingSession(boto3.Session):
-    """Makes each client once. For calls in which nothing goes wrong."""
-
-    _clients: dict[str, Any]
-
-    def client(self, service_name: str, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override] # the stubs list every service
-        if service_name not in self._clients:
-            self._clients[service_name] = super().client(service_name, *args, **kwargs)  # type: ignore[call-overload]
-        return self._clients[service_name]
+def _session() -> boto3.Session:
+    return boto3.Session("test", "test", region_name="us-east-1")
 
 
-def session(kind: type[boto3.Session] = boto3.Session) -> Any:
-    """A session with credentials that nobody checks."""
-    return kind("test", "test", region_name="us-east-1")
+class _KeptClients:
+    """A session that makes each client once: for calls in which nothing goes wrong."""
+
+    def __init__(self) -> None:
+        self._session: Any = _session()
+        self._clients: dict[str, Any] = {}
+
+    def client(self, service: str, **options: Any) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self._session.client(service, **options)
+        return self._clients[service]
 
 
 @dataclass
-class Sessions:
-    """Sessions that are shared by all worlds: loading the models of a service takes long."""
+class Shared:
+    """What all worlds share, because making it takes long."""
 
-    fresh: Any = field(default_factory=session)
-    """Makes new clients, as a new process does: retries have a quota for each client."""
-    healthy: Any = field(default_factory=lambda: session(_CachingSession))
+    new_process: Any = field(default_factory=_session)
+    """Makes new clients: the retries of each client have a quota."""
+    healthy: Any = field(default_factory=_KeptClients)
     start: tuple[dict[Key, Item], dict[Key, Item], list[Any]] | None = None
     """What is stored and published at the start of each test, once it is known."""
-
-    def __post_init__(self) -> None:
-        self.healthy._clients = {}
 
 
 def seed() -> list[Business]:
@@ -157,11 +155,15 @@ def _items(business: Business) -> Iterator[Item]:
     yield from map(stored.real_item, business.real)
     yield from map(stored.virtual_item, business.virtual)
     if (declared := business.settings) is not None:
-        mark = {} if declared.attention is None else {
-            "attention": stored.text(declared.attention),
-            "attentionSince": stored.number(declared.attention_since or 0),
-            "attentionReported": {"BOOL": declared.attention_reported},
-        }
+        mark = (
+            {}
+            if declared.attention is None
+            else {
+                "attention": stored.text(declared.attention),
+                "attentionSince": stored.number(declared.attention_since or 0),
+                "attentionReported": {"BOOL": declared.attention_reported},
+            }
+        )
         key = stored.settings_key(business.business_id)
         yield {**key, **stored.settings_attributes(declared), **mark}
 
@@ -169,10 +171,10 @@ def _items(business: Business) -> Iterator[Item]:
 class World:
     """A marketplace, everybody who acts in it, and everything that is known about it."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, shared: Shared) -> None:
         self.clock = FakeClock()
         self.network = Network(open={"c1", "s1", "d2", "s4"})
-        self._sessions = sessions
+        self._shared = shared
         self.clients = {"c1": B1, "d2": B2}
         """The devices that ping, and their businesses."""
         self.may_close: set[str] = set()
@@ -192,14 +194,14 @@ class World:
 
     def begin(self) -> None:
         """Store what there is at the start."""
-        client = self._sessions.healthy.client("dynamodb")
+        client = self._shared.healthy.client("dynamodb")
         self.environ = {
             **VARIABLES,
             "TABLE_NAME": create_table(client),
             "HISTORY_TABLE_NAME": create_history_table(client),
         }
-        if self._sessions.start is not None:
-            table, history, published = self._sessions.start
+        if self._shared.start is not None:
+            table, history, published = self._shared.start
             self.network.published += published
             self._put("TABLE_NAME", table.values())
             self._put("HISTORY_TABLE_NAME", history.values())
@@ -211,7 +213,7 @@ class World:
         self.clock.now = NOW - 200
         self.stream()
         self.clock.now = NOW
-        self._sessions.start = (
+        self._shared.start = (
             self.table(),
             items(self.environ["HISTORY_TABLE_NAME"]),
             [*self.network.published],
@@ -227,7 +229,7 @@ class World:
     @cached_property
     def store(self) -> Table:
         """The table, read without faults."""
-        return Table(self._sessions.healthy.client("dynamodb"), self.environ["TABLE_NAME"])
+        return Table(self._shared.healthy.client("dynamodb"), self.environ["TABLE_NAME"])
 
     def business(self, business_id: BusinessId = B1) -> Business:
         return self.store.load(business_id)
@@ -248,7 +250,7 @@ class World:
 
     def service(self, *, fresh: bool = False) -> Service:
         """The parts of a function in a new process."""
-        of = self._sessions.fresh if fresh else self._sessions.healthy
+        of = self._shared.new_process if fresh else self._shared.healthy
         return Service(self.environ, clock=self.clock, session=of)
 
     def call(
@@ -381,13 +383,13 @@ class World:
 
     def stream(self) -> None:
         """Let both streams bring what changed."""
-        for handler, event in (
-            (recorder.handler, lambda: self.changes(self.table())),
-            (publisher.handler, self.new_transitions),
-        ):
-            if (records := event())["Records"]:
-                outcome = self.call(handler, records)
-                assert not outcome.failed, outcome
+        self._bring(recorder.handler, self.changes(self.table()))
+        self._bring(publisher.handler, self.new_transitions())
+
+    def _bring(self, handler: EntryPoint, event: Event) -> None:
+        if event["Records"]:
+            outcome = self.call(handler, event)
+            assert not outcome.failed, outcome
 
     def ping(self, name: str) -> None:
         outcome = self.call(websocket.on_ping, self.socket(name, action="ping"))
