@@ -117,13 +117,13 @@ def _subject(request: Mapping[str, Any]) -> str:
         return f"{request['Segment']}"
     if "KeyConditionExpression" in request:
         values = request["ExpressionAttributeValues"].values()
-        index = request.get("IndexName", "")
-        return f"{table}{index} {next(v['S'] for v in values if 'S' in v)}"
+        where = request["IndexName"] + " " if "IndexName" in request else table
+        return where + next(str(v["S"]) for v in values if "S" in v)
     key = request.get("Key") or request["Item"]
     partition, sort = key["pk"]["S"], key["sk"]["S"]
     if not partition.startswith("BUSINESS#"):  # the keys of tickets and the like are digests
         return str(partition.partition("#")[0])
-    return f"{table}{partition} {'' if table else sort}"
+    return table + partition if table else f"{partition} {sort}"
 
 
 @dataclass(frozen=True, slots=True)
