@@ -249,7 +249,7 @@ def _something_happens(world: World) -> None:
     assert not _rest("PUT", "/availability", {"available": True}, business_id=NEW)(
         world, None
     ).failed
-    world.event = world.changes(world.table())
+    world.event = world.changes()
 
 
 def _record(world: World, plan: Plan | None) -> Outcome:

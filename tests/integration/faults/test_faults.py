@@ -46,18 +46,18 @@ class Worlds:
     """Makes worlds, and answers the requests of the last one."""
 
     def __init__(self) -> None:
-        self._shared = Shared()
+        self._shared: Shared | None = None
         self.current: World | None = None
         self.recorded: dict[str, tuple[Outcome, list[tuple[str, int, Request]]]] = {}
         self.settled: set[str] = set()
         """The states from which everything ends well."""
 
     def network(self) -> Network:
-        assert self.current is not None
-        return self.current.network
+        return self.current.network if self.current else Network()
 
     def new(self, operation: Operation) -> World:
         """A marketplace just before an operation."""
+        self._shared = self._shared or Shared()
         self.current = World(self._shared)
         self.current.begin()
         operation.prepare(self.current)

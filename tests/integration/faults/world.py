@@ -3,7 +3,7 @@
 import contextlib
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -24,7 +24,16 @@ from tests.builders import B1, NOW, RULES, FakeClock, business, real, settings, 
 from tests.dynamodb import create_history_table, create_table
 from tests.events import Context, changed_record, rest_event, socket_event
 from tests.integration.faults import invariants
-from tests.integration.faults.network import Item, Key, Killed, Network, Plan, engine, items
+from tests.integration.faults.network import (
+    Item,
+    Key,
+    Killed,
+    Lasting,
+    Network,
+    Plan,
+    engine,
+    items,
+)
 
 B2, B3, B4, NEW = (BusinessId(name) for name in ("b2", "b3", "b4", "new"))
 
@@ -113,10 +122,19 @@ class Shared:
     """What all worlds share, because making it takes long."""
 
     new_process: Any = field(default_factory=_session)
-    """Makes new clients: the retries of each client have a quota."""
+    """Makes new clients."""
     healthy: Any = field(default_factory=_KeptClients)
+    environ: dict[str, str] = field(init=False)
     start: tuple[dict[Key, Item], dict[Key, Item], list[Any]] | None = None
     """What is stored and published at the start of each test, once it is known."""
+
+    def __post_init__(self) -> None:
+        client = self.healthy.client("dynamodb")
+        self.environ = {
+            **VARIABLES,
+            "TABLE_NAME": create_table(client),
+            "HISTORY_TABLE_NAME": create_history_table(client),
+        }
 
 
 def seed() -> list[Business]:
@@ -174,7 +192,7 @@ class World:
     def __init__(self, shared: Shared) -> None:
         self.clock = FakeClock()
         self.network = Network(open={"c1", "s1", "d2", "s4"})
-        self._shared = shared
+        self._shared, self.environ = shared, shared.environ
         self.clients = {"c1": B1, "d2": B2}
         """The devices that ping, and their businesses."""
         self.may_close: set[str] = set()
@@ -194,35 +212,36 @@ class World:
 
     def begin(self) -> None:
         """Store what there is at the start."""
-        client = self._shared.healthy.client("dynamodb")
-        self.environ = {
-            **VARIABLES,
-            "TABLE_NAME": create_table(client),
-            "HISTORY_TABLE_NAME": create_history_table(client),
-        }
-        if self._shared.start is not None:
-            table, history, published = self._shared.start
-            self.network.published += published
-            self._put("TABLE_NAME", table.values())
-            self._put("HISTORY_TABLE_NAME", history.values())
-            self.changes(table)
-            self.new_transitions()
-            self._look()
+        if self._shared.start is None:
+            seeded = {(i["pk"]["S"], i["sk"]["S"]): i for each in seed() for i in _items(each)}
+            self._store("TABLE_NAME", seeded)
+            self.clock.now = NOW - 200
+            self.stream()
+            self.clock.now = NOW
+            self._shared.start = (self.table(), self.history(), [*self.network.published])
             return
-        self._put("TABLE_NAME", (item for each in seed() for item in _items(each)))
-        self.clock.now = NOW - 200
-        self.stream()
-        self.clock.now = NOW
-        self._shared.start = (
-            self.table(),
-            items(self.environ["HISTORY_TABLE_NAME"]),
-            [*self.network.published],
-        )
+        table, history, published = self._shared.start
+        self._store("TABLE_NAME", table)
+        self._store("HISTORY_TABLE_NAME", history)
+        self.network.published += published
+        self.changes()
+        self.new_transitions()
+        self._look()
 
-    def _put(self, table: str, put: Iterable[Item]) -> None:
-        requests = [{"PutRequest": {"Item": item}} for item in put]
-        request = {"RequestItems": {self.environ[table]: requests}}
-        assert engine("BatchWriteItem", json.dumps(request).encode()).status == 200
+    def _store(self, table: str, wanted: Mapping[Key, Item]) -> None:
+        """Let a table have these items, and no others."""
+        name = self.environ[table]
+        found = items(name)
+        requests: list[Any] = [
+            {"DeleteRequest": {"Key": {"pk": {"S": pk}, "sk": {"S": sk}}}}
+            for pk, sk in found.keys() - wanted.keys()
+        ]
+        requests += [
+            {"PutRequest": {"Item": item}} for key, item in wanted.items() if item != found.get(key)
+        ]
+        if requests:
+            request = {"RequestItems": {name: requests}}
+            assert engine("BatchWriteItem", json.dumps(request).encode()).status == 200
 
     # What is stored.
 
@@ -237,21 +256,18 @@ class World:
     def table(self) -> dict[Key, Item]:
         return items(self.environ["TABLE_NAME"])
 
+    def history(self) -> dict[Key, Item]:
+        return items(self.environ["HISTORY_TABLE_NAME"])
+
     def real(self) -> set[str]:
         """The ids of all real connections that are stored."""
         return {i["connectionId"]["S"] for i in self.table().values() if "connectionId" in i}
 
     def transitions(self) -> list[Transition]:
         """Everything in the history."""
-        history = items(self.environ["HISTORY_TABLE_NAME"])
-        return [stored.read_transition(item) for item in history.values()]
+        return [stored.read_transition(item) for item in self.history().values()]
 
     # Calls.
-
-    def service(self, *, fresh: bool = False) -> Service:
-        """The parts of a function in a new process."""
-        of = self._shared.new_process if fresh else self._shared.healthy
-        return Service(self.environ, clock=self.clock, session=of)
 
     def call(
         self,
@@ -259,7 +275,7 @@ class World:
         event: Event,
         plan: Plan | None = None,
     ) -> Outcome:
-        """Call a function as Lambda does, in a new process."""
+        """Call a function as Lambda does."""
         return self.run(
             lambda service, context: handler(event, context, service=service),
             plan,
@@ -281,7 +297,10 @@ class World:
         def keep() -> None:
             written[:] = [log.getvalue(), output.getvalue()]
 
-        service = self.service(fresh=plan is not None)
+        # The retries of a client have a quota, which only faults that last use up.
+        lasts = plan is not None and plan.lasting is not Lasting.ONCE
+        session = self._shared.new_process if lasts else self._shared.healthy
+        service = Service(self.environ, clock=self.clock, session=session)
         with (
             mock.patch.object(logger.registered_handler, "stream", log),
             contextlib.redirect_stdout(output),
@@ -309,6 +328,8 @@ class World:
             for line in outcome.metrics
             if MetricName.ATTENTION_ENTERED in line and "businessId" in line
         }
+        if not any(request.has_effect for _, _, request in self.network.calls):
+            return
         self._look()
         for name in sorted(self.clients.keys() - self.network.open):
             if name not in self.may_close:
@@ -354,9 +375,10 @@ class World:
             headers={} if kind == "CONNECT" else None,
         )
 
-    def changes(self, after: Mapping[Key, Item]) -> Event:
+    def changes(self) -> Event:
         """The records of the table's stream since this was last called."""
-        before, self._before = self._before, dict(after)
+        before, after = self._before, self.table()
+        self._before = after
         records = []
         for key in sorted(before.keys() | after.keys()):
             if before.get(key) == after.get(key):
@@ -369,7 +391,7 @@ class World:
 
     def new_transitions(self) -> Event:
         """The records of the history's stream since this was last called."""
-        history = items(self.environ["HISTORY_TABLE_NAME"])
+        history = self.history()
         new = sorted(history.keys() - self._recorded.keys())
         self._recorded = history
         return {
@@ -383,7 +405,7 @@ class World:
 
     def stream(self) -> None:
         """Let both streams bring what changed."""
-        self._bring(recorder.handler, self.changes(self.table()))
+        self._bring(recorder.handler, self.changes())
         self._bring(publisher.handler, self.new_transitions())
 
     def _bring(self, handler: EntryPoint, event: Event) -> None:
@@ -430,6 +452,6 @@ class World:
     @property
     def state(self) -> str:
         """Everything on which it depends what happens from now on."""
-        known = (self.table(), items(self.environ["HISTORY_TABLE_NAME"]), self.network.published)
+        known = (self.table(), self.history(), self.network.published)
         names = (self.network.open, self.clients, self.reported, self.removed)
         return f"{self.clock()} {known} {[sorted(each) for each in names]}"
