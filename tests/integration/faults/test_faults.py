@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from lambdas.handlers import websocket
 from tests.integration.faults.network import (
     FAULTS,
     KILLED_AFTER,
@@ -131,6 +132,9 @@ def test_an_operation_without_faults_keeps_all_promises(
     assert not operation.is_refused(outcome)
     assert operation.done(world, outcome)
     assert worlds.problems(world) == []
+    for connection_id in sorted(world.removed):
+        world.call(websocket.on_ping, world.socket(connection_id, action="ping"))
+    assert world.problems == [], "a late ping brought a connection back"
 
 
 @pytest.mark.parametrize(
