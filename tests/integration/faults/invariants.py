@@ -1,6 +1,6 @@
 """The promises of docs/invariants.md, checked on what is stored.
 
-Each function returns what is wrong, in words; nothing if all is well.
+Each function yields what is wrong, in words; nothing if all is well.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -12,6 +12,7 @@ from lambdas.domain.rules import Rules
 from lambdas.domain.status import judge
 from lambdas.domain.transitions import Transition, has_transition
 from lambdas.observability import MetricName
+from tests.promises import broken
 
 
 def live_connections_that_were_removed(
@@ -20,7 +21,7 @@ def live_connections_that_were_removed(
     """Promise 1. `live` are the sockets that are open and whose clients ping."""
     stored = {c.connection_id for business in businesses for c in business.real}
     for connection_id in sorted(live - stored):
-        yield f"the live connection {connection_id} was removed"
+        yield broken(1, f"{connection_id} was removed")
 
 
 def dead_connections(
@@ -30,17 +31,17 @@ def dead_connections(
     for business in businesses:
         for real in business.real:
             if real.connection_id not in open_sockets or not rules.is_active(real, now):
-                yield f"the dead connection {real.connection_id} is still stored"
+                yield broken(2, f"{real.connection_id} is still stored")
         for virtual in business.virtual:
             if not rules.is_active(virtual, now):
-                yield f"the expired lease of {virtual.user_id} is still stored"
+                yield broken(2, f"the lease of {virtual.user_id} is still stored")
 
 
 def leases_without_declaration(businesses: Iterable[Business]) -> Iterator[str]:
     """Promise 5."""
     for business in businesses:
         if business.virtual and not (business.settings and business.settings.available):
-            yield f"{business.business_id} is not available and has virtual connections"
+            yield broken(5, f"{business.business_id} has virtual connections")
 
 
 def wrong_marks(businesses: Iterable[Business], now: Instant, rules: Rules) -> Iterator[str]:
@@ -49,7 +50,7 @@ def wrong_marks(businesses: Iterable[Business], now: Instant, rules: Rules) -> I
         needed = judge(business, now, rules).attention
         mark = mark_of(business.settings)
         if (mark and mark.attention) != needed:
-            yield f"{business.business_id} needs attention: {needed}, but its mark is {mark}"
+            yield broken(9, f"{business.business_id} needs {needed}, but its mark is {mark}")
 
 
 def unreported_episodes(
@@ -62,7 +63,7 @@ def unreported_episodes(
             continue
         is_due = now - mark.since >= rules.attention_grace
         if (is_due or mark.reported) and business.business_id not in reported:
-            yield f"the episode of {business.business_id} was never reported"
+            yield broken(9, f"the episode of {business.business_id} was never reported")
 
 
 def gaps_in_history(
@@ -76,22 +77,22 @@ def gaps_in_history(
         name = business.business_id
         own = sorted((t for t in transitions if t.business_id == name), key=lambda t: t.sequence)
         if [t.sequence for t in own] != list(range(1, len(own) + 1)):
-            yield f"the sequences of {name} are {[t.sequence for t in own]}"
+            yield broken(10, f"the sequences of {name} are {[t.sequence for t in own]}")
         before = OverallStatus.UNKNOWN
         for each in own:
             if each.before is not before:
-                yield f"transition {each.sequence} of {name} begins with {each.before}"
+                yield broken(10, f"transition {each.sequence} of {name} begins with {each.before}")
             before = each.after
         if own != sorted(own, key=lambda t: t.at):
-            yield f"the transitions of {name} are not in the order of their times"
+            yield broken(10, f"the times of {name} are not in order")
         status = judge(business, now, rules)
         if has_transition(business, status):
-            yield f"{name} is {status.overall_status}, but that is not recorded"
+            yield broken(10, f"{name} is {status.overall_status}, which is not recorded")
         last = business.last_transition
         known = (last.sequence, last.status, last.attention) if last else None
         recorded = (own[-1].sequence, own[-1].after, own[-1].attention) if own else None
         if known != recorded:
-            yield f"the last transition of {name} is {recorded}, but it is known as {known}"
+            yield broken(10, f"the last of {name} is {recorded}, but known as {known}")
 
 
 def unpublished(
@@ -100,7 +101,7 @@ def unpublished(
     """Promise 11, once the stream of the history was read. `published`: business and sequence."""
     for each in transitions:
         if (each.business_id, each.sequence) not in published:
-            yield f"transition {each.sequence} of {each.business_id} was not published"
+            yield broken(11, f"transition {each.sequence} of {each.business_id} is not published")
 
 
 def wrong_census(
@@ -132,4 +133,4 @@ def wrong_census(
             counted[MetricName.UNREACHABLE_BUSINESSES] += not is_virtual_only
     for name, number in counted.items():
         if census[name] != number:
-            yield f"the census says {census[name]} {name}, but there are {number}"
+            yield broken(8, f"it says {census[name]} {name}, but there are {number}")

@@ -13,6 +13,7 @@ from tests.builders import B1, NOW, no_wait
 from tests.events import socket_event
 from tests.integration.faults.network import Plan
 from tests.integration.faults.world import B2, NEW, Outcome, World
+from tests.promises import broken
 
 Call = Callable[[World, Plan | None], Outcome]
 Done = Callable[[World, Outcome], bool]
@@ -219,7 +220,7 @@ def _handshake(world: World, plan: Plan | None) -> Outcome:
     outcome = world.call(authorizer.handler, event, plan)
     world.admitted += not _is_denied(outcome)
     if world.admitted > 1:
-        world.problems.append("a ticket was used twice")
+        world.problems.append(broken(4))
     return outcome
 
 

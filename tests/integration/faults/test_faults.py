@@ -1,10 +1,9 @@
 """Each HTTP request of each operation goes wrong once, in every way, and the promises still hold.
 
 Afterwards the client repeats its call as docs/protocol.md says, time passes, and two cleanups run.
-`make test` tries the most telling faults, `SOAK=1` all of them.
+`make test` tries the most telling faults, `make soak` all of them.
 """
 
-import os
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -26,8 +25,7 @@ from tests.integration.faults.network import (
 )
 from tests.integration.faults.operations import OPERATIONS, Operation
 from tests.integration.faults.world import Outcome, Shared, World
-
-IS_SOAK: Final = os.environ.get("SOAK") == "1"
+from tests.soak import SOAK
 
 MOST_TELLING: Final = (
     (LOST_ANSWER, Lasting.ONCE),
@@ -141,7 +139,7 @@ def test_an_operation_without_faults_keeps_all_promises(
     ("fault", "lasting"),
     [
         pytest.param(fault, lasting, id=f"{fault.name}, {lasting.value}")
-        for fault, lasting in (ALL if IS_SOAK else MOST_TELLING)
+        for fault, lasting in (ALL if SOAK else MOST_TELLING)
     ],
 )
 @each_operation
@@ -151,7 +149,7 @@ def test_a_fault_breaks_no_promise_and_does_not_go_unnoticed(
     usual, calls = worlds.without_fault(operation)
     problems: dict[str, list[str]] = {}
     for label, occurrence, request in calls:
-        if not fault.hits(request) or not (IS_SOAK or _is_telling(fault, lasting, request)):
+        if not fault.hits(request) or not (SOAK or _is_telling(fault, lasting, request)):
             continue
         plan = Plan(fault, lasting, label, occurrence)
         world = worlds.new(operation)

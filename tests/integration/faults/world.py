@@ -34,6 +34,7 @@ from tests.integration.faults.network import (
     engine,
     items,
 )
+from tests.promises import broken
 
 B2, B3, B4, NEW = (BusinessId(name) for name in ("b2", "b3", "b4", "new"))
 
@@ -333,7 +334,7 @@ class World:
         self._look()
         for name in sorted(self.clients.keys() - self.network.open):
             if name not in self.may_close:
-                self.problems.append(f"the live socket {name} was closed")
+                self.problems.append(broken(1, f"{name} was closed"))
             del self.clients[name]
         if (census := outcome.census) is not None:
             values = {name: (v[0] if isinstance(v, list) else v) for name, v in census.items()}
@@ -345,7 +346,7 @@ class World:
         """Note which real connections are stored."""
         now_stored = self.real()
         back = now_stored & self.removed
-        self.problems += [f"{name} was removed and came back" for name in sorted(back)]
+        self.problems += [broken(3, name) for name in sorted(back)]
         self._ever |= now_stored
         self.removed |= self._ever - now_stored
 
