@@ -185,7 +185,7 @@ def _push_again(world: World, plan: Plan | None) -> Outcome:
     for (pk, sk), item in world.table().items():
         if pk.startswith("IDEMPOTENCY#") and item["status"]["S"] == "INPROGRESS":
             key = {"pk": {"S": pk}, "sk": {"S": sk}}
-            world.store._client.update_item(  # Powertools reads a clock of its own
+            world.client.update_item(  # Powertools reads a clock of its own
                 TableName=world.environ["TABLE_NAME"],
                 Key=key,
                 UpdateExpression="SET in_progress_expiration = :past",
@@ -298,7 +298,7 @@ OPERATIONS: Final = (
     Operation(
         "$connect",
         _connect("n1"),
-        lambda world, _: not _is_removed(world, "n1"),
+        lambda world, _: bool(world.real() & {"n1", "n2"}),
         again=_connect("n2"),
     ),
     Operation(

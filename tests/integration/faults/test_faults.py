@@ -207,8 +207,6 @@ def _problems(world: World, operation: Operation, plan: Plan, usual: Outcome) ->
         status = (again.answer or {}).get("statusCode", 200)
         if operation.is_refused(again) and status not in operation.also_fine:
             found.append(f"the repeated call was refused: {again}")
-        elif not operation.is_refused(again) and not (
-            operation.again or operation.done(world, again)
-        ):
+        elif not operation.is_refused(again) and not operation.done(world, again):
             found.append(f"the repeated call did not do the work: {again}")
     return found

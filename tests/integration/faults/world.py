@@ -246,10 +246,15 @@ class World:
 
     # What is stored.
 
+    @property
+    def client(self) -> Any:
+        """A client of DynamoDB for the tests' own use, without faults."""
+        return self._shared.healthy.client("dynamodb")
+
     @cached_property
     def store(self) -> Table:
-        """The table, read without faults."""
-        return Table(self._shared.healthy.client("dynamodb"), self.environ["TABLE_NAME"])
+        """The table, without faults."""
+        return Table(self.client, self.environ["TABLE_NAME"])
 
     def business(self, business_id: BusinessId = B1) -> Business:
         return self.store.load(business_id)
