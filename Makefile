@@ -48,7 +48,7 @@ test: setup ## Run all tests
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(PYTEST_ARGS)
 
 soak: setup ## Run what takes long: every interleaving, random histories, all faults, also on DynamoDB Local (Java 17)
-	SOAK=1 $(BIN)/python -m tests.dynamodb_local $(BIN)/python -m pytest --numprocesses 2 -rP \
+	SOAK=1 $(BIN)/python -m tests.dynamodb_local $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -rP \
 		tests/interleavings tests/integration $(PYTEST_ARGS)
 
 screenshots: setup ## Make the images of the console in docs/images
