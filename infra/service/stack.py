@@ -56,7 +56,7 @@ class ServiceStack(cdk.Stack):
             name=name,
             domain_name=domains.websocket.name if domains else None,
             addresses=addresses,
-            access_logs=access_logs,
+            access_logs=access_logs if environment.websocket_access_log else None,
             limits=environment.limits,
         )
         self.functions = Functions(
@@ -65,7 +65,6 @@ class ServiceStack(cdk.Stack):
             bundle=bundle,
             variables={
                 "ENVIRONMENT": environment.name,
-                "POWERTOOLS_LOG_LEVEL": environment.log_level,
                 **{rule.upper(): str(value) for rule, value in asdict(environment.rules).items()},
             },
             oidc=oidc,
@@ -74,6 +73,7 @@ class ServiceStack(cdk.Stack):
             table=table,
             sockets=self.websocket,
             log_groups=log_groups,
+            log_each_call=environment.log_each_call,
             concurrency=environment.limits.concurrency,
             cleanup=environment.cleanup,
             preflight=environment.gradual_deployments,
@@ -90,6 +90,7 @@ class ServiceStack(cdk.Stack):
             self,
             "Rest",
             name=name,
+            environment_name=environment.name,
             domain_name=domains.rest.name if domains else None,
             addresses=addresses,
             access_logs=access_logs,

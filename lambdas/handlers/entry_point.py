@@ -16,7 +16,8 @@ from lambdas.bootstrap import Service
 Event = dict[str, Any]
 """An event from API Gateway, EventBridge Scheduler or CodeDeploy."""
 
-logger: Final = Logger(service="business-connections", serialize_stacktrace=False)
+# Lambda reads the level and the time of each line, and knows times in RFC 3339 only.
+logger: Final = Logger(service="business-connections", serialize_stacktrace=False, use_rfc3339=True)
 
 
 class EntryPoint(Protocol):

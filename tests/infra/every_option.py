@@ -33,6 +33,8 @@ EVERY_OPTION = Environment(
     account="123456789012",
     region="eu-central-1",
     log_retention=RetentionDays.ONE_YEAR,
+    log_each_call=True,
+    websocket_access_log=False,
     customer_managed_key=True,
     gradual_deployments=True,
     oidc=Oidc(issuer="https://id.example", audience="orders", jwks_url="https://id.example/k"),
