@@ -83,12 +83,13 @@ start = time.process_time()
 spent = []
 for _ in range(work["repeated"]):
     began = time.process_time()
-    handler(work["event"], context)
+    answer = handler(work["event"], context)
     spent.append(time.process_time() - began)
 spent.sort()
 # Not `ru_maxrss`: it counts what the parent had before this program was executed.
 peak = re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path("/proc/self/status").read_text())[1]
-print(json.dumps([start, spent[len(spent) // 2], int(peak) * 1024]), file=sys.stderr)
+measured = {"start": start, "event": spent[len(spent) // 2], "peak": int(peak) * 1024}
+print(json.dumps({**measured, "answer": json.dumps(answer)}), file=sys.stderr)
 """
 """What each process runs: the deployed handler, with nothing of this benchmark around it."""
 
@@ -100,6 +101,8 @@ class Work:
     function: str
     handler: str
     event: dict[str, Any]
+    answers: str
+    """A text in the answer that shows that the event was handled, and not refused."""
     waits: int
     """AWS calls that one event makes, one after the other."""
     repeated: int = REPEATED
@@ -140,8 +143,10 @@ def measure(work: Work) -> Measured:
     )
     if told.returncode:
         raise SystemExit(f"{work.function} failed:\n{told.stderr}")
-    start, event, peak = json.loads(told.stderr.splitlines()[-1])
-    return Measured(work, start * 1_000, event * 1_000, peak / 1e6)
+    found = json.loads(told.stderr.splitlines()[-1])
+    if work.answers not in found["answer"]:
+        raise SystemExit(f"{work.function} answered {found['answer']}")
+    return Measured(work, found["start"] * 1_000, found["event"] * 1_000, found["peak"] / 1e6)
 
 
 def works(token: str) -> Iterator[Work]:
@@ -166,19 +171,29 @@ def works(token: str) -> Iterator[Work]:
         "methodArn": "arn:aws:execute-api:us-east-1:123456789012:api/v1/GET/businesses",
         "multiValueHeaders": {"Authorization": [f"Bearer {token}"]},
     }
-    yield Work("Authorizer", "authorizer.handler", caller, waits=0)
-    yield Work("Connect", "websocket.on_connect", of_life("CONNECT"), waits=2)
-    yield Work("Ping", "websocket.on_ping", sent(0, "ping"), waits=1)
-    yield Work("Status", "websocket.on_status", sent(1, "status"), waits=2)
-    yield Work("DefaultRoute", "websocket.on_default", sent(2, "none"), waits=1)
-    yield Work("Disconnect", "websocket.on_disconnect", of_life("DISCONNECT"), waits=1)
-    yield Work("Rest", "rest.handler", status, waits=1)
+    yield Work("Authorizer", "authorizer.handler", caller, answers='"Allow"', waits=0)
+    yield Work(
+        "Connect", "websocket.on_connect", of_life("CONNECT"), answers='"statusCode": 200', waits=2
+    )
+    yield Work("Ping", "websocket.on_ping", sent(0, "ping"), answers="pong", waits=1)
+    yield Work("Status", "websocket.on_status", sent(1, "status"), answers="overallStatus", waits=2)
+    yield Work(
+        "DefaultRoute", "websocket.on_default", sent(2, "none"), answers="unknown_action", waits=1
+    )
+    yield Work(
+        "Disconnect",
+        "websocket.on_disconnect",
+        of_life("DISCONNECT"),
+        answers='"statusCode": 200',
+        waits=1,
+    )
+    yield Work("Rest", "rest.handler", status, answers="overallStatus", waits=1)
     changed = {"Records": [changed_record(settings_key(BusinessId(business)))]}
-    yield Work("Recorder", "recorder.handler", changed, waits=1)
+    yield Work("Recorder", "recorder.handler", changed, answers="recorded", waits=1)
     published = {"Records": [transition_record(transition())]}
-    yield Work("Publisher", "publisher.handler", published, waits=1)
+    yield Work("Publisher", "publisher.handler", published, answers='"published": 1', waits=1)
     # It reads one page of the table after the other.
-    yield Work("Cleanup", "cleanup.handler", {}, waits=4, repeated=3)
+    yield Work("Cleanup", "cleanup.handler", {}, answers='"complete": true', waits=4, repeated=3)
 
 
 def fill_tables() -> None:

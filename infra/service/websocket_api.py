@@ -62,7 +62,7 @@ class WebSocketApi(Construct):
         if access_logs is not None:
             self._log_events(access_logs)
         else:
-            for rule in ("AwsSolutions-APIG1", "CKV_AWS_95"):
+            for rule in ("AwsSolutions-APIG1", "Serverless-APIGWAccessLogging", "CKV_AWS_95"):
                 acknowledge(
                     self.stage, rule, "This environment does without (websocket_access_log)."
                 )

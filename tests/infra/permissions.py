@@ -7,13 +7,11 @@ from tests.infra.template import Template, as_list, flat
 
 Permissions = set[tuple[str, str]]
 
-RUNTIME = {
-    ("logs:CreateLogStream", "own logs"),
-    ("logs:PutLogEvents", "own logs"),
-    ("xray:PutTraceSegments", "*"),
-    ("xray:PutTelemetryRecords", "*"),
-}
-"""What the Lambda service itself needs to write a function's logs and traces."""
+LOGS = {("logs:CreateLogStream", "own logs"), ("logs:PutLogEvents", "own logs")}
+"""What the Lambda service itself needs to write a function's logs."""
+
+RUNTIME = LOGS | {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
+"""The same for a function that is traced."""
 
 
 def allowed(service: Template, function: str) -> Permissions:
