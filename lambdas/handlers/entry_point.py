@@ -20,6 +20,10 @@ Event = dict[str, Any]
 logger: Final = Logger(service="business-connections", serialize_stacktrace=False, use_rfc3339=True)
 
 
+_SAID_BY_THE_LOG_GROUP: Final = ("function_name", "function_memory_size", "function_arn")
+"""What Powertools would add to each line. Each function has a log group of its own."""
+
+
 class EntryPoint(Protocol):
     """What Lambda calls with an event and its context. Tests also pass a service."""
 
@@ -45,6 +49,7 @@ def entry_point(function: Callable[[Service, Event, LambdaContext], dict[str, An
         event: Event, context: LambdaContext, *, service: Service | None = None
     ) -> dict[str, Any]:
         service = service or _of_this_process()
+        logger.remove_keys(_SAID_BY_THE_LOG_GROUP)
         try:
             return function(service, event, context)
         finally:

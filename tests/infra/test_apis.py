@@ -247,6 +247,31 @@ def test_an_environment_can_do_without_the_access_log_of_its_sockets(
     assert kept(templates["local"]["Service"]) == (True, True)
 
 
+def test_the_cost_document_assumes_the_memory_and_the_log_line_of_a_ping(
+    templates: Templates,
+) -> None:
+    service = templates["local"]["Service"]
+    *_, log_format = _access_log_formats(service)
+    line = log_format
+    for variable, value in {
+        "requestId": "AbCdEfGhIjKlMnO=",
+        "identity.sourceIp": "203.0.113.117",
+        "routeKey": "ping",
+        "connectionId": "O9oRTfeAoAMCK6g=",
+        "authorizer.businessId": "b" * 20,
+        "authorizer.principalId": "u" * 20,
+        "status": "200",
+        "authorizer.error": "-",
+        "integration.error": "-",
+    }.items():
+        line = line.replace(f"$context.{variable}", value)
+    assert "$" not in line
+    kilobytes = (len(line) + 26) / 1_000  # CloudWatch adds 26 bytes
+    memory = service.function("Ping")["MemorySize"]
+    costs = (Path(__file__).resolve().parents[2] / "docs" / "costs.md").read_text()
+    assert f"at {memory} MB + 1 write unit + {kilobytes:.2f} KB of access log" in costs
+
+
 def test_a_sampling_rule_matches_the_stage_of_the_rest_api_alone(
     every_option: dict[str, Template],
 ) -> None:
