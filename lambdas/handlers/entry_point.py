@@ -16,9 +16,14 @@ from lambdas.bootstrap import Service
 Event = dict[str, Any]
 """An event from API Gateway, EventBridge Scheduler or CodeDeploy."""
 
-# Lambda reads the level and the time of each line, and knows times in RFC 3339 only.
-logger: Final = Logger(service="business-connections", serialize_stacktrace=False, use_rfc3339=True)
-
+logger: Final = Logger(
+    service="business-connections",
+    # Whatever LOG_LEVEL says, which on the emulator is its own.
+    level="INFO",
+    serialize_stacktrace=False,
+    # Lambda reads the level and the time of each line, and knows times in RFC 3339 only.
+    use_rfc3339=True,
+)
 
 _SAID_BY_THE_LOG_GROUP: Final = ("function_name", "function_memory_size", "function_arn")
 """What Powertools would add to each line. Each function has a log group of its own."""
