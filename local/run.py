@@ -3,6 +3,7 @@
 Environment variables:
 
 - `LOCAL_PORT` (default 4566): the port of the AWS emulator, at 127.0.0.1;
+- `LOCAL_CANARY` (any value): run the canary too;
 - `CONSOLE_PORT` (default: the next one, or any if that is busy): the port of the console;
 - `LOCAL_STATE` (default `.local` in the repository): the folder for everything it writes.
 """
@@ -155,7 +156,6 @@ def _run(stack: ExitStack) -> NoReturn:
     for table in ("TableName", "HistoryTableName"):
         _enable_expiry(outputs[table], endpoint_url)
     _first_census(outputs["CleanupFunctionName"], endpoint_url)
-    stack.enter_context(cloudwatch_jobs(endpoint_url))
     system = LocalSystem(
         **{name: outputs[output] for name, output in OUTPUTS.items()},
         alarmNames=outputs["AlarmNames"].split(","),
@@ -163,10 +163,11 @@ def _run(stack: ExitStack) -> NoReturn:
         region=REGION,
         consoleUrl=url_of(listener),
     )
-    devices = stack.enter_context(simulated_devices(system))
     environment = DeployedEnvironment(LOCAL, system=system)
     give_credential(environment)
     _first_canary_run(outputs.get("CanaryFunctionName"), endpoint_url)
+    stack.enter_context(cloudwatch_jobs(endpoint_url))
+    devices = stack.enter_context(simulated_devices(system))
     stack.enter_context(running_console(environment, listener, devices=devices))
     system.publish()
     _say_what_next(system, time.monotonic() - began)

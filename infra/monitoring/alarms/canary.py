@@ -1,4 +1,4 @@
-"""Alarms on the canary. It sees what a device and its business see: a symptom, whatever the cause."""
+"""Alarms on the canary, which sees what devices and businesses see, whatever the cause is."""
 
 from typing import Final
 

@@ -39,10 +39,13 @@ class Aws:
         self.stacks = {SERVICE: BEFORE, MONITORING: BEFORE}
         self.commands: list[list[str]] = []
         self.answer: Any = lambda: True
+        self.smoke_failure: str | None = None
+        self.credentials: list[str] = []
         monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: self)
         monkeypatch.setattr(tool, "stack_states", lambda _: dict(self.stacks))
         monkeypatch.setattr(tool, "code_of_functions", lambda *_: {"Ping": "c0de="})
-        monkeypatch.setattr(tool, "smoke", lambda *_: None)
+        monkeypatch.setattr(tool, "smoke", lambda *_: self.smoke_failure)
+        monkeypatch.setattr(tool, "give_credential", lambda _: self.credentials.append(self.name))
         monkeypatch.setattr(records, "read", lambda _: self.history[-1] if self.history else None)
         monkeypatch.setattr(records, "write", self._write)
         monkeypatch.setattr(records, "delete", lambda _: self.history.clear())
