@@ -57,6 +57,8 @@ class Story:
         self._done = done
         self.step = Step.BEGIN
         """The step that is being played, or that failed."""
+        self._deadline = 0.0
+        """When its time is over."""
 
     def tell(self) -> None:
         """Play all steps. Raises `StoryFailed`, after it has ended what it began."""
@@ -99,17 +101,17 @@ class Story:
     def _playing(self, step: Step) -> Iterator[None]:
         self.step = step
         began = time.monotonic()
+        self._deadline = began + self._patience
         yield
         self._done(step, time.monotonic() - began)
 
     def _eventually(self, what: str, attempt: Callable[[], T]) -> T:
-        """Try until it no longer raises `StoryFailed`, or until the time of a step is over."""
-        deadline = time.monotonic() + self._patience
+        """Try until it no longer raises `StoryFailed`, or until the time of the step is over."""
         while True:
             try:
                 return attempt()
             except StoryFailed as failure:
-                if time.monotonic() > deadline:
+                if time.monotonic() > self._deadline:
                     raise StoryFailed(
                         f"{what}: not within {self._patience:g} s; {failure}"
                     ) from None
@@ -188,7 +190,6 @@ class Story:
 
     def _messages(self, device: ClientConnection) -> Iterator[str]:
         """Yield what the device receives, until its socket is closed or the time is over."""
-        deadline = time.monotonic() + self._patience
         with suppress(TimeoutError, ConnectionClosed):
-            while (left := deadline - time.monotonic()) > 0:
+            while (left := self._deadline - time.monotonic()) > 0:
                 yield str(device.recv(timeout=left))
