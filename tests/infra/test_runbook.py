@@ -99,7 +99,7 @@ def test_outputs_that_commands_ask_for_exist(templates: Templates) -> None:
     for stack, output in asked:
         if output == "$TOPIC":
             continue
-        assert output in templates[DEV.name][stack].outputs
+        assert output in templates[PROD.name][stack].outputs
     for output in re.findall(r"for TOPIC in (.+); do", RUNBOOK.read_text())[0].split():
         assert output in templates[DEV.name]["Monitoring"].outputs
 
@@ -111,7 +111,7 @@ def test_resources_that_commands_ask_for_exist(templates: Templates) -> None:
         text = "Rest" if part == ["Functions$1Function"] else "".join(part)
         found = [
             logical_id
-            for logical_id in templates[DEV.name][stack].resources(kind)
+            for logical_id in templates[PROD.name][stack].resources(kind)
             if text in logical_id
         ]
         assert found, (stack, kind, part)
