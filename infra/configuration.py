@@ -86,8 +86,8 @@ class Environment:
     feed: Feed | None = field(default_factory=lambda: Feed())
     """Record and publish how the status of each business changes. `None` turns that off."""
     canary: Canary | None = None
-    """Play a device against the deployed APIs at all times, and page if that fails (costs about 4
-    dollars a month). Default: off.
+    """Play a device against the deployed APIs all the time, and page if that fails (costs extra).
+    Default: off.
     """
     on_call: OnCall = field(default_factory=lambda: OnCall())
     """Who is told when an alarm fires."""

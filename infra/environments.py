@@ -81,7 +81,7 @@ PROD: Final = Environment(
         # flood is answered with 429. The authorizer serves both APIs. Rest has twice what it needs,
         # to allow for slow answers. Nothing throttles $disconnect: the cleanup removes what it
         # could not. The two functions of the change feed share what is not reserved: each runs once
-        # per shard of its stream, which waits for it.
+        # per shard of its stream, which waits for it. So does the canary, which runs once.
         concurrency=Concurrency(
             authorizer=200,
             connect=60,

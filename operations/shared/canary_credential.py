@@ -1,14 +1,11 @@
 """Gives the canary of an environment its credential."""
 
 import json
-from typing import Any, Final
+from typing import Any
 
 from lambdas.domain.identifiers import CANARY
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.user_pool import put_user
-
-USER: Final = CANARY
-"""The canary's user in the user pool of an environment."""
 
 
 def give_credential(environment: DeployedEnvironment) -> None:
@@ -25,12 +22,12 @@ def give_credential(environment: DeployedEnvironment) -> None:
     if _pool_in(secrets, secret) == pool:
         return
     password = put_user(
-        environment.client("cognito-idp"), pool=pool, user=USER, groups={f"business:{CANARY}"}
+        environment.client("cognito-idp"), pool=pool, user=CANARY, groups={f"business:{CANARY}"}
     )
     value = {
         "userPoolId": pool,
         "clientId": outputs["UserPoolClientId"],
-        "username": USER,
+        "username": CANARY,
         "password": password,
     }
     secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(value))
