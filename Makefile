@@ -11,7 +11,7 @@ $(foreach flag,DRY_RUN FORCE OVERWRITE UNGUARDED,$(if $(filter-out 0 1,$($(flag)
 	$(error $(flag) must be 1 or 0, is '$($(flag))')))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run token demo console test screenshots import contracts check bench format synth build bootstrap deploy promote rollback smoke diff restore replay lock clean
+.PHONY: help setup run token demo console test soak screenshots import contracts check bench format synth build bootstrap deploy promote rollback smoke diff restore replay lock clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
@@ -46,6 +46,10 @@ console: setup ## Serve the console of an environment, until Ctrl-C: make consol
 
 test: setup ## Run all tests
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(PYTEST_ARGS)
+
+soak: setup ## Run what takes long: every interleaving, random histories, all faults, also on DynamoDB Local (Java 17)
+	SOAK=1 $(BIN)/python -m tests.dynamodb_local $(BIN)/python -m pytest --numprocesses 2 -rP \
+		tests/interleavings tests/integration $(PYTEST_ARGS)
 
 screenshots: setup ## Make the images of the console in docs/images
 	SCREENSHOTS=1 $(BIN)/python -m pytest tests/e2e/test_console_page.py -k screenshots

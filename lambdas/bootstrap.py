@@ -184,6 +184,10 @@ class Service:
             self.session.client("apigatewaymanagementapi", endpoint_url=url, config=config)
         )
 
+    def pop_socket_failures(self) -> "dict[str, int]":
+        """`ManagementApi.pop_failures`; nothing if no socket was called yet."""
+        return self.sockets.pop_failures() if "sockets" in vars(self) else {}
+
     @cached_property
     def presence(self) -> "Presence":
         from lambdas.domain.presence import Presence

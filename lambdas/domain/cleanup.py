@@ -139,6 +139,8 @@ class CleanupRun:
     """Real connections that the run removed, up to `MAX_NAMED` of them. A dry run removes none."""
     refused_because: str | None = None
     """Why removals were refused; None if none was."""
+    skipped: Sequence[str] = ()
+    """What the run did without because the store did not answer, in words. No report counts it."""
     error: BaseException | None = None
     """The first unexpected error. The run skipped what caused it, and went on."""
 
@@ -197,6 +199,7 @@ class _RunState:
         self._attention_reports: list[AttentionReport] = []
         self._unreadable: list[tuple[BusinessId, str]] = []
         self._removed: list[tuple[RealConnection, RemovedBecause]] = []
+        self._skipped: dict[str, None] = {}
         self._error: BaseException | None = None
 
     def add_stored(self, business: Business, report: CleanupReport) -> None:
@@ -224,12 +227,14 @@ class _RunState:
             self._error = self._error or error
 
     @contextmanager
-    def continuing_after_errors(self) -> Iterator[None]:
-        """Go on if something fails in here. An unexpected error is raised at the end of the run."""
+    def continuing_after_errors(self, skipped: str) -> Iterator[None]:
+        """Go on if something fails in here. `skipped` says what the run then does without. An
+        unexpected error is raised at the end of the run.
+        """
         try:
             yield
         except Unavailable:
-            pass
+            self._skipped[skipped] = None
         except Exception as error:
             self._error = self._error or error
 
@@ -243,6 +248,7 @@ class _RunState:
             tuple(self._unreadable),
             tuple(self._removed),
             self.brake.refused_because,
+            tuple(self._skipped),
             self._error,
         )
 
@@ -320,7 +326,7 @@ class Cleanup:
                 run.add_failure(error)
         if run.complete and not dry_run:
             # Without this census, the brake of the next run relies on what that run sees itself.
-            with run.continuing_after_errors():
+            with run.continuing_after_errors("the census could not be stored"):
                 self.store.record_census(Census(share.worker, share.workers, whole.real, run.now))
         return run.result(whole)
 
@@ -341,7 +347,7 @@ class Cleanup:
             out_of_time=out_of_time,
             half_time=half_time,
         )
-        with run.continuing_after_errors():
+        with run.continuing_after_errors("the last census could not be read"):
             run.brake.last_census = real_in_last_census(self.store.last_censuses(), share, run.now)
         return run
 
@@ -393,7 +399,7 @@ class Cleanup:
     def _clean_business(self, business: Business, run: _RunState, report: CleanupReport) -> None:
         # First, so that a silent device is still stored when the cause is looked for.
         self._record_transition(business, run, report)
-        kept = list(business.real)
+        kept, has_outage = list(business.real), False
         connections: tuple[RealConnection | VirtualConnection, ...] = (
             *business.real,
             *business.virtual,
@@ -406,11 +412,22 @@ class Cleanup:
                     kept.remove(connection)
             except Unavailable:
                 report.failed += 1
+                has_outage = True
                 break  # every further one would time out too
             except Exception as error:  # skip it; the run raises the error at its end
                 report.failed += 1
                 run.add_failure(error)
-        self._update_attention(replace(business, real=tuple(kept)), run, report)
+        after = replace(business, real=tuple(kept))
+        if has_outage:
+            # The removal may have been done, although its answer is missing.
+            try:
+                if run.out_of_time():
+                    raise Unavailable("there was no time left to count the business")
+                after = self.store.load(business.business_id)
+            except Unavailable as error:
+                run.add_failure(error)
+                return
+        self._update_attention(after, run, report)
 
     def _record_transition(self, business: Business, run: _RunState, report: CleanupReport) -> None:
         """Record what only the time changed. All other changes reach the recorder by themselves."""
@@ -420,7 +437,8 @@ class Cleanup:
             return
         is_recorded = False
         if not run.recorder_failed and not run.half_time():
-            with run.continuing_after_errors():  # the census does not depend on the feed
+            # The census does not depend on the feed.
+            with run.continuing_after_errors("transitions could not be recorded"):
                 self.pace_transitions()
                 try:
                     report.recorded += len(self.recorder.record(business.business_id))
@@ -510,12 +528,17 @@ class Cleanup:
         return remove_gone(connection, store=self.store, rules=self.rules, now=run.now)
 
     def _announce(self, connection: RealConnection, cause: Cause, run: _RunState) -> None:
-        """Tell the recorder why a connection is about to be removed."""
+        """Tell the recorder why a connection is about to be removed. Raises `Unavailable` if there
+        is no time left to remove it.
+        """
         if self.recorder is None:
             return
         removal = AnnouncedRemoval(connection.connection_id, cause, by=None, at=self.clock())
-        with run.continuing_after_errors():  # the removal does not depend on the feed
+        # The removal does not depend on the feed.
+        with run.continuing_after_errors("causes of removals could not be announced"):
             self.store.announce_removal(connection.business_id, removal)
+        if run.out_of_time():
+            raise Unavailable("there was no time left to remove the connection")
 
     def _remove_if_expired(
         self, connection: VirtualConnection, run: _RunState, report: CleanupReport

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +31,10 @@ class Delivery:
     """Sockets that no longer existed."""
     failed: int
     """Sockets for which the gateway did not accept it in time."""
+    not_removed: int = 0
+    """Of those that are gone: connections that are still stored, because the store did not answer.
+    The cleanup removes them.
+    """
 
     @property
     def reached(self) -> bool:
@@ -60,8 +63,16 @@ class Messaging:
         """
         connections = self.rules.active_real(self.store.load(business_id), self.clock())
 
+        not_removed: list[RealConnection] = []
+
         def post(connection: RealConnection) -> SocketAnswer:
-            return self._post(connection, message, out_of_time)
+            answer = self._post(connection, message, out_of_time)
+            if answer is SocketAnswer.GONE:
+                try:
+                    remove_gone(connection, store=self.store, rules=self.rules, now=self.clock())
+                except Unavailable:  # the message matters more
+                    not_removed.append(connection)
+            return answer
 
         if not connections:
             return Delivery(message.id, sent=0, gone=0, failed=0)
@@ -72,6 +83,7 @@ class Messaging:
             sent=answers[SocketAnswer.OK],
             gone=answers[SocketAnswer.GONE],
             failed=answers[SocketAnswer.UNKNOWN],
+            not_removed=len(not_removed),
         )
 
     def _post(
@@ -83,13 +95,6 @@ class Messaging:
             if out_of_time():
                 return SocketAnswer.UNKNOWN
             answer = self.sockets.post(connection.connection_id, message)
-            if answer is SocketAnswer.GONE:
-                self._remove_gone(connection)
             if answer is not SocketAnswer.UNKNOWN:
                 return answer
         return SocketAnswer.UNKNOWN
-
-    def _remove_gone(self, connection: RealConnection) -> None:
-        # The message matters more: if the store fails, the cleanup removes the connection.
-        with suppress(Unavailable):
-            remove_gone(connection, store=self.store, rules=self.rules, now=self.clock())

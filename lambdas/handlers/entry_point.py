@@ -35,7 +35,8 @@ def _of_this_process() -> Service:
 def entry_point(function: Callable[[Service, Event, LambdaContext], dict[str, Any]]) -> EntryPoint:
     """Make a function that Lambda can call. It gets the `Service` of the process.
 
-    Each log line gets the request id, and metrics are written when the function ends.
+    Each log line gets the request id. When the function ends, metrics are written, and a log line
+    says which calls to sockets failed: a failed call raises nothing.
     """
 
     @functools.wraps(function)
@@ -47,5 +48,7 @@ def entry_point(function: Callable[[Service, Event, LambdaContext], dict[str, An
             return function(service, event, context)
         finally:
             service.metrics.write_counted()
+            if failures := service.pop_socket_failures():
+                logger.warning("calls to sockets failed", extra={"failures": failures})
 
     return logger.inject_lambda_context(handler, clear_state=True)

@@ -59,18 +59,22 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
     with ThreadPoolExecutor(max_workers=_THREADS) as pool:
         results = dict(zip(removed, pool.map(record, removed), strict=True))
     recorded, outage = 0, None
+    defects: list[tuple[BusinessId, Exception]] = []
     for business_id, result in results.items():
         if isinstance(result, Unavailable):
             outage = result
         elif isinstance(result, Exception):
             logger.error("cannot record", exc_info=result, extra={"businessId": business_id})
-            service.dead_letters.add(business_id, result)
+            defects.append((business_id, result))
         else:
             recorded += len(result)
             for transition in result:
                 logger.info("transition", extra=_log_fields(transition))
     if recorded:
         service.metrics.count(MetricName.TRANSITIONS, recorded)
+    # Last: a queue that does not answer must not hide what was recorded.
+    for business_id, defect in defects:
+        service.dead_letters.add(business_id, defect)
     if outage is not None:
         raise outage
     return {"businesses": len(results), "recorded": recorded}

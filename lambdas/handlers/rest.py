@@ -388,6 +388,10 @@ def post_message(
         service.metrics.count_of(business_id, MetricName.MESSAGES_GONE, delivery.gone)
         document = protocol.delivery_document(delivery)
         logger.info("message pushed", extra={"delivery": document})
+        if delivery.not_removed:
+            logger.warning(
+                "connections could not be removed", extra={"connections": delivery.not_removed}
+            )
         return document
 
     if idempotency_key is None:
@@ -409,7 +413,8 @@ def post_cleanup(
     if run.report.recorded:
         _service().metrics.count(MetricName.TRANSITIONS, run.report.recorded)
     document = protocol.cleanup_document(run)
-    logger.info("cleanup of one business", extra={"report": document})
+    write = logger.warning if run.skipped else logger.info
+    write("cleanup of one business", extra={"report": document, "skipped": run.skipped})
     if run.error is not None:
         raise run.error
     return document

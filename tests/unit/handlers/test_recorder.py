@@ -14,7 +14,7 @@ from lambdas.handlers import recorder
 from lambdas.table_schema import LAST_TRANSITION_KEY
 from tests.builders import B1, NOW, business, real, settings, virtual
 from tests.events import changed_record
-from tests.unit.handlers.conftest import Deployed
+from tests.unit.handlers.conftest import Deployed, _session
 
 pytestmark = pytest.mark.usefixtures("feed")
 
@@ -151,6 +151,27 @@ def test_a_poisoned_business_goes_to_the_dead_letters_and_the_others_are_recorde
     assert json.loads(letter["MessageBody"]) == {
         "businessId": "b1", "error": "KeyError: 'sk'", "record": None,
     }  # fmt: skip
+
+
+def test_what_was_recorded_is_counted_even_if_the_dead_letters_cannot_be_kept(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The repeated batch finds these transitions recorded, and does not count them again."""
+    for name in (B1, B2):
+        deployed.seed(business(declared=settings(), business_id=name))
+    load = deployed.service.store.load
+
+    def poisoned(business_id: BusinessId) -> Any:
+        if business_id == B1:
+            raise KeyError("sk")
+        return load(business_id)
+
+    monkeypatch.setattr(deployed.service.store, "load", poisoned)
+    _session().client("sqs").delete_queue(QueueUrl=deployed.environ["DEAD_LETTERS_URL"])
+    with pytest.raises(Unavailable):
+        _record(deployed, *(changed_record(settings_key(name)) for name in (B1, B2)))
+    (metric,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert metric["Transitions"] == [1.0]
 
 
 def test_an_outage_raises_so_that_the_batch_comes_again_and_makes_few_calls(

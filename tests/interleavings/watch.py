@@ -1,0 +1,169 @@
+"""Watches whether the promises are kept: every call, and what is stored after it."""
+
+from typing import TYPE_CHECKING, Any, cast
+
+from lambdas.domain.attention import AttentionReport
+from lambdas.domain.identifiers import ConnectionId
+from lambdas.domain.model import Attention, OverallStatus, Settings
+from lambdas.domain.status import judge
+from lambdas.domain.transitions import Transition, has_transition
+from tests.builders import B1, RULES
+from tests.interleavings.tasks import Caller
+from tests.promises import broken
+
+if TYPE_CHECKING:
+    from tests.interleavings.world import World
+
+State = tuple[OverallStatus, Attention | None]
+"""What is true of the business at one moment."""
+
+
+class Watch:
+    """Watches every call. `problems` says which promises were broken."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self.problems: list[str] = []
+        self._removed: set[ConnectionId] = set()
+        self._told = False
+        """Whether the present need for attention was reported."""
+        self._true_since_read: dict[str, set[State]] = {}
+        """What was true since each caller last read the business."""
+        self._true_since_commit: set[State] = set()
+        self._settings_before: Settings | None = None
+        self._tickets_taken = 0
+
+    def begin(self) -> None:
+        settings = self._settings()
+        self._told = settings is not None and settings.attention_reported
+        self._true_since_commit = {self._now()}
+
+    def snapshot(self) -> object:
+        return (
+            sorted(self._removed),
+            self._told,
+            sorted((name, sorted(map(str, t))) for name, t in self._true_since_read.items()),
+            sorted(map(str, self._true_since_commit)),
+            self._tickets_taken,
+        )
+
+    def before(self, caller: Caller, call: str, arguments: tuple[Any, ...]) -> None:
+        """Look at a call that is about to be made."""
+        if not self._world.is_in_memory:
+            return
+        if call == "close" and caller.name.startswith("cleanup"):
+            self._check_is_silent(arguments[0])
+        if call == "write_settings":
+            self._settings_before = self._settings()
+
+    def after(self, caller: Caller, call: str, arguments: tuple[Any, ...], result: Any) -> None:
+        """Look at a call that was made, and at what is stored now."""
+        if not self._world.is_in_memory:
+            return
+        if call == "remove_real" and result is not None:
+            self._check_was_dead(result.connection_id)
+        elif call == "write_settings":
+            self._after_write(arguments[1])
+        elif call == "report":
+            self._told = True
+            self._check_is_true(caller, "report", cast(AttentionReport, arguments[0]).attention)
+        elif call == "write_attention" and result:
+            self._check_is_true(caller, "mark", arguments[1])
+            self._told = self._told and arguments[1] is not None
+        elif call == "commit":
+            self._check_transition(arguments[0])
+        elif call == "take_ticket" and result is not None:
+            self._tickets_taken += 1
+            self._require(self._tickets_taken == 1, 4)
+        self._look(caller, has_read=call == "load")
+
+    def _look(self, caller: Caller, *, has_read: bool) -> None:
+        """Check what must be so at every moment."""
+        memory = self._world.memory
+        came_back = [c for _, c in memory.real if c in self._removed]
+        self._require(not came_back, 3, came_back)
+        settings = self._settings()
+        if settings is not None and not settings.available:
+            self._require(not memory.virtual, 5)
+        now = self._now()
+        for true in self._true_since_read.values():
+            true.add(now)
+        self._true_since_commit.add(now)
+        if has_read:
+            self._true_since_read[caller.name] = {now}
+
+    def _check_is_silent(self, connection_id: ConnectionId) -> None:
+        stored = self._world.memory.real.get((B1, connection_id))
+        if stored is not None and connection_id in self._world.sockets.open:
+            silent = not RULES.is_active(stored, self._world.clock())
+            self._require(silent, 1, "the cleanup closed", connection_id)
+
+    def _check_was_dead(self, connection_id: ConnectionId) -> None:
+        self._removed.add(connection_id)
+        alive = self._world.sockets.open | self._world.opening
+        self._require(connection_id not in alive, 1, connection_id)
+
+    def _after_write(self, after: Settings) -> None:
+        before, now = self._settings_before, self._world.clock()
+        if before is not None and before.is_held_by_operator(now):
+            released = not after.is_held_by_operator(now) and after.updated_as != "operator"
+            self._require(not released, 7)
+        if self._now()[1] is None:
+            self._told = False  # the episode is over
+
+    def _check_is_true(self, caller: Caller, what: str, attention: Attention | None) -> None:
+        true = {need for _, need in self._true_since_read.get(caller.name, ())}
+        self._require(attention in true, 9, what, attention, true)
+
+    def _check_transition(self, transition: Transition) -> None:
+        recorded = self._world.recorded.transitions
+        before = recorded[-2] if len(recorded) > 1 else None
+        self._require(recorded[-1] == transition, 10, transition)
+        if before is not None:
+            follows = (transition.sequence, transition.before, transition.since) == (
+                before.sequence + 1,
+                before.after,
+                before.at,
+            )
+            self._require(follows, 10, before, transition)
+        true = self._true_since_commit
+        states = {status for status, _ in true}
+        self._require(transition.after in states, 10, transition, true)
+        if transition.attention is not None:
+            told = (transition.after, transition.attention) in true
+            self._require(told, 10, transition, true)
+        self._true_since_commit = set()
+
+    def check_end(self) -> None:
+        """Let everything recover, and check what must be so in the end."""
+        # Imported late: the world has a watch.
+        from tests.interleavings.recovery import recover
+
+        before, run = recover(self._world)
+        memory, now = self._world.memory, self._world.clock()
+        stored = memory.load(B1)
+        status = judge(stored, now, RULES)
+        dead = [c for _, c in memory.real if c not in self._world.sockets.open]
+        self._require(not dead, 2, dead)
+        over = [c for c in stored.virtual if not RULES.is_active(c, now)]
+        self._require(not over, 2, over)
+        mark = stored.settings and stored.settings.attention
+        self._require(mark == status.attention, 9, mark, status.attention)
+        if status.attention is not None:
+            self._require(self._told, 9, "not reported")
+        self._require(not has_transition(stored, status), 10, stored, status)
+        counted = (run.report.real, run.report.virtual, run.report.online, run.complete)
+        known = (len(before.real), len(before.virtual), int(status.online is True), True)
+        self._require(counted == known, 8, counted, known)
+        self._require(run.report.failed == 0, 2, run.report)
+
+    def _settings(self) -> Settings | None:
+        return self._world.memory.settings.get(B1)
+
+    def _now(self) -> State:
+        status = judge(self._world.memory.load(B1), self._world.clock(), RULES)
+        return status.overall_status, status.attention
+
+    def _require(self, kept: bool, promise: int, *seen: object) -> None:
+        if not kept:
+            self.problems.append(broken(promise, *seen))
