@@ -12,6 +12,7 @@ from constructs import Construct
 from infra.addresses import Addresses
 from infra.configuration import Environment, Oidc
 from infra.service.access_logs import AccessLogs
+from infra.service.canary import Canary
 from infra.service.change_feed import ChangeFeed
 from infra.service.cleanup_schedule import CleanupSchedule
 from infra.service.domain_names import DomainNames
@@ -37,6 +38,7 @@ class ServiceStack(cdk.Stack):
         history: dynamodb.ITable,
         bus: events.IEventBus,
         oidc: Oidc,
+        user_pool_id: str | None,
         key: kms.IKey | None,
     ) -> None:
         super().__init__(
@@ -113,6 +115,26 @@ class ServiceStack(cdk.Stack):
             if environment.feed
             else None
         )
+        self.canary = (
+            Canary(
+                self,
+                "Canary",
+                functions=self.functions,
+                rest_url=self.rest.url,
+                websocket_url=self.websocket.url,
+                user_pool_arn=(
+                    self.format_arn(
+                        service="cognito-idp", resource="userpool", resource_name=user_pool_id
+                    )
+                    if user_pool_id
+                    else None
+                ),
+                every=cdk.Duration.seconds(environment.canary.interval),
+                key=key,
+            )
+            if environment.canary
+            else None
+        )
         if self.functions.preflight is not None:
             GradualDeployment(
                 self,
@@ -120,7 +142,11 @@ class ServiceStack(cdk.Stack):
                 environment_name=environment.name,
                 answering=self.functions.answering,
                 rest=self.functions.rest,
-                others=(self.functions.cleanup, *(self.feed.functions if self.feed else ())),
+                others=(
+                    self.functions.cleanup,
+                    *(self.feed.functions if self.feed else ()),
+                    *([self.canary.function] if self.canary else ()),
+                ),
                 preflight=self.functions.preflight,
             )
         self.schedule = CleanupSchedule(
@@ -139,6 +165,11 @@ class ServiceStack(cdk.Stack):
                 rest=self.rest.api,
                 websocket=self.websocket.stage,
             )
+        if self.canary:
+            cdk.CfnOutput(
+                self, "CanaryFunctionName", value=self.canary.function.function.function_name
+            )
+            cdk.CfnOutput(self, "CanaryCredentialArn", value=self.canary.credential.ref)
         cdk.CfnOutput(self, "RestUrl", value=self.rest.url)
         cdk.CfnOutput(self, "WebSocketUrl", value=self.websocket.url)
         cdk.CfnOutput(self, "WebSocketManagementUrl", value=self.websocket.management_url)

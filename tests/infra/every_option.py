@@ -10,6 +10,7 @@ import pytest
 from aws_cdk.aws_logs import RetentionDays
 
 from infra.configuration import (
+    Canary,
     Cleanup,
     Concurrency,
     Domain,
@@ -45,6 +46,7 @@ EVERY_OPTION = Environment(
     cors_origins=("https://app.example.com", "http://localhost:5173"),
     cleanup=Cleanup(workers=3),
     feed=Feed(history_days=30),
+    canary=Canary(interval=600),
     on_call=OnCall(
         required=True,
         page_emails=("on-call@example.com",),

@@ -55,6 +55,10 @@ def _resource(function: str, value: Any) -> str:
     }
     if weak := re.fullmatch(r"<output [\w-]+:PublishOutputFnGetAtt(\w+)[0-9A-F]{8}>", text):
         return feed.get(weak[1], text)
+    if re.fullmatch(r"<CanaryCredential[0-9A-F]*>", text):
+        return "credential"
+    if ":userpool/<import " in text and ":ExportsOutputRefIdentityPool" in text:
+        return "user pool"
     if re.fullmatch(r"<ChangeFeedDeadLetters[0-9A-F]{8}\.Arn>", text):
         return "dead letters"
     if table and "/index/" in text:

@@ -9,6 +9,7 @@ import pytest
 from infra import environments
 from infra.addresses import Addresses
 from infra.configuration import (
+    Canary,
     Cleanup,
     Concurrency,
     Domain,
@@ -72,6 +73,9 @@ DOMAINS = Domains(Domain("a.example.com", CERTIFICATE), Domain("b.example.com", 
         ("cleanup.workers", {"cleanup": Cleanup(workers=4)}),
         ("cleanup.workers", {"cleanup": Cleanup(workers=2), "emulator": "http://127.0.0.1:1"}),
         ("feed.history_days", {"feed": Feed(history_days=0)}),
+        ("canary.interval", {"canary": Canary(interval=120)}),
+        ("canary.interval", {"canary": Canary(interval=3_660)}),
+        ("canary.interval", {"canary": Canary(interval=200)}),
         ("feed.history_days", {"feed": Feed(history_days=3_651)}),
         ("emulator", {"emulator": "127.0.0.1:4566"}),
         ("alarms.virtual_only", {"alarms": Thresholds(virtual_only=0)}),
