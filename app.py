@@ -19,7 +19,10 @@ endpoint = app.node.try_get_context("localEndpoint") or LOCAL_ENDPOINT
 environments = (
     local_environments(local_endpoint=endpoint)
     if app.node.try_get_context("localPromotion")
-    else all_environments(local_endpoint=endpoint)
+    else all_environments(
+        local_endpoint=endpoint,
+        local_canary=app.node.try_get_context("localCanary") in (True, "true"),
+    )
 )
 # The emulator runs the functions on this machine, which has their dependencies installed.
 bundles = {

@@ -1,1 +1,3 @@
-"""Speed and memory, as ratios against a named baseline of the same run: `make bench`."""
+"""Speed, memory, and what operations ask of AWS: `make bench`. Speed is a ratio against a named
+baseline of the same run.
+"""

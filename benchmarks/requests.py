@@ -41,7 +41,6 @@ HOURS: Final = {
 """Ordinary opening hours, stored as about 300 bytes."""
 
 _QUIET: Final = {
-    "POWERTOOLS_LOG_LEVEL": "CRITICAL",
     "POWERTOOLS_METRICS_DISABLED": "true",
     "POWERTOOLS_TRACE_DISABLED": "true",
 }

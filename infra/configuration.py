@@ -53,7 +53,14 @@ class Environment:
     keep_data: bool = True
     """Keep the table, the users and the logs when their stack is deleted."""
     log_retention: RetentionDays = RetentionDays.ONE_MONTH
-    log_level: str = _matching("DEBUG|INFO|WARNING|ERROR", "INFO")
+    log_each_call: bool = False
+    """Let Lambda log a line at the start and the end of every call, with its duration, its memory
+    and its start-up (costs extra). Default: only calls that went wrong.
+    """
+    websocket_access_log: bool = True
+    """Log every event of a socket, pings included. Without it, refused handshakes and failures are
+    in the logs of the functions, and what API Gateway throttles is only in its metrics.
+    """
     customer_managed_key: bool = False
     """Encrypt stored data with a customer-managed KMS key (costs extra); otherwise AWS-managed keys
     are used.
@@ -91,6 +98,10 @@ class Environment:
     """How often the cleanup runs."""
     feed: Feed | None = field(default_factory=lambda: Feed())
     """Record and publish how the status of each business changes. `None` turns that off."""
+    canary: Canary | None = None
+    """Play a device against the deployed APIs all the time, and page if that fails (costs extra).
+    Default: off.
+    """
     on_call: OnCall = field(default_factory=lambda: OnCall())
     """Who is told when an alarm fires."""
     alarms: Thresholds = field(default_factory=lambda: Thresholds())
@@ -135,6 +146,18 @@ class Feed:
 
     history_days: int = _between(1, 3_650, 90)
     """Days after which a transition is deleted from the history."""
+
+
+@dataclass(frozen=True)
+class Canary:
+    """The canary, which plays the main story against the deployed APIs, from outside them.
+
+    It begins once it has a credential. docs/deploying.md says how it gets one.
+    """
+
+    # A run takes up to two minutes.
+    interval: int = _between(180, HOUR, 300)
+    """Time between two runs, in whole minutes."""
 
 
 @dataclass(frozen=True)
@@ -394,6 +417,8 @@ def _wrong_combinations(environment: Environment) -> Iterator[str]:
         yield f"snap_start must be False in {environment.region}, which lacks SnapStart"
     if cleanup.interval % 60:
         yield f"cleanup.interval must be whole minutes, is {cleanup.interval!r} s"
+    if environment.canary is not None and environment.canary.interval % 60:
+        yield f"canary.interval must be whole minutes, is {environment.canary.interval!r} s"
     # The cleanup looks at each business once per interval. With a shorter grace it would page for
     # a business that was in trouble for a moment only.
     if (on_call.required or on_call.is_named) and rules.attention_grace < cleanup.interval:

@@ -22,6 +22,7 @@ from typing import Final
 from aws_cdk.aws_logs import RetentionDays
 
 from infra.configuration import (
+    Canary,
     Cleanup,
     Concurrency,
     Environment,
@@ -66,6 +67,7 @@ PROD: Final = Environment(
     snap_start=True,
     # Add page_emails or page_urls: it cannot be deployed before it says who is paged.
     on_call=OnCall(required=True),
+    canary=Canary(),
     # For about 1,000 businesses, of which ten at most usually need attention.
     # docs/deploying.md says how to choose these numbers.
     alarms=Thresholds(
@@ -87,7 +89,7 @@ PROD: Final = Environment(
         # flood is answered with 429. The authorizer serves both APIs. Rest has twice what it needs,
         # to allow for slow answers. Nothing throttles $disconnect: the cleanup removes what it
         # could not. The two functions of the change feed share what is not reserved: each runs once
-        # per shard of its stream, which waits for it.
+        # per shard of its stream, which waits for it. So does the canary, which runs once.
         concurrency=Concurrency(
             authorizer=200,
             connect=60,
@@ -102,7 +104,7 @@ PROD: Final = Environment(
 )
 
 
-def local(emulator: str, *, name: str = "local") -> Environment:
+def local(emulator: str, *, name: str = "local", canary: bool = False) -> Environment:
     """Return an environment on an AWS emulator at that URL, fast enough to watch in minutes."""
     return Environment(
         name=name,
@@ -110,14 +112,17 @@ def local(emulator: str, *, name: str = "local") -> Environment:
         log_retention=RetentionDays.ONE_DAY,
         rules=Rules(ping_interval=10, ping_grace=5, attention_grace=30),
         cleanup=Cleanup(interval=60),
+        canary=Canary() if canary else None,
         alarms=Thresholds(businesses=Sustained(1, 1)),
         emulator=emulator,
     )
 
 
-def all_environments(*, local_endpoint: str = LOCAL_ENDPOINT) -> tuple[Environment, ...]:
+def all_environments(
+    *, local_endpoint: str = LOCAL_ENDPOINT, local_canary: bool = False
+) -> tuple[Environment, ...]:
     """Return every environment, in the order in which a build is promoted."""
-    return local(local_endpoint), DEV, STAGING, PROD
+    return local(local_endpoint, canary=local_canary), DEV, STAGING, PROD
 
 
 def local_environments(*, local_endpoint: str) -> tuple[Environment, ...]:

@@ -62,7 +62,7 @@ def acknowledge(construct: IConstruct, rule: str, reason: str) -> None:
 
 def _skip_in_template(construct: IConstruct, check: str, reason: str) -> None:
     """https://www.checkov.io/2.Basics/Suppressing%20and%20Skipping%20Policies.html"""
-    resource = construct.node.default_child
+    resource = construct.node.default_child or construct
     assert isinstance(resource, cdk.CfnResource)  # noqa: S101 - narrows the type
     skipped = (resource.get_metadata("checkov") or {"skip": []})["skip"]
     resource.add_metadata("checkov", {"skip": [*skipped, {"id": check, "comment": reason}]})

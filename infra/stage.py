@@ -40,6 +40,7 @@ class BusinessConnectionsStage(cdk.Stage):
             history=self.data.history,
             bus=self.data.bus,
             oidc=self.data.oidc,
+            user_pool_id=self.data.user_pool_id,
             key=self.data.key,
         )
         self.monitoring = MonitoringStack(

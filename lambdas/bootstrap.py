@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from botocore.config import Config
     from types_boto3_dynamodb import DynamoDBClient
 
+    from lambdas.adapters.credential import Credential
     from lambdas.adapters.dead_letters import DeadLetters
     from lambdas.adapters.event_bus import EventBus
     from lambdas.adapters.history import HistoryTable
@@ -304,16 +305,22 @@ class Service:
         from lambdas.adapters.event_bus import EventBus
 
         client = self.session.client("events", config=_patient())
-        return EventBus(client, self._variable("EVENT_BUS_NAME"))
+        return EventBus(client, self.variable("EVENT_BUS_NAME"))
 
     @cached_property
     def dead_letters(self) -> "DeadLetters":
         from lambdas.adapters.dead_letters import DeadLetters
 
         client = self.session.client("sqs", config=_patient())
-        return DeadLetters(client, self._variable("DEAD_LETTERS_URL"))
+        return DeadLetters(client, self.variable("DEAD_LETTERS_URL"))
 
-    def _variable(self, name: str) -> str:
+    @cached_property
+    def credential(self) -> "Credential":
+        from lambdas.adapters.credential import Credential
+
+        return Credential(self.session, self.variable("CREDENTIAL_ARN"), config=_patient())
+
+    def variable(self, name: str) -> str:
         """A variable that only one function has. Raises `MissingConfiguration`."""
         read = _Reader(self._environ)
         value = read.text(name)

@@ -19,6 +19,30 @@ VERSION_DIMENSION: Final = "version"
 separates a new version's failures from those of the version that still answers most of the calls.
 """
 
+STEP_DIMENSION: Final = "step"
+"""The additional dimension of `CanaryStepDuration`: one of `CanaryStep`."""
+
+
+class CanaryStep(StrEnum):
+    """The steps of a run of the canary, in their order."""
+
+    SIGN_IN = "sign-in"
+    """The issuer gives an access token."""
+    BEGIN = "begin"
+    """`GET /health` answers, and nothing is left of an earlier run that broke off."""
+    CONNECT = "connect"
+    """A device opens a socket."""
+    ONLINE = "online"
+    """The business declares itself available, and is online."""
+    PING = "ping"
+    """The device's ping is answered."""
+    PUSH = "push"
+    """A message is pushed, and the device hears it."""
+    UNAVAILABLE = "unavailable"
+    """The business declares itself unavailable; its device is told, and its socket closed."""
+    OFFLINE = "offline"
+    """The business is offline."""
+
 
 class MetricName(StrEnum):
     """Every metric that the code emits, in EMF."""
@@ -49,6 +73,10 @@ class MetricName(StrEnum):
     # Counts of the change feed.
     TRANSITIONS = "Transitions"
     TRANSITIONS_PUBLISHED = "TransitionsPublished"
+
+    # One run of the canary.
+    CANARY_SUCCEEDED = "CanarySucceeded"
+    CANARY_STEP_DURATION = "CanaryStepDuration"
 
     # Requests that the REST function answered with 500.
     INTERNAL_ERRORS = "InternalErrors"

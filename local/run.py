@@ -3,6 +3,7 @@
 Environment variables:
 
 - `LOCAL_PORT` (default 4566): the port of the AWS emulator, at 127.0.0.1;
+- `LOCAL_CANARY` (any value): run the canary too;
 - `CONSOLE_PORT` (default: the next one, or any if that is busy): the port of the console;
 - `LOCAL_STATE` (default `.local` in the repository): the folder for everything it writes.
 """
@@ -29,6 +30,7 @@ from console.running import running_console
 from console.server import listen, url_of
 from local.cloudwatch.jobs import cloudwatch_jobs
 from local.simulated_devices import simulated_devices
+from operations.shared.canary_credential import give_credential
 from operations.shared.environment import LOCAL, DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin
 from operations.shared.local_system import (
@@ -144,7 +146,7 @@ def _run(stack: ExitStack) -> NoReturn:
     endpoint_url = f"http://{HOST}:{port}"
     process = stack.enter_context(ministack(state, port))
     cdk = Cdk(stack, state, endpoint_url)
-    synthesis = SynthesisCache(state, endpoint_url)
+    synthesis = SynthesisCache(state, endpoint_url, canary=bool(os.environ.get("LOCAL_CANARY")))
     finish_synthesis = synthesis.start(cdk)
     _wait_until_ready(process, endpoint_url)
     # In a folder without cdk.json: otherwise the CLI would synthesize first.
@@ -154,7 +156,6 @@ def _run(stack: ExitStack) -> NoReturn:
     for table in ("TableName", "HistoryTableName"):
         _enable_expiry(outputs[table], endpoint_url)
     _first_census(outputs["CleanupFunctionName"], endpoint_url)
-    stack.enter_context(cloudwatch_jobs(endpoint_url))
     system = LocalSystem(
         **{name: outputs[output] for name, output in OUTPUTS.items()},
         alarmNames=outputs["AlarmNames"].split(","),
@@ -162,8 +163,11 @@ def _run(stack: ExitStack) -> NoReturn:
         region=REGION,
         consoleUrl=url_of(listener),
     )
-    devices = stack.enter_context(simulated_devices(system))
     environment = DeployedEnvironment(LOCAL, system=system)
+    give_credential(environment)
+    _first_canary_run(outputs.get("CanaryFunctionName"), endpoint_url)
+    stack.enter_context(cloudwatch_jobs(endpoint_url))
+    devices = stack.enter_context(simulated_devices(system))
     stack.enter_context(running_console(environment, listener, devices=devices))
     system.publish()
     _say_what_next(system, time.monotonic() - began)
@@ -321,6 +325,7 @@ class SynthesisCache:
 
     state: Path
     endpoint_url: str
+    canary: bool
 
     @property
     def folder(self) -> Path:
@@ -345,6 +350,7 @@ class SynthesisCache:
             "local/*",
             *("--app", f"{sys.executable} app.py"),
             *("--context", f"localEndpoint={self.endpoint_url}"),
+            *("--context", f"localCanary={str(self.canary).lower()}"),
             *("--output", str(self.folder)),
             "--quiet",
         )
@@ -356,7 +362,9 @@ class SynthesisCache:
         return finish
 
     def _key(self) -> str:
-        digest = hashlib.sha256(f"{self.endpoint_url} {sys.executable} {sys.version}".encode())
+        digest = hashlib.sha256(
+            f"{self.endpoint_url} {self.canary} {sys.executable} {sys.version}".encode()
+        )
         for pattern in SOURCES:
             for found in sorted(ROOT.glob(pattern)):
                 for file in sorted(found.rglob("*")) if found.is_dir() else [found]:
@@ -393,6 +401,20 @@ def _first_census(cleanup: str, endpoint_url: str) -> None:
     answer = aws_client("lambda", endpoint_url).invoke(FunctionName=cleanup, Payload=b"{}")
     if "FunctionError" in answer:
         raise StepFailed(f"The first cleanup failed:\n{answer['Payload'].read().decode()}")
+
+
+def _first_canary_run(canary: str | None, endpoint_url: str) -> None:
+    """Run the canary once, if there is one. Until its schedule does, an alarm would miss its runs.
+
+    Raises `StepFailed`.
+    """
+    if canary is None:
+        return
+    answer = aws_client("lambda", endpoint_url).invoke(FunctionName=canary, Payload=b"{}")
+    report = json.loads(answer["Payload"].read())
+    if not report.get("succeeded"):
+        raise StepFailed(f"The first run of the canary failed:\n{report}")
+    say(f"canary: {sum(report['milliseconds'].values()) / 1000:.1f} s")
 
 
 def _say_what_next(system: LocalSystem, seconds: float) -> None:

@@ -23,6 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from infra.parameters import DEPLOYMENT, GUARD
 from operations.shared import quotas, records
 from operations.shared.assembly import Build
+from operations.shared.canary_credential import give_credential
 from operations.shared.environment import DeployedEnvironment, refuse_local_system
 from operations.shared.exit_codes import CannotBegin, DeploymentFailed, ExitCode, Refused, exit_code
 from operations.shared.live_state import StackState, code_of_functions, stack_states
@@ -80,6 +81,8 @@ def deploy(
                 f"`cdk deploy` to {name} failed, and left {_changes(before, after)}"
             )
         _test(build, environment, record)
+        # Not earlier: the canary begins with its credential, and pages if what it plays fails.
+        give_credential(environment)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from infra.security import acknowledge
 
 
 class EncryptionKey(Construct):
-    """One customer-managed key for the tables, the log groups, the topics, the queues and the bus.
+    """One customer-managed key for the tables, the log groups, the topics, the queues, the bus and
+    the credential of the canary.
 
     Its policy lets AWS services use it for this account's resources, as the policies of AWS-managed
     keys do. So a role that may read the table needs no further permission for the key. The CDK adds
@@ -30,13 +31,15 @@ class EncryptionKey(Construct):
             self.key,
             "CKV_AWS_33",
             "The statements for any principal apply only to callers of this account, through"
-            " DynamoDB or SQS, as those of AWS-managed keys do.",
+            " DynamoDB, SQS or Secrets Manager, as those of AWS-managed keys do.",
         )
         use = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"]
         account = {"kms:CallerAccount": stack.account}
-        services = [f"{name}.{stack.region}.amazonaws.com" for name in ("dynamodb", "sqs")]
+        services = [
+            f"{name}.{stack.region}.amazonaws.com" for name in ("dynamodb", "sqs", "secretsmanager")
+        ]
         self._allow(
-            "WhoeverMayUseTheTableOrTheQueue",
+            "WhoeverMayUseTheTableTheQueueOrTheSecret",
             iam.AnyPrincipal(),
             [*use, "kms:DescribeKey"],
             {"StringEquals": {**account, "kms:ViaService": services}},

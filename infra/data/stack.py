@@ -64,6 +64,8 @@ class DataStack(cdk.Stack):
         cdk.CfnOutput(self, "HistoryTableName", value=self.history.table_name)
         cdk.CfnOutput(self, "EventBusName", value=self.bus.event_bus_name)
 
+        self.user_pool_id: str | None = None
+        """None if the environment has an issuer of its own."""
         if environment.oidc is not None:
             self.oidc = environment.oidc
             return
@@ -74,6 +76,7 @@ class DataStack(cdk.Stack):
             addresses=Addresses(self.region, environment.emulator),
         )
         self.oidc = provider.oidc
+        self.user_pool_id = provider.pool.user_pool_id
         for resource in (provider.pool, provider.client):
             cdk.CrossStackReferences.of(resource).produce(cdk.ReferenceStrength.STRONG)
         cdk.CfnOutput(self, "UserPoolId", value=provider.pool.user_pool_id)

@@ -11,6 +11,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra.configuration import Canary
 from infra.monitoring.metrics import (
     ServiceMetrics,
     function_metric,
@@ -27,7 +28,7 @@ from infra.service.change_feed import ChangeFeed
 from infra.service.function import ServiceFunction
 from infra.service.rest_api import RestApi
 from infra.service.websocket_api import WebSocketApi
-from lambdas.observability import ATTENTION_FIELDS, NEEDS_ATTENTION, MetricName
+from lambdas.observability import ATTENTION_FIELDS, NEEDS_ATTENTION, CanaryStep, MetricName
 
 _WIDTH: Final = 24
 
@@ -37,7 +38,7 @@ class Dashboard(Construct):
 
     `deployed` says which build runs. `runbook_sections` become links if `runbook_url` says where
     the runbook is published. `functions` are those whose calls are shown. `feed` is `None` if the
-    change feed is off.
+    change feed is off, and `canary` if there is none.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Dashboard(Construct):
         table: dynamodb.ITable,
         feed: ChangeFeed | None,
         history: dynamodb.ITable,
+        canary: Canary | None,
     ) -> None:
         super().__init__(scope, construct_id)
         gauge, count = metrics.gauge, metrics.count
@@ -124,6 +126,7 @@ class Dashboard(Construct):
                     ],
                 ),
             ),
+            *([_canary(canary, metrics)] if canary else ()),
             _side_by_side(
                 Graph(
                     "WebSocket API",
@@ -198,6 +201,18 @@ def _side_by_side(*graphs: Graph) -> list[cloudwatch.IWidget]:
         )
         for graph in graphs
     ]
+
+
+def _canary(canary: Canary, metrics: ServiceMetrics) -> list[cloudwatch.IWidget]:
+    period = cdk.Duration.seconds(canary.interval)
+    succeeded = metrics.count(MetricName.CANARY_SUCCEEDED, label="A run succeeded")
+    return _side_by_side(
+        Graph("Canary", [succeeded.with_(statistic="Maximum", period=period)]),
+        Graph(
+            "Canary: duration of each step, ms",
+            [metrics.canary_step(step).with_(period=period) for step in CanaryStep],
+        ),
+    )
 
 
 def _change_feed(

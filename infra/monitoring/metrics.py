@@ -18,7 +18,15 @@ from infra.service.rest_api import STAGE as REST_STAGE
 from infra.service.rest_api import RestApi
 from infra.service.websocket_api import STAGE as WEBSOCKET_STAGE
 from infra.service.websocket_api import WebSocketApi
-from lambdas.observability import DIMENSION, NAMESPACE, PLANNED_WORK, WORKER_DIMENSION, MetricName
+from lambdas.observability import (
+    DIMENSION,
+    NAMESPACE,
+    PLANNED_WORK,
+    STEP_DIMENSION,
+    WORKER_DIMENSION,
+    CanaryStep,
+    MetricName,
+)
 from lambdas.table_schema import ATTENTION_INDEX, CONNECTION_INDEX
 
 HEALTH_PERIOD: Final = cdk.Duration.minutes(5)
@@ -68,6 +76,12 @@ class ServiceMetrics:
     def count(self, name: MetricName, *, label: str | None = None) -> cloudwatch.Metric:
         """Return how often something happened in a census period."""
         return self._metric(name, "Sum", label)
+
+    def canary_step(self, step: CanaryStep) -> cloudwatch.Metric:
+        """Return how long a step of the canary took, in milliseconds."""
+        return self._metric(
+            MetricName.CANARY_STEP_DURATION, "Maximum", step, {STEP_DIMENSION: step}
+        )
 
     def longest_run(self, *, label: str) -> cloudwatch.Metric:
         """Return how long the longest cleanup run of a period took, in milliseconds."""

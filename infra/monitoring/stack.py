@@ -8,6 +8,7 @@ from constructs import Construct
 from infra.configuration import Environment
 from infra.monitoring.alarms.apis import api_alarms
 from infra.monitoring.alarms.businesses import business_alarms
+from infra.monitoring.alarms.canary import canary_alarms
 from infra.monitoring.alarms.cleanup import cleanup_alarms
 from infra.monitoring.alarms.construct import Alarms
 from infra.monitoring.alarms.feed import feed_alarms
@@ -86,6 +87,11 @@ class MonitoringStack(cdk.Stack):
                 *function_alarms(environment.alarms, functions.answering),
                 *api_alarms(environment.alarms, rest=service.rest, websocket=service.websocket),
                 *table_alarms(environment.alarms, metrics, table),
+                *(
+                    canary_alarms(environment.alarms, metrics, environment.canary)
+                    if environment.canary
+                    else ()
+                ),
                 *(feed_alarms(environment.alarms, metrics, service.feed) if service.feed else ()),
             ],
             planned_work=metrics.planned_work(),
@@ -112,6 +118,7 @@ class MonitoringStack(cdk.Stack):
             table=table,
             feed=service.feed,
             history=history,
+            canary=environment.canary,
         )
         cdk.CfnOutput(self, "OnCallTopicArn", value=on_call.topic.topic_arn)
         cdk.CfnOutput(self, "TicketTopicArn", value=tickets.topic.topic_arn)

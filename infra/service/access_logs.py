@@ -57,4 +57,4 @@ def access_log_format(fields: Mapping[str, str]) -> apigateway.AccessLogFormat:
     user id.
     https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-variables-for-access-logging.html
     """
-    return apigateway.AccessLogFormat.custom(json.dumps(dict(fields)))
+    return apigateway.AccessLogFormat.custom(json.dumps(dict(fields), separators=(",", ":")))

@@ -1,7 +1,6 @@
 """The schedule of the cleanup."""
 
 import aws_cdk as cdk
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_scheduler as scheduler
@@ -10,6 +9,7 @@ from constructs import Construct
 
 from infra.security import acknowledge
 from infra.service.dead_letters import dead_letter_queue
+from infra.service.schedules import schedule_role
 
 
 class CleanupSchedule(Construct):
@@ -39,7 +39,7 @@ class CleanupSchedule(Construct):
             "Serverless-LambdaAsyncFailureDestination",
             "The next run is the retry. A failed run raises an alarm; its event adds nothing.",
         )
-        role = self._role(cleanup)
+        role = schedule_role(self, function=cleanup, dead_letters=self.dead_letters)
         for worker in range(workers):
             scheduler.Schedule(
                 self,
@@ -62,30 +62,3 @@ class CleanupSchedule(Construct):
                     role=role,
                 ),
             )
-
-    def _role(self, cleanup: lambda_.IFunction) -> iam.IRole:
-        """Make the role of the schedules. The CDK's own role could invoke any version."""
-        stack = cdk.Stack.of(self)
-        role = iam.Role(
-            self,
-            "Role",
-            assumed_by=iam.ServicePrincipal(
-                "scheduler.amazonaws.com",
-                conditions={
-                    "StringEquals": {
-                        "aws:SourceAccount": stack.account,
-                        "aws:SourceArn": stack.format_arn(
-                            service="scheduler",
-                            resource="schedule-group",
-                            resource_name="default",
-                        ),
-                    }
-                },
-            ),
-        )
-        for action, resource in (
-            ("lambda:InvokeFunction", cleanup.function_arn),
-            ("sqs:SendMessage", self.dead_letters.queue_arn),
-        ):
-            role.add_to_policy(iam.PolicyStatement(actions=[action], resources=[resource]))
-        return role.without_policy_updates()

@@ -20,6 +20,10 @@ class ServiceFunction(Construct):
 
     Every deployment publishes its code as a version. `live` is the version that answers: whoever
     invokes the function does so by this alias.
+
+    Its log has what the code writes, and what Lambda reports of calls that went wrong: a time-out,
+    a lack of memory, a failed start. With `log_each_call`, Lambda reports every call, with its
+    duration and memory. `traced` sends traces to X-Ray.
     """
 
     def __init__(
@@ -35,6 +39,8 @@ class ServiceFunction(Construct):
         timeout: cdk.Duration,
         concurrency: int | None,
         snap_start: bool,
+        log_each_call: bool,
+        traced: bool,
     ) -> None:
         super().__init__(scope, construct_id)
         self.log_group = log_groups.add(self, "Logs")
@@ -53,9 +59,18 @@ class ServiceFunction(Construct):
             role=self.role,
             log_group=self.log_group,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if snap_start else None,
-            tracing=lambda_.Tracing.ACTIVE,
+            # Lambda takes metrics (EMF) for lines of level INFO, so a higher level would drop them.
+            # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+            logging_format=lambda_.LoggingFormat.JSON,
+            application_log_level_v2=lambda_.ApplicationLogLevel.INFO,
+            system_log_level_v2=(
+                lambda_.SystemLogLevel.INFO if log_each_call else lambda_.SystemLogLevel.WARN
+            ),
+            tracing=lambda_.Tracing.ACTIVE if traced else lambda_.Tracing.DISABLED,
             environment=dict(variables),
         )
+        if not traced:
+            self._pass_traces_through()
         acknowledge(
             self.function,
             "CKV_AWS_117",
@@ -87,6 +102,19 @@ class ServiceFunction(Construct):
             # CloudFormation removes the old version at the end of a deployment. A version that was
             # kept would make it impossible to publish the same code again after a rollback.
             version=self.function.current_version,
+        )
+
+    def _pass_traces_through(self) -> None:
+        """Record nothing. Say so in the template: a property that is only removed may stay as it
+        was. The CDK's own `PASS_THROUGH` would allow the role to write traces.
+        """
+        resource = self.function.node.default_child
+        assert isinstance(resource, lambda_.CfnFunction)  # noqa: S101 - narrows the type
+        resource.tracing_config = lambda_.CfnFunction.TracingConfigProperty(mode="PassThrough")
+        acknowledge(
+            self.function,
+            "Serverless-LambdaTracing",
+            "Each call would be a trace, and the metrics of the function show the same.",
         )
 
     def allow(

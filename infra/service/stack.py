@@ -12,6 +12,7 @@ from constructs import Construct
 from infra.addresses import Addresses
 from infra.configuration import Environment, Oidc
 from infra.service.access_logs import AccessLogs
+from infra.service.canary import Canary
 from infra.service.change_feed import ChangeFeed
 from infra.service.cleanup_schedule import CleanupSchedule
 from infra.service.domain_names import DomainNames
@@ -37,6 +38,7 @@ class ServiceStack(cdk.Stack):
         history: dynamodb.ITable,
         bus: events.IEventBus,
         oidc: Oidc,
+        user_pool_id: str | None,
         key: kms.IKey | None,
     ) -> None:
         super().__init__(
@@ -56,7 +58,7 @@ class ServiceStack(cdk.Stack):
             name=name,
             domain_name=domains.websocket.name if domains else None,
             addresses=addresses,
-            access_logs=access_logs,
+            access_logs=access_logs if environment.websocket_access_log else None,
             limits=environment.limits,
         )
         self.functions = Functions(
@@ -65,7 +67,6 @@ class ServiceStack(cdk.Stack):
             bundle=bundle,
             variables={
                 "ENVIRONMENT": environment.name,
-                "POWERTOOLS_LOG_LEVEL": environment.log_level,
                 **{rule.upper(): str(value) for rule, value in asdict(environment.rules).items()},
             },
             oidc=oidc,
@@ -74,6 +75,7 @@ class ServiceStack(cdk.Stack):
             table=table,
             sockets=self.websocket,
             log_groups=log_groups,
+            log_each_call=environment.log_each_call,
             concurrency=environment.limits.concurrency,
             cleanup=environment.cleanup,
             preflight=environment.gradual_deployments,
@@ -91,6 +93,7 @@ class ServiceStack(cdk.Stack):
             self,
             "Rest",
             name=name,
+            environment_name=environment.name,
             domain_name=domains.rest.name if domains else None,
             addresses=addresses,
             access_logs=access_logs,
@@ -113,6 +116,26 @@ class ServiceStack(cdk.Stack):
             if environment.feed
             else None
         )
+        self.canary = (
+            Canary(
+                self,
+                "Canary",
+                functions=self.functions,
+                rest_url=self.rest.url,
+                websocket_url=self.websocket.url,
+                user_pool_arn=(
+                    self.format_arn(
+                        service="cognito-idp", resource="userpool", resource_name=user_pool_id
+                    )
+                    if user_pool_id
+                    else None
+                ),
+                every=cdk.Duration.seconds(environment.canary.interval),
+                key=key,
+            )
+            if environment.canary
+            else None
+        )
         if self.functions.preflight is not None:
             GradualDeployment(
                 self,
@@ -120,7 +143,11 @@ class ServiceStack(cdk.Stack):
                 environment_name=environment.name,
                 answering=self.functions.answering,
                 rest=self.functions.rest,
-                others=(self.functions.cleanup, *(self.feed.functions if self.feed else ())),
+                others=(
+                    self.functions.cleanup,
+                    *(self.feed.functions if self.feed else ()),
+                    *([self.canary.function] if self.canary else ()),
+                ),
                 preflight=self.functions.preflight,
             )
         self.schedule = CleanupSchedule(
@@ -139,6 +166,11 @@ class ServiceStack(cdk.Stack):
                 rest=self.rest.api,
                 websocket=self.websocket.stage,
             )
+        if self.canary:
+            cdk.CfnOutput(
+                self, "CanaryFunctionName", value=self.canary.function.function.function_name
+            )
+            cdk.CfnOutput(self, "CanaryCredentialArn", value=self.canary.credential.ref)
         cdk.CfnOutput(self, "RestUrl", value=self.rest.url)
         cdk.CfnOutput(self, "WebSocketUrl", value=self.websocket.url)
         cdk.CfnOutput(self, "WebSocketManagementUrl", value=self.websocket.management_url)

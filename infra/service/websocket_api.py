@@ -23,6 +23,7 @@ class WebSocketApi(Construct):
     """The API, without routes: functions need its address, and `add_routes` needs the functions.
 
     `url` is where devices connect. `management_url` is where functions reach the open sockets.
+    Without `access_logs`, it has no access log.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class WebSocketApi(Construct):
         name: str,
         domain_name: str | None,
         addresses: Addresses,
-        access_logs: AccessLogs,
+        access_logs: AccessLogs | None,
         limits: Limits,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -55,18 +56,37 @@ class WebSocketApi(Construct):
                 rate_limit=limits.websocket.rate, burst_limit=limits.websocket.burst
             ),
         )
-        self.stage.node.add_dependency(access_logs.account)
-        # The library's own property for this takes an interface that nothing in Python implements.
         cfn_stage = self.stage.node.default_child
         assert isinstance(cfn_stage, apigatewayv2.CfnStage)  # noqa: S101 - narrows the type
-        cfn_stage.access_log_settings = apigatewayv2.CfnStage.AccessLogSettingsProperty(
+        self._cfn_stage = cfn_stage
+        if access_logs is not None:
+            self._log_events(access_logs)
+        else:
+            for rule in ("AwsSolutions-APIG1", "Serverless-APIGWAccessLogging", "CKV_AWS_95"):
+                acknowledge(
+                    self.stage, rule, "This environment does without (websocket_access_log)."
+                )
+
+        self.url = (
+            f"wss://{domain_name}" if domain_name else addresses.websocket(self.api.api_id, STAGE)
+        )
+        self.management_url = addresses.https(self.api.api_id, STAGE)
+        self._limits = limits
+
+    def _log_events(self, access_logs: AccessLogs) -> None:
+        """Log every event of a socket, in few bytes: most of them are pings, and each is paid for.
+
+        A stage logs all its events or none. `routeKey` says what it was (`$connect`, `ping`), and
+        CloudWatch adds the time.
+        """
+        self.stage.node.add_dependency(access_logs.account)
+        # The library's own property for this takes an interface that nothing in Python implements.
+        self._cfn_stage.access_log_settings = apigatewayv2.CfnStage.AccessLogSettingsProperty(
             destination_arn=access_logs.add_log_group(self).log_group_arn,
             format=access_log_format(
                 {
                     "requestId": "$context.requestId",
-                    "time": "$context.requestTime",
                     "ip": "$context.identity.sourceIp",
-                    "eventType": "$context.eventType",
                     "routeKey": "$context.routeKey",
                     "connectionId": "$context.connectionId",
                     "businessId": "$context.authorizer.businessId",
@@ -77,13 +97,6 @@ class WebSocketApi(Construct):
                 }
             ).to_string(),
         )
-
-        self.url = (
-            f"wss://{domain_name}" if domain_name else addresses.websocket(self.api.api_id, STAGE)
-        )
-        self.management_url = addresses.https(self.api.api_id, STAGE)
-        self._cfn_stage = cfn_stage
-        self._limits = limits
 
     def add_routes(
         self,

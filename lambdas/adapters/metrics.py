@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
+from lambdas.domain.identifiers import CANARY, BusinessId
 from lambdas.observability import (
     DIMENSION,
     NAMESPACE,
+    STEP_DIMENSION,
     VERSION_DIMENSION,
     WORKER_DIMENSION,
+    CanaryStep,
     MetricName,
     attention_fields,
 )
@@ -41,6 +44,11 @@ class Metrics:
             self._counted = self._new()
         self._counted.add_metric(name=name, unit=unit, value=value)
 
+    def count_of(self, business_id: BusinessId | None, name: MetricName, value: float = 1) -> None:
+        """Add a data point about a business, if it is known. The canary's is left out."""
+        if business_id != CANARY:
+            self.count(name, value)
+
     def write_counted(self) -> None:
         """Write what was counted since the last call, if anything was."""
         if self._counted is not None:
@@ -62,6 +70,21 @@ class Metrics:
         for name, value in values.items():
             metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
         metrics.flush_metrics()
+
+    def publish_canary(self, *, succeeded: bool, milliseconds: Mapping[CanaryStep, float]) -> None:
+        """Write the result of one run of the canary now, and how long each of its steps took."""
+        metrics = self._new()
+        metrics.add_metric(
+            name=MetricName.CANARY_SUCCEEDED, unit=MetricUnit.Count, value=int(succeeded)
+        )
+        metrics.flush_metrics()
+        for step, value in milliseconds.items():
+            metrics = self._new()
+            metrics.add_dimension(STEP_DIMENSION, step)
+            metrics.add_metric(
+                name=MetricName.CANARY_STEP_DURATION, unit=MetricUnit.Milliseconds, value=value
+            )
+            metrics.flush_metrics()
 
     def report_attention(self, report: "AttentionReport") -> None:
         """Report one business that newly needs attention. It is written at once, so that no later

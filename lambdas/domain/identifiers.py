@@ -18,6 +18,11 @@ UserId = NewType("UserId", str)
 ConnectionId = NewType("ConnectionId", str)
 """A socket, as the gateway names it, for example ``O9oRTfeAoAMCK6g=``."""
 
+CANARY: Final = BusinessId("business-connections-canary")
+"""The business of the canary, which plays a device against the deployed APIs. No merchant may have
+this id, because it counts nowhere: not in the census, attention, transitions, or our own metrics.
+"""
+
 BUSINESS_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}")
 CONNECTION_ID: Final = re.compile(r"[A-Za-z0-9_=+/-]{1,128}")
 _USER_ID_MAX: Final = 255

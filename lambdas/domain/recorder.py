@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.identifiers import CANARY, BusinessId
 from lambdas.domain.model import Clock
 from lambdas.domain.ports import History, Store
 from lambdas.domain.retrying import Backoff, until_no_conflict
@@ -35,8 +35,10 @@ class Recorder:
         """Record what changed about a business, and return it: usually one transition or none.
 
         `removed` is the last of its real connections that was removed, if the caller knows one.
-        Raises `Unavailable`.
+        Nothing is recorded about the canary. Raises `Unavailable`.
         """
+        if business_id == CANARY:
+            return ()
         recorded: list[Transition] = []
         # Look again after each transition: another recorder may have looked in the meantime, and
         # found nothing to record because this one was not written yet.

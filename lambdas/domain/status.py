@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.domain.identifiers import CANARY, BusinessId, UserId
 from lambdas.domain.instants import timestamp
 from lambdas.domain.model import (
     Attention,
@@ -122,13 +122,14 @@ def judge(business: Business, now: Instant, rules: Rules) -> BusinessStatus:
     overall = (
         OverallStatus.UNKNOWN if settings is None else _STATUS[accepting, bool(real), bool(virtual)]
     )
+    attention = None if business.business_id == CANARY else _attention(overall, settings)
     return BusinessStatus(
         business_id=business.business_id,
         overall_status=overall,
         accepting_orders=accepting,
         real=len(real),
         virtual=len(virtual),
-        attention=(attention := _attention(overall, settings)),
+        attention=attention,
         attention_since=episode.attention_since if episode and attention else None,
         last_seen_at=max((c.last_seen_at for c in business.real), default=None),
         virtual_until=max((c.expires_at for c in virtual), default=None),

@@ -16,6 +16,7 @@ from lambdas import protocol
 from lambdas.adapters.metrics import Metrics
 from lambdas.bootstrap import Service
 from lambdas.domain.cleanup import CleanupRun, Share
+from lambdas.domain.cleanup_report import CleanupReport
 from lambdas.domain.errors import InvalidValue
 from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.observability import NEEDS_ATTENTION, MetricName, attention_fields
@@ -126,14 +127,18 @@ def _publish(metrics: Metrics, run: CleanupRun, milliseconds: int, share: Share)
     if not run.complete:
         return  # a partial census would look as if the other connections were gone
     metrics.publish_census(
-        {
-            MetricName.REAL_CONNECTIONS: report.active_real,
-            MetricName.VIRTUAL_CONNECTIONS: report.active_virtual,
-            MetricName.ONLINE_BUSINESSES: report.online,
-            MetricName.CLOSED_BUSINESSES: report.closed,
-            MetricName.VIRTUAL_ONLY_BUSINESSES: report.virtual_only,
-            MetricName.UNREACHABLE_BUSINESSES: report.unreachable,
-            MetricName.CLEANUP_COMPLETED: 1,
-        },
+        {**census(report), MetricName.CLEANUP_COMPLETED: 1},
         worker=share.worker if share.workers > 1 else None,
     )
+
+
+def census(report: CleanupReport) -> dict[MetricName, float]:
+    """What a complete run publishes about its share of the table."""
+    return {
+        MetricName.REAL_CONNECTIONS: report.active_real,
+        MetricName.VIRTUAL_CONNECTIONS: report.active_virtual,
+        MetricName.ONLINE_BUSINESSES: report.online,
+        MetricName.CLOSED_BUSINESSES: report.closed,
+        MetricName.VIRTUAL_ONLY_BUSINESSES: report.virtual_only,
+        MetricName.UNREACHABLE_BUSINESSES: report.unreachable,
+    }

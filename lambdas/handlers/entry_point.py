@@ -16,7 +16,17 @@ from lambdas.bootstrap import Service
 Event = dict[str, Any]
 """An event from API Gateway, EventBridge Scheduler or CodeDeploy."""
 
-logger: Final = Logger(service="business-connections", serialize_stacktrace=False)
+logger: Final = Logger(
+    service="business-connections",
+    # Whatever LOG_LEVEL says, which on the emulator is its own.
+    level="INFO",
+    serialize_stacktrace=False,
+    # Lambda reads the level and the time of each line, and knows times in RFC 3339 only.
+    use_rfc3339=True,
+)
+
+_SAID_BY_THE_LOG_GROUP: Final = ("function_name", "function_memory_size", "function_arn")
+"""What Powertools would add to each line. Each function has a log group of its own."""
 
 
 class EntryPoint(Protocol):
@@ -45,6 +55,7 @@ def entry_point(function: Callable[[Service, Event, LambdaContext], dict[str, An
         event: Event, context: LambdaContext, *, service: Service | None = None
     ) -> dict[str, Any]:
         service = service or service_of_process()
+        logger.remove_keys(_SAID_BY_THE_LOG_GROUP)
         try:
             return function(service, event, context)
         finally:

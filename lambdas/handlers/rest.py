@@ -384,8 +384,8 @@ def post_message(
 
     def push() -> protocol.DeliveryDocument:
         delivery = service.messaging.push(business_id, message, _out_of_time)
-        service.metrics.count(MetricName.MESSAGES_SENT, delivery.sent)
-        service.metrics.count(MetricName.MESSAGES_GONE, delivery.gone)
+        service.metrics.count_of(business_id, MetricName.MESSAGES_SENT, delivery.sent)
+        service.metrics.count_of(business_id, MetricName.MESSAGES_GONE, delivery.gone)
         document = protocol.delivery_document(delivery)
         logger.info("message pushed", extra={"delivery": document})
         if delivery.not_removed:

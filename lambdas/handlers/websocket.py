@@ -59,7 +59,7 @@ def on_connect(service: Service, event: Event, context: LambdaContext) -> Reply:
     except TooManyConnections as error:
         logger.warning("connection refused", extra={"reason": str(error)})
         return {"statusCode": 429, "body": str(error)}
-    service.metrics.count(MetricName.CONNECTED)
+    service.metrics.count_of(business_id, MetricName.CONNECTED)
     logger.info("connected", extra={"userId": user_id, "userAgent": connection.user_agent})
     return {"statusCode": 200}
 
@@ -71,7 +71,8 @@ def on_disconnect(service: Service, event: Event, context: LambdaContext) -> Rep
     if event["requestContext"]["eventType"] != "DISCONNECT":
         return _error_reply(_message(event))
     removed = service.presence.disconnect(socket.business_id, socket.connection_id)
-    service.metrics.count(MetricName.DISCONNECTED)
+    business_id = removed.business_id if removed else socket.business_id
+    service.metrics.count_of(business_id, MetricName.DISCONNECTED)
     code = event["requestContext"].get("disconnectStatusCode")
     logger.info(
         "disconnected",

@@ -14,7 +14,7 @@ from typing import IO, Any, Final, Literal
 
 from lambdas.domain import identifiers
 from lambdas.domain.errors import InvalidValue
-from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.identifiers import CANARY, BusinessId
 from lambdas.domain.opening_hours import OpeningHours
 from operations.shared.exit_codes import CannotBegin
 
@@ -231,6 +231,8 @@ def _declaration(number: int, values: Mapping[str, Any]) -> Declaration | BadLin
         business_id = identifiers.business_id(text, field="id")
     except InvalidValue as error:
         return BadLine(number, error.field, f"is {_shown(text)}, {error.problem}")
+    if business_id == CANARY:
+        return BadLine(number, "id", f"is {_shown(text)}, must be another: the canary has this one")
     declared = Declaration(
         line=number,
         business_id=business_id,

@@ -22,13 +22,7 @@ def sign_in(
     The user and the groups are created if they do not exist. The user gets a new password, which
     nobody keeps.
     """
-    with suppress(cognito.exceptions.UsernameExistsException):
-        cognito.admin_create_user(UserPoolId=pool, Username=user, MessageAction="SUPPRESS")
-    password = f"aA1!{secrets.token_urlsafe(24)}"
-    cognito.admin_set_user_password(
-        UserPoolId=pool, Username=user, Password=password, Permanent=True
-    )
-    _put_into_groups(cognito, pool, user, set(groups))
+    password = put_user(cognito, pool=pool, user=user, groups=groups)
     answer = cognito.admin_initiate_auth(
         UserPoolId=pool,
         ClientId=client,
@@ -36,6 +30,23 @@ def sign_in(
         AuthParameters={"USERNAME": user, "PASSWORD": password},
     )
     return answer["AuthenticationResult"]["AccessToken"]
+
+
+def put_user(
+    cognito: "CognitoIdentityProviderClient", *, pool: str, user: str, groups: Collection[str]
+) -> str:
+    """Let a user be in exactly these groups, and return its new password.
+
+    The user and the groups are created if they do not exist.
+    """
+    with suppress(cognito.exceptions.UsernameExistsException):
+        cognito.admin_create_user(UserPoolId=pool, Username=user, MessageAction="SUPPRESS")
+    password = f"aA1!{secrets.token_urlsafe(24)}"
+    cognito.admin_set_user_password(
+        UserPoolId=pool, Username=user, Password=password, Permanent=True
+    )
+    _put_into_groups(cognito, pool, user, set(groups))
+    return password
 
 
 def _put_into_groups(

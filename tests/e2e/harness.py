@@ -128,6 +128,7 @@ def running_system(state: Path) -> Iterator[System]:
         "LOCAL_STATE": str(state),
         "LOCAL_PORT": str(port),
         "CONSOLE_PORT": "0",
+        "LOCAL_CANARY": "1",
     }
     with output.open("w") as log:
         run = subprocess.Popen(

@@ -304,7 +304,7 @@ def test_all_reasons_against_a_promotion_are_given_at_once(promoted: Laptop) -> 
     assert (
         f"{blind} of local watches something that does not exist: FunctionName replaced" in output
     )
-    assert "the smoke test fails on local: a device connects" in output
+    assert "the smoke test fails on local: PUT availability false" in output
     assert promoted.items("local") == [], "a smoke test that fails also leaves nothing behind"
     assert promoted.record("local-next") == before
 
@@ -341,7 +341,7 @@ def broken(promoted: Laptop) -> tuple[str, str]:
     assert promoted.run("make", "build")[0] == 0
     code, output = promoted.operate("deploy", "--environment", "local")
     assert code == 3, output
-    assert "its smoke test failed: a device connects" in output
+    assert "its smoke test failed: PUT availability false" in output
     assert promoted.record("local")["smoke"] == "failed"
     return good, bad
 

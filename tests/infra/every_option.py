@@ -10,6 +10,7 @@ import pytest
 from aws_cdk.aws_logs import RetentionDays
 
 from infra.configuration import (
+    Canary,
     Cleanup,
     Concurrency,
     Domain,
@@ -33,6 +34,8 @@ EVERY_OPTION = Environment(
     account="123456789012",
     region="eu-central-1",
     log_retention=RetentionDays.ONE_YEAR,
+    log_each_call=True,
+    websocket_access_log=False,
     customer_managed_key=True,
     gradual_deployments=True,
     snap_start=True,
@@ -44,6 +47,7 @@ EVERY_OPTION = Environment(
     cors_origins=("https://app.example.com", "http://localhost:5173"),
     cleanup=Cleanup(workers=3),
     feed=Feed(history_days=30),
+    canary=Canary(interval=600),
     on_call=OnCall(
         required=True,
         page_emails=("on-call@example.com",),

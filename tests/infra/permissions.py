@@ -7,13 +7,11 @@ from tests.infra.template import Template, as_list, flat
 
 Permissions = set[tuple[str, str]]
 
-RUNTIME = {
-    ("logs:CreateLogStream", "own logs"),
-    ("logs:PutLogEvents", "own logs"),
-    ("xray:PutTraceSegments", "*"),
-    ("xray:PutTelemetryRecords", "*"),
-}
-"""What the Lambda service itself needs to write a function's logs and traces."""
+LOGS = {("logs:CreateLogStream", "own logs"), ("logs:PutLogEvents", "own logs")}
+"""What the Lambda service itself needs to write a function's logs."""
+
+RUNTIME = LOGS | {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "*")}
+"""The same for a function that is traced."""
 
 
 def allowed(service: Template, function: str) -> Permissions:
@@ -57,6 +55,10 @@ def _resource(function: str, value: Any) -> str:
     }
     if weak := re.fullmatch(r"<output [\w-]+:PublishOutputFnGetAtt(\w+)[0-9A-F]{8}>", text):
         return feed.get(weak[1], text)
+    if re.fullmatch(r"<CanaryCredential[0-9A-F]*>", text):
+        return "credential"
+    if ":userpool/<import " in text and ":ExportsOutputRefIdentityPool" in text:
+        return "user pool"
     if re.fullmatch(r"<ChangeFeedDeadLetters[0-9A-F]{8}\.Arn>", text):
         return "dead letters"
     if table and "/index/" in text:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from infra.configuration import Environment, Sustained, Thresholds
-from infra.environments import PROD
+from infra.environments import PROD, local
 from infra.monitoring.metrics import TABLE_OPERATIONS
 from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.synthesis import ENVIRONMENTS, Templates, synthesize
@@ -101,6 +101,8 @@ def test_missing_data_counts_as_fits_the_metric(alarms: dict[str, Alarm]) -> Non
         "AttentionShare": "ignore",
         "UnreachableBusinesses": "ignore",
         "CleanupDidNotComplete": "breaching",
+        "CanaryFailed": "ignore",
+        "CanarySilent": "breaching",
     }
     for name, alarm in alarms.items():
         if name != "ServiceImpaired":
@@ -110,11 +112,19 @@ def test_missing_data_counts_as_fits_the_metric(alarms: dict[str, Alarm]) -> Non
 def test_the_emulator_gets_every_alarm_that_it_can_evaluate(
     templates: Templates, prod: dict[str, Alarm]
 ) -> None:
-    local = _alarms(templates["local"]["Monitoring"])
-    assert not any("Metrics" in alarm or "AlarmRule" in alarm for alarm in local.values())
+    on_emulator = _alarms(templates["local"]["Monitoring"])
+    assert not any("Metrics" in alarm or "AlarmRule" in alarm for alarm in on_emulator.values())
     simple = {name for name, alarm in prod.items() if "Metrics" not in alarm} - NOT_ON_EMULATOR
     # It watches a simple metric there.
-    assert local.keys() == simple | {"CleanupDidNotComplete"}
+    # Without a canary.
+    assert on_emulator.keys() == simple - {"CanaryFailed"} | {"CleanupDidNotComplete"}
+
+
+def test_the_emulator_evaluates_the_alarms_of_a_canary(tmp_path: Path, source: Path) -> None:
+    asked = local("http://127.0.0.1:4599", canary=True)
+    alarms = _alarms(synthesize(tmp_path, source, [asked])["local"]["Monitoring"])
+    assert {"CanaryFailed", "CanarySilent"} <= alarms.keys()
+    assert "Metrics" not in alarms["CanarySilent"]
 
 
 def test_one_incident_of_the_service_is_one_page(templates: Templates) -> None:
@@ -128,22 +138,34 @@ def test_one_incident_of_the_service_is_one_page(templates: Templates) -> None:
     )
     rule = _rule(monitoring)
     assert set(re.findall(r"ALARM\((\w+)\)", rule)) == members
-    assert " AND " not in rule.replace(_FIRST_DEPLOYMENT, "")
+    for silent, witness in _FIRST_DEPLOYMENT.items():
+        rule = rule.replace(_only_after(silent, witness), "")
+    assert " AND " not in rule
 
 
-_FIRST_DEPLOYMENT: Final = (
-    "(ALARM(CleanupDidNotComplete) AND (NOT (INSUFFICIENT_DATA(UnreachableBusinesses))))"
-)
+_FIRST_DEPLOYMENT: Final = {
+    "CleanupDidNotComplete": "UnreachableBusinesses",
+    "CanarySilent": "CanaryFailed",
+}
+"""The alarms on runs that are missing, and those that show whether there ever was one."""
 
 
-def test_the_first_deployment_does_not_page_because_no_run_has_completed_yet(
-    templates: Templates, prod: dict[str, Alarm]
+def _only_after(silent: str, witness: str) -> str:
+    return f"(ALARM({silent}) AND (NOT (INSUFFICIENT_DATA({witness}))))"
+
+
+@pytest.mark.parametrize(("silent", "witness"), _FIRST_DEPLOYMENT.items())
+def test_the_first_deployment_does_not_page_because_there_was_no_run_yet(
+    templates: Templates, prod: dict[str, Alarm], silent: str, witness: str
 ) -> None:
     """An alarm that ignores missing data has INSUFFICIENT_DATA until its first data, then never."""
-    assert _FIRST_DEPLOYMENT in _rule(templates[PROD.name]["Monitoring"])
-    witness = prod["UnreachableBusinesses"]
-    assert witness["TreatMissingData"] == "ignore"
-    assert witness["MetricName"] == "UnreachableBusinesses"  # a census publishes it
+    assert _only_after(silent, witness) in _rule(templates[PROD.name]["Monitoring"])
+    assert prod[witness]["TreatMissingData"] == "ignore"
+    published = {
+        "UnreachableBusinesses": "UnreachableBusinesses",
+        "CanaryFailed": "CanarySucceeded",
+    }
+    assert prod[witness]["MetricName"] == published[witness]  # by each run
 
 
 def test_planned_work_suppresses_the_composite_and_nothing_else(prod: dict[str, Alarm]) -> None:
@@ -245,6 +267,14 @@ def test_a_period_is_as_long_as_the_time_between_two_censuses(
 def test_one_late_run_does_not_page(alarms: dict[str, Alarm], environment: Environment) -> None:
     """The schedule is accurate to a minute only."""
     assert _periods(alarms["CleanupDidNotComplete"]) == {3 * environment.cleanup.interval}
+
+
+def test_alarms_on_the_canary_have_its_period(three_workers: dict[str, Alarm]) -> None:
+    assert EVERY_OPTION.canary is not None
+    interval = EVERY_OPTION.canary.interval
+    assert interval != EVERY_OPTION.cleanup.interval
+    assert _periods(three_workers["CanaryFailed"]) == {interval}
+    assert _periods(three_workers["CanarySilent"]) == {3 * interval}
 
 
 def test_a_burst_is_counted_over_three_runs(

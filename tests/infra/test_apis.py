@@ -1,10 +1,14 @@
+import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.configuration import Environment
+from infra.environments import DEV
 from lambdas.routes import methods_by_path
+from tests.infra.synthesis import ENVIRONMENTS, Templates, synthesize
 from tests.infra.template import Template, flat
 
 UNKNOWN_PATHS = ("", "/{proxy+}")
@@ -14,10 +18,8 @@ LOGGED_VARIABLES = {
     # Set by API Gateway.
     "requestId",
     "extendedRequestId",
-    "requestTime",
     "identity.sourceIp",
     "connectionId",
-    "eventType",
     "httpMethod",
     "status",
     "responseLatency",
@@ -224,8 +226,88 @@ def test_access_logs_say_why_a_request_was_refused(service: Template) -> None:
 
 def test_stages_are_created_after_the_permission_to_write_logs(service: Template) -> None:
     account, _ = service.only("AWS::ApiGateway::Account")
-    for kind in ("AWS::ApiGateway::Stage", "AWS::ApiGatewayV2::Stage"):
-        assert account in service.only(kind)[1]["DependsOn"]
+    for kind, settings in (
+        ("AWS::ApiGateway::Stage", "AccessLogSetting"),
+        ("AWS::ApiGatewayV2::Stage", "AccessLogSettings"),
+    ):
+        _, stage = service.only(kind)
+        if settings in stage["Properties"]:
+            assert account in stage["DependsOn"]
+
+
+def test_an_environment_can_do_without_the_access_log_of_its_sockets(
+    every_option: dict[str, Template], templates: Templates
+) -> None:
+    def kept(service: Template) -> tuple[bool, bool]:
+        _, stage = service.only("AWS::ApiGatewayV2::Stage")
+        groups = service.resources("AWS::Logs::LogGroup")
+        return "AccessLogSettings" in stage["Properties"], any("WebSocket" in g for g in groups)
+
+    assert kept(every_option["Service"]) == (False, False)
+    assert kept(templates["local"]["Service"]) == (True, True)
+
+
+def test_the_cost_document_assumes_the_memory_and_the_log_line_of_a_ping(
+    templates: Templates,
+) -> None:
+    service = templates["local"]["Service"]
+    *_, log_format = _access_log_formats(service)
+    line = log_format
+    for variable, value in {
+        "requestId": "AbCdEfGhIjKlMnO=",
+        "identity.sourceIp": "203.0.113.117",
+        "routeKey": "ping",
+        "connectionId": "O9oRTfeAoAMCK6g=",
+        "authorizer.businessId": "b" * 20,
+        "authorizer.principalId": "u" * 20,
+        "status": "200",
+        "authorizer.error": "-",
+        "integration.error": "-",
+    }.items():
+        line = line.replace(f"$context.{variable}", value)
+    assert "$" not in line
+    kilobytes = (len(line) + 26) / 1_000  # CloudWatch adds 26 bytes
+    memory = service.function("Ping")["MemorySize"]
+    costs = (Path(__file__).resolve().parents[2] / "docs" / "costs.md").read_text()
+    assert f"at {memory} MB + 1 write unit + {kilobytes:.2f} KB of access log" in costs
+
+
+def test_a_sampling_rule_matches_the_stage_of_the_rest_api_alone(
+    every_option: dict[str, Template],
+) -> None:
+    """Otherwise the rules of several environments of one account would compete."""
+    service = every_option["Service"]
+    stage, _ = service.only("AWS::ApiGateway::Stage")
+    _, resource = service.only("AWS::XRay::SamplingRule")
+    rule = resource["Properties"]["SamplingRule"]
+    assert rule["ServiceType"] == "AWS::ApiGateway::Stage"
+    assert flat(rule["ResourceARN"]).endswith(f"/stages/<{stage}>")
+    assert {rule[name] for name in ("ServiceName", "Host", "HTTPMethod", "URLPath")} == {"*"}
+    assert rule["FixedRate"] < 0.05  # the account's default
+
+
+def test_each_environment_has_a_sampling_rule_of_its_own_name(templates: Templates) -> None:
+    """The name is unique in an account and region."""
+    names = [
+        rule["SamplingRule"]["RuleName"]
+        for stacks in templates.values()
+        for rule in stacks["Service"].properties("AWS::XRay::SamplingRule").values()
+    ]
+    deployed = [each for each in ENVIRONMENTS.values() if each.emulator is None]
+    assert len(set(names)) == len(deployed)
+
+
+def test_the_name_of_a_sampling_rule_is_short_enough_for_x_ray(
+    tmp_path: Path, source: Path
+) -> None:
+    longest = dataclasses.replace(DEV, name="e" * 16)
+    service = synthesize(tmp_path, source, [longest])[longest.name]["Service"]
+    (rule,) = service.properties("AWS::XRay::SamplingRule").values()
+    assert len(rule["SamplingRule"]["RuleName"]) <= 32
+
+
+def test_the_emulator_gets_no_sampling_rule(templates: Templates) -> None:
+    assert templates["local"]["Service"].resources("AWS::XRay::SamplingRule") == {}
 
 
 def test_the_logging_role_outlives_the_stack_since_other_apis_of_the_account_use_it(
@@ -287,7 +369,8 @@ def _function_of_route(service: Template, route: dict[str, Any]) -> str:
 def _access_log_formats(service: Template) -> list[str]:
     _, stage = service.only("AWS::ApiGateway::Stage")
     _, websocket = service.only("AWS::ApiGatewayV2::Stage")
+    settings = websocket["Properties"].get("AccessLogSettings")
     return [
         stage["Properties"]["AccessLogSetting"]["Format"],
-        websocket["Properties"]["AccessLogSettings"]["Format"],
+        *([settings["Format"]] if settings else ()),
     ]

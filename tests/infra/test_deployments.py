@@ -19,7 +19,7 @@ from tests.runbook import sections
 
 EVERY_ENVIRONMENT = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 
-ANSWER_NOBODY = {"Cleanup", "Recorder", "Publisher"}
+ANSWER_NOBODY = {"Cleanup", "Recorder", "Publisher", "Canary"}
 
 CALLERS = (
     "AWS::ApiGateway::Authorizer",

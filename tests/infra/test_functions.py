@@ -34,7 +34,34 @@ def test_all_functions_run_the_same_code_on_the_same_machine(service: Template) 
     for function in functions:
         assert function["Runtime"] == "python3.14"
         assert function["Architectures"] == ["arm64"]
-        assert function["TracingConfig"] == {"Mode": "Active"}
+
+
+def test_all_functions_but_ping_are_traced(service: Template) -> None:
+    """Without a decision from upstream Lambda records 5 % of the calls, and most calls are pings.
+    X-Ray's sampling rules do not change that.
+    """
+    modes = {name: each["TracingConfig"]["Mode"] for name, each in service.functions().items()}
+    assert modes.pop("Ping") == "PassThrough"
+    assert set(modes.values()) == {"Active"}
+
+
+def test_lambda_logs_the_calls_that_went_wrong_unless_every_call_is_asked_for(
+    service: Template, environment: Environment, every_option: dict[str, Template]
+) -> None:
+    assert _system_levels(service) == {"INFO" if environment.log_each_call else "WARN"}
+    assert _system_levels(every_option["Service"]) == {"INFO"}
+
+
+def test_no_log_level_drops_metrics(service: Template) -> None:
+    """Lambda takes lines without a level, which metrics are, for INFO."""
+    for function in service.functions().values():
+        assert function["LoggingConfig"]["LogFormat"] == "JSON"
+        assert function["LoggingConfig"]["ApplicationLogLevel"] == "INFO"
+        assert "POWERTOOLS_LOG_LEVEL" not in _variables(function)
+
+
+def _system_levels(service: Template) -> set[str]:
+    return {each["LoggingConfig"]["SystemLogLevel"] for each in service.functions().values()}
 
 
 def test_all_environments_run_the_same_code(templates: Templates) -> None:

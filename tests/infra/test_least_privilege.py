@@ -6,11 +6,21 @@ from typing import Any
 
 import pytest
 
+from infra.environments import PROD
 from infra.monitoring.metrics import TABLE_OPERATIONS
 from lambdas import protocol
 from lambdas.adapters.items import settings_key
 from lambdas.domain.identifiers import BusinessId
-from lambdas.handlers import authorizer, cleanup, preflight, publisher, recorder, rest, websocket
+from lambdas.handlers import (
+    authorizer,
+    canary,
+    cleanup,
+    preflight,
+    publisher,
+    recorder,
+    rest,
+    websocket,
+)
 from lambdas.handlers.entry_point import EntryPoint
 from lambdas.routes import ROUTES
 from tests.builders import B1, NOW, U1, business, real, settings, transition, virtual
@@ -22,19 +32,24 @@ from tests.events import (
     transition_record,
 )
 from tests.fakes import raising
-from tests.infra.permissions import RUNTIME, Permissions, allowed
+from tests.infra.every_option import EVERY_OPTION
+from tests.infra.permissions import LOGS, RUNTIME, Permissions, allowed
 from tests.infra.synthesis import Templates
 from tests.infra.template import Template
 from tests.unit.handlers.conftest import (
     HOOK_STATUS,
     Deployed,
+    apis,
     deployed,
     feed,
+    playing,
+    pool_user,
+    put_secret,
     recording,
     unrecorded,
 )
 
-__all__ = ["deployed", "feed", "recording", "unrecorded"]
+__all__ = ["apis", "deployed", "feed", "playing", "pool_user", "recording", "unrecorded"]
 
 ALLOWED_BUT_NOT_CALLED: dict[str, Permissions] = {
     # Powertools reads the record of the first call if DynamoDB did not return it with a refused
@@ -186,7 +201,8 @@ def test_a_function_makes_exactly_the_calls_that_its_role_allows(
     }
     for environment, stacks in templates.items():
         permitted = allowed(stacks["Service"], function)
-        needed = RUNTIME | READS_STREAM.get(function, set())
+        runtime = LOGS if function == "Ping" else RUNTIME
+        needed = runtime | READS_STREAM.get(function, set())
         assert permitted >= needed
         permitted -= needed
         assert called - permitted == set(), f"called, but not allowed in {environment}"
@@ -223,8 +239,30 @@ def test_the_preflight_makes_exactly_the_calls_that_its_role_allows(
     assert {each for each in permitted - RUNTIME if each[0] != answer} == called
 
 
+def test_the_canary_makes_exactly_the_calls_that_its_role_allows(
+    templates: Templates,
+    every_option: dict[str, Template],
+    playing: Deployed,
+    pool_user: dict[str, str],
+) -> None:
+    """It reaches the APIs by their URLs, and nothing behind them."""
+    assert EVERY_OPTION.oidc is not None
+    read = ("secretsmanager:GetSecretValue", "credential")
+    signs_in = ("cognito-idp:AdminInitiateAuth", "user pool")
+    for service, credential, expected in (
+        (every_option["Service"], None, {read}),
+        (templates[PROD.name]["Service"], pool_user, {read, signs_in}),
+    ):
+        if credential is not None:
+            put_secret(credential, playing.environ["CREDENTIAL_ARN"])
+        playing.calls.clear()
+        assert playing.invoke(canary.handler, {})["succeeded"]
+        assert set(playing.operations) == {action.partition(":")[2] for action, _ in expected}
+        assert allowed(service, "Canary") == RUNTIME | expected
+
+
 def test_every_function_is_called_here(every_option: dict[str, Template]) -> None:
-    assert every_option["Service"].functions().keys() == {*CALLS, "Preflight"}
+    assert every_option["Service"].functions().keys() == {*CALLS, "Preflight", "Canary"}
 
 
 _SOCKET_METHODS = {

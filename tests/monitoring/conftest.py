@@ -9,9 +9,9 @@ from infra.environments import PROD
 from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.synthesis import ENVIRONMENTS, Templates
 from tests.infra.template import Template
-from tests.unit.handlers.conftest import deployed, feed, recording, unrecorded
+from tests.unit.handlers.conftest import apis, deployed, feed, playing, recording, unrecorded
 
-__all__ = ["deployed", "feed", "recording", "unrecorded"]
+__all__ = ["apis", "deployed", "feed", "playing", "recording", "unrecorded"]
 
 ALL = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 

@@ -42,6 +42,9 @@ GOOD_MINUTE: Final[Mapping[str, float]] = {
     MetricName.CONNECTED: 10,
     MetricName.TRANSITIONS: 5,
 }
+GOOD_RUN: Final[Mapping[str, float]] = {MetricName.CANARY_SUCCEEDED: 1}
+"""What the canary publishes once per run, which has the interval of the cleanup."""
+
 RARE: Final = {"ReadThrottleEvents", "WriteThrottleEvents", "SystemErrors", "PlannedWork"}
 
 
@@ -67,7 +70,7 @@ class Incident:
             for alarm in self._alarms.values()
             for stat in alarm.stats.values()
         }
-        good_day = {**GOOD_CENSUS, **GOOD_MINUTE, **dict.fromkeys(RARE)}
+        good_day = {**GOOD_CENSUS, **GOOD_RUN, **GOOD_MINUTE, **dict.fromkeys(RARE)}
         for metric in self._samples:
             self._publish(metric, good_day[metric.name], deployed, minutes)
 
@@ -76,7 +79,8 @@ class Incident:
 
     def _publish(self, metric: Metric, value: float | None, start: int, end: int) -> None:
         self._actions_of.clear()
-        every = self._census_minutes if metric.name in GOOD_CENSUS else 1
+        is_of_run = metric.name in GOOD_CENSUS or metric.name in GOOD_RUN
+        every = self._census_minutes if is_of_run else 1
         for minute in range(start, end):
             due = (minute + 1) % every == 0
             self._samples[metric][minute] = (value,) if due and value is not None else ()

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from infra.configuration import Environment
-from lambdas.handlers import cleanup, publisher, recorder, rest, websocket
+from lambdas.handlers import canary, cleanup, publisher, recorder, rest, websocket
 from lambdas.observability import DIMENSION, NAMESPACE, PLANNED_WORK, VERSION_DIMENSION, MetricName
 from lambdas.table_schema import PARTITION_KEY, SORT_KEY
 from local.cloudwatch.alarm_rules import Metric
@@ -33,8 +33,11 @@ UNWATCHED: Final[Mapping[MetricName, str]] = {
 
 def schedules_in(service: Template) -> list[dict[str, Any]]:
     """Return the events that the schedules send to the cleanup."""
-    found = service.properties("AWS::Scheduler::Schedule").values()
-    return [json.loads(flat(properties["Target"]["Input"])) for properties in found]
+    return [
+        json.loads(flat(properties["Target"]["Input"]))
+        for properties in service.properties("AWS::Scheduler::Schedule").values()
+        if flat(properties["Target"]["Arn"]).startswith("<FunctionsCleanupLive")
+    ]
 
 
 @pytest.fixture
@@ -42,6 +45,7 @@ def published(
     environment: Environment,
     service: Template,
     feed: Deployed,
+    playing: Deployed,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> set[Metric]:
@@ -64,6 +68,8 @@ def published(
     feed.invoke(websocket.on_disconnect, socket_event(event_type="DISCONNECT"))
     for event in schedules_in(service):
         assert feed.invoke(cleanup.handler, event)["complete"]
+    if environment.canary:
+        assert playing.invoke(canary.handler, {})["succeeded"]
     return {
         _with_environment(
             environment.name, Metric.from_properties({"Namespace": namespace} | datum)
@@ -109,9 +115,11 @@ def test_every_metric_that_is_watched_is_published(
 
 
 def test_every_metric_that_is_published_is_watched(
-    monitoring: Template, published: set[Metric]
+    monitoring: Template, environment: Environment, published: set[Metric]
 ) -> None:
-    assert {metric.name for metric in published} == set(MetricName)
+    of_canary = {MetricName.CANARY_SUCCEEDED, MetricName.CANARY_STEP_DURATION}
+    expected = set(MetricName) if environment.canary else set(MetricName) - of_canary
+    assert {metric.name for metric in published} == expected
     unseen = published - {metric for _, metric in _watched(monitoring)}
     assert {metric.name for metric in unseen} == set(UNWATCHED)
 

@@ -86,6 +86,8 @@ def test_one_minute_of_trouble_pages_nobody(incident: Incident) -> None:
         ("ProbesUnknown", "", 100),
         ("CleanupRefused", "", 1),
         ("CleanupCompleted", "", None),
+        ("CanarySucceeded", "", 0),
+        ("CanarySucceeded", "", None),
         ("IteratorAge", "FunctionsRecorder", 400_000),
         ("IteratorAge", "FunctionsPublisher", 400_000),
         ("Invocations", "FunctionsRecorder", None),
@@ -99,7 +101,37 @@ def test_any_failure_of_the_service_pages(
     assert paged(incident) == ["ServiceImpaired"]
 
 
-@pytest.mark.parametrize("late", ["", "CleanupDidNotComplete", "UnreachableBusinesses"])
+def test_one_run_of_the_canary_that_fails_or_is_missing_pages_nobody(incident: Incident) -> None:
+    incident.during(60, 65, {"CanarySucceeded": 0})
+    incident.during(120, 125, {"CanarySucceeded": None})
+    assert paged(incident) == []
+
+
+def test_a_broken_authorizer_that_no_other_alarm_sees_is_one_page(incident: Incident) -> None:
+    """It denies everybody with 401: no function fails, and devices just fall silent."""
+    incident.during(60, 120, {"CanarySucceeded": 0})
+    ((alarm, minute),) = incident.told(ON_CALL)
+    assert alarm == "ServiceImpaired"
+    assert 60 < minute <= 75
+    assert ticketed(incident) == []
+
+
+def test_a_canary_that_has_no_credential_yet_pages_nobody(prod: Template) -> None:
+    incident = Incident(prod, minutes=240, deployed=30)
+    incident.during(30, 240, {"CanarySucceeded": None})
+    assert paged(incident) == []
+
+
+def test_a_canary_that_fails_from_its_first_run_on_pages(prod: Template) -> None:
+    incident = Incident(prod, minutes=120, deployed=30)
+    incident.during(30, 120, {"CanarySucceeded": 0})
+    assert paged(incident) == ["ServiceImpaired"]
+
+
+@pytest.mark.parametrize(
+    "late",
+    ["", "CleanupDidNotComplete", "UnreachableBusinesses", "CanarySilent", "CanaryFailed"],
+)
 def test_the_first_deployment_pages_nobody(prod: Template, late: str) -> None:
     """Alarms are judged once a minute, but not all at the same moment."""
     incident = Incident(prod, minutes=120, deployed=30)

@@ -4,11 +4,13 @@ import ast
 import json
 import re
 import subprocess
+import sys
 from typing import Any
 
 import botocore.session
 import jmespath  # type: ignore[import-untyped]  # has no types
 import pytest
+from aws_lambda_powertools import Logger
 from botocore import xform_name
 from botocore.model import OperationModel, Shape
 from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]  # as above
@@ -207,6 +209,67 @@ def test_a_query_of_logs_looks_for_messages_that_are_logged(words: list[str]) ->
         assert message in _LOGGED_MESSAGES
 
 
+WENT_WRONG = {
+    "an error that the code raised": (
+        '{"timestamp": "2026-01-31T12:00:00Z", "level": "ERROR", "errorMessage": "no table",'
+        ' "errorType": "Unavailable", "requestId": "r1", "stackTrace": ["  File \\"x.py\\""]}'
+    ),
+    "a module that cannot be imported": (
+        '{"timestamp": "2026-01-31T12:00:00Z", "level": "ERROR", "errorMessage": "Unable to import'
+        ' module", "errorType": "Runtime.ImportModuleError", "requestId": "", "stackTrace": []}'
+    ),
+    "a time-out": (
+        '{"time":"2026-01-31T12:00:10.000Z","type":"platform.report","record":{"requestId":"r1",'
+        '"metrics":{"durationMs":10000.0,"billedDurationMs":10000,"memorySizeMB":256,'
+        '"maxMemoryUsedMB":86},"status":"timeout"}}'
+    ),
+    "a lack of memory": (
+        '{"time":"2026-01-31T12:00:00.000Z","type":"platform.report","record":{"requestId":"r1",'
+        '"status":"error","errorType":"Runtime.OutOfMemory","metrics":{"durationMs":800.1,'
+        '"billedDurationMs":801,"memorySizeMB":128,"maxMemoryUsedMB":128}}}'
+    ),
+    "a process that ended": (
+        '{"time":"2026-01-31T12:00:00.000Z","type":"platform.report","record":{"requestId":"r1",'
+        '"metrics":{"durationMs":8.1,"billedDurationMs":9,"memorySizeMB":256,"maxMemoryUsedMB":86},'
+        '"status":"error"}}'
+    ),
+    "a start that took too long": (
+        '{"time":"2026-01-31T12:00:10.000Z","type":"platform.initReport","record":'
+        '{"initializationType":"on-demand","phase":"init","status":"timeout",'
+        '"metrics":{"durationMs":10000.487}}}'
+    ),
+}
+"""What Lambda and its Python runtime write, at the levels that all functions log.
+
+https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
+https://github.com/aws/aws-lambda-python-runtime-interface-client (awslambdaric/bootstrap.py)
+"""
+
+
+@pytest.mark.parametrize("what", WENT_WRONG)
+def test_the_command_for_crashes_finds(what: str) -> None:
+    assert re.search(_crash(), WENT_WRONG[what])
+
+
+def test_the_command_for_crashes_finds_nothing_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ours = Logger(service="test", stream=sys.stdout)
+    ours.info("cleanup", extra={"report": {"complete": True}, "status": 503})
+    ours.warning("refused", extra={"reason": "error"})
+    ordinary = capsys.readouterr().out.splitlines()
+    assert len(ordinary) == 2
+    for line in (*ordinary, _PLATFORM_REPORT):
+        assert not re.search(_crash(), line), line
+
+
+def _crash() -> str:
+    """The pattern by which the runbook's `crashes` finds a line."""
+    text = RUNBOOK.read_text()
+    (pattern,) = re.findall(r"^crashes\(\) \{.*\n.*@message like /(.+)/$", text, re.MULTILINE)
+    return str(pattern)
+
+
 def test_the_table_of_a_cleanups_answer_names_all_its_fields() -> None:
     rows = re.findall(r"^\| (`.+?) \|", sections()["Dry run of a cleanup"], flags=re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
@@ -325,13 +388,23 @@ _LOGGED_MESSAGES, _LOGGED_FIELDS = _logged()
 
 _POWERTOOLS = {"message", "level", "timestamp", "exception", "exception_name"}
 
-_FUNCTION_FIELDS = _LOGGED_FIELDS | _POWERTOOLS | {f"report.{name}" for name in _REPORT}
+_PLATFORM_REPORT = (
+    '{"time":"2026-01-31T12:00:00.000Z","type":"platform.report","record":{"requestId":"r1",'
+    '"metrics":{"durationMs":20.1,"billedDurationMs":21,"memorySizeMB":512,"maxMemoryUsedMB":86,'
+    '"initDurationMs":397.68},"status":"success"}}'
+)
+"""What Lambda logs of a call that went well, if it is asked to.
+https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
+"""
 
-_DISCOVERED = {
-    *("@timestamp", "@message", "@type"),
-    *("@duration", "@initDuration", "@maxMemoryUsed", "@memorySize"),
+_PLATFORM = {"type"} | {
+    f"record.metrics.{name}" for name in json.loads(_PLATFORM_REPORT)["record"]["metrics"]
 }
-"""Fields that Logs Insights finds by itself in the logs of a Lambda function."""
+
+_FUNCTION_FIELDS = _LOGGED_FIELDS | _POWERTOOLS | _PLATFORM | {f"report.{name}" for name in _REPORT}
+
+_DISCOVERED = {"@timestamp", "@message"}
+"""Fields that every line has in Logs Insights."""
 
 _WORDS = {
     *("and", "or", "not", "in", "as", "by", "like", "asc", "desc", "limit", "sort", "fields"),

@@ -20,10 +20,10 @@ from lambdas.domain.transitions import Transition
 from lambdas.handlers import cleanup, publisher, recorder, rest, websocket
 from lambdas.handlers.entry_point import EntryPoint, Event, logger
 from lambdas.observability import MetricName
+from tests import promises
 from tests.builders import B1, NOW, RULES, FakeClock, business, real, settings, virtual
 from tests.dynamodb import create_history_table, create_table
 from tests.events import Context, changed_record, rest_event, socket_event
-from tests.integration.faults import invariants
 from tests.integration.faults.network import (
     Item,
     Key,
@@ -343,7 +343,7 @@ class World:
             del self.clients[name]
         if (census := outcome.census) is not None:
             values = {name: (v[0] if isinstance(v, list) else v) for name, v in census.items()}
-            self.problems += invariants.wrong_census(
+            self.problems += promises.wrong_census(
                 self.store.walk(0, 1), values, self.clock(), RULES
             )
 
@@ -446,13 +446,13 @@ class World:
         published = {(d["businessId"], d["sequence"]) for d in self.network.published}
         transitions = self.transitions()
         self.problems += [
-            *invariants.live_connections_that_were_removed(all_of_them, live),
-            *invariants.dead_connections(all_of_them, self.network.open, now, RULES),
-            *invariants.leases_without_declaration(all_of_them),
-            *invariants.wrong_marks(all_of_them, now, RULES),
-            *invariants.unreported_episodes(all_of_them, self.reported, now, RULES),
-            *invariants.gaps_in_history(all_of_them, transitions, now, RULES),
-            *invariants.unpublished(transitions, published),
+            *promises.live_connections_that_were_removed(all_of_them, live),
+            *promises.dead_connections(all_of_them, self.network.open, now, RULES),
+            *promises.leases_without_declaration(all_of_them),
+            *promises.wrong_marks(all_of_them, now, RULES),
+            *promises.unreported_episodes(all_of_them, self.reported, now, RULES),
+            *promises.gaps_in_history(all_of_them, transitions, now, RULES),
+            *promises.unpublished(transitions, published),
         ]
 
     @property

@@ -6,7 +6,7 @@ import pytest
 
 from lambdas.domain.authorization import Caller, Operation, Role, authorize
 from lambdas.domain.errors import Forbidden
-from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.identifiers import CANARY, BusinessId
 from lambdas.domain.model import ActingAs
 from tests.builders import B1, U1
 
@@ -69,6 +69,18 @@ def test_a_caller_of_several_kinds_may_do_what_any_of_them_may(operation: Operat
 @pytest.mark.parametrize("operation", Operation)
 def test_a_member_of_one_business_is_not_a_member_of_all(operation: Operation) -> None:
     assert _allowed(MEMBER, operation, None) == _allowed(NOBODY, operation, None)
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_a_member_of_the_canary_is_also_a_back_end_there_and_nowhere_else(
+    operation: Operation,
+) -> None:
+    member = Caller(U1, frozenset({CANARY, OTHER}), frozenset())
+    both = Caller(U1, frozenset({B1}), frozenset({Role.BACKEND}))
+    if operation not in OF_ALL_BUSINESSES:
+        assert _allowed(member, operation, CANARY) == _allowed(both, operation, B1)
+        assert _allowed(member, operation, OTHER) == _allowed(MEMBER, operation, B1)
+        assert _allowed(MEMBER, operation, CANARY) == _allowed(NOBODY, operation, B1)
 
 
 def test_a_refusal_names_the_operation_and_the_business_if_there_is_one() -> None:

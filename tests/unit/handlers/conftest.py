@@ -13,11 +13,14 @@ from moto import mock_aws
 
 from lambdas.adapters.table import Table
 from lambdas.bootstrap import Service
+from lambdas.domain.identifiers import CANARY
 from lambdas.domain.model import Business
+from lambdas.handlers import canary
 from lambdas.handlers.entry_point import EntryPoint, Event, logger
 from tests.builders import FakeClock
 from tests.dynamodb import create_history_table, create_table
 from tests.events import Context
+from tests.fake_apis import ISSUED, FakeApis, fake_apis
 
 VARIABLES = {
     "ENVIRONMENT": "test",
@@ -156,4 +159,60 @@ def feed(deployed: Deployed) -> Deployed:
     session = _session()
     session.client("events").create_event_bus(Name="bus")
     session.client("sqs").create_queue(QueueName="dead-letters")
+    return deployed
+
+
+FORM = {"grant_type": "client_credentials", "client_id": "canary", "client_secret": "s3cret&more"}
+
+
+def new_secret() -> str:
+    """Make the secret of a credential, as a deployment does: empty. Returns its ARN."""
+    client = boto3.client("secretsmanager", region_name="us-east-1")
+    return str(client.create_secret(Name="canary")["ARN"])
+
+
+def put_secret(value: Any, secret: str) -> None:
+    client = boto3.client("secretsmanager", region_name="us-east-1")
+    client.put_secret_value(SecretId=secret, SecretString=json.dumps(value))
+
+
+@pytest.fixture
+def pool_user(recording: tuple[boto3.Session, Any]) -> Iterator[dict[str, str]]:
+    """The credential of a user in a user pool, which `moto` cannot play here."""
+    session, _ = recording
+    credential = {"userPoolId": "p", "clientId": "c", "username": CANARY, "password": "right"}
+
+    def answer(params: dict[str, Any], **_: Any) -> Any:
+        asked = json.loads(params["body"])
+        assert (asked["UserPoolId"], asked["ClientId"]) == ("p", "c")
+        if asked["AuthParameters"] == {"USERNAME": CANARY, "PASSWORD": "right"}:
+            return SimpleNamespace(status_code=200), {
+                "AuthenticationResult": {"AccessToken": ISSUED}
+            }
+        refusal = {"Code": "NotAuthorizedException", "Message": "Incorrect username or password."}
+        return SimpleNamespace(status_code=400), {"Error": refusal}
+
+    name = "before-call.cognito-identity-provider.AdminInitiateAuth"
+    session.events.register(name, answer)
+    yield credential
+    session.events.unregister(name, answer)
+
+
+@pytest.fixture
+def apis() -> Iterator[FakeApis]:
+    with fake_apis() as running:
+        yield running
+
+
+@pytest.fixture
+def playing(deployed: Deployed, apis: FakeApis, monkeypatch: pytest.MonkeyPatch) -> Deployed:
+    """The canary of these APIs, with a client of their issuer as its credential."""
+    monkeypatch.setattr(canary, "PATIENCE", 0.5)
+    secret = new_secret()
+    put_secret({"tokenUrl": apis.token_url, "form": FORM}, secret)
+    deployed.environ |= {
+        "REST_URL": apis.rest_url,
+        "WEBSOCKET_URL": apis.websocket_url,
+        "CREDENTIAL_ARN": secret,
+    }
     return deployed

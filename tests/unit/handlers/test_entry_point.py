@@ -1,12 +1,14 @@
 """Entry points: what Lambda calls, with the `Service` of the process."""
 
+import json
+import re
 from typing import Any
 
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.bootstrap import Service
-from lambdas.handlers.entry_point import Event, entry_point
+from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.observability import MetricName
 from tests.events import Context
 from tests.unit.handlers.conftest import Deployed
@@ -41,6 +43,37 @@ def test_what_was_counted_is_written_once_even_if_the_function_fails(
     assert capsys.readouterr().out.count("Connected") == 2  # its definition and its value
     deployed.invoke(handler, {})
     assert capsys.readouterr().out == ""
+
+
+def test_lambda_can_read_the_level_and_the_time_of_a_line(
+    deployed: Deployed,
+) -> None:
+    """It takes a line without a valid time, in RFC 3339, for one of level INFO."""
+
+    @entry_point
+    def handler(service: Service, event: Event, context: LambdaContext) -> dict[str, Any]:
+        logger.warning("something")
+        return {}
+
+    deployed.invoke(handler, {})
+    (line,) = deployed.log_lines
+    assert line["level"] == "WARNING"
+    moment = re.sub(r"\.\d+", "", line["timestamp"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)", moment)
+
+
+def test_metrics_are_lines_without_a_level_so_that_lambda_keeps_them(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @entry_point
+    def handler(service: Service, event: Event, context: LambdaContext) -> dict[str, Any]:
+        service.metrics.count(MetricName.CONNECTED)
+        return {}
+
+    deployed.invoke(handler, {})
+    line = json.loads(capsys.readouterr().out)
+    assert "_aws" in line
+    assert "level" not in line
 
 
 def test_a_function_that_counts_nothing_needs_no_environment_variable(

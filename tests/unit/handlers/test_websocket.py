@@ -138,6 +138,16 @@ def test_ping_costs_one_write_and_is_answered(deployed: Deployed) -> None:
     assert 0 < pong["reconnectAfter"] < 7200
 
 
+def test_a_ping_that_is_answered_writes_no_log_and_no_metric(
+    deployed: Deployed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Most calls are pings, and each line is paid for."""
+    _alive(deployed)
+    _answer(deployed, websocket.on_ping, '{"action":"ping"}')
+    assert deployed.log_lines == []
+    assert capsys.readouterr().out == ""
+
+
 def test_status_is_the_same_document_as_in_rest(deployed: Deployed) -> None:
     _alive(deployed)
     message = _answer(deployed, websocket.on_status, '{"action":"status","id":"2"}')

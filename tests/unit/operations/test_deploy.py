@@ -1,6 +1,7 @@
 """What a deployment passes to the CDK CLI, what it records, and what it says if it fails."""
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -39,10 +40,13 @@ class Aws:
         self.stacks = {SERVICE: BEFORE, MONITORING: BEFORE}
         self.commands: list[list[str]] = []
         self.answer: Any = lambda: True
+        self.smoke_failure: str | None = None
+        self.credentials: list[str] = []
         monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: self)
         monkeypatch.setattr(tool, "stack_states", lambda _: dict(self.stacks))
         monkeypatch.setattr(tool, "code_of_functions", lambda *_: {"Ping": "c0de="})
-        monkeypatch.setattr(tool, "smoke", lambda *_: None)
+        monkeypatch.setattr(tool, "smoke", lambda *_: self.smoke_failure)
+        monkeypatch.setattr(tool, "give_credential", lambda _: self.credentials.append(self.name))
         monkeypatch.setattr(records, "read", lambda _: self.history[-1] if self.history else None)
         monkeypatch.setattr(records, "write", self._write)
         monkeypatch.setattr(records, "delete", lambda _: self.history.clear())
@@ -75,6 +79,17 @@ def test_a_deployment_is_recorded_when_it_begins_and_when_it_is_done(
     assert results(aws) == ["pending", "passed"]
     done = aws.history[-1]
     assert (done.codeSha256, done.rolledBackFrom) == ("c0de=", "bad")
+
+
+@pytest.mark.parametrize(("failure", "given"), [(None, ["staging"]), ("no pong", [])])
+def test_the_canary_begins_once_the_smoke_test_has_passed(
+    aws: Aws, build: Build, failure: str | None, given: list[str]
+) -> None:
+    """Otherwise the first deployment would page for what the smoke test already says."""
+    aws.smoke_failure = failure
+    with nullcontext() if failure is None else pytest.raises(DeploymentFailed, match=failure):
+        deploy(build, "staging")
+    assert aws.credentials == given
 
 
 def test_each_deployment_updates_the_monitoring_stack(aws: Aws, build: Build) -> None:

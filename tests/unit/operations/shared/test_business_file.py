@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.identifiers import CANARY, BusinessId
 from lambdas.domain.opening_hours import MAX_EXCEPTIONS, MAX_INTERVALS, WEEKDAYS, OpeningHours
 from operations.shared.business_file import (
     MAX_LINE,
@@ -330,3 +330,9 @@ def test_a_line_of_many_megabytes_is_not_read_into_memory() -> None:
         tracemalloc.stop()
     assert [line.line for line in lines] == [2, 3]
     assert peak < 1_000_000
+
+
+def test_the_business_of_the_canary_is_refused() -> None:
+    refused, other = read(HEADER + f"{CANARY},true\nb2,true\n".encode())
+    assert str(refused) == (f"line 2: id: is '{CANARY}', must be another: the canary has this one")
+    assert other == said(3, "b2", True)
