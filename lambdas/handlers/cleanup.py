@@ -59,10 +59,10 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
         "milliseconds": milliseconds,
         "failures": service.sockets.pop_failures(),
     }
-    # At a level that shows that some of the work was not done.
-    is_done = run.complete and not (run.report.failed or run.report.unrecorded or run.skipped)
-    write = logger.info if is_done else logger.warning
-    write("cleanup", extra={"report": report, "skipped": run.skipped})
+    if run.complete and not (run.report.failed or run.report.unrecorded or run.skipped):
+        logger.info("cleanup", extra={"report": report})
+    else:
+        logger.warning("cleanup", extra={"report": report, "skipped": run.skipped})
     for needed in run.attention_reports:
         fields = attention_fields(needed.business_id, needed.attention, needed.seconds)
         logger.warning(NEEDS_ATTENTION, extra=fields)

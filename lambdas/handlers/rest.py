@@ -413,8 +413,12 @@ def post_cleanup(
     if run.report.recorded:
         _service().metrics.count(MetricName.TRANSITIONS, run.report.recorded)
     document = protocol.cleanup_document(run)
-    write = logger.warning if run.skipped else logger.info
-    write("cleanup of one business", extra={"report": document, "skipped": run.skipped})
+    if run.skipped:
+        logger.warning(
+            "cleanup of one business", extra={"report": document, "skipped": run.skipped}
+        )
+    else:
+        logger.info("cleanup of one business", extra={"report": document})
     if run.error is not None:
         raise run.error
     return document
