@@ -51,6 +51,7 @@ class Story:
         self._rest = rest_url.rstrip("/")
         self._websocket = websocket_url
         self._business = business
+        self._token = token
         self._headers = {"Authorization": f"Bearer {token}"}
         self._patience = patience
         self._may_push = may_push
@@ -143,7 +144,9 @@ class Story:
             )
         except urllib3.exceptions.HTTPError as error:
             raise StoryFailed(f"{method} {path}: {error}") from error
-        text = answer.data.decode(errors="replace")
+        # API Gateway's answer to a path that it does not know quotes the token, and answers are
+        # logged.
+        text = answer.data.decode(errors="replace").replace(self._token, "<token>")
         if answer.status != HTTPStatus.OK:
             raise StoryFailed(f"{method} {path} answered {answer.status}: {text[:300]}")
         try:

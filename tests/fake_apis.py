@@ -29,8 +29,8 @@ class FakeApis:
     rest_url: str = ""
     websocket_url: str = ""
     broken: set[str] = field(default_factory=set)
-    """What does not work: `health`, `connect`, `declare`, `online`, `pong`, `push`, `told`,
-    `close`, `offline` or `issuer`.
+    """What does not work: `health`, `routes`, `connect`, `declare`, `online`, `pong`, `push`,
+    `told`, `close`, `offline` or `issuer`.
     """
     available: bool = False
     devices: list[ServerConnection] = field(default_factory=list)
@@ -50,9 +50,13 @@ class FakeApis:
     def token_url(self) -> str:
         return f"{self.rest_url}/oauth/token"
 
-    def answer(self, method: str, path: str, body: Any) -> tuple[HTTPStatus, Any]:
-        """Answer a REST request that was let in."""
+    def answer(self, method: str, path: str, body: Any, shown: str) -> tuple[HTTPStatus, Any]:
+        """Answer a REST request that was let in. `shown` is its Authorization header."""
         self.requests.append((f"{method} {path}", body))
+        if "routes" in self.broken:
+            # API Gateway's own words about a path that it does not know.
+            reason = f"Authorization header requires 'Credential' parameter. Authorization={shown}"
+            return HTTPStatus.FORBIDDEN, {"message": reason}
         match method, path.rpartition("/")[2]:
             case "GET", "health" if "health" not in self.broken:
                 return HTTPStatus.OK, {"status": "ok"}
@@ -130,9 +134,9 @@ def fake_apis() -> Iterator[FakeApis]:
                 status, document = HTTPStatus.OK, {"access_token": ISSUED}
                 if "issuer" in apis.broken:
                     status, document = HTTPStatus.UNAUTHORIZED, {"error": "invalid_client"}
-            elif apis.is_let_in(self.headers.get("Authorization")):
+            elif apis.is_let_in(shown := self.headers.get("Authorization", "")):
                 body = json.loads(text) if text else None
-                status, document = apis.answer(self.command, self.path, body)
+                status, document = apis.answer(self.command, self.path, body, shown)
             else:
                 status, document = HTTPStatus.UNAUTHORIZED, {"detail": "who are you?"}
             content = json.dumps(document).encode()

@@ -11,34 +11,47 @@ from operations.shared.user_pool import put_user
 def give_credential(environment: DeployedEnvironment) -> None:
     """Make the canary's user in the environment's user pool, and put its password into its secret.
 
-    Does nothing if the environment has no canary or an issuer of its own, or if the secret has a
-    user of this pool already.
+    Does nothing if the environment has no canary, or if the secret has a user of this pool already.
+    With an issuer of its own, only says so if the secret has no value.
     """
     outputs = environment.outputs
-    secret, pool = outputs.get("CanaryCredentialArn"), outputs.get("UserPoolId")
-    if secret is None or pool is None:
+    secret = outputs.get("CanaryCredentialArn")
+    if secret is None:
         return
     secrets = environment.client("secretsmanager")
-    if _pool_in(secrets, secret) == pool:
+    text = _text_of(secrets, secret)
+    pool = outputs.get("UserPoolId")
+    if pool is None:
+        if not text:
+            print(
+                "the canary does not run: give it a credential of your issuer"
+                ' (docs/deploying.md, "The canary")'
+            )
+        return
+    of_pool = {"userPoolId": pool, "clientId": outputs["UserPoolClientId"]}
+    if of_pool.items() <= _fields(text).items():
         return
     password = put_user(
         environment.client("cognito-idp"), pool=pool, user=CANARY, groups={f"business:{CANARY}"}
     )
-    value = {
-        "userPoolId": pool,
-        "clientId": outputs["UserPoolClientId"],
-        "username": CANARY,
-        "password": password,
-    }
+    value = {**of_pool, "username": CANARY, "password": password}
     secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(value))
     print("the canary has a credential, and begins to run")
 
 
-def _pool_in(secrets: Any, secret: str) -> str | None:
-    """Return the user pool that a secret names, if it has a value."""
+def _text_of(secrets: Any, secret: str) -> str | None:
+    """Return the value of a secret, if it has one."""
     try:
-        text = secrets.get_secret_value(SecretId=secret)["SecretString"]
+        text: str | None = secrets.get_secret_value(SecretId=secret).get("SecretString")
     except secrets.exceptions.ResourceNotFoundException:
         return None
-    pool: str | None = json.loads(text).get("userPoolId") if text else None
-    return pool
+    return text
+
+
+def _fields(text: str | None) -> dict[str, Any]:
+    """Return the fields of a JSON object; none if the text is something else."""
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -64,6 +64,7 @@ def test_who_may_not_push_plays_all_other_steps(apis: FakeApis) -> None:
     ("broken", "step", "reason"),
     [
         ("health", Step.BEGIN, "GET /health answered 500"),
+        ("routes", Step.BEGIN, "GET /health answered 403: .*Authorization=Bearer <token>"),
         ("declare", Step.BEGIN, "PUT availability false: not within 0.3 s"),
         ("connect", Step.CONNECT, "a device connects to ws://.*401"),
         ("online", Step.ONLINE, "the business is ONLINE: .*overallStatus is OFFLINE"),
@@ -82,6 +83,7 @@ def test_a_broken_part_fails_its_step_and_says_what_was_seen(
     assert failed is step
     assert done == STORY[: STORY.index(step)]
     assert re.search(reason, why), why
+    assert ISSUED not in why
 
 
 def test_a_token_that_is_not_accepted_fails_the_first_step(apis: FakeApis) -> None:

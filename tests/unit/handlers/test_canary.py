@@ -109,7 +109,7 @@ def test_an_issuer_that_cannot_be_reached_is_a_failed_run(playing: Deployed) -> 
 
 
 def test_no_secret_and_no_token_is_logged(playing: Deployed, apis: FakeApis) -> None:
-    for broken in ("issuer", "connect"):
+    for broken in ("issuer", "routes", "connect"):
         apis.broken = {broken}
         playing.invoke(canary.handler, {})
     assert ISSUED not in playing.log.getvalue()

@@ -57,7 +57,18 @@ def give(environment: Environment) -> None:
     give_credential(environment)  # type: ignore[arg-type] # the part that it uses
 
 
-@pytest.mark.parametrize("secret", [None, "", "{}", '{"userPoolId": "of an earlier pool"}'])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        None,
+        "",
+        "{}",
+        "not JSON",
+        "[]",
+        '{"userPoolId": "of an earlier pool", "clientId": "client"}',
+        '{"userPoolId": "pool", "clientId": "of an earlier client"}',
+    ],
+)
 def test_a_user_of_the_pool_becomes_the_credential(
     users: list[dict[str, Any]], secret: str | None
 ) -> None:
@@ -73,7 +84,9 @@ def test_a_user_of_the_pool_becomes_the_credential(
 
 
 def test_a_credential_of_the_pool_stays(users: list[dict[str, Any]]) -> None:
-    environment = Environment(OUTPUTS, '{"userPoolId": "pool", "password": "old"}')
+    environment = Environment(
+        OUTPUTS, '{"userPoolId": "pool", "clientId": "client", "password": "old"}'
+    )
     give(environment)
     assert "old" in str(environment.secret)
     assert users == []
@@ -86,3 +99,14 @@ def test_an_environment_without_a_canary_or_with_its_own_issuer_is_left_alone(
     environment = Environment({name: value for name, value in OUTPUTS.items() if name != missing})
     give(environment)
     assert (environment.secret, users) == (None, [])
+
+
+@pytest.mark.parametrize(
+    ("secret", "is_told"), [(None, True), ("", True), ('{"tokenUrl": "https://id.example"}', False)]
+)
+def test_whoever_deploys_is_told_that_the_canary_still_needs_a_client_of_their_issuer(
+    capsys: pytest.CaptureFixture[str], secret: str | None, is_told: bool
+) -> None:
+    """As after a rollback to a build without a canary: its secret is a new one, without a value."""
+    give(Environment({"CanaryCredentialArn": SECRET}, secret))
+    assert ("the canary does not run" in capsys.readouterr().out) is is_told
