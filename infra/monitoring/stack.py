@@ -87,11 +87,7 @@ class MonitoringStack(cdk.Stack):
                 *function_alarms(environment.alarms, functions.answering),
                 *api_alarms(environment.alarms, rest=service.rest, websocket=service.websocket),
                 *table_alarms(environment.alarms, metrics, table),
-                *(
-                    canary_alarms(environment.alarms, metrics, environment.canary)
-                    if environment.canary
-                    else ()
-                ),
+                *(canary_alarms(metrics, environment.canary) if environment.canary else ()),
                 *(feed_alarms(environment.alarms, metrics, service.feed) if service.feed else ()),
             ],
             planned_work=metrics.planned_work(),

@@ -98,6 +98,12 @@ class Incident:
             for metric in found:
                 self._publish(metric, value, start, end)
 
+    def at(self, minute: int, name: str, value: float) -> None:
+        """Publish one more value in one minute."""
+        for metric in self._metrics(""):
+            if metric.name == name:
+                self._samples[metric][minute] = (*self._samples[metric][minute], value)
+
     def no_census(self, start: int, end: int, *, of: str = "") -> None:
         """Publish nothing of what cleanup runs publish."""
         for metric in self._metrics(of):

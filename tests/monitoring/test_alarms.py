@@ -369,70 +369,59 @@ TABLES: Final[dict[str, list[Table]]] = {
     ),
     "CanaryFailed": tables(
         """
-        every run succeeds
-        CanarySucceeded 1 1 1 1
-        state           . . . .
-
         one run fails
-        CanarySucceeded 1 0 1 1
-        state           . . . .
+        CanarySucceeded 1 - - - - 0 - - - - 1 - - - -
+        state           . . . . . . . . . . . . . . .
 
-        runs fail, then succeed again
-        CanarySucceeded 1 0 0 0 1 1 1
-        state           . . ! ! ! . .
+        two runs fail, then the next succeeds
+        CanarySucceeded 1 - - - - 0 - - - - 0 - - - - 1 - - - -
+        state           . . . . . . . . . . . . ! ! ! . . . . .
 
-        every other run fails
-        CanarySucceeded 1 0 1 0 1 1
-        state           . . . ! . .
+        every other run fails: other alarms see that
+        CanarySucceeded 1 - - - - 0 - - - - 1 - - - - 0 - - - - 1 - - - -
+        state           . . . . . . . . . . . . . . . . . . . . . . . . .
 
         two runs overlap, and one of them succeeds
-        CanarySucceeded 1 0+1 0+1 1
-        state           . .   .   .
+        CanarySucceeded 1 - - - - 0+1 - - - - 0+1 - - - - 1 - - - -
+        state           . . . . . .   . . . . .   . . . . . . . . .
 
-        runs fail, and some are missing
-        CanarySucceeded 1 0 - 0 - 0
-        state           . . . ! ! !
+        runs fail, and some are missing: on, until one succeeds
+        CanarySucceeded 1 - - - - 0 - - - - - - - - - 0 - - - - - - - - - 1 - - - -
+        state           . . . . . . . . . . . . ! ! ! ! ! ! ! ! ! ! ! ! ! . . . . .
 
-        the runs stop during trouble: the alarm stays on
-        CanarySucceeded 1 0 0 - - - - - - -
-        state           . . ! ! ! ! ! ! ! !
+        the runs stop during trouble: CloudWatch looks at older periods, and CanarySilent is on
+        CanarySucceeded 1 - - - - 0 - - - - 0 - - - - - - - - - - - - - - - - - - -
+        state           . . . . . . . . . . . . ! ! ! ! ! ! ! ! ! ! . . ! ! ! ! ! !
 
-        no credential yet, then the first runs
-        CanarySucceeded - - - 1 1
-        state           ? ? ? . .
-
-        no credential yet, then all runs fail and the fault is mended
-        CanarySucceeded - - 0 0 0 1 1
-        state           ? ? ? ! ! ! .
-        """
+        no credential yet, then all runs fail until the fault is mended
+        CanarySucceeded - - - - - 0 - - - - 0 - - - - 1 - - - -
+        state           ? ? ? ? ? ! ! ! ! ! ! ! ! ! ! . . . . .
+        """,
+        step=60,
     ),
     "CanarySilent": tables(
         """
-        every run succeeds
-        CanarySucceeded 1 1 1 1 1 1
-        state           . . . . . .
-
         all runs fail: the other alarm is on
-        CanarySucceeded 0 0 0 0 0 0
-        state           . . . . . .
+        CanarySucceeded 1 - - - - 0 - - - - 0 - - - - 0 - - - -
+        state           . . . . . . . . . . . . . . . . . . . .
 
-        two runs in a row are missing
-        CanarySucceeded 1 1 - - 1 1 - 1
-        state           . . . . . . . .
+        one run is missing
+        CanarySucceeded 1 - - - - - - - - - 1 - - - - - - - - - 1 - - - -
+        state           . . . . . . . . . . . . . . . . . . . . . . . . .
 
-        three runs in a row are missing, then there are runs again
-        CanarySucceeded 1 1 - - - - 1 1
-        state           . . . . ! ! . .
+        two runs in a row are missing, then there are runs again
+        CanarySucceeded 1 - - - - - - - - - - - - - - 1 - - - - 1 - - - -
+        state           . . . . . . . . . . . . ! ! ! . . . . . . . . . .
 
-        there are no runs any more
-        CanarySucceeded 1 - - - - - - - - - - -
-        state           . . . ! ! ! ! ! ! ! ! !
+        there are no runs any more, also during trouble
+        CanarySucceeded 1 - - - - 0 - - - - 0 - - - - - - - - - - - - - - - - - - -
+        state           . . . . . . . . . . . . . . . . . . . . . . ! ! ! ! ! ! ! !
 
         no credential yet: on, which pages nobody (see test_pages)
-        CanarySucceeded - - 1 1 1
-        state           ! ! . . .
+        CanarySucceeded - - - - - - - - - - 1 - - - - 1 - - - -
+        state           ! ! ! ! ! ! ! ! ! ! . . . . . . . . . .
         """,
-        step=300,
+        step=60,
     ),
     "CleanupRefused": tables(
         """

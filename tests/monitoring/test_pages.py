@@ -3,6 +3,8 @@
 Incidents are played against all alarms of prod, including the composite one.
 """
 
+import random
+
 import pytest
 
 from infra.environments import DEV
@@ -105,6 +107,34 @@ def test_one_run_of_the_canary_that_fails_or_is_missing_pages_nobody(incident: I
     incident.during(60, 65, {"CanarySucceeded": 0})
     incident.during(120, 125, {"CanarySucceeded": None})
     assert paged(incident) == []
+
+
+def _play_runs(incident: Incident, seed: int, failing: range) -> None:
+    """Let the canary run every five minutes, more or less. The runs of some minutes fail.
+
+    The schedule is exact to a minute, and a failure comes up to a minute later than a success.
+    """
+    rolls = random.Random(seed)
+    incident.during(60, 180, {"CanarySucceeded": None})
+    for minute in range(60, 176, 5):
+        fails = minute in failing
+        late = rolls.randint(0, 1) + (rolls.randint(0, 1) if fails else 0)
+        incident.at(minute + late, "CanarySucceeded", 0 if fails else 1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_one_failed_run_pages_nobody_however_unpunctual(incident: Incident, seed: int) -> None:
+    _play_runs(incident, seed, range(100, 105))
+    assert paged(incident) == []
+
+
+@pytest.mark.parametrize("length", [10, 60])
+@pytest.mark.parametrize("seed", range(20))
+def test_failing_runs_are_one_page_however_unpunctual(
+    incident: Incident, seed: int, length: int
+) -> None:
+    _play_runs(incident, seed, range(100, 100 + length))
+    assert paged(incident) == ["ServiceImpaired"]
 
 
 def test_a_broken_authorizer_that_no_other_alarm_sees_is_one_page(incident: Incident) -> None:

@@ -5,41 +5,40 @@ from typing import Final
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 
-from infra.configuration import Canary, Thresholds
+from infra.configuration import Canary
 from infra.monitoring.alarms.definition import AlarmDefinition, Severity
 from infra.monitoring.metrics import ServiceMetrics
 from lambdas.observability import MetricName
 
-MISSED_RUNS: Final = 3
-"""How many intervals must pass without a run before an alarm fires."""
+UNPUNCTUAL: Final = 120
+"""By how many seconds more than usual two results can be apart: the schedule is exact to a minute,
+and a run that fails takes longer than one that succeeds.
+"""
 
 
-def canary_alarms(
-    thresholds: Thresholds, metrics: ServiceMetrics, canary: Canary
-) -> list[AlarmDefinition]:
+def canary_alarms(metrics: ServiceMetrics, canary: Canary) -> list[AlarmDefinition]:
     """Return the alarms on what the canary's runs found, and on runs that are missing.
 
     It begins to run once it has a credential. Until its first run, `CanaryFailed` has
     INSUFFICIENT_DATA, and ServiceImpaired ignores `CanarySilent`.
     """
-    interval = cdk.Duration.seconds(canary.interval)
-    window = cdk.Duration.seconds(canary.interval * MISSED_RUNS)
+    # One run that fails or is missing leaves two intervals without success, at most. Shorter
+    # periods, of which some must fail, would be empty or hold two runs now and then, and the alarm
+    # would come and go during one incident.
+    window = cdk.Duration.seconds(2 * canary.interval + UNPUNCTUAL)
     # If two runs overlap, each ends the other's socket. One that succeeds is enough.
-    succeeded = metrics.count(MetricName.CANARY_SUCCEEDED).with_(
-        statistic="Maximum", period=interval
-    )
+    succeeded = metrics.count(MetricName.CANARY_SUCCEEDED).with_(statistic="Maximum", period=window)
     return [
         AlarmDefinition(
             "CanaryFailed",
             "Canary failed",
             Severity.IMPAIRED,
             "Devices may be unable to connect or to hear orders, or businesses to open and close:"
-            " a device that we play from outside the APIs fails in run after run. Its log says at"
-            " which step.",
+            " a device that we play from outside the APIs failed in two runs, one after the other."
+            " Its log says at which step.",
             metric=succeeded,
             threshold=1,
             comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
-            sustained=thresholds.service,
             missing_data=cloudwatch.TreatMissingData.IGNORE,
         ),
         AlarmDefinition(
@@ -47,7 +46,7 @@ def canary_alarms(
             "Canary silent",
             Severity.IMPAIRED,
             "Nobody would notice if devices and businesses could not reach the APIs: the canary,"
-            f" which plays one of them, has not run in {MISSED_RUNS} intervals.",
+            " which plays one of them, has not run twice in a row.",
             metric=cloudwatch.MathExpression(
                 # Without FILL, CloudWatch would go on with the last period that had data, and the
                 # alarm would fire some periods late.
@@ -59,7 +58,7 @@ def canary_alarms(
             threshold=0,
             comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
             missing_data=cloudwatch.TreatMissingData.BREACHING,
-            simple_metric=succeeded.with_(period=window),
+            simple_metric=succeeded,
             only_after="CanaryFailed",
         ),
     ]
