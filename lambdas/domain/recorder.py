@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from lambdas.domain.errors import Conflict
 from lambdas.domain.identifiers import CANARY, BusinessId
-from lambdas.domain.model import Clock
+from lambdas.domain.model import Business, Clock
 from lambdas.domain.ports import History, Store
 from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import Rules
@@ -53,17 +54,27 @@ class Recorder:
     def _record_next(
         self, business_id: BusinessId, removed: RemovedConnection | None
     ) -> Transition | None:
-        business = self.store.load(business_id)
-        # Read the clock after the business: what was just written must not be judged as of an
-        # earlier time.
-        transition = next_transition(business, self.clock(), self.rules, removed)
+        business, transition = self._read_next(business_id, removed)
+        if transition is not None and transition.sequence == 1:
+            known = self.history.last_until(business_id)
+            if known is not None:
+                # Read again: what was read may be older than the known transition.
+                business, transition = self._read_next(business_id, removed)
+                if business.last_transition is not None:
+                    raise Conflict("another recorder has recorded the first transition")
+                # Somebody deleted the last transition from the table. The sequence must go on:
+                # whoever follows the feed would ignore one that begins again.
+                transition = transition and transition.following(known)
         if transition is None:
             return None
-        if transition.sequence == 1:
-            # If somebody deleted the last transition from the table, the sequence must go on:
-            # whoever follows the feed would ignore one that begins again.
-            known = self.history.last_until(business_id)
-            transition = transition if known is None else transition.following(known)
         version = business.settings.version if business.settings else None
         self.history.commit(transition, settings_version=version)
         return transition
+
+    def _read_next(
+        self, business_id: BusinessId, removed: RemovedConnection | None
+    ) -> tuple[Business, Transition | None]:
+        business = self.store.load(business_id)
+        # Read the clock after the business: what was just written must not be judged as of an
+        # earlier time.
+        return business, next_transition(business, self.clock(), self.rules, removed)

@@ -166,6 +166,14 @@ BREAKS: Final = {
         ("record", "cleanup of all"),
         10,
     ),
+    "a recorder follows another one with what it read before": Break(
+        "lambdas.domain.recorder",
+        "                business, transition = self._read_next(business_id, removed)\n",
+        "",
+        "virtual only, nothing recorded",
+        ("record", "record", "connect"),
+        10,
+    ),
     "a ticket is read but not removed": Break(
         "tests.fakes",
         "return self.tickets.pop(digest)",

@@ -43,6 +43,12 @@ def test_two_operations_keep_the_promises_wherever_one_or_both_of_them_die(state
     print(f"{state}, with deaths: {schedules:,} schedules, none left out")  # noqa: T201 - for make soak
 
 
+def test_two_recorders_and_a_change_keep_the_promises_in_every_order() -> None:
+    """Only with a third operation can one recorder follow another with what it read before."""
+    begin = STATES["virtual only, nothing recorded"]
+    explore(begin, together("record", "record", "connect"))
+
+
 @pytest.mark.skipif(not SOAK, reason="three operations take minutes: make soak")
 @pytest.mark.parametrize("state", STATES)
 def test_a_pair_and_the_cleanup_keep_the_promises_in_every_order(state: str) -> None:

@@ -114,8 +114,10 @@ class Watch:
             self._told = False  # the episode is over
 
     def _check_is_true(self, caller: Caller, what: str, attention: Attention | None) -> None:
+        # Which need it is may have changed since the business was read, but not whether there was.
         true = {need for _, need in self._true_since_read.get(caller.name, ())}
-        self._require(attention in true, 9, what, attention, true)
+        was_so = any((need is None) == (attention is None) for need in true)
+        self._require(was_so, 9, what, attention, true)
 
     def _check_transition(self, transition: Transition) -> None:
         recorded = self._world.recorded.transitions
