@@ -7,14 +7,15 @@ from aws_cdk import aws_sqs as sqs
 
 from infra.security import UnacknowledgedFindings, acknowledge, synthesize_checked
 from tests.infra.every_option import EVERY_OPTION
-from tests.infra.synthesis import CDK_JSON, ENVIRONMENTS, Templates, synthesize
+from tests.infra.synthesis import CDK_JSON, Templates, synthesize
 
 FLAGS = json.loads(CDK_JSON.read_text())["context"]
 RULE = "AwsSolutions-SQS4"  # a queue accepts requests without TLS
 
 
-def test_no_environment_has_an_unacknowledged_finding(tmp_path: Path, source: Path) -> None:
-    synthesize(tmp_path, source, [*ENVIRONMENTS.values(), EVERY_OPTION], checked=True)
+def test_no_option_has_an_unacknowledged_finding(tmp_path: Path, source: Path) -> None:
+    """`make check` checks the environments themselves."""
+    synthesize(tmp_path, source, [EVERY_OPTION], checked=True)
     report = json.loads((tmp_path / "validation-report.json").read_text())
     assert report["pluginReports"] == []
 

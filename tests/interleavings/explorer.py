@@ -14,7 +14,7 @@ from itertools import permutations
 
 from tests.interleavings.operations import Named, time_passes
 from tests.interleavings.play import Play, Schedule
-from tests.interleavings.tasks import Note, no_note
+from tests.interleavings.tasks import Note, digest, no_note
 from tests.interleavings.world import World
 from tests.promises import broken
 
@@ -35,14 +35,14 @@ class Answers:
     """Numbers for what operations were answered: the same number for the same answers."""
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[int, str], int] = {}
+        self._numbers: dict[tuple[int, bytes], int] = {}
         self.needed = True
         """False while a schedule is repeated: the numbers are known."""
 
     def note(self, heard: int, answer: object) -> int:
         if not self.needed:
             return heard
-        return self._numbers.setdefault((heard, repr(answer)), len(self._numbers) + 1)
+        return self._numbers.setdefault((heard, digest(answer)), len(self._numbers) + 1)
 
 
 def explore(
@@ -56,7 +56,7 @@ def explore(
     serial = None if _asks_clock(operations) else _one_after_the_other(begin, operations)
     kinds = ("step", "kill") if may_die else ("step",)
     answers = Answers()
-    numbers: dict[object, int] = {}
+    numbers: dict[bytes, int] = {}
     followers: dict[int, list[int]] = defaultdict(list)
     ends: list[Schedule] = []
     open_choices: list[tuple[int | None, Schedule, tuple[int, ...]]] = [(None, (), ())]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from tests.interleavings.operations import Named, new_connection
-from tests.interleavings.tasks import Note, Task, no_note
+from tests.interleavings.tasks import Note, Task, digest, no_note
 from tests.interleavings.world import World
 from tests.promises import PromiseBroken
 
@@ -71,9 +71,10 @@ class Play:
             task.heard = number
 
     @property
-    def situation(self) -> object:
-        """Everything that the rest of the performance depends on."""
-        return self.heard, tuple(task.outcome for task in self._tasks), self.world.snapshot()
+    def situation(self) -> bytes:
+        """A digest of everything that the rest of the performance depends on."""
+        outcomes = [task.outcome for task in self._tasks]
+        return digest((self.heard, outcomes, self.world.snapshot()))
 
     def result(self) -> str:
         """What can be seen from outside when all operations are over."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from hashlib import blake2b
 from typing import Any, Final, Protocol, Self, TypeVar
 from unittest.mock import patch
 
@@ -30,6 +31,11 @@ class AtOnce:
 
     def call(self, do: Callable[[], Result]) -> Result:
         return do()
+
+
+def digest(what: object) -> bytes:
+    """A digest of what `repr` says: millions of situations take little memory."""
+    return blake2b(repr(what).encode(), digest_size=16).digest()
 
 
 Note = Callable[[int, object], int]
