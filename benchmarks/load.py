@@ -33,7 +33,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from local.rest import Answer, call
 from local.token import access_token
 from operations.shared.environment import LOCAL, DeployedEnvironment
-from operations.shared.local_system import LocalSystem, NotRunning
+from operations.shared.exit_codes import exit_code
+from operations.shared.local_system import LocalSystem
 
 PING_EVERY: Final = 5.0
 DEVICES_PER_BUSINESS: Final = 2
@@ -305,18 +306,16 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--devices", type=int, default=40)
     wanted = parser.parse_args()
-    try:
-        system = LocalSystem.running()
-    except NotRunning as error:
-        print(error, file=sys.stderr)
-        return 1
-    load = Load(system, wanted.devices)
-    print(
-        f"{wanted.devices} devices of {len(load.businesses)} businesses, {wanted.minutes} minutes"
-    )
-    asyncio.run(load.run(wanted.minutes * 60))
-    load.figures.print()
-    return 0
+
+    def verb() -> int:
+        load = Load(LocalSystem.running(), wanted.devices)
+        businesses = len(load.businesses)
+        print(f"{wanted.devices} devices of {businesses} businesses, {wanted.minutes} minutes")
+        asyncio.run(load.run(wanted.minutes * 60))
+        load.figures.print()
+        return 0
+
+    return exit_code(verb)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Final
 
 import boto3
@@ -37,11 +38,13 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
+from benchmarks.measuring import set_variables
 from lambdas.adapters.items import settings_key
 from lambdas.bootstrap import Service
 from lambdas.domain.identifiers import BusinessId
 from lambdas.handlers import cleanup, rest, websocket
-from operations.shared.local_system import is_ready
+from local.run import ministack
+from operations.shared.local_system import ACCOUNT, is_ready
 from tests.builders import transition
 from tests.dynamodb import create_history_table, create_table
 from tests.events import Context, changed_record, rest_event, socket_event, transition_record
@@ -227,33 +230,18 @@ def _device(number: int) -> str:
 
 
 @contextlib.contextmanager
-def ministack() -> Iterator[str]:
+def emulator() -> Iterator[str]:
     """Run MiniStack. Yields its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with tempfile.TemporaryDirectory() as folder:
-        settings = {
-            "PATH": os.environ["PATH"],
-            "GATEWAY_PORT": str(port),
-            "BIND_HOST": "127.0.0.1",
-            "IOT_MTLS_ENABLED": "0",
-            "SFTP_ENABLED": "0",
-            "LOG_LEVEL": "ERROR",
-            "TMPDIR": folder,
-            "STATE_DIR": folder,
-        }
-        process = subprocess.Popen([sys.executable, "-m", "ministack"], env=settings)
-        url = f"http://127.0.0.1:{port}"
-        try:
-            while not is_ready(url):
-                if process.poll() is not None:
-                    raise SystemExit("MiniStack did not start")
-                time.sleep(0.05)
-            yield url
-        finally:
-            process.kill()
-            process.wait()
+    url = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory() as folder, ministack(Path(folder), port) as process:
+        while not is_ready(url):
+            if process.poll() is not None:
+                raise SystemExit("MiniStack did not start")
+            time.sleep(0.05)
+        yield url
 
 
 @contextlib.contextmanager
@@ -305,31 +293,16 @@ def report(found: list[Measured]) -> str:
 
 def main() -> None:
     print("measuring each function in a process of its own (about a minute)", file=sys.stderr)
-    rules = {
-        "PING_INTERVAL": "300",
-        "PING_GRACE": "60",
-        "VIRTUAL_LEASE": "43200",
-        "ATTENTION_GRACE": "300",
-        "MAX_REAL_CONNECTIONS": "50",
-    }
-    with ministack() as url, issuer() as token:
+    set_variables()
+    with emulator() as url, issuer() as token:
         os.environ.update(
             {
-                **rules,
-                "AWS_ACCESS_KEY_ID": "000000000000",
-                "AWS_SECRET_ACCESS_KEY": "benchmark",
-                "AWS_DEFAULT_REGION": "us-east-1",
+                "AWS_ACCESS_KEY_ID": ACCOUNT,
                 "AWS_ENDPOINT_URL": url,
-                "ENVIRONMENT": "benchmark",
                 "WEBSOCKET_MANAGEMENT_URL": f"{url}/_aws/execute-api/none/v1",
-                "HISTORY_DAYS": "90",
                 "EVENT_BUS_NAME": "default",
-                "DEAD_LETTERS_URL": f"{url}/000000000000/none",
+                "DEAD_LETTERS_URL": f"{url}/{ACCOUNT}/none",
                 "OIDC_ISSUER": ISSUER,
-                "OIDC_AUDIENCE": "orders",
-                "OIDC_USER_CLAIM": "sub",
-                "OIDC_BUSINESSES_CLAIM": "businesses",
-                "OIDC_ROLES_CLAIM": "roles",
                 "OIDC_BUSINESS_PREFIX": "",
             }
         )

@@ -25,8 +25,6 @@ class Explored:
 
     schedules: int
     """Orders of calls, from the beginning to the end."""
-    situations: int
-    """What they led to, without repetitions."""
     ends: Sequence[Schedule] = field(repr=False)
     """One schedule for each situation at the end."""
 
@@ -87,7 +85,7 @@ def explore(
             open_choices += [(number, (*play.schedule, each), play.heard) for each in others]
             came_from = number
             play.take(first)
-    return Explored(_count(followers), len(numbers), ends)
+    return Explored(_count(followers), ends)
 
 
 def _one_after_the_other(begin: Callable[[], World], operations: Sequence[Named]) -> frozenset[str]:

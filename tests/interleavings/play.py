@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from tests.interleavings.operations import Named, new_connection
+from tests.interleavings.recovery import problems_after_recovery
 from tests.interleavings.tasks import Note, Task, digest, no_note
 from tests.interleavings.world import World
 from tests.promises import PromiseBroken
@@ -48,7 +49,7 @@ class Play:
 
     def check_end(self) -> None:
         """Let everything recover, and check what must be so in the end. Raises `PromiseBroken`."""
-        self.world.watch.check_end()
+        self.world.watch.problems += problems_after_recovery(self.world)
         self.require()
 
     def require(self) -> None:

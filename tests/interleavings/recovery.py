@@ -1,10 +1,13 @@
 """What happens after everything that can go wrong: devices ping, the cleanup runs, time passes."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.model import Business
+from lambdas.handlers.cleanup import census
+from tests import promises
 from tests.builders import B1, RULES, in_time
 from tests.interleavings.world import DEVICE, Service, World, at_once
 
@@ -44,6 +47,24 @@ def recover(world: World) -> tuple[Business, CleanupRun]:
             raise run.error
         service.recorder.record(B1)
     return stored, run
+
+
+def problems_after_recovery(world: World) -> Iterator[str]:
+    """Let everything recover, and yield which promises are then broken."""
+    before, run = recover(world)
+    now, stored = world.clock(), [world.memory.load(B1)]
+    published: dict[str, float] = {str(n): v for n, v in census(run.report).items()}
+    reported = {B1} if world.watch.told else set()
+    yield from promises.dead_connections(stored, world.sockets.open, now, RULES)
+    yield from promises.leases_without_declaration(stored)
+    yield from promises.wrong_marks(stored, now, RULES)
+    yield from promises.unreported_episodes(stored, reported, now, RULES)
+    yield from promises.gaps_in_history(stored, world.recorded.transitions, now, RULES)
+    yield from promises.wrong_census(stored, published, now, RULES)
+    if (run.report.real, run.report.virtual) != (len(before.real), len(before.virtual)):
+        yield promises.broken(8, run.report, before)
+    if not run.complete or run.report.failed:
+        yield promises.broken(2, run)
 
 
 def _connect_again(service: Service, connection_id: ConnectionId) -> None:

@@ -7,8 +7,6 @@ from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.model import Attention, OverallStatus, Settings
 from lambdas.domain.status import judge
 from lambdas.domain.transitions import Transition
-from lambdas.handlers.cleanup import census
-from tests import promises
 from tests.builders import B1, RULES
 from tests.interleavings.tasks import Caller
 from tests.promises import broken
@@ -27,7 +25,7 @@ class Watch:
         self._world = world
         self.problems: list[str] = []
         self._removed: set[ConnectionId] = set()
-        self._told = False
+        self.told = False
         """Whether the present need for attention was reported."""
         self._true_since_read: dict[str, set[State]] = {}
         """What was true since each caller last read the business."""
@@ -37,13 +35,13 @@ class Watch:
 
     def begin(self) -> None:
         settings = self._settings()
-        self._told = settings is not None and settings.attention_reported
+        self.told = settings is not None and settings.attention_reported
         self._true_since_commit = {self._now()}
 
     def snapshot(self) -> object:
         return (
             sorted(self._removed),
-            self._told,
+            self.told,
             sorted((name, sorted(map(str, t))) for name, t in self._true_since_read.items()),
             sorted(map(str, self._true_since_commit)),
             self._tickets_taken,
@@ -67,11 +65,11 @@ class Watch:
         elif call == "write_settings":
             self._after_write(arguments[1])
         elif call == "report":
-            self._told = True
+            self.told = True
             self._check_is_true(caller, "report", cast(AttentionReport, arguments[0]).attention)
         elif call == "write_attention" and result:
             self._check_is_true(caller, "mark", arguments[1])
-            self._told = self._told and arguments[1] is not None
+            self.told = self.told and arguments[1] is not None
         elif call == "commit":
             self._check_transition(arguments[0])
         elif call == "take_ticket" and result is not None:
@@ -111,7 +109,7 @@ class Watch:
             released = not after.is_held_by_operator(now) and after.updated_as != "operator"
             self._require(not released, 7)
         if self._now()[1] is None:
-            self._told = False  # the episode is over
+            self.told = False  # the episode is over
 
     def _check_is_true(self, caller: Caller, what: str, attention: Attention | None) -> None:
         # Which need it is may have changed since the business was read, but not whether there was.
@@ -137,28 +135,6 @@ class Watch:
             told = (transition.after, transition.attention) in true
             self._require(told, 10, transition, true)
         self._true_since_commit = set()
-
-    def check_end(self) -> None:
-        """Let everything recover, and check what must be so in the end."""
-        # Imported late: the world has a watch.
-        from tests.interleavings.recovery import recover
-
-        before, run = recover(self._world)
-        now, stored = self._world.clock(), [self._world.memory.load(B1)]
-        published: dict[str, float] = {str(n): v for n, v in census(run.report).items()}
-        reported = {B1} if self._told else set()
-        for wrong in (
-            promises.dead_connections(stored, self._world.sockets.open, now, RULES),
-            promises.leases_without_declaration(stored),
-            promises.wrong_marks(stored, now, RULES),
-            promises.unreported_episodes(stored, reported, now, RULES),
-            promises.gaps_in_history(stored, self._world.recorded.transitions, now, RULES),
-            promises.wrong_census(stored, published, now, RULES),
-        ):
-            self.problems += wrong
-        counted = (run.report.real, run.report.virtual)
-        self._require(counted == (len(before.real), len(before.virtual)), 8, counted, before)
-        self._require(run.complete and run.report.failed == 0, 2, run)
 
     def _settings(self) -> Settings | None:
         return self._world.memory.settings.get(B1)

@@ -1,7 +1,6 @@
 """One business, its devices, the gateway that holds their sockets, and what watches them all."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from lambdas.domain.attention import AttentionReport
@@ -120,25 +119,17 @@ class World:
         )
 
 
-@dataclass(frozen=True)
 class Service:
     """The use cases of the domain, for one caller."""
 
-    world: World
-    caller: Caller
-    store: Store = field(init=False)
-    sockets: Sockets = field(init=False)
-    history: History = field(init=False)
-    clock: Clock = field(init=False)
-
-    def __post_init__(self) -> None:
-        world, caller = self.world, self.caller
-        put = object.__setattr__
-        put(self, "store", cast(Store, _Calls(world.store, world, caller)))
-        put(self, "sockets", cast(Sockets, _Calls(world.sockets, world, caller)))
-        put(self, "history", cast(History, _Calls(world.history, world, caller)))
+    def __init__(self, world: World, caller: Caller) -> None:
+        self.world = world
+        self.caller = caller
+        self.store = cast(Store, _Calls(world.store, world, caller))
+        self.sockets = cast(Sockets, _Calls(world.sockets, world, caller))
+        self.history = cast(History, _Calls(world.history, world, caller))
         asked = world.clock_is_asked
-        put(self, "clock", (lambda: caller.call(world.clock)) if asked else world.clock)
+        self.clock: Clock = (lambda: caller.call(world.clock)) if asked else world.clock
 
     @property
     def presence(self) -> Presence:

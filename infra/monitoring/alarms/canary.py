@@ -46,7 +46,7 @@ def canary_alarms(metrics: ServiceMetrics, canary: Canary) -> list[AlarmDefiniti
             "Canary silent",
             Severity.IMPAIRED,
             "Nobody would notice if devices and businesses could not reach the APIs: the canary,"
-            " which plays one of them, has not run twice in a row.",
+            " which plays one of them, missed two runs in a row.",
             metric=cloudwatch.MathExpression(
                 # Without FILL, CloudWatch would go on with the last period that had data, and the
                 # alarm would fire some periods late.

@@ -130,9 +130,8 @@ def test_a_lease_that_was_removed_is_no_device(deployed: Deployed) -> None:
     assert (last.cause, last.by, last.at) == ("operator", operator, NOW + 10)
 
 
-def test_a_poisoned_business_goes_to_the_dead_letters_and_the_others_are_recorded(
-    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _poison_b1(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two businesses, of which b1 cannot be read."""
     for name in (B1, B2):
         deployed.seed(business(declared=settings(), business_id=name))
     load = deployed.service.store.load
@@ -143,6 +142,12 @@ def test_a_poisoned_business_goes_to_the_dead_letters_and_the_others_are_recorde
         return load(business_id)
 
     monkeypatch.setattr(deployed.service.store, "load", poisoned)
+
+
+def test_a_poisoned_business_goes_to_the_dead_letters_and_the_others_are_recorded(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _poison_b1(deployed, monkeypatch)
     records = [changed_record(settings_key(name)) for name in (B1, B2)]
     assert _record(deployed, *records) == {"businesses": 2, "recorded": 1}
     assert [each[0] for each in _history(deployed)] == ["b2"]
@@ -157,16 +162,7 @@ def test_what_was_recorded_is_counted_even_if_the_dead_letters_cannot_be_kept(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The repeated batch finds these transitions recorded, and does not count them again."""
-    for name in (B1, B2):
-        deployed.seed(business(declared=settings(), business_id=name))
-    load = deployed.service.store.load
-
-    def poisoned(business_id: BusinessId) -> Any:
-        if business_id == B1:
-            raise KeyError("sk")
-        return load(business_id)
-
-    monkeypatch.setattr(deployed.service.store, "load", poisoned)
+    _poison_b1(deployed, monkeypatch)
     _session().client("sqs").delete_queue(QueueUrl=deployed.environ["DEAD_LETTERS_URL"])
     with pytest.raises(Unavailable):
         _record(deployed, *(changed_record(settings_key(name)) for name in (B1, B2)))
