@@ -86,7 +86,7 @@ class Functions(Construct):
         self._allow_table(disconnect, "DeleteItem")
         self._allow_index(disconnect, CONNECTION_INDEX)
 
-        # Most calls by far, so little memory, though it starts in 2.7 s instead of 1.4 s: no user
+        # Most calls by far, so little memory, though it then takes twice as long to start: no user
         # waits for a pong. It is not traced: no decision comes with a message of a socket, and
         # Lambda would record 5 % of the calls, a rate that cannot be configured.
         # https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html
@@ -100,8 +100,8 @@ class Functions(Construct):
             sockets.allow_connections(message, "POST", "DELETE")
         self._allow_table(status, "Query")
 
-        # API Gateway waits for an answer for 29 s. With this memory it starts in 0.8 s instead of
-        # 1.6 s, which users wait for, and a request costs 1 % more.
+        # API Gateway waits for an answer for 29 s. With this memory it starts in half the time,
+        # which users wait for, and a request costs 1 % more.
         rest = self.add(
             "Rest",
             "rest.handler",
@@ -175,7 +175,7 @@ class Functions(Construct):
     ) -> ServiceFunction:
         """Make a function that may do nothing yet. `variables` are those that only it has.
 
-        By default it has the memory with which it starts in about 1.3 s. No function needs more
+        By default it has the memory with which it starts in about a second. No function needs more
         than 70 MB, and what a call costs hardly depends on its memory: see `benchmarks.memory`.
         """
         return ServiceFunction(
