@@ -4,7 +4,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 CDK := PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/cdk
 PYTEST_ARGS ?=
-BUILD_ARGS ?=
 
 # Refuse DRY_RUN=true: taken for a flag that is not set, it would do the real thing.
 $(foreach flag,DRY_RUN FORCE OVERWRITE UNGUARDED,$(if $(filter-out 0 1,$($(flag))),\
@@ -99,7 +98,7 @@ synth: setup ## Synthesize the templates of all environments into cdk.out
 	$(CDK) synth --quiet
 
 build: setup ## Make the build: one assembly with all environments, in build/release
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m operations.build $(BUILD_ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m operations.build
 
 bootstrap: setup ## Prepare an account for the CDK, once: make bootstrap [ENVIRONMENT=dev | TARGET=aws://…/…] [PROFILE=…] [ARGS=…]
 	@$(BIN)/python -m operations.bootstrap $(addprefix --environment ,$(ENVIRONMENT)) $(addprefix --target ,$(TARGET)) \

@@ -4,25 +4,15 @@
 import aws_cdk as cdk
 
 from infra.bundle import Interpreter, build_bundle
-from infra.environments import (
-    BYTECODE,
-    LOCAL_ENDPOINT,
-    all_environments,
-    local_environments,
-)
+from infra.environments import BYTECODE, LOCAL_ENDPOINT, all_environments
 from infra.security import CONTEXT, synthesize_checked
 from infra.stage import BusinessConnectionsStage
 
 # Stack traces name temporary folders: the same commit would not give the same assembly.
 app = cdk.App(stack_traces=False)
-endpoint = app.node.try_get_context("localEndpoint") or LOCAL_ENDPOINT
-environments = (
-    local_environments(local_endpoint=endpoint)
-    if app.node.try_get_context("localPromotion")
-    else all_environments(
-        local_endpoint=endpoint,
-        local_canary=app.node.try_get_context("localCanary") in (True, "true"),
-    )
+environments = all_environments(
+    local_endpoint=app.node.try_get_context("localEndpoint") or LOCAL_ENDPOINT,
+    local_canary=app.node.try_get_context("localCanary") in (True, "true"),
 )
 # The emulator runs the functions on this machine, which has their dependencies installed.
 bundles = {

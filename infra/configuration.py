@@ -111,6 +111,10 @@ class Environment:
 
     emulator: str | None = _matching(r"http://\S+", None)
     """The URL of the AWS emulator that this environment is deployed to. Default: real AWS."""
+    simple_alarms: bool = False
+    """Have only alarms that watch a single metric and page by themselves: `make run` judges alarms
+    itself, and knows neither metric math nor composite alarms.
+    """
 
     def __post_init__(self) -> None:
         for problem in _problems(self):
@@ -426,7 +430,7 @@ def _wrong_combinations(environment: Environment) -> Iterator[str]:
             f"rules.attention_grace must be at least cleanup.interval ({cleanup.interval} s) where"
             f" somebody is paged, is {rules.attention_grace!r}"
         )
-    if environment.emulator is not None:  # it cannot add up the metrics of several workers
+    if environment.simple_alarms:  # they cannot add up the metrics of several workers
         yield from _out_of_bounds("cleanup.workers", cleanup.workers, 1, 1)
     for name, sustained in (
         ("alarms.businesses", environment.alarms.businesses),

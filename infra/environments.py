@@ -104,10 +104,10 @@ PROD: Final = Environment(
 )
 
 
-def local(emulator: str, *, name: str = "local", canary: bool = False) -> Environment:
+def local(emulator: str, *, canary: bool = False) -> Environment:
     """Return an environment on an AWS emulator at that URL, fast enough to watch in minutes."""
     return Environment(
-        name=name,
+        name="local",
         keep_data=False,
         log_retention=RetentionDays.ONE_DAY,
         rules=Rules(ping_interval=10, ping_grace=5, attention_grace=30),
@@ -115,6 +115,7 @@ def local(emulator: str, *, name: str = "local", canary: bool = False) -> Enviro
         canary=Canary() if canary else None,
         alarms=Thresholds(businesses=Sustained(1, 1)),
         emulator=emulator,
+        simple_alarms=True,
     )
 
 
@@ -123,8 +124,3 @@ def all_environments(
 ) -> tuple[Environment, ...]:
     """Return every environment, in the order in which a build is promoted."""
     return local(local_endpoint, canary=local_canary), DEV, STAGING, PROD
-
-
-def local_environments(*, local_endpoint: str) -> tuple[Environment, ...]:
-    """Return two environments of one emulator, to promote from one to the next on a laptop."""
-    return local(local_endpoint), local(local_endpoint, name="local-next")

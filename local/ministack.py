@@ -1,7 +1,7 @@
-"""Runs MiniStack, the AWS emulator, with two changes.
+"""Runs MiniStack, the AWS emulator, with changes where it differs from AWS.
 
-`local.run` starts this module and passes settings in environment variables. Two functions of
-MiniStack behave differently from AWS. This module replaces them, for one version of MiniStack:
+`local.run` starts this module and passes settings in environment variables. This module replaces
+three functions of one version of MiniStack, and `local.refused_types` adds what it cannot deploy:
 
 - MiniStack runs all events of a WebSocket function in one process, one after another, and drops its
   logs. Functions behind REST get as many processes as they need, and a log group. WebSocket
@@ -10,16 +10,20 @@ MiniStack behave differently from AWS. This module replaces them, for one versio
 - MiniStack judges every alarm after each new data point and ignores dimensions, periods, "M of N"
   and missing data. That is switched off: `local.cloudwatch.alarm_states` judges alarms by
   CloudWatch's rules.
+- MiniStack keeps accounts apart by the access key, but a call of an API is not signed with one. It
+  is answered in the account and region of the API that its path names.
 """
 
 import importlib
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
+
+from local import refused_types
 
 VERSION = "1.5.33"
 
@@ -52,8 +56,25 @@ def _judge_no_alarm() -> None:
     """Do nothing: `local.cloudwatch.alarm_states` judges alarms."""
 
 
+def _in_account_of_api(parse: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
+    """Wrap the function that MiniStack calls first with the host and path of a request."""
+
+    def parse_and_enter(host: str, path: str) -> Any:
+        parsed = parse(host, path)
+        responses = importlib.import_module("ministack.core.responses")
+        for service, apis in (("apigateway", "_apis"), ("apigateway_v1", "_rest_apis")):
+            known = getattr(importlib.import_module(f"ministack.services.{service}"), apis)
+            for (account, region, api), _ in known.all_items():
+                if parsed is not None and api == parsed[0]:
+                    responses.set_request_account_id(account)
+                    responses.set_request_region(region)
+        return parsed
+
+    return parse_and_enter
+
+
 def patch() -> None:
-    """Replace the two functions. Raises `SystemExit` for any other version of MiniStack."""
+    """Make the changes. Raises `SystemExit` for any other version of MiniStack."""
     installed = metadata.version("ministack")
     if installed != VERSION:
         raise SystemExit(
@@ -67,6 +88,9 @@ def patch() -> None:
         target = importlib.import_module(module)
         getattr(target, name)  # raises AttributeError if MiniStack no longer has it
         setattr(target, name, replacement)
+    app: Any = importlib.import_module("ministack.app")
+    app._parse_execute_api_url = _in_account_of_api(app._parse_execute_api_url)
+    refused_types.patch()
 
 
 def _end_with_parent() -> None:

@@ -233,6 +233,8 @@ def ministack(state: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "LOG_LEVEL": "WARNING",
+        # AWS's default. MiniStack's depends on the memory of this machine.
+        "LAMBDA_ACCOUNT_CONCURRENCY": "1000",
     }
     with _log_file(state, "ministack") as log:
         process = subprocess.Popen(

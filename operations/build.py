@@ -23,17 +23,14 @@ class BuildFailed(Exception):
     """The synthesis failed. The text is what it printed."""
 
 
-def build(folder: Path = repository.RELEASE, *, local_endpoint: str | None = None) -> Manifest:
-    """Build into `folder`, and remove what was there. Raises `BuildFailed`.
-
-    With `local_endpoint`, the build has two environments of the AWS emulator there, and no other.
-    """
+def build(folder: Path = repository.RELEASE) -> Manifest:
+    """Build into `folder`, and remove what was there. Raises `BuildFailed`."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     assembly = Assembly(folder / "assembly")
     # Compared before and after: a file that changes meanwhile may or may not be in the assembly.
     commit, clean, committed_at = _commit()
-    _synthesize(assembly.folder, local_endpoint)
+    _synthesize(assembly.folder)
     clean = clean and _commit() == (commit, clean, committed_at)
     manifest = Manifest(
         commit=commit,
@@ -47,13 +44,11 @@ def build(folder: Path = repository.RELEASE, *, local_endpoint: str | None = Non
     return manifest
 
 
-def _synthesize(output: Path, local_endpoint: str | None) -> None:
-    context = ["--context", "localPromotion=true", "--context", f"localEndpoint={local_endpoint}"]
+def _synthesize(output: Path) -> None:
     synthesis = subprocess.run(
         [
             *(str(repository.CDK), "synth", "--quiet", "--app", f"{sys.executable} app.py"),
             *("--output", str(output)),
-            *(context if local_endpoint else ()),
         ],
         cwd=repository.ROOT,
         env={**os.environ, "CDK_DISABLE_CLI_TELEMETRY": "true"},
@@ -79,13 +74,10 @@ def _commit() -> tuple[str, bool, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make build", description=__doc__)
     parser.add_argument("--folder", type=Path, default=repository.RELEASE)
-    parser.add_argument(
-        "--local", metavar="URL", help="build two environments of the AWS emulator there instead"
-    )
     wanted = parser.parse_args()
     print("synthesizing and bundling (about 15 s)", file=sys.stderr)
     try:
-        manifest = build(wanted.folder.resolve(), local_endpoint=wanted.local)
+        manifest = build(wanted.folder.resolve())
     except BuildFailed as error:
         print(error, file=sys.stderr)
         return 1

@@ -92,7 +92,7 @@ class MonitoringStack(cdk.Stack):
             ],
             planned_work=metrics.planned_work(),
             environment_name=environment.name,
-            on_emulator=environment.emulator is not None,
+            simple=environment.simple_alarms,
             pages=on_call.topic,
             tickets=tickets.topic,
         )

@@ -159,8 +159,7 @@ class RestApi(Construct):
                 "AwsSolutions-APIG3",
                 "A web ACL costs extra per request, and this environment does not use one.",
             )
-        if addresses.emulator is None:  # MiniStack refuses sampling rules in a template
-            self._sample_traces(environment_name)
+        self._sample_traces(environment_name)
         # Replaced by an output with a name of its own.
         self.api.node.try_remove_child("Endpoint")
 

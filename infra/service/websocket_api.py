@@ -38,8 +38,6 @@ class WebSocketApi(Construct):
         limits: Limits,
     ) -> None:
         super().__init__(scope, construct_id)
-        # MiniStack refuses declared responses in a template, and answers without them.
-        self._declares_responses = addresses.emulator is None
         self.api = apigatewayv2.WebSocketApi(
             self,
             "Api",
@@ -130,7 +128,7 @@ class WebSocketApi(Construct):
                 route_key,
                 integration=WebSocketLambdaIntegration("Message", function),
                 # Without a declared response API Gateway discards what the function returns.
-                return_response=self._declares_responses,
+                return_response=True,
             )
             routes.append(route)
         for route in routes:

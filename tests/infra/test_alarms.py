@@ -32,7 +32,7 @@ TICKETS: Final = {"CleanupDeadLetters", "FeedDeadLetters", "RestLatency", "NewCo
 SILENT: Final = {"PlannedWork"}
 """The alarms that notify nobody. Others that are in no set page through ServiceImpaired."""
 
-NOT_ON_EMULATOR: Final = {"PlannedWork", "ServiceImpaired"}
+NOT_LOCALLY: Final = {"PlannedWork", "ServiceImpaired"}
 """The composite alarm and what suppresses it. Alarms on metric math are missing there too."""
 
 SINGLE_BUSINESS: Final = "AttentionEntered"
@@ -109,18 +109,18 @@ def test_missing_data_counts_as_fits_the_metric(alarms: dict[str, Alarm]) -> Non
             assert alarm["TreatMissingData"] == special.get(name, "notBreaching"), name
 
 
-def test_the_emulator_gets_every_alarm_that_it_can_evaluate(
+def test_the_local_system_gets_every_alarm_that_it_can_judge(
     templates: Templates, prod: dict[str, Alarm]
 ) -> None:
-    on_emulator = _alarms(templates["local"]["Monitoring"])
-    assert not any("Metrics" in alarm or "AlarmRule" in alarm for alarm in on_emulator.values())
-    simple = {name for name, alarm in prod.items() if "Metrics" not in alarm} - NOT_ON_EMULATOR
+    simple_alarms = _alarms(templates["local"]["Monitoring"])
+    assert not any("Metrics" in alarm or "AlarmRule" in alarm for alarm in simple_alarms.values())
+    simple = {name for name, alarm in prod.items() if "Metrics" not in alarm} - NOT_LOCALLY
     # It watches a simple metric there.
     # Without a canary.
-    assert on_emulator.keys() == simple - {"CanaryFailed"} | {"CleanupDidNotComplete"}
+    assert simple_alarms.keys() == simple - {"CanaryFailed"} | {"CleanupDidNotComplete"}
 
 
-def test_the_emulator_evaluates_the_alarms_of_a_canary(tmp_path: Path, source: Path) -> None:
+def test_the_local_system_judges_the_alarms_of_a_canary(tmp_path: Path, source: Path) -> None:
     asked = local("http://127.0.0.1:4599", canary=True)
     alarms = _alarms(synthesize(tmp_path, source, [asked])["local"]["Monitoring"])
     assert {"CanaryFailed", "CanarySilent"} <= alarms.keys()
@@ -377,7 +377,7 @@ def _severity(name: str, environment: Environment) -> str:
     if _opens_a_ticket(name):
         return "TICKET"
     # Without a composite it must page by itself.
-    return "PAGE" if environment.emulator else "PAGE (as part of ServiceImpaired)"
+    return "PAGE" if environment.simple_alarms else "PAGE (as part of ServiceImpaired)"
 
 
 def _opens_a_ticket(name: str) -> bool:

@@ -158,18 +158,15 @@ def test_the_authorizer_sees_every_handshake(service: Template) -> None:
     assert connect["AuthorizerId"] == {"Ref": logical_id}
 
 
-def test_answers_to_websocket_messages_are_declared(
-    service: Template, environment: Environment
-) -> None:
-    """Without it, API Gateway discards what a function returns. The emulator does not need it."""
+def test_answers_to_websocket_messages_are_declared(service: Template) -> None:
+    """Without it, API Gateway discards what a function returns."""
     declared = {
         key
         for key, route in _routes(service).items()
         if "RouteResponseSelectionExpression" in route
     }
     responses = service.resources("AWS::ApiGatewayV2::RouteResponse")
-    answering = {"ping", "status", "$default"}
-    assert declared == (answering if environment.emulator is None else set())
+    assert declared == {"ping", "status", "$default"}
     assert len(responses) == len(declared)
 
 
@@ -293,8 +290,7 @@ def test_each_environment_has_a_sampling_rule_of_its_own_name(templates: Templat
         for stacks in templates.values()
         for rule in stacks["Service"].properties("AWS::XRay::SamplingRule").values()
     ]
-    deployed = [each for each in ENVIRONMENTS.values() if each.emulator is None]
-    assert len(set(names)) == len(deployed)
+    assert len(set(names)) == len(ENVIRONMENTS)
 
 
 def test_the_name_of_a_sampling_rule_is_short_enough_for_x_ray(
@@ -304,10 +300,6 @@ def test_the_name_of_a_sampling_rule_is_short_enough_for_x_ray(
     service = synthesize(tmp_path, source, [longest])[longest.name]["Service"]
     (rule,) = service.properties("AWS::XRay::SamplingRule").values()
     assert len(rule["SamplingRule"]["RuleName"]) <= 32
-
-
-def test_the_emulator_gets_no_sampling_rule(templates: Templates) -> None:
-    assert templates["local"]["Service"].resources("AWS::XRay::SamplingRule") == {}
 
 
 def test_the_logging_role_outlives_the_stack_since_other_apis_of_the_account_use_it(

@@ -46,7 +46,7 @@ def cleanup_alarms(
             threshold=len(completed),
             comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
             missing_data=cloudwatch.TreatMissingData.BREACHING,
-            # The emulator takes one worker only.
+            # Where alarms must be simple, there is one worker only.
             simple_metric=next(iter(completed.values())).with_(period=window),
             # At the very first deployment there is no run yet that could have completed. The other
             # alarm ignores missing data, so it has INSUFFICIENT_DATA until the first census and

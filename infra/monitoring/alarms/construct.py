@@ -24,8 +24,8 @@ class Alarms(Construct):
     Trouble of the service itself pages through the composite ServiceImpaired, so that one incident
     is one page. `planned_work` is the metric whose data keeps ServiceImpaired silent.
 
-    The emulator has neither metric math nor composite alarms: `on_emulator` leaves out what needs
-    them, and each alarm on the service pages by itself.
+    If they shall be `simple`, those that need metric math are left out, and each alarm on the
+    service pages by itself instead of through the composite.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Alarms(Construct):
         definitions: Sequence[AlarmDefinition],
         planned_work: cloudwatch.IMetric,
         environment_name: str,
-        on_emulator: bool,
+        simple: bool,
         pages: sns.ITopic,
         tickets: sns.ITopic,
     ) -> None:
@@ -50,8 +50,8 @@ class Alarms(Construct):
         self.runbook_sections: list[str] = []
         """The sections of the runbook that the alarms refer to."""
 
-        if on_emulator:
-            for definition in _for_emulator(definitions):
+        if simple:
+            for definition in _simple(definitions):
                 self._build(definition)
         else:
             alarms = {definition.name: self._build(definition) for definition in definitions}
@@ -141,7 +141,7 @@ class Alarms(Construct):
             self.runbook_sections.append(section)
 
 
-def _for_emulator(definitions: Sequence[AlarmDefinition]) -> Iterator[AlarmDefinition]:
+def _simple(definitions: Sequence[AlarmDefinition]) -> Iterator[AlarmDefinition]:
     """Yield the alarms that work without metric math and without a composite to page for them."""
     for definition in definitions:
         metric = definition.simple_metric or definition.metric
