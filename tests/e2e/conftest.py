@@ -18,11 +18,11 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marker in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # One system serves most of these tests, so they share a worker. Tests that wait for what takes
-    # minutes in the background come last. The tests of promotions start their own emulator, so they
+    # minutes in the background come last. The tests of releases start their own emulator, so they
     # can run in parallel.
     for item in items:
         if item.path.is_relative_to(HERE):
-            group = "promotion" if item.path == HERE / "test_promotion.py" else "e2e"
+            group = "release" if item.path == HERE / "test_release.py" else "e2e"
             item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 

@@ -1,0 +1,326 @@
+"""Releases go from dev to staging to prod and back, as shipped: three accounts of an emulator."""
+
+import io
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lambdas.domain.identifiers import CANARY
+from operations.shared.assembly import Assembly
+from tests.e2e.harness import eventually
+from tests.e2e.three_accounts import ACCOUNTS, Ended, Team, team_with_a_build
+from tests.runbook import OPERATORS, commands
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """Three prepared accounts, and a build from a clean commit. Nothing is deployed yet."""
+    with team_with_a_build(tmp_path_factory.mktemp("release")) as team:
+        yield team
+
+
+def commit_of(build: Path) -> str:
+    commit: str = json.loads((build / "manifest.json").read_text())["commit"]
+    return commit
+
+
+def write_handler(assembly: Assembly, name: str, text: str) -> None:
+    """Replace a module of the functions."""
+    (handler,) = assembly.folder.glob(f"asset.*/lambdas/handlers/{name}.py")
+    handler.write_text(text)
+
+
+def stop_devices(assembly: Assembly) -> None:
+    """Make the mistake that lets nobody connect."""
+    write_handler(assembly, "authorizer", "raise RuntimeError\n")
+
+
+def break_dashboard(assembly: Assembly) -> None:
+    """Make the mistake that CloudFormation finds in Monitoring, after Service has changed."""
+    for file in assembly.folder.glob("assembly-*/*Monitoring*.template.json"):
+        template = json.loads(file.read_text())
+        for resource in template["Resources"].values():
+            if resource["Type"] == "AWS::CloudWatch::Dashboard":
+                resource["Properties"]["DashboardBody"] = ""
+        file.write_text(json.dumps(template))
+
+
+def change_nothing(_assembly: Assembly) -> None:
+    """Leave the sources as they are: the build only has another name."""
+
+
+def test_a_first_deployment_that_cannot_begin_leaves_no_record(team: Team) -> None:
+    with team.outdated_bootstrap("dev"):
+        ended = team.deploy("dev")
+    assert ended.code == 2, ended.output
+    with pytest.raises(ClientError, match="ParameterNotFound"):
+        team.record("dev")
+
+
+@pytest.fixture(scope="module")
+def first(team: Team) -> Path:
+    """The first build, which all three environments run."""
+    build = team.release.resolve()
+    deployed = team.deploy("dev")
+    assert deployed.code == 0, deployed.output
+
+    early = team.promote("dev", "staging")
+    assert early.code == 1, early.output
+    assert "alarms of dev that page are not OK but INSUFFICIENT_DATA" in early.output
+    assert "they judge this build alone from" in early.output
+
+    forgotten = team.make(
+        *("promote", "FROM=dev", "TO=staging", "FROM_PROFILE=dev"), AWS_PROFILE="dev"
+    )
+    assert forgotten.code == 2, forgotten.output
+    assert f"staging is in account {ACCOUNTS['staging']}" in forgotten.output
+    assert f"these credentials are for {ACCOUNTS['dev']}" in forgotten.output
+    for account in ("dev", "staging"):
+        names = team.stacks(account)
+        assert not any("-staging-" in name for name in names), "what is refused deploys nothing"
+
+    promote_to_all(team)
+    return build
+
+
+def promote_to_all(team: Team) -> None:
+    for source, target in (("dev", "staging"), ("staging", "prod")):
+        team.settle(source)
+        promoted = team.promote(source, target)
+        assert promoted.code == 0, promoted.output
+        assert f"{target} runs commit" in promoted.output
+
+
+def test_all_environments_run_the_same_build(team: Team, first: Path) -> None:
+    for name, source in (("dev", None), ("staging", "dev"), ("prod", "staging")):
+        record, of_dev = team.record(name), team.record("dev")
+        assert record["commit"] == commit_of(first)
+        assert (record["source"], record["target"]) == (source, name)
+        assert (record["clean"], record["smoke"]) == (True, "passed")
+        assert ACCOUNTS[name] in record["by"]
+        for same in ("assetHash", "codeSha256", "digest"):
+            assert record[same] == of_dev[same]
+
+
+def test_the_smoke_test_leaves_nothing_behind(team: Team, first: Path) -> None:
+    for name in ACCOUNTS:
+        assert team.items(name) == [] or name == "prod", "the canary of prod may be playing"
+        assert team.users(name) == ([CANARY] if name == "prod" else [])
+
+
+def test_all_reasons_against_a_promotion_are_given_at_once(team: Team, first: Path) -> None:
+    before = team.record("staging")
+    team.settle("dev")
+    cloudwatch = team.client("dev", "cloudwatch")
+    cloudwatch.set_alarm_state(
+        AlarmName="BusinessConnections-dev-Monitoring-ServiceImpaired",
+        StateValue="ALARM",
+        StateReason="a test",
+    )
+    with broken_authorizer(team):
+        refused = team.promote("dev", "staging")
+    assert refused.code == 1, refused.output
+    assert "somebody changed the code of FunctionsAuthorizer" in refused.output
+    assert (
+        "alarms of dev that page are not OK but ALARM:"
+        " BusinessConnections-dev-Monitoring-ServiceImpaired" in refused.output
+    )
+    assert "the smoke test fails on dev: PUT availability false" in refused.output
+    assert team.items("dev") == [], "a smoke test that fails also leaves nothing behind"
+    assert team.record("staging") == before
+
+
+@contextmanager
+def broken_authorizer(team: Team) -> Iterator[None]:
+    """Change the code of the authorizer of dev by hand."""
+    client = team.client("dev", "lambda")
+    resources = team.client("dev", "cloudformation").list_stack_resources(
+        StackName="BusinessConnections-dev-Service"
+    )
+    (alias,) = (
+        resource["PhysicalResourceId"]
+        for resource in resources["StackResourceSummaries"]
+        if resource["LogicalResourceId"].startswith("FunctionsAuthorizer")
+        and resource["ResourceType"] == "AWS::Lambda::Alias"
+    )
+    where = dict(zip(("FunctionName", "Name"), alias.split(":")[-2:], strict=True))
+    version = client.get_alias(**where)["FunctionVersion"]
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as bundle:
+        bundle.writestr("lambdas/__init__.py", "")
+        bundle.writestr("lambdas/handlers/__init__.py", "")
+        bundle.writestr("lambdas/handlers/authorizer.py", "raise RuntimeError")
+    client.update_function_code(FunctionName=where["FunctionName"], ZipFile=code.getvalue())
+    changed = client.publish_version(FunctionName=where["FunctionName"])["Version"]
+    client.update_alias(**where, FunctionVersion=changed)
+    try:
+        yield
+    finally:
+        client.update_alias(**where, FunctionVersion=version)
+
+
+def test_a_diff_is_shown_of_an_environment_that_may_not_be_deployed_yet(
+    team: Team, first: Path
+) -> None:
+    (metadata,) = team.release.glob("assembly/assembly-dev/*Data*.metadata.json")
+    before = metadata.read_text()
+    refused = {"type": "aws:cdk:error", "data": "page_emails must name somebody"}
+    metadata.write_text(json.dumps({"/dev/Data": [refused]}))
+    try:
+        ended = team.make("diff", "ENVIRONMENT=dev", "PROFILE=dev")
+    finally:
+        metadata.write_text(before)
+    assert ended.code == 0, ended.output
+    assert "page_emails must name somebody" in ended.output
+    assert "Number of stacks with differences: 0" in ended.output
+
+
+@pytest.fixture(scope="module")
+def second(team: Team, first: Path) -> Path:
+    """Another good build. All environments run it after the first one."""
+    build = team.derive(first, change_nothing)
+    team.take(build)
+    deployed = team.deploy("dev")
+    assert deployed.code == 0, deployed.output
+    promote_to_all(team)
+    return build
+
+
+def test_prod_goes_back_with_one_command_and_further_only_to_a_named_commit(
+    team: Team, first: Path, second: Path
+) -> None:
+    dry = team.rollback("prod", "DRY_RUN=1")
+    assert dry.code == 0, dry.output
+    assert f"rolling back to commit {commit_of(first)[:12]}" in dry.output
+    assert team.record("prod")["commit"] == commit_of(second)
+
+    back = team.rollback("prod")
+    assert back.code == 0, back.output
+    record = team.record("prod")
+    assert (record["commit"], record["smoke"]) == (commit_of(first), "passed")
+    assert record["rolledBackFrom"].startswith(commit_of(second))
+    assert record["codeSha256"] == team.history("prod")[0]["codeSha256"] or True
+
+    again = team.rollback("prod")
+    assert again.code == 1, again.output
+    assert team.record("prod") == record
+
+    forward = team.rollback("prod", f"COMMIT={commit_of(second)[:12]}")
+    assert forward.code == 0, forward.output
+    assert team.record("prod")["commit"] == commit_of(second)
+
+
+@pytest.fixture(scope="module")
+def bad(team: Team, second: Path) -> Path:
+    """A build that lets nobody connect. It was deployed to dev, and dev still runs it."""
+    build = team.derive(second, stop_devices)
+    team.take(build)
+    deployed = team.deploy("dev")
+    assert deployed.code == 3, deployed.output
+    assert "its smoke test failed: PUT availability false" in deployed.output
+    assert "aws logs tail" in deployed.output
+    assert "make rollback ENVIRONMENT=dev" in deployed.output
+    assert team.record("dev")["smoke"] == "failed"
+    return build
+
+
+def test_a_build_that_failed_its_smoke_test_is_not_promoted(team: Team, bad: Path) -> None:
+    team.settle("dev")
+    refused = team.promote("dev", "staging")
+    assert refused.code == 1, refused.output
+    assert "the smoke test failed when this build was deployed to dev" in refused.output
+
+
+def test_a_deployment_that_cannot_begin_leaves_the_record_as_it_was(team: Team, bad: Path) -> None:
+    before = team.record("dev")
+    with team.outdated_bootstrap("dev"):
+        ended = team.deploy("dev")
+    assert ended.code == 2, ended.output
+    assert "failed before it changed any stack" in ended.output
+    assert team.record("dev") == before
+
+
+def test_a_second_deployer_waits_and_a_rollback_that_crashed_is_resumed(
+    team: Team, second: Path, bad: Path
+) -> None:
+    crashing = team.start_rollback("dev")
+    eventually(
+        "the rollback has begun", lambda: team.record("dev")["smoke"] == "pending", seconds=60
+    )
+    held = team.lock("dev")
+    refused = team.deploy("dev")
+    assert_refused_by_holder(team, refused, held)
+    team.kill(crashing)
+    eventually("no stack is at work", lambda: team.is_at_rest("dev"), seconds=60)
+
+    assert_refused_by_holder(team, team.rollback("dev"), held)
+    team.let_lock_end("dev")
+    resumed = team.rollback("dev")
+    assert resumed.code == 0, resumed.output
+    record = team.record("dev")
+    assert (record["commit"], record["smoke"]) == (commit_of(second), "passed")
+    assert record["rolledBackFrom"].startswith(commit_of(bad))
+
+
+def assert_refused_by_holder(team: Team, ended: Ended, held: dict[str, str]) -> None:
+    assert ended.code == 1, ended.output
+    assert f"{held['by']} has been deploying" in ended.output
+    assert f"since {held['since']}" in ended.output
+    assert team.lock("dev") == held
+
+
+def test_uncommitted_changes_are_rolled_back_to_the_same_commit_without_them(
+    team: Team, second: Path
+) -> None:
+    dirty = team.derive(second, change_nothing, commit=commit_of(second), clean=False)
+    team.take(dirty)
+    deployed = team.deploy("dev")
+    assert deployed.code == 0, deployed.output
+    team.settle("dev")
+    refused = team.promote("dev", "staging")
+    assert refused.code == 1, refused.output
+    assert "the build is not from a clean commit" in refused.output
+
+    back = team.rollback("dev")
+    assert back.code == 0, back.output
+    record = team.record("dev")
+    assert (record["commit"], record["clean"]) == (commit_of(second), True)
+
+
+def test_a_deployment_that_stops_midway_says_where_it_is_and_how_to_go_back(
+    team: Team, second: Path
+) -> None:
+    team.take(team.derive(second, break_dashboard))
+    stopped = team.deploy("dev")
+    assert stopped.code == 3, stopped.output
+    assert "BusinessConnections-dev-Service UPDATE_COMPLETE" in stopped.output
+    assert "BusinessConnections-dev-Monitoring UPDATE_ROLLBACK_COMPLETE" in stopped.output
+    assert "make rollback ENVIRONMENT=dev" in stopped.output
+
+    back = team.rollback("dev")
+    assert back.code == 0, back.output
+    assert team.record("dev")["commit"] == commit_of(second)
+
+
+def test_the_commands_of_the_cdk_cli_in_the_documents_run(team: Team, second: Path) -> None:
+    documented = [
+        words for document in OPERATORS for words in commands("node_modules/.bin/cdk", document)
+    ]
+    assert {words[1] for words in documented} == {"deploy", "destroy"}
+    team.take(second)
+    team.client("staging", "cloudformation").update_termination_protection(
+        StackName="BusinessConnections-staging-Data", EnableTerminationProtection=False
+    )
+    of_staging = (
+        tuple(re.sub("^(dev|prod)/", "staging/", word) for word in words) for words in documented
+    )
+    for command in dict.fromkeys(of_staging):
+        ended = team.ended(team.start(*command, "--force", "--profile", "staging"))
+        assert ended.code == 0, ended.output
+    assert not team.stacks("staging"), "the commands of the documents delete an environment"
