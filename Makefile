@@ -6,7 +6,7 @@ CDK := PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/cdk
 PYTEST_ARGS ?=
 
 # Refuse DRY_RUN=true: taken for a flag that is not set, it would do the real thing.
-$(foreach flag,DRY_RUN FORCE OVERWRITE UNGUARDED,$(if $(filter-out 0 1,$($(flag))),\
+$(foreach flag,DRY_RUN FORCE OVERWRITE UNGUARDED WAIT,$(if $(filter-out 0 1,$($(flag))),\
 	$(error $(flag) must be 1 or 0, is '$($(flag))')))
 
 .DEFAULT_GOAL := help
@@ -100,18 +100,19 @@ synth: setup ## Synthesize the templates of all environments into cdk.out
 build: setup ## Make the build: one assembly with all environments, in build/release
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m operations.build
 
-bootstrap: setup ## Prepare an account for the CDK, once: make bootstrap [ENVIRONMENT=dev | TARGET=aws://…/…] [PROFILE=…] [ARGS=…]
-	@$(BIN)/python -m operations.bootstrap $(addprefix --environment ,$(ENVIRONMENT)) $(addprefix --target ,$(TARGET)) \
-		$(addprefix --profile ,$(PROFILE)) $(if $(ARGS),-- $(ARGS))
+bootstrap: setup ## Prepare the account of an environment for the CDK, once: make bootstrap ENVIRONMENT=dev [PROFILE=…] [ARGS=…]
+	@test -n "$(ENVIRONMENT)" || { echo "make bootstrap needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
+	@cd "build/release/assembly/assembly-$(ENVIRONMENT)" 2>/dev/null || { echo "there is no build of $(ENVIRONMENT) in build/release: run make build" >&2; exit 2; }; \
+		exec "$(CURDIR)/node_modules/.bin/cdk" bootstrap --app . $(addprefix --profile ,$(PROFILE)) $(ARGS)
 
 deploy: setup ## Deploy the build to the first environment: make deploy ENVIRONMENT=dev [FORCE=1] [UNGUARDED=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make deploy needs ENVIRONMENT=dev" >&2; exit 2; }
 	@$(BIN)/python -m operations.deploy --environment "$(ENVIRONMENT)" $(if $(filter 1,$(FORCE)),--force) \
 		$(if $(filter 1,$(UNGUARDED)),--unguarded) $(addprefix --profile ,$(PROFILE))
 
-promote: setup ## Deploy the build from one environment to the next: make promote FROM=staging TO=prod [DRY_RUN=1] [FROM_PROFILE=…] [TO_PROFILE=…]
+promote: setup ## Deploy the build from one environment to the next: make promote FROM=staging TO=prod [WAIT=1] [DRY_RUN=1] [FROM_PROFILE=…] [TO_PROFILE=…]
 	@test -n "$(FROM)" -a -n "$(TO)" || { echo "make promote needs FROM=staging and TO=prod" >&2; exit 2; }
-	@$(BIN)/python -m operations.promote --from "$(FROM)" --to "$(TO)" $(if $(filter 1,$(DRY_RUN)),--dry-run) \
+	@$(BIN)/python -m operations.promote --from "$(FROM)" --to "$(TO)" $(if $(filter 1,$(WAIT)),--wait) $(if $(filter 1,$(DRY_RUN)),--dry-run) \
 		$(addprefix --from-profile ,$(FROM_PROFILE)) $(addprefix --to-profile ,$(TO_PROFILE))
 
 rollback: setup ## Roll an environment back to what it ran before: make rollback ENVIRONMENT=prod [COMMIT=…] [UNGUARDED=1] [DRY_RUN=1] [PROFILE=…]

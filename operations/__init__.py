@@ -6,7 +6,6 @@
     rollback              deploy what an environment ran before
     diff                  show what a deployment would change
     smoke                 test a deployed environment with one short story
-    bootstrap             prepare an account for the CDK, once
     import_businesses     declare many businesses from a file
     restore               bring settings back from a restored table
 

@@ -3,8 +3,9 @@
     make deploy ENVIRONMENT=dev
 
 It deploys what `make build` made with the ordinary CDK CLI, plays the smoke test, and keeps a
-record with the deployment. --force deploys to any environment, even if earlier environments never
-ran this build. --unguarded ignores the alarms that would stop a gradual deployment.
+record of the deployment and the build itself, for a rollback. Only one deployment to an
+environment runs at a time. --force deploys a clean build to any environment, even if earlier
+environments never ran it. --unguarded ignores the alarms that would stop a gradual deployment.
 Exit codes: 0 done, 1 refused, 2 could not begin and nothing changed (no build, no credentials, a
 quota that is too small), 3 deployed, or tried to, but it does not work.
 """
@@ -21,12 +22,19 @@ from typing import Literal
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.parameters import DEPLOYMENT, GUARD
-from operations.shared import quotas, records
-from operations.shared.assembly import Build
+from operations.shared import quotas, records, stored_builds
+from operations.shared.assembly import Build, StackArtifact
 from operations.shared.canary_credential import give_credential
-from operations.shared.environment import DeployedEnvironment, refuse_local_system
+from operations.shared.deployment_lock import DeploymentLock, deployment_lock
+from operations.shared.environment import DeployedEnvironment, require_deployable
 from operations.shared.exit_codes import CannotBegin, DeploymentFailed, ExitCode, Refused, exit_code
-from operations.shared.live_state import StackState, code_of_functions, stack_states
+from operations.shared.live_state import (
+    StackState,
+    changed_stacks,
+    code_of_functions,
+    log_groups,
+    stack_states,
+)
 from operations.shared.records import Record
 from operations.shared.repository import RELEASE, cdk
 from operations.smoke import smoke
@@ -38,51 +46,62 @@ def deploy(
     *,
     source: str | None = None,
     rolled_back_from: str | None = None,
+    seen: Record | None = None,
     unguarded: bool = False,
     profile: str | None = None,
 ) -> None:
     """Deploy to an environment, play the smoke test on it, and record both.
 
-    Raises `CannotBegin` if nothing was changed, and `DeploymentFailed` otherwise. If the smoke test
-    failed, the record says so.
+    A rollback passes what it leaves, and the newest record that it has `seen`: if there is a newer
+    one, it is refused.
+
+    Raises `Refused` or `CannotBegin` if nothing was changed, and `DeploymentFailed` otherwise. If
+    the smoke test failed, the record says so.
     """
     with _nothing_deployed(name):
         environment = DeployedEnvironment.of_build(build, name, profile=profile)
         quotas.require(environment, build.assembly.stacks(name))
-        before, previous = stack_states(environment), records.read(environment)
-        caller = records.caller(environment)
-    record = Record(
-        commit=build.manifest.commit,
-        clean=build.manifest.clean,
-        assetHash=build.manifest.environments[name],
-        codeSha256=None,
-        source=source,
-        target=name,
-        at=_now(),
-        by=caller,
-        smoke="pending",
-        rolledBackFrom=rolled_back_from,
-    )
-    print(f"deploying {build.manifest.title} to {name}")
-    with _interruptible(name):
+    with deployment_lock(environment, build.manifest.title) as lock:
         with _nothing_deployed(name):
-            version = records.write(environment, record)
-        options = parameters(build, name, unguarded=unguarded, at=record.at)
-        if not _cdk_deploy(build, name, options, profile):
-            after = stack_states(environment)
-            if after == before:
-                with _nothing_deployed(name):
-                    if version == 1:  # the only one
-                        records.delete(environment)
-                    elif previous is not None:
-                        records.write(environment, previous)
-                raise CannotBegin(f"`cdk deploy` to {name} failed before it changed any stack")
-            raise DeploymentFailed(
-                f"`cdk deploy` to {name} failed, and left {_changes(before, after)}"
-            )
-        _test(build, environment, record)
-        # Not earlier: the canary begins with its credential, and pages if what it plays fails.
-        give_credential(environment)
+            before, previous = stack_states(environment), records.read(environment)
+            _require_at_rest(name, before)
+            if seen is not None and previous != seen:
+                raise Refused(f"somebody has deployed to {name} since this rollback was decided")
+            stored_builds.store(environment, build)
+        record = Record(
+            commit=build.manifest.commit,
+            clean=build.manifest.clean,
+            assetHash=build.manifest.environments[name],
+            codeSha256=None,
+            source=source,
+            target=name,
+            at=_now(),
+            by=environment.caller["Arn"],
+            smoke="pending",
+            digest=build.manifest.digest,
+            rolledBackFrom=rolled_back_from,
+        )
+        with _interruptible(name):
+            print(f"deploying {build.manifest.title} to {name}")
+            with _nothing_deployed(name):
+                version = records.write(environment, record, lock)
+            options = parameters(build, name, unguarded=unguarded, at=record.at)
+            if not _cdk_deploy(build, environment, options, profile):
+                after = stack_states(environment)
+                if after == before:
+                    with _nothing_deployed(name):
+                        if version == 1:  # the only one
+                            records.delete(environment, lock)
+                        elif previous is not None:
+                            records.write(environment, previous, lock)
+                    raise CannotBegin(f"`cdk deploy` to {name} failed before it changed any stack")
+                raise DeploymentFailed(
+                    f"`cdk deploy` to {name} failed, and left {_changes(before, after)}.\n"
+                    f"{_way_back(name, previous)}"
+                )
+            _test(build, environment, record, previous, lock)
+            # Not earlier: the canary begins with its credential, and pages if what it plays fails.
+            give_credential(environment)
 
 
 @contextmanager
@@ -109,6 +128,22 @@ def _now() -> str:
     return datetime.now(tz=UTC).isoformat(timespec="seconds")
 
 
+def _require_at_rest(name: str, stacks: Mapping[str, StackState]) -> None:
+    """Raise `CannotBegin` if CloudFormation is changing a stack, or cannot change it."""
+    for stack, state in stacks.items():
+        if state.status.endswith("IN_PROGRESS"):
+            raise CannotBegin(
+                f"CloudFormation is changing {name}: {stack} is {state.status} since"
+                f" {state.changed_at:%Y-%m-%d %H:%M:%S} UTC. An interrupted deployment goes on"
+                " there, or somebody deploys by other means: try again when it has finished"
+            )
+        if state.status == "UPDATE_ROLLBACK_FAILED":
+            raise CannotBegin(
+                f"{stack} is UPDATE_ROLLBACK_FAILED, and CloudFormation changes nothing in it until"
+                ' it is continued: docs/runbook.md, "A deployment was rolled back"'
+            )
+
+
 def _changes(before: Mapping[str, StackState], after: Mapping[str, StackState]) -> str:
     """Say in what state a failed deployment left each stack."""
     return ", ".join(
@@ -117,10 +152,27 @@ def _changes(before: Mapping[str, StackState], after: Mapping[str, StackState]) 
     )
 
 
-def _test(build: Build, environment: DeployedEnvironment, record: Record) -> None:
+def _way_back(name: str, previous: Record | None) -> str:
+    """Say where the reason is, and how to return to what ran before."""
+    reason = (
+        "The reason is in the events above. More events and the logs: docs/runbook.md,"
+        ' "A deployment was rolled back"'
+    )
+    if previous is None:
+        return reason
+    return f"{reason}.\nTo return to what ran before: make rollback ENVIRONMENT={name}"
+
+
+def _test(
+    build: Build,
+    environment: DeployedEnvironment,
+    record: Record,
+    previous: Record | None,
+    lock: DeploymentLock,
+) -> None:
     """Play the smoke test on what was deployed, and record the result."""
-    name = environment.name
-    service = next(stack for stack in build.assembly.stacks(name) if stack.functions())
+    name, stacks = environment.name, build.assembly.stacks(environment.name)
+    service = next(stack for stack in stacks if stack.functions())
     code = set(code_of_functions(environment, service).values())
     if len(code) != 1:
         raise DeploymentFailed(f"the functions of {name} do not all run the same bundle: {code}")
@@ -128,21 +180,45 @@ def _test(build: Build, environment: DeployedEnvironment, record: Record) -> Non
         failure = smoke(environment)
     except CannotBegin as error:
         failure = str(error)
+    # Another deployment would explain both a failure and a success.
+    if others := changed_stacks(environment, stacks):
+        raise DeploymentFailed(
+            f"somebody else deployed to {name} meanwhile, by other means than these tools:"
+            f" {', '.join(others)} no longer has the template of this build. The result of the"
+            " smoke test is not recorded"
+        )
     result: Literal["passed", "failed"] = "passed" if failure is None else "failed"
-    records.write(environment, replace(record, codeSha256=code.pop(), at=_now(), smoke=result))
+    done = replace(record, codeSha256=code.pop(), at=_now(), smoke=result)
+    records.write(environment, done, lock)
     print(f"recorded in {records.parameter(name)}")
     if failure is not None:
-        raise DeploymentFailed(f"{name} was deployed, and its smoke test failed: {failure}")
+        raise DeploymentFailed(_smoke_failed(environment, service, previous, failure))
 
 
-def _cdk_deploy(build: Build, name: str, options: list[str], profile: str | None) -> bool:
+def _smoke_failed(
+    environment: DeployedEnvironment, service: StackArtifact, previous: Record | None, failure: str
+) -> str:
+    lines = [
+        f"{environment.name} was deployed, and its smoke test failed: {failure}",
+        "The logs of its functions (`aws logs tail <name>`):",
+        *(f"  {group}" for group in log_groups(environment, service)),
+    ]
+    if previous is not None:
+        lines.append(f"To return to what ran before: make rollback ENVIRONMENT={environment.name}")
+    return "\n".join(lines)
+
+
+def _cdk_deploy(
+    build: Build, environment: DeployedEnvironment, options: list[str], profile: str | None
+) -> bool:
     """Run `cdk deploy` to its end, and return whether it succeeded."""
     deployed = cdk(
-        *("deploy", f"{name}/*", "--app", str(build.assembly.folder)),
+        *("deploy", f"{environment.name}/*", "--app", str(build.assembly.folder)),
         *("--require-approval", "never", "--progress", "events"),
         *options,
         folder=build.assembly.folder.parent,
         profile=profile,
+        region=environment.region,
     )
     return deployed == 0
 
@@ -182,7 +258,7 @@ def main() -> int:
     name: str = wanted.environment
 
     def verb() -> int:
-        refuse_local_system(name)
+        require_deployable(name)
         build = Build.read(wanted.build.resolve())
         build.require(name)
         if not build.is_intact():
@@ -192,6 +268,11 @@ def main() -> int:
             raise Refused(
                 f"{name} comes after {first}: promote to it with `make promote`, or deploy anyway"
                 " with FORCE=1"
+            )
+        if name != first and not build.manifest.clean:
+            raise Refused(
+                f"the build has uncommitted changes, and only {first} gets such a build, also with"
+                " FORCE=1: commit them, and `make build` again"
             )
         deploy(build, name, unguarded=wanted.unguarded, profile=wanted.profile)
         print(f"{name} runs {build.manifest.title}")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from operations.shared.assembly import Build
-from operations.shared.environment import refuse_local_system
+from operations.shared.environment import DeployedEnvironment, require_configured
 from operations.shared.exit_codes import exit_code
 from operations.shared.repository import RELEASE, cdk
 
@@ -23,15 +23,19 @@ def main() -> int:
     wanted = parser.parse_args()
 
     def diff() -> int:
-        refuse_local_system(wanted.environment)
+        # An environment may be compared before it may be deployed.
+        require_configured(wanted.environment)
         build = Build.read(wanted.build.resolve())
         build.require(wanted.environment)
+        environment = DeployedEnvironment.of_build(
+            build, wanted.environment, profile=wanted.profile
+        )
         return cdk(
             *("diff", f"{wanted.environment}/*", "--app", str(build.assembly.folder)),
-            # An environment may be compared before it may be deployed.
             *("--method", "template", "--ignore-errors"),
             folder=build.assembly.folder.parent,
             profile=wanted.profile,
+            region=environment.region,
         )
 
     return exit_code(diff)

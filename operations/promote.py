@@ -1,38 +1,56 @@
 """Promotes the build from one environment to the next: what was tested is what is deployed.
 
-    make promote FROM=staging TO=prod
+    make promote FROM=staging TO=prod [WAIT=1]
 
 It is refused unless the build is from a clean commit, nothing in it was changed, and TO follows
 FROM. This is checked first, without credentials. Then AWS is asked, and all reasons are given at
-once: FROM must run exactly this build, its alarms that page must be OK, none of its alarms may
-watch something that no longer exists, its smoke test must pass, and the account of TO must have
-room for what the build reserves. Then the same assembly is deployed to TO as `make deploy` does.
+once: FROM must run exactly this build, its alarms that page must be OK and must have judged this
+build alone, its smoke test must pass, and the account of TO must have room for what the build
+reserves. Then the same assembly is deployed to TO as `make deploy` does.
+
+--wait waits until the alarms have judged the build, for an hour at most. --dry-run only says
+whether it would, and does not play the smoke test, which writes to FROM.
 Exit codes: 0 promoted, 1 refused, 2 could not begin (neither changes anything), 3 deployed, or
 tried to, but it does not work.
 """
 
 import argparse
 import sys
+import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.deploy import deploy
 from operations.shared import quotas, records
 from operations.shared.assembly import Build
-from operations.shared.environment import DeployedEnvironment, refuse_local_system
+from operations.shared.environment import (
+    DeployedEnvironment,
+    require_configured,
+    require_deployable,
+)
 from operations.shared.exit_codes import CannotBegin, ExitCode, Refused, exit_code
 from operations.shared.live_state import (
-    blind_alarms,
+    AlarmState,
+    alarms_behind_pages,
     changed_stacks,
     code_of_functions,
-    paging_alarms,
+    stack_states,
 )
 from operations.shared.records import Record
 from operations.shared.repository import RELEASE
 from operations.smoke import smoke
+
+_LONGEST_WAIT: Final = timedelta(hours=1)
+
+_BETWEEN_LOOKS: Final = timedelta(seconds=30)
+
+_EVALUATION: Final = timedelta(minutes=2)
+"""CloudWatch evaluates an alarm every minute, and metrics arrive some seconds late."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,29 +59,36 @@ class SourceState:
 
     record: Record | None
     """The record of its last deployment."""
+    missing_stacks: list[str] = field(default_factory=list)
+    """The stacks of the build that it does not have. The fields below are empty then."""
     changed_stacks: list[str] = field(default_factory=list)
     """The stacks whose template is not the one of the build."""
     code: Mapping[str, str] = field(default_factory=dict)
     """The SHA-256 of the code that each function runs."""
-    alarms: Mapping[str, str] = field(default_factory=dict)
-    """The state of each alarm that pages."""
-    blind: Mapping[str, str] = field(default_factory=dict)
-    """The missing resources that an alarm watches, by the alarm's name."""
-    smoke_failure: str | None = None
-    """Why the smoke test failed; None if it passed."""
+    alarms: Mapping[str, AlarmState] = field(default_factory=dict)
+    """The alarms that page, and those that these depend on."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is deployed, and no deployment is under way."""
+        return (
+            not self.missing_stacks and self.record is not None and self.record.smoke != "pending"
+        )
 
 
 def inspect_source(environment: DeployedEnvironment, build: Build) -> SourceState:
     """Find out what an environment runs and how it is. Raises `CannotBegin`."""
     stacks = build.assembly.stacks(environment.name)
+    record, existing = records.read(environment), stack_states(environment)
+    missing = [stack.name for stack in stacks if stack.name not in existing]
+    if missing:
+        return SourceState(record=record, missing_stacks=missing)
     service = next(stack for stack in stacks if stack.functions())
     return SourceState(
-        record=records.read(environment),
+        record=record,
         changed_stacks=changed_stacks(environment, stacks),
         code=code_of_functions(environment, service),
-        alarms=paging_alarms(environment),
-        blind=blind_alarms(environment),
-        smoke_failure=smoke(environment),
+        alarms=alarms_behind_pages(environment),
     )
 
 
@@ -92,8 +117,9 @@ def objections_to_source(build: Build, source: str, state: SourceState) -> Itera
         yield f"{source} has no record: it was not deployed to with `make deploy`"
     elif record.smoke == "pending":
         yield (
-            f"the last deployment to {source}, of commit {record.commit[:12]}, did not finish:"
-            f" deploy again, or `make rollback ENVIRONMENT={source}`"
+            f"the deployment of commit {record.commit[:12]} to {source}, begun {record.at} by"
+            f" {record.by}, is not finished: wait for it. If it was interrupted, deploy again, or"
+            f" `make rollback ENVIRONMENT={source}`"
         )
     elif record.assetHash != asset:
         yield (
@@ -101,29 +127,49 @@ def objections_to_source(build: Build, source: str, state: SourceState) -> Itera
             f" {record.commit[:12]}, and the build has {asset[:12]} of {manifest.commit[:12]}"
         )
     else:
+        if record.smoke == "failed":
+            yield f"the smoke test failed when this build was deployed to {source}"
         others = [name for name, code in state.code.items() if code != record.codeSha256]
         if others:
             yield (
                 f"{source} does not run this bundle: since it was deployed, somebody changed the"
                 f" code of {', '.join(others)}"
             )
+    if state.missing_stacks:
+        yield f"{source} is deployed in part only: it has no {', '.join(state.missing_stacks)}"
+        return
     if state.changed_stacks:
         yield (
             f"{source} does not run this build: the templates of {', '.join(state.changed_stacks)}"
             " differ"
         )
-    for problem in sorted(set(state.alarms.values()) - {"OK"}):
-        names = ", ".join(name for name, its in state.alarms.items() if its == problem)
+    states = {name: alarm.state for name, alarm in state.alarms.items() if alarm.pages}
+    for problem in sorted(set(states.values()) - {"OK", _NO_DATA}):
+        names = ", ".join(name for name, its in states.items() if its == problem)
         yield f"alarms of {source} that page are not OK but {problem}: {names}"
-    for alarm, missing in state.blind.items():
-        yield (
-            f"alarm {alarm} of {source} watches something that does not exist: {missing}; deploy to"
-            f" {source} again"
-        )
-    if not state.alarms:
+    if not states:
         yield f"no alarm of {source} pages anybody: nobody would know that something is wrong"
-    if state.smoke_failure is not None:
-        yield f"the smoke test fails on {source}: {state.smoke_failure}"
+
+
+_NO_DATA: Final = "INSUFFICIENT_DATA"
+
+
+def what_time_will_tell(source: str, state: SourceState, now: datetime) -> Iterator[str]:
+    """Give the reasons against a promotion that end by themselves: the alarms judge too little."""
+    names = [n for n, alarm in state.alarms.items() if alarm.pages and alarm.state == _NO_DATA]
+    if names:
+        yield f"alarms of {source} that page are not OK but {_NO_DATA}: {', '.join(names)}"
+    if state.record is None or not state.alarms:
+        return
+    took_over = datetime.fromisoformat(state.record.at)
+    looks_back = max(alarm.looks_back for alarm in state.alarms.values())
+    judged_at = took_over + looks_back + _EVALUATION
+    if now < judged_at:
+        yield (
+            f"the alarms of {source} look back up to {looks_back // timedelta(minutes=1)} minutes,"
+            f" so they judge this build alone from {judged_at:%H:%M:%S} UTC on: it took over at"
+            f" {took_over:%H:%M:%S}"
+        )
 
 
 def require_promotable(
@@ -133,24 +179,51 @@ def require_promotable(
     *,
     source_profile: str | None,
     target_profile: str | None,
+    wait: bool,
+    play_smoke_test: bool,
 ) -> None:
     """Raise `Refused` with all reasons against a promotion, or `CannotBegin`."""
     build.require(source, target)
     _refuse(build, source, target, list(objections_to_build(build, source, target)))
     try:
-        state = inspect_source(
-            DeployedEnvironment.of_build(build, source, profile=source_profile), build
-        )
+        environment = DeployedEnvironment.of_build(build, source, profile=source_profile)
         shortage = quotas.concurrency_shortage(
             DeployedEnvironment.of_build(build, target, profile=target_profile),
             build.assembly.stacks(target),
         )
+        state, reasons = _judge_source(build, environment, wait=wait)
+        if play_smoke_test and state.is_whole and (failure := smoke(environment)) is not None:
+            reasons.append(f"the smoke test fails on {source}: {failure}")
     except (BotoCoreError, ClientError) as error:
         raise CannotBegin(
             f"AWS did not show {source} or the account of {target}: {error}"
         ) from error
-    reasons = [*objections_to_source(build, source, state), *([shortage] if shortage else ())]
-    _refuse(build, source, target, reasons)
+    _refuse(build, source, target, [*reasons, *([shortage] if shortage else ())])
+
+
+def _judge_source(
+    build: Build, environment: DeployedEnvironment, *, wait: bool
+) -> tuple[SourceState, list[str]]:
+    """Return the state of the source, and the reasons against a promotion that it shows.
+
+    With `wait`, wait for the end of those that end by themselves.
+    """
+    name, told = environment.name, ""
+    deadline = _now() + _LONGEST_WAIT
+    while True:
+        state = inspect_source(environment, build)
+        lasting = list(objections_to_source(build, name, state))
+        passing = list(what_time_will_tell(name, state, _now()))
+        if lasting or not passing or not wait or _now() > deadline:
+            return state, lasting + passing
+        if passing[-1] != told:
+            told = passing[-1]
+            print(f"waiting: {told}")
+        time.sleep(_BETWEEN_LOOKS.total_seconds())
+
+
+def _now() -> datetime:
+    return datetime.now(tz=UTC)
 
 
 def _refuse(build: Build, source: str, target: str, reasons: Collection[str]) -> None:
@@ -167,6 +240,7 @@ def main() -> int:
     parser.add_argument("--to", dest="target", required=True, metavar="ENVIRONMENT")
     parser.add_argument("--from-profile", help="AWS credentials for FROM; the shell's by default")
     parser.add_argument("--to-profile", help="AWS credentials for TO; the shell's by default")
+    parser.add_argument("--wait", action="store_true", help="wait until the alarms have judged it")
     parser.add_argument("--dry-run", action="store_true", help="only say whether it would")
     parser.add_argument("--build", type=Path, default=RELEASE)
     wanted = parser.parse_args()
@@ -174,7 +248,8 @@ def main() -> int:
     target: str = wanted.target
 
     def verb() -> int:
-        refuse_local_system(target)
+        require_configured(source)
+        require_deployable(target)
         build = Build.read(wanted.build.resolve())
         require_promotable(
             build,
@@ -182,9 +257,14 @@ def main() -> int:
             target,
             source_profile=wanted.from_profile,
             target_profile=wanted.to_profile,
+            wait=wanted.wait,
+            play_smoke_test=not wanted.dry_run,
         )
         if wanted.dry_run:
-            print(f"{build.manifest.title} can be promoted from {source} to {target}")
+            print(
+                f"{build.manifest.title} can be promoted from {source} to {target}, if the smoke"
+                f" test passes on {source}: a dry run does not play it"
+            )
             return ExitCode.DONE
         deploy(build, target, source=source, profile=wanted.to_profile)
         print(f"{target} runs {build.manifest.title}, promoted from {source}")

@@ -118,12 +118,17 @@ class Assembly:
     def digest(self) -> str:
         """Return the SHA-256 of all that the CDK wrote, without what a deployment adds to it."""
         digest = hashlib.sha256()
-        for path in sorted(self.folder.rglob("*")):
-            relative = path.relative_to(self.folder)
-            if path.is_file() and ".cache" not in relative.parts and path.suffix != ".lock":
-                content = hashlib.sha256(path.read_bytes()).hexdigest()
-                digest.update(f"{relative.as_posix()}\0{content}\n".encode())
+        for path in self.files():
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest.update(f"{path.relative_to(self.folder).as_posix()}\0{content}\n".encode())
         return digest.hexdigest()
+
+    def files(self) -> Iterator[Path]:
+        """Yield all that the CDK wrote, in order, without what a deployment adds to it."""
+        for path in sorted(self.folder.rglob("*")):
+            added = ".cache" in path.relative_to(self.folder).parts or path.suffix == ".lock"
+            if path.is_file() and not added:
+                yield path
 
     def _stages(self) -> Mapping[str, str]:
         return {

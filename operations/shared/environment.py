@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -36,85 +37,89 @@ def configured_environments() -> Mapping[str, "Environment"]:
     return {each.name: each for each in all_environments()}
 
 
-def no_such_environment(name: str) -> CannotBegin:
-    """Say that an environment does not exist, and which ones do."""
+def require_configured(name: str) -> "Environment":
+    """Return an environment of infra/environments.py to deploy to. Raises `CannotBegin`.
+
+    Raises `Refused` for the local one, which the CDK CLI would deploy to the account of the shell.
+    """
+    if name == LOCAL:
+        raise Refused(
+            f"only `make run` deploys {name}, to the emulator that it starts: stop it and start it"
+            " again to try a change"
+        )
+    environment = configured_environments().get(name)
+    if environment is None:
+        raise _no_such_environment(name)
+    return environment
+
+
+def require_deployable(*names: str) -> None:
+    """Raise `CannotBegin` or `Refused` unless each of these environments can be deployed to."""
+    for name in names:
+        undeployable = require_configured(name).undeployable
+        if undeployable is not None:
+            raise CannotBegin(undeployable)
+
+
+def _no_such_environment(name: str) -> CannotBegin:
     names = ", ".join(configured_environments())
     return CannotBegin(f"there is no environment {name!r}: infra/environments.py has {names}")
 
 
-def session(*, profile: str | None = None, region: str | None = None) -> boto3.Session:
-    """Open a session. What is not given comes from the shell. Raises `CannotBegin`."""
-    try:
-        # The CDK CLI reads AWS_REGION; boto3 itself reads AWS_DEFAULT_REGION alone.
-        opened = boto3.Session(profile_name=profile, region_name=region)
-        shell = os.environ.get("AWS_REGION")
-        if region is None and shell and (profile is None or opened.region_name is None):
-            opened = boto3.Session(profile_name=profile, region_name=shell)
-    except BotoCoreError as error:
-        raise _no_answer(error) from error
-    return opened
-
-
-def refuse_local_system(environment: str) -> None:
-    """Raise `Refused` for a local environment, unless AWS_ENDPOINT_URL names an emulator.
-
-    The CDK CLI would deploy it to the AWS account of the shell.
-    """
-    if _is_local(environment) and not os.environ.get("AWS_ENDPOINT_URL"):
-        raise Refused(
-            f"only `make run` deploys {environment}, to the emulator that it starts: stop it and"
-            " start it again to try a change"
-        )
-
-
-def _is_local(environment: str) -> bool:
-    """Return whether it is an environment of the emulator: `local`, or `local-next` of a build."""
-    return environment == LOCAL or environment.startswith(f"{LOCAL}-")
-
-
 class DeployedEnvironment:
-    """One environment, seen with the credentials and the region of the shell.
+    """One environment, in its account and region.
 
-    `profile` and `region` replace those of the shell. `local` is the system that is given, or else
-    the one that `make run` started, unless AWS_ENDPOINT_URL names another emulator. Raises
-    `CannotBegin`.
+    infra/environments.py decides where it is. What is not set there comes from the profile, or
+    else from the credentials and the region of the shell. `local` is the system that is given, or
+    else the one that `make run` started.
+
+    Raises `CannotBegin`, also if AWS_REGION or the credentials contradict infra/environments.py or
+    the profile.
     """
 
     def __init__(
-        self,
-        name: str,
-        *,
-        profile: str | None = None,
-        region: str | None = None,
-        system: LocalSystem | None = None,
+        self, name: str, *, profile: str | None = None, system: LocalSystem | None = None
     ) -> None:
         if not _NAME.fullmatch(name):
-            raise no_such_environment(name)
+            raise _no_such_environment(name)
         self.name: Final = name
         self._endpoint_url: str | None = None
         self._session: Any
-        if system is None and name == LOCAL and not os.environ.get("AWS_ENDPOINT_URL"):
+        if name == LOCAL and system is None and not os.environ.get("AWS_ENDPOINT_URL"):
             system = LocalSystem.running()
         if system is not None:
             self._session, self._endpoint_url = system.session(), system.awsEndpointUrl
-        else:
-            self._session = session(profile=profile, region=region)
+            return
+        # An environment that was removed from infra/environments.py can still be rolled back.
+        configured = None if name == LOCAL else configured_environments().get(name)
+        self._session = _session(name, profile, configured.region if configured else None)
+        account = configured.account if configured else None
+        if account is not None and account != self.account:
+            raise CannotBegin(
+                f"{name} is in account {account} (infra/environments.py), but these"
+                f" credentials are for {self.account}: check AWS_PROFILE, or the profile given for"
+                f" {name}"
+            )
 
     @classmethod
     def of_build(cls, build: Build, name: str, *, profile: str | None = None) -> Self:
-        """Open an environment in the account and region that the build names.
+        """Open the environment that a build is for.
 
-        Raises `CannotBegin`, also if the credentials are for another account.
+        Raises `CannotBegin`, also if the build names another account or region than
+        infra/environments.py.
         """
+        environment = cls(name, profile=profile)
         data = build.assembly.stacks(name)[0]
-        environment = cls(name, profile=profile, region=data.region)
-        if data.account is not None:
-            account = environment.client("sts").get_caller_identity()["Account"]
-            if account != data.account:
-                raise CannotBegin(
-                    f"{name} is in account {data.account}, but these credentials are for"
-                    f" {account}: check AWS_PROFILE, or the profile given for {name}"
-                )
+        if data.account is not None and data.account != environment.account:
+            raise CannotBegin(
+                f"{build.manifest.title} was built for {name} in account {data.account}, but"
+                f" {name} is in {environment.account}: `make build` again, or check the profile"
+            )
+        if data.region is not None and data.region != environment.region:
+            raise CannotBegin(
+                f"{build.manifest.title} was built for {name} in region {data.region}, but {name}"
+                f" is in {environment.region}: `make build` again, or check the profile"
+            )
         return environment
 
     def client(self, service: str, *, connections: int = 10) -> Any:
@@ -131,9 +136,25 @@ class DeployedEnvironment:
             self.require_configured()
             raise _no_answer(error) from error
 
+    @cached_property
+    def caller(self) -> Mapping[str, str]:
+        """Whose credentials these are: `Account` and `Arn`. Raises `CannotBegin`."""
+        try:
+            identity: Mapping[str, str] = self.client("sts").get_caller_identity()
+        except (BotoCoreError, ClientError) as error:
+            raise CannotBegin(
+                f"AWS does not accept the credentials for {self.name}: {error}"
+            ) from error
+        return identity
+
+    @property
+    def account(self) -> str:
+        """The AWS account. Raises `CannotBegin`."""
+        return self.caller["Account"]
+
     @property
     def region(self) -> str:
-        """The AWS region that it is looked for in. Raises `CannotBegin`."""
+        """The AWS region. Raises `CannotBegin`."""
         region: str = self.client("cloudformation").meta.region_name
         return region
 
@@ -169,8 +190,8 @@ class DeployedEnvironment:
         Called only when AWS does not show it, so that an environment that was removed from
         infra/environments.py can still be rolled back.
         """
-        if not _is_local(self.name) and self.name not in configured_environments():
-            raise no_such_environment(self.name)
+        if self.name != LOCAL and self.name not in configured_environments():
+            raise _no_such_environment(self.name)
 
     def _outputs_of(self, part: str) -> Mapping[str, str]:
         stack = self.stack(part)
@@ -182,8 +203,8 @@ class DeployedEnvironment:
             if error.response["Error"]["Code"] == "ValidationError":
                 region = cloudformation.meta.region_name
                 raise CannotBegin(
-                    f"there is no stack {stack} in region {region} of this account: check"
-                    " ENVIRONMENT, AWS_PROFILE and AWS_REGION, or deploy it first"
+                    f"there is no stack {stack} in region {region} of account {self.account}: check"
+                    " ENVIRONMENT, the profile and AWS_REGION, or deploy it first"
                 ) from error
             raise CannotBegin(f"CloudFormation did not describe {stack}: {error}") from error
         except BotoCoreError as error:
@@ -196,3 +217,26 @@ def _no_answer(error: BotoCoreError) -> CannotBegin:
     return CannotBegin(
         f"AWS cannot be asked ({error}): check the credentials and AWS_REGION of this shell"
     )
+
+
+def _session(name: str, profile: str | None, region: str | None) -> boto3.Session:
+    """Open a session in the region of the environment, of the profile, or else of the shell.
+
+    Raises `CannotBegin`, also if AWS_REGION contradicts the environment or the profile.
+    """
+    profile = profile or os.environ.get("AWS_PROFILE") or None
+    shell = os.environ.get("AWS_REGION") or None
+    source = "infra/environments.py"
+    try:
+        if region is None and profile is not None:
+            # Not `boto3.Session.region_name`: AWS_DEFAULT_REGION would win over the profile.
+            of_profile = botocore.session.Session(profile=profile).get_scoped_config()
+            region, source = of_profile.get("region"), f"profile {profile}"
+        if region is not None and shell not in (None, region):
+            raise CannotBegin(
+                f"{name} is in region {region} ({source}), but AWS_REGION is {shell}: unset"
+                f" AWS_REGION, or correct {source}"
+            )
+        return boto3.Session(profile_name=profile, region_name=region or shell)
+    except BotoCoreError as error:
+        raise _no_answer(error) from error

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from operations.shared.assembly import StackArtifact
@@ -96,81 +96,49 @@ def resources_of(cloudformation: Any, stack: str) -> Iterator[Mapping[str, Any]]
         yield from page["StackResourceSummaries"]
 
 
-def paging_alarms(environment: DeployedEnvironment) -> Mapping[str, str]:
-    """Return the state of each alarm that notifies the on-call topic, by its name."""
+@dataclass(frozen=True, kw_only=True)
+class AlarmState:
+    """An alarm that pages, or that the composite alarm which pages depends on."""
+
+    pages: bool
+    """Whether it notifies the on-call topic by itself."""
+    state: str
+    looks_back: timedelta
+    """How far back it looks. Before that time has passed, it judges what ran earlier, too."""
+
+
+def alarms_behind_pages(environment: DeployedEnvironment) -> Mapping[str, AlarmState]:
+    """Return the alarms that notify the on-call topic, and those of which a composite one of them
+    consists, by name.
+    """
     outputs = environment.outputs
     topic = outputs["OnCallTopicArn"]
-    return {
-        alarm["AlarmName"]: alarm["StateValue"]
+    alarms = {
+        str(alarm["AlarmName"]): alarm
         for alarm in _alarms(environment, outputs["AlarmNames"].split(","))
-        if topic in alarm.get("AlarmActions", ())
+    }
+    paging = {name for name, alarm in alarms.items() if topic in alarm.get("AlarmActions", ())}
+    rules = [alarms[name].get("AlarmRule", "") for name in paging]
+    return {
+        name: AlarmState(
+            pages=name in paging,
+            state=alarm["StateValue"],
+            looks_back=_looks_back(alarm),
+        )
+        for name, alarm in alarms.items()
+        if name in paging or any(alarm["AlarmArn"] in rule for rule in rules)
     }
 
 
-def blind_alarms(environment: DeployedEnvironment) -> Mapping[str, str]:
-    """Find resources that an alarm watches but the stacks no longer have, by the alarm's name.
-
-    The monitoring stack has the names of functions, APIs and the queue from its last update. A
-    resource that was replaced since then never publishes a metric again.
-    """
-    cloudformation = environment.client("cloudformation")
-    resources = [
-        resource
-        for part in PARTS
-        for resource in resources_of(cloudformation, environment.stack(part))
+def _looks_back(alarm: Mapping[str, Any]) -> timedelta:
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-evaluation.html"""
+    periods = [
+        period
+        for metric in (alarm, *alarm.get("Metrics", ()))
+        for period in (metric.get("Period"), metric.get("MetricStat", {}).get("Period"))
+        if period
     ]
-    existing = {each for resource in resources for each in _dimensions(environment, resource)}
-    names = [
-        str(each["PhysicalResourceId"])
-        for each in resources
-        if each["ResourceType"] == "AWS::CloudWatch::Alarm"
-    ]
-    blind = {}
-    for alarm in _alarms(environment, names):
-        missing = sorted(set(_watched(alarm)) - existing)
-        if missing:
-            blind[str(alarm["AlarmName"])] = ", ".join(" ".join(pair) for pair in missing)
-    return blind
-
-
-_DIMENSIONS: Final = {
-    "AWS/Lambda": {"FunctionName", "Resource"},
-    "AWS/ApiGateway": {"ApiId", "ApiName"},
-    "AWS/DynamoDB": {"TableName"},
-    "AWS/SQS": {"QueueName"},
-}
-"""The dimensions of AWS's own metrics that name a resource of a stack."""
-
-
-def _watched(alarm: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The dimensions of the metrics that an alarm watches, where they name a resource."""
-    stats = (query.get("MetricStat", {}) for query in alarm.get("Metrics", ()))
-    for metric in (alarm, *(stat.get("Metric", {}) for stat in stats)):
-        for dimension in metric.get("Dimensions", ()):
-            if dimension["Name"] in _DIMENSIONS.get(metric.get("Namespace", ""), ()):
-                yield dimension["Name"], dimension["Value"]
-
-
-def _dimensions(
-    environment: DeployedEnvironment, resource: Mapping[str, Any]
-) -> Iterator[tuple[str, str]]:
-    """The dimensions that the metrics of a resource have."""
-    physical_id = str(resource.get("PhysicalResourceId", ""))
-    match resource["ResourceType"]:
-        case "AWS::Lambda::Function":
-            yield "FunctionName", physical_id
-            yield "Resource", physical_id
-        case "AWS::Lambda::Alias":
-            yield "Resource", ":".join(physical_id.split(":")[-2:])
-        case "AWS::ApiGatewayV2::Api":
-            yield "ApiId", physical_id
-        case "AWS::ApiGateway::RestApi":
-            answer = environment.client("apigateway").get_rest_api(restApiId=physical_id)
-            yield "ApiName", answer["name"]
-        case "AWS::DynamoDB::Table":
-            yield "TableName", physical_id
-        case "AWS::SQS::Queue":
-            yield "QueueName", physical_id.split("/")[-1]
+    return timedelta(seconds=max(periods, default=0) * alarm.get("EvaluationPeriods", 1))
 
 
 def _alarms(environment: DeployedEnvironment, names: Sequence[str]) -> Iterator[Mapping[str, Any]]:
@@ -191,6 +159,18 @@ class StackState:
 
     status: str
     changed_at: datetime
+
+
+def log_groups(environment: DeployedEnvironment, service: StackArtifact) -> Sequence[str]:
+    """Return the names of the log groups of the functions."""
+    client = environment.client("lambda")
+    return sorted(
+        client.get_function_configuration(FunctionName=each["PhysicalResourceId"])["LoggingConfig"][
+            "LogGroup"
+        ]
+        for each in resources_of(environment.client("cloudformation"), service.name)
+        if each["LogicalResourceId"] in service.functions()
+    )
 
 
 def stack_states(environment: DeployedEnvironment) -> Mapping[str, StackState]:

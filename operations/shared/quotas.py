@@ -15,18 +15,28 @@ from operations.shared.live_state import resources_of
 MUST_STAY_UNRESERVED: Final = 100
 """https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
 
+_USUAL_QUOTA: Final = 1_000
+
+_QUOTA_CODE: Final = "L-B99A9384"
+
 _FUNCTION: Final = "AWS::Lambda::Function"
 
 
 def require(environment: DeployedEnvironment, stacks: Sequence[StackArtifact]) -> None:
-    """Check that the account has room for these stacks, and warn if its throttle is tight.
+    """Check that the account has room for these stacks, and warn if it has very little.
 
     Raises `CannotBegin` if it has no room, or if its quotas cannot be read.
     """
     if shortage := concurrency_shortage(environment, stacks):
         raise CannotBegin(shortage)
-    if warning := throttle_warning(environment, stacks):
-        print(f"warning: {warning}", file=sys.stderr)
+    limit = _account_limit(environment)["ConcurrentExecutions"]
+    if limit < MUST_STAY_UNRESERVED:
+        print(
+            f"warning: the account of {environment.name} runs at most {limit} functions at once, as"
+            " new accounts do. Ten devices that connect together use that up, and more get errors."
+            f" Raise the quota to {_USUAL_QUOTA} (Service Quotas: lambda, {_QUOTA_CODE})",
+            file=sys.stderr,
+        )
 
 
 def concurrency_shortage(
@@ -48,7 +58,7 @@ def concurrency_shortage(
     with _reading_quotas(environment):
         reserved = _reserved(environment, {stack for stack, _ in wanted})
         more = sum(max(0, bound - reserved.get(which, 0)) for which, bound in wanted.items())
-        account = environment.client("lambda").get_account_settings()["AccountLimit"]
+    account = _account_limit(environment)
     limit, unreserved = account["ConcurrentExecutions"], account["UnreservedConcurrentExecutions"]
     missing = more + MUST_STAY_UNRESERVED - unreserved
     if more == 0 or missing <= 0:
@@ -58,41 +68,17 @@ def concurrency_shortage(
         f"{name} reserves {sum(wanted.values())} concurrent executions, {more} more than now, but"
         f" this account has only {max(0, unreserved - MUST_STAY_UNRESERVED)} left: {unreserved} of"
         f" its {limit} are unreserved, and {MUST_STAY_UNRESERVED} must stay unreserved. Raise the"
-        f" quota to {limit + missing} (Service Quotas: lambda, L-B99A9384), or lower `concurrency`"
-        f" of {name} in infra/environments.py"
+        f" quota to {limit + missing} (Service Quotas: lambda, {_QUOTA_CODE}), or lower"
+        f" `concurrency` of {name} in infra/environments.py"
     )
 
 
-def throttle_warning(
-    environment: DeployedEnvironment, stacks: Sequence[StackArtifact]
-) -> str | None:
-    """Warn if the two APIs together let through more requests than the account; None if not.
-
-    The deployment works, but a flood of one API can starve the other. Raises `CannotBegin` if the
-    quotas cannot be read.
-    """
-    rate = sum(settings["ThrottlingRateLimit"] for stack in stacks for settings in _stages(stack))
-    if not rate:
-        return None
+def _account_limit(environment: DeployedEnvironment) -> Mapping[str, int]:
     with _reading_quotas(environment):
-        account = environment.client("apigateway").get_account()
-    limit = account["throttleSettings"]["rateLimit"]
-    if rate <= limit:
-        return None
-    return (
-        f"the APIs of {environment.name} let through {rate:.0f} requests a second, but this"
-        f" account only {limit:.0f}: a flood of one API can starve the other. Raise the quota"
-        " (Service Quotas: apigateway, L-8A5B8E43), or lower `limits.rest`"
-        " and `limits.websocket` in infra/environments.py"
-    )
-
-
-def _stages(stack: StackArtifact) -> Iterator[Mapping[str, Any]]:
-    """The settings of its APIs that hold for methods and routes without their own."""
-    for rest in stack.properties("AWS::ApiGateway::Stage").values():
-        yield from (each for each in rest["MethodSettings"] if each["ResourcePath"] == "/*")
-    for websocket in stack.properties("AWS::ApiGatewayV2::Stage").values():
-        yield websocket["DefaultRouteSettings"]
+        limit: Mapping[str, int] = environment.client("lambda").get_account_settings()[
+            "AccountLimit"
+        ]
+    return limit
 
 
 def _reserved(environment: DeployedEnvironment, stacks: set[str]) -> Mapping[tuple[str, str], int]:

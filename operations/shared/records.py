@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
+from operations.shared.deployment_lock import DeploymentLock
 from operations.shared.environment import DeployedEnvironment
 
 
@@ -33,8 +34,16 @@ class Record:
     """The ARN of the caller."""
     smoke: Literal["pending", "passed", "failed"]
     """The result of the smoke test; pending if the deployment did not get that far."""
+    digest: str | None = None
+    """The digest of the assembly, by which the build is stored; None in records of older tools."""
     rolledBackFrom: str | None = None  # noqa: N815
-    """The commit that this deployment rolled back; None if it was no rollback."""
+    """What this deployment rolled back, by its `build`; None if it was no rollback."""
+
+    @property
+    def build(self) -> str:
+        """Tell this build from others: commit, bundle, and whether it is exactly that commit."""
+        changes = "" if self.clean else " with uncommitted changes"
+        return f"{self.commit}{changes}, bundle {self.assetHash[:12]}"
 
 
 def parameter(environment: str) -> str:
@@ -75,8 +84,12 @@ def _parse(value: str) -> Record | None:
         return None
 
 
-def write(environment: DeployedEnvironment, record: Record) -> int:
-    """Write a record, and return its version: 1 is the first one of the environment."""
+def write(environment: DeployedEnvironment, record: Record, lock: DeploymentLock) -> int:
+    """Write a record, and return its version: 1 is the first one of the environment.
+
+    Raises `LockLost` if another deployment holds the lock.
+    """
+    lock.confirm()
     written = environment.client("ssm").put_parameter(
         Name=parameter(environment.name),
         Description="What is deployed of business-connections; its history says what was",
@@ -87,12 +100,7 @@ def write(environment: DeployedEnvironment, record: Record) -> int:
     return int(written["Version"])
 
 
-def delete(environment: DeployedEnvironment) -> None:
-    """Delete the record with its whole history."""
+def delete(environment: DeployedEnvironment, lock: DeploymentLock) -> None:
+    """Delete the record with its whole history. Raises `LockLost`."""
+    lock.confirm()
     environment.client("ssm").delete_parameter(Name=parameter(environment.name))
-
-
-def caller(environment: DeployedEnvironment) -> str:
-    """Return the ARN of the credentials."""
-    arn: str = environment.client("sts").get_caller_identity()["Arn"]
-    return arn

@@ -13,13 +13,18 @@ RELEASE: Final = ROOT / "build" / "release"
 CDK: Final = ROOT / "node_modules" / ".bin" / "cdk"
 
 
-def cdk(*arguments: str, folder: Path, profile: str | None) -> int:
-    """Run the CDK CLI and return its exit code.
+def cdk(*arguments: str, folder: Path, profile: str | None, region: str) -> int:
+    """Run the CDK CLI in a region, and return its exit code.
 
     `folder` must have no cdk.json: with one, the CLI would synthesize the application first.
     """
     command = [str(CDK), *arguments, *(("--profile", profile) if profile else ())]
-    environment = {**os.environ, "CDK_DISABLE_CLI_TELEMETRY": "true"}
+    environment = {
+        **os.environ,
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+    }
     return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
 
 

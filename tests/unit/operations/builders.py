@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from lambdas.domain.identifiers import BusinessId
 from operations.promote import SourceState
 from operations.shared.assembly import Assembly
 from operations.shared.business_file import BadLine, Declaration
+from operations.shared.live_state import AlarmState
 from operations.shared.records import Record
 from operations.shared.repository import git
 
@@ -70,6 +72,7 @@ def record(**changes: Any) -> Record:
             "at": "2026-11-23T00:00:00+00:00",
             "by": "arn:aws:iam::111111111111:user/somebody",
             "smoke": "passed",
+            "digest": "d" * 64,
             **changes,
         }
     )
@@ -77,8 +80,13 @@ def record(**changes: Any) -> Record:
 
 def source_state(**changes: Any) -> SourceState:
     """The state of an environment that a build may be promoted from."""
-    good = SourceState(record=record(), code={"Ping": CODE}, alarms={"Unreachable": "OK"})
+    good = SourceState(record=record(), code={"Ping": CODE}, alarms={"Unreachable": alarm()})
     return replace(good, **changes)
+
+
+def alarm(state: str = "OK", *, pages: bool = True, minutes: int = 15) -> AlarmState:
+    """An alarm that looks back so many minutes."""
+    return AlarmState(pages=pages, state=state, looks_back=timedelta(minutes=minutes))
 
 
 def many_lines(count: int, *, accepting: bool = True) -> list[Declaration | BadLine]:

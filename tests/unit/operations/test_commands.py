@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from operations import deploy, promote
+from operations.shared import quotas
 from operations.shared.assembly import Build
-from operations.shared.environment import DeployedEnvironment
+from operations.shared.environment import DeployedEnvironment, require_configured
 from operations.shared.exit_codes import ExitCode
 from tests.runbook import OPERATORS, ROOT, blocks, commands, inline_commands
 from tests.unit.operations.builders import source_state
@@ -126,7 +127,10 @@ def taken(tool: str, arguments: list[str], build: Build, monkeypatch: pytest.Mon
             "sys.argv", [tool, *arguments, f"--build={build.assembly.folder.parent}"]
         )
         monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: None)
-        monkeypatch.setattr(promote, "inspect_source", lambda *_: source_state())
+        monkeypatch.setattr(module, "require_deployable", require_configured)
+        monkeypatch.setattr(promote, "_judge_source", lambda *_, **__: (source_state(), []))
+        monkeypatch.setattr(promote, "smoke", lambda *_: None)
+        monkeypatch.setattr(quotas, "concurrency_shortage", lambda *_: None)
         monkeypatch.setattr(module, "deploy", lambda *_, **__: None)
         assert module.main() == ExitCode.DONE
     elif "parse_args" in inspect.getsource(module):
@@ -161,7 +165,7 @@ def test_no_command_needs_more_than_the_path_of_a_new_shell(document: Path) -> N
         assert not re.match(r"\s*(PATH=|(cdk|npx|ruff|pytest) )", line), line
 
 
-@pytest.mark.parametrize("flag", ["DRY_RUN", "FORCE", "OVERWRITE", "UNGUARDED"])
+@pytest.mark.parametrize("flag", ["DRY_RUN", "FORCE", "OVERWRITE", "UNGUARDED", "WAIT"])
 def test_a_flag_that_is_neither_1_nor_0_is_refused(flag: str) -> None:
     """Otherwise `DRY_RUN=true` would do the real thing."""
     made = subprocess.run(

@@ -1,10 +1,11 @@
 """What a deployment passes to the CDK CLI, what it records, and what it says if it fails."""
 
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +15,10 @@ from infra.parameters import DEPLOYMENT, GUARD
 from operations import deploy as tool
 from operations import diff, promote, rollback
 from operations.deploy import deploy, parameters
-from operations.shared import records
+from operations.shared import quotas, records, stored_builds
 from operations.shared.assembly import Build
 from operations.shared.environment import DeployedEnvironment
-from operations.shared.exit_codes import CannotBegin, DeploymentFailed, ExitCode
+from operations.shared.exit_codes import CannotBegin, DeploymentFailed, ExitCode, Refused
 from operations.shared.live_state import StackState
 from operations.shared.records import Record
 from tests.unit.operations.builders import record, template
@@ -42,18 +43,36 @@ class Aws:
         self.answer: Any = lambda: True
         self.smoke_failure: str | None = None
         self.credentials: list[str] = []
+        self.changed: list[str] = []
+        self.caller = {"Arn": "somebody"}
+        self.region = "eu-west-1"
+        self.kept: list[str] = []
+        self.locked = False
         monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: self)
+        monkeypatch.setattr(quotas, "require", lambda *_: None)
+        monkeypatch.setattr(tool, "deployment_lock", self._lock)
+        monkeypatch.setattr(
+            stored_builds, "store", lambda _, it: self.kept.append(it.manifest.commit)
+        )
         monkeypatch.setattr(tool, "stack_states", lambda _: dict(self.stacks))
+        monkeypatch.setattr(tool, "changed_stacks", lambda *_: self.changed)
+        monkeypatch.setattr(tool, "log_groups", lambda *_: ["/ping-logs"])
         monkeypatch.setattr(tool, "code_of_functions", lambda *_: {"Ping": "c0de="})
         monkeypatch.setattr(tool, "smoke", lambda *_: self.smoke_failure)
         monkeypatch.setattr(tool, "give_credential", lambda _: self.credentials.append(self.name))
         monkeypatch.setattr(records, "read", lambda _: self.history[-1] if self.history else None)
         monkeypatch.setattr(records, "write", self._write)
-        monkeypatch.setattr(records, "delete", lambda _: self.history.clear())
-        monkeypatch.setattr(records, "caller", lambda _: "somebody")
+        monkeypatch.setattr(records, "delete", lambda *_: self.history.clear())
         monkeypatch.setattr(tool, "cdk", self._cdk)
 
-    def _write(self, _: Any, record: Record) -> int:
+    @contextmanager
+    def _lock(self, *_: Any) -> Iterator[str]:
+        self.locked = True
+        yield "the lock"
+        self.locked = False
+
+    def _write(self, _: Any, record: Record, lock: Any) -> int:
+        assert (self.locked, lock) == (True, "the lock")
         self.history.append(record)
         return len(self.history)
 
@@ -79,6 +98,7 @@ def test_a_deployment_is_recorded_when_it_begins_and_when_it_is_done(
     assert results(aws) == ["pending", "passed"]
     done = aws.history[-1]
     assert (done.codeSha256, done.rolledBackFrom) == ("c0de=", "bad")
+    assert (done.digest, aws.kept) == (build.manifest.digest, [build.manifest.commit])
 
 
 @pytest.mark.parametrize(("failure", "given"), [(None, ["staging"]), ("no pong", [])])
@@ -103,10 +123,10 @@ def test_each_deployment_updates_the_monitoring_stack(aws: Aws, build: Build) ->
 def test_a_failure_before_the_cdk_cli_runs_deploys_nothing(
     aws: Aws, build: Build, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def no_credentials(_: Any) -> str:
+    def no_credentials(*_: Any) -> str:
         raise NoCredentialsError
 
-    monkeypatch.setattr(records, "caller", no_credentials)
+    monkeypatch.setattr(stored_builds, "store", no_credentials)
     with pytest.raises(CannotBegin, match="Unable to locate credentials"):
         deploy(build, "staging")
     assert (aws.commands, aws.history) == ([], [])
@@ -124,41 +144,88 @@ def test_a_deployment_that_fails_before_any_stack_changes_leaves_the_record_as_i
     assert aws.history[-1:] == history
 
 
-@pytest.mark.parametrize(
-    ("verb", "arguments"),
-    [
+@pytest.mark.parametrize("status", ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"])
+def test_a_stack_that_cannot_be_changed_now_is_named(aws: Aws, build: Build, status: str) -> None:
+    """An interrupted deployment holds no lock, and CloudFormation goes on with what it began."""
+    aws.stacks[SERVICE] = StackState(status, NOW)
+    with pytest.raises(CannotBegin, match=f"{SERVICE} is {status}"):
+        deploy(build, "staging")
+    assert (aws.commands, aws.history) == ([], [])
+
+
+def test_a_rollback_that_was_decided_before_somebody_deployed_is_refused(
+    aws: Aws, build: Build
+) -> None:
+    aws.history = [record(commit="seen"), record(commit="meanwhile")]
+    with pytest.raises(Refused, match="somebody has deployed to staging since"):
+        deploy(build, "staging", rolled_back_from="bad", seen=aws.history[0])
+    assert aws.commands == []
+    deploy(build, "staging", rolled_back_from="bad", seen=aws.history[-1])
+
+
+def test_the_result_of_a_smoke_test_of_something_else_is_not_recorded(
+    aws: Aws, build: Build
+) -> None:
+    """Somebody ran a plain `cdk deploy` meanwhile, which knows no lock."""
+    aws.changed = [SERVICE]
+    with pytest.raises(DeploymentFailed, match=f"{SERVICE} no longer has the template"):
+        deploy(build, "staging")
+    assert results(aws) == ["pending"]
+
+
+def test_only_make_run_deploys_the_local_system(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The CDK CLI would deploy it to the AWS account of the shell."""
+    for verb, arguments in (
         (tool, ["--environment", "local"]),
         (diff, ["--environment", "local"]),
         (rollback, ["--environment", "local"]),
-        (promote, ["--from", "local", "--to", "local-next"]),
+        (promote, ["--from", "local", "--to", "dev"]),
+    ):
+        monkeypatch.setattr("sys.argv", ["verb", *arguments])
+        assert verb.main() == ExitCode.REFUSED
+        assert "make run" in capsys.readouterr().err
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch, build: Build, name: str, *more: str
+) -> tuple[int, list[str]]:
+    """Run the verb up to the deployment; return its exit code and what it would deploy to."""
+    deployed: list[str] = []
+    monkeypatch.setattr(tool, "require_deployable", lambda _: None)
+    monkeypatch.setattr(tool, "deploy", lambda _, name, **__: deployed.append(name))
+    folder = str(build.assembly.folder.parent)
+    monkeypatch.setattr("sys.argv", ["deploy", "--environment", name, "--build", folder, *more])
+    return tool.main(), deployed
+
+
+@pytest.mark.parametrize(
+    ("name", "force", "code"),
+    [
+        ("dev", [], ExitCode.DONE),
+        ("staging", ["--force"], ExitCode.REFUSED),
+        ("prod", ["--force"], ExitCode.REFUSED),
     ],
-    ids=["deploy", "diff", "rollback", "promote"],
 )
-def test_only_make_run_deploys_the_local_system(
-    verb: ModuleType,
-    arguments: list[str],
+def test_uncommitted_changes_reach_the_first_environment_only(
+    build: Build,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    name: str,
+    force: list[str],
+    code: int,
 ) -> None:
-    """The CDK CLI would deploy it to the AWS account of the shell."""
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    build = [] if verb is rollback else ["--build", str(tmp_path)]
-    monkeypatch.setattr("sys.argv", ["verb", *arguments, *build])
-    assert verb.main() == ExitCode.REFUSED
-    assert "make run" in capsys.readouterr().err
+    replace(build.manifest, clean=False).write(build.assembly.folder.parent)
+    assert run(monkeypatch, build, name, *force)[0] == code
+    assert ("uncommitted changes" in capsys.readouterr().err) is (code == ExitCode.REFUSED)
 
 
 @pytest.mark.parametrize(("force", "code"), [([], ExitCode.REFUSED), (["--force"], ExitCode.DONE)])
 def test_a_later_environment_is_deployed_to_directly_only_by_force(
     build: Build, monkeypatch: pytest.MonkeyPatch, force: list[str], code: int
 ) -> None:
-    deployed = []
-    monkeypatch.setattr(tool, "deploy", lambda _, name, **__: deployed.append(name))
-    folder = str(build.assembly.folder.parent)
-    monkeypatch.setattr("sys.argv", ["deploy", "--environment", "prod", "--build", folder, *force])
-    assert tool.main() == code
-    assert deployed == (["prod"] if force else [])
+    assert run(monkeypatch, build, "prod", *force) == (code, ["prod"] if force else [])
 
 
 @pytest.mark.parametrize("before", ["UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"])
@@ -173,11 +240,25 @@ def test_a_failed_deployment_says_in_what_state_it_left_the_stacks(
         return False
 
     aws.answer = rolled_back
+    aws.history = [record()]
     with pytest.raises(
         DeploymentFailed, match=f"{SERVICE} UPDATE_ROLLBACK_COMPLETE, {MONITORING} as it was"
-    ):
+    ) as failed:
         deploy(build, "staging")
-    assert results(aws) == ["pending"]
+    assert results(aws) == ["passed", "pending"]
+    assert "the logs: docs/runbook.md" in str(failed.value)
+    assert "make rollback ENVIRONMENT=staging" in str(failed.value)
+
+
+@pytest.mark.parametrize("history", [[record()], []], ids=["a later", "the first"])
+def test_a_failed_smoke_test_says_where_the_logs_are_and_how_to_go_back(
+    aws: Aws, build: Build, history: list[Record]
+) -> None:
+    aws.smoke_failure, aws.history = "no pong", list(history)
+    with pytest.raises(DeploymentFailed, match="no pong") as failed:
+        deploy(build, "staging")
+    assert "/ping-logs" in str(failed.value)
+    assert ("make rollback ENVIRONMENT=staging" in str(failed.value)) is bool(history)
 
 
 def test_an_interrupted_deployment_stays_pending(aws: Aws, build: Build) -> None:

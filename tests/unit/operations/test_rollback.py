@@ -1,34 +1,36 @@
-"""Which deployment a rollback chooses, and how it builds that commit outside the checkout."""
+"""Which deployment a rollback chooses. `tests/e2e` rolls back."""
 
-from contextlib import nullcontext
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from operations import rollback
-from operations.rollback import built, choose, require_commit, roll_back
+from operations.rollback import choose
 from operations.shared import records
 from operations.shared.assembly import Build
-from operations.shared.exit_codes import CannotBegin, ExitCode, Refused
+from operations.shared.environment import DeployedEnvironment
+from operations.shared.exit_codes import ExitCode, Refused
 from operations.shared.records import Record
-from operations.shared.repository import git
-from tests.unit.operations.builders import commit, record
+from operations.shared.stored_builds import NotKept
+from tests.unit.operations.builders import record
 
 
 def deployed(commit: str, *, back_from: str | None = None, **changes: object) -> Record:
     """One deployment. Its commit is one letter, so that a history can be read."""
-    return record(
-        commit=commit * 40, rolledBackFrom=None if back_from is None else back_from * 40, **changes
-    )
+    left = None if back_from is None else record(commit=back_from * 40).build
+    return record(commit=commit * 40, **{"rolledBackFrom": left, **changes})
 
 
 def chosen(*history: Record, commit: str | None = None) -> str:
     """The letters of the commits that it goes from and to. The newest deployment comes last."""
     way = choose(list(reversed(history)), commit)
-    return f"{way.leaves[0]} to {way.to.commit[0]}"
+    return f"{way.leaves[0]} to {way.candidates[0].commit[0]}"
 
 
 A, B, C = deployed("a"), deployed("b"), deployed("c")
+DIRTY_A, DIRTY_B = (deployed(it, clean=False, assetHash="e" * 64) for it in "ab")
 BROKEN_B, BROKEN_C = deployed("b", smoke="failed"), deployed("c", smoke="failed")
 PENDING_C = deployed("c", smoke="pending", codeSha256=None)
 BACK_TO_B = deployed("b", back_from="c")
@@ -44,19 +46,27 @@ PENDING_BACK_TO_B = deployed("b", back_from="c", smoke="pending", codeSha256=Non
         pytest.param([A, B, BROKEN_C], "c to b", id="from what failed its smoke test"),
         pytest.param([A, deployed("b", clean=False), C], "c to a", id="not what was not clean"),
         pytest.param([A, BROKEN_B, B, C], "c to b", id="what failed at first and then passed"),
+        # Uncommitted changes.
+        pytest.param([A, DIRTY_A], "a to a", id="from uncommitted changes to their commit"),
+        pytest.param(
+            [A, B, DIRTY_B, deployed("b", rolledBackFrom=DIRTY_B.build), C],
+            "c to b",
+            id="what uncommitted changes were rolled back to is good",
+        ),
+        pytest.param([A, B, DIRTY_B, DIRTY_B], "b to b", id="however often they were tried"),
+        # The bundle of the same commit, built by other tools.
+        pytest.param([A, deployed("a", assetHash="e" * 64)], "a to a", id="another bundle of it"),
         # Repeated.
-        pytest.param([A, B, C, BACK_TO_B], "b to a", id="further back the second time"),
         pytest.param(
             [A, B, C, BACK_TO_B, deployed("d")], "d to b", id="never to what was rolled back from"
         ),
         pytest.param(
             [A, B, C, BACK_TO_B, C, deployed("d")], "d to c", id="unless deployed again since"
         ),
-        # A rollback that failed.
         pytest.param(
-            [A, B, C, deployed("b", back_from="c", smoke="failed")],
-            "b to a",
-            id="past what failed when it was rolled back to",
+            [A, B, C, deployed("b", rolledBackFrom=C.commit), deployed("d")],
+            "d to b",
+            id="nor what a record of older tools names by its commit",
         ),
         # Interrupted, or failed before the smoke test.
         pytest.param([A, B, PENDING_C], "c to b", id="from a deployment that did not finish"),
@@ -68,9 +78,6 @@ PENDING_BACK_TO_B = deployed("b", back_from="c", smoke="pending", codeSha256=Non
         pytest.param(
             [A, B, C, PENDING_BACK_TO_B, PENDING_BACK_TO_B], "c to b", id="and once more again"
         ),
-        pytest.param(
-            [A, B, C, PENDING_BACK_TO_B, BACK_TO_B], "b to a", id="once it finished, further back"
-        ),
     ],
 )
 def test_it_goes_back_to_the_newest_good_commit_that_was_not_rolled_back(
@@ -79,9 +86,23 @@ def test_it_goes_back_to_the_newest_good_commit_that_was_not_rolled_back(
     assert chosen(*history) == way
 
 
+@pytest.mark.parametrize(
+    "finished", [BACK_TO_B, deployed("b", back_from="c", smoke="failed")], ids=["good", "failed"]
+)
+def test_after_a_finished_rollback_somebody_must_say_how_far_back(finished: Record) -> None:
+    """One that is run twice by mistake must not go back twice."""
+    history = [A, B, C, PENDING_BACK_TO_B, finished]
+    with pytest.raises(
+        Refused, match=r"rolled back to .* name the commit with COMMIT=\n  - commit a"
+    ):
+        chosen(*history)
+    assert chosen(*history, commit="a") == "b to a"
+
+
 def test_it_says_why_newer_deployments_are_skipped() -> None:
-    way = choose([deployed("e", back_from="d"), deployed("d"), BROKEN_C, PENDING_C, A])
-    assert way.to is A
+    back = deployed("e", back_from="d")
+    way = choose([deployed("f"), back, deployed("d"), BROKEN_C, PENDING_C, A])
+    assert list(way.candidates) == [back, A]
     assert [reason.split(": ")[1] for reason in way.skipped] == [
         f"it was rolled back {A.at}",
         "its smoke test failed",
@@ -100,6 +121,7 @@ def test_it_is_refused_without_a_history(
 ) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setattr(records, "history", lambda _: [])
+    monkeypatch.setattr(DeployedEnvironment, "account", "111111111111")
     monkeypatch.setattr("sys.argv", ["rollback", "--environment", "prod"])
     assert rollback.main() == ExitCode.REFUSED
     assert "/business-connections/prod/deployment has no record" in capsys.readouterr().err
@@ -131,108 +153,70 @@ def test_an_ambiguous_commit_is_refused() -> None:
         chosen(A, record(commit="ab" * 20), deployed("d"), commit="a")
 
 
-def test_a_bundle_that_is_not_the_recorded_one_is_not_deployed(
+# Fetching what was chosen.
+
+
+class Kept:
+    """The environment `prod` with this history, the newest first, and the builds that are kept."""
+
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, build: Build, history: list[Record]
+    ) -> None:
+        self.missing: list[Record] = []
+        self.deployed: list[dict[str, Any]] = []
+        self._build = build
+        monkeypatch.setattr(DeployedEnvironment, "__init__", lambda self, name, **_: None)
+        monkeypatch.setattr(DeployedEnvironment, "name", "prod", raising=False)
+        monkeypatch.setattr(records, "history", lambda _: history)
+        monkeypatch.setattr(rollback, "stored", self._stored)
+        monkeypatch.setattr(rollback, "deploy", lambda *_, **how: self.deployed.append(how))
+
+    @contextmanager
+    def _stored(self, _: Any, record: Record) -> Iterator[Build]:
+        if record in self.missing:
+            raise NotKept("its build is not kept")
+        yield self._build
+
+
+def roll_back(monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
+    monkeypatch.setattr("sys.argv", ["rollback", "--environment", "prod", *more])
+    return rollback.main()
+
+
+def test_it_deploys_what_it_fetched_and_says_what_was_rolled_back(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rollback, "built", lambda _: nullcontext(build))
-    monkeypatch.setattr(rollback, "deploy", lambda *_, **__: pytest.fail("it deployed"))
-    way = choose([C, record(assetHash="d" * 64)])
-    with pytest.raises(Refused, match="builds bundle bbbbbbbbbbbb here, but prod ran dddddddddddd"):
-        roll_back(way, "prod", unguarded=False, profile=None)
+    kept = Kept(monkeypatch, build, [C, A])
+    assert roll_back(monkeypatch, "--unguarded", "--profile", "p") == ExitCode.DONE
+    assert kept.deployed == [
+        {"rolled_back_from": C.build, "seen": C, "unguarded": True, "profile": "p"}
+    ]
 
 
-def test_it_deploys_what_it_built_and_says_what_was_rolled_back(
-    build: Build, monkeypatch: pytest.MonkeyPatch
+def test_it_goes_on_to_the_next_candidate_where_a_build_cannot_be_had(
+    build: Build, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    deployments = []
-    monkeypatch.setattr(rollback, "built", lambda _: nullcontext(build))
-    monkeypatch.setattr(rollback, "deploy", lambda *_, **how: deployments.append(how))
-    roll_back(choose([C, A]), "prod", unguarded=True, profile="p")
-    assert deployments == [{"rolled_back_from": C.commit, "unguarded": True, "profile": "p"}]
+    kept = Kept(monkeypatch, build, [C, B, A])
+    kept.missing = [B]
+    assert roll_back(monkeypatch) == ExitCode.DONE
+    told = capsys.readouterr().out
+    assert "not to commit bbbbbbbbbbbb" in told
+    assert "rolling back to commit aaaaaaaaaaaa" in told
 
 
-# Building what was chosen.
-
-
-MAKEFILE = """
-.PHONY: setup build
-setup: .venv/.done node_modules/.done
-.venv/.done: requirements-dev.txt
-	mkdir -p .venv && echo its own > .venv/.done
-node_modules/.done: package-lock.json
-	mkdir -p node_modules && echo its own > node_modules/.done
-build: setup
-	@mkdir -p build/release/assembly
-	@test ! -f broken || { echo "it does not build"; exit 1; }
-	@git status --porcelain > build/release/status
-	@cat .venv/.done node_modules/.done > build/release/tools
-	@python3 -c 'import json; print(json.dumps(dict(commit="a", clean=True, committedAt="", \
-		environments={}, digest="")))' > build/release/manifest.json
-"""
-
-
-@pytest.fixture
-def repository(repository: Path) -> Path:
-    """A repository whose tools are installed, and whose `make build` says what it worked with."""
-    (repository / "Makefile").write_text(MAKEFILE)
-    (repository / ".gitignore").write_text(".venv/\nnode_modules/\nbuild/\n")
-    (repository / "requirements-dev.txt").write_text("cdk==1")
-    (repository / "package-lock.json").write_text("{}")
-    commit("First")
-    for tools in (".venv", "node_modules"):
-        (repository / tools).mkdir()
-        (repository / tools / ".done").write_text("shared\n")
-    return repository
-
-
-def worktrees() -> int:
-    return len(git("worktree", "list").splitlines())
-
-
-def test_an_earlier_commit_is_built_outside_the_checkout_with_the_tools_of_the_checkout(
-    repository: Path,
+def test_it_says_so_if_no_build_can_be_had(
+    build: Build, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = git("rev-parse", "HEAD")
-    (repository / "new.py").write_text("")
-    commit("Second")
-    (repository / "half-done.py").write_text("")
-    with built(first) as build:
-        release = build.assembly.folder.parent
-        assert (release / "tools").read_text() == "shared\nshared\n"
-        assert (release / "status").read_text() == "", "a link to the tools is no change"
-        assert not (release.parent.parent / "new.py").exists()
-        assert worktrees() == 2
-    assert worktrees() == 1
-    assert not release.exists()
-    assert (repository / ".venv" / ".done").read_text() == "shared\n"
-    assert (repository / "half-done.py").exists()
+    kept = Kept(monkeypatch, build, [C, B, A])
+    kept.missing = [A, B]
+    assert roll_back(monkeypatch) == ExitCode.COULD_NOT_BEGIN
+    told = capsys.readouterr().err
+    assert told.count("its build is not kept") == 2
+    assert "make deploy ENVIRONMENT=prod FORCE=1" in told
+    assert kept.deployed == []
 
 
-def test_a_commit_that_pins_other_tools_installs_its_own(repository: Path) -> None:
-    first = git("rev-parse", "HEAD")
-    (repository / "requirements-dev.txt").write_text("cdk==2")
-    commit("Second")
-    with built(first) as build:
-        tools = (build.assembly.folder.parent / "tools").read_text()
-    assert tools == "its own\nshared\n"
-    assert (repository / ".venv" / ".done").read_text() == "shared\n"
-
-
-def test_a_commit_that_does_not_build_leaves_nothing_behind(repository: Path) -> None:
-    (repository / "broken").write_text("")
-    broken = commit("Second")
-    with pytest.raises(CannotBegin, match="it does not build"), built(broken):
-        pass
-    assert worktrees() == 1
-
-
-def test_an_interrupted_rollback_leaves_nothing_behind(repository: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), built("HEAD"):
-        raise KeyboardInterrupt
-    assert worktrees() == 1
-
-
-def test_a_commit_that_this_clone_lacks_must_be_fetched(repository: Path) -> None:
-    require_commit(git("rev-parse", "HEAD"))
-    with pytest.raises(CannotBegin, match="git fetch origin " + "a" * 40):
-        require_commit("a" * 40)
+def test_a_dry_run_deploys_nothing(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Kept(monkeypatch, build, [C, A])
+    assert roll_back(monkeypatch, "--dry-run") == ExitCode.DONE
+    assert kept.deployed == []

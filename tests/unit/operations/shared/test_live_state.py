@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
 from operations.shared import live_state
 from operations.shared.assembly import StackArtifact
+from tests.unit.operations.builders import alarm
 
 FUNCTION = {
     "Type": "AWS::Lambda::Function",
@@ -23,7 +22,7 @@ class Aws:
 
     def __init__(self, **given: Any) -> None:
         self._given = given
-        self.outputs = {"AlarmNames": "A,B,C", "OnCallTopicArn": "arn:topic"}
+        self.outputs = {"AlarmNames": "A,B,C,D", "OnCallTopicArn": "arn:topic"}
 
     def client(self, _service: str) -> "Aws":
         return self
@@ -80,107 +79,46 @@ def test_a_template_is_compared_as_cloudformation_returns_it() -> None:
     assert live_state.changed_stacks(other, [SERVICE]) == ["Service"]
 
 
-def test_paging_alarms_notify_on_call_and_may_be_composite() -> None:
+def test_the_alarms_behind_pages_are_those_of_on_call_and_the_members_of_a_composite_one() -> None:
+    def arn(name: str) -> str:
+        return f"arn:aws:cloudwatch:eu-west-1:1:alarm:{name}"
+
+    def metric_alarm(name: str, action: str, **more: Any) -> Any:
+        return {
+            "AlarmName": name,
+            "AlarmArn": arn(name),
+            "AlarmActions": [action],
+            "StateValue": "OK",
+            **more,
+        }
+
+    math = [
+        {"Id": "sum", "Expression": "a + b"},
+        {"Id": "a", "MetricStat": {"Period": 300}},
+        {"Id": "b", "MetricStat": {"Period": 300}},
+    ]
     alarms = {
         "MetricAlarms": [
-            {"AlarmName": "A", "AlarmActions": ["arn:topic"], "StateValue": "OK"},
-            {"AlarmName": "B", "AlarmActions": ["arn:tickets"], "StateValue": "ALARM"},
+            metric_alarm("A", "arn:topic", Period=60, EvaluationPeriods=3),
+            metric_alarm("B", "arn:tickets", Metrics=math, EvaluationPeriods=2),
+            metric_alarm("D", "arn:tickets", Period=3600, EvaluationPeriods=24),
         ],
         "CompositeAlarms": [
-            {"AlarmName": "C", "AlarmActions": ["arn:topic"], "StateValue": "ALARM"}
+            {
+                "AlarmName": "C",
+                "AlarmArn": arn("C"),
+                "AlarmActions": ["arn:topic"],
+                "AlarmRule": f'(ALARM("{arn("B")}"))',
+                "StateValue": "ALARM",
+            }
         ],
     }
     environment: Any = Aws(alarms=alarms)
-    assert live_state.paging_alarms(environment) == {"A": "OK", "C": "ALARM"}
-
-
-RESOURCES = {
-    "Data": [("AWS::DynamoDB::Table", "table")],
-    "Service": [
-        ("AWS::Lambda::Function", "fn"),
-        ("AWS::Lambda::Alias", "arn:aws:lambda:us-east-1:1:function:fn:live"),
-        ("AWS::ApiGateway::RestApi", "rest1"),
-        ("AWS::ApiGatewayV2::Api", "ws1"),
-        ("AWS::SQS::Queue", "https://sqs.us-east-1.amazonaws.com/1/queue"),
-        ("AWS::IAM::Role", "role"),
-    ],
-    "Monitoring": [("AWS::CloudWatch::Alarm", "A"), ("AWS::CloudWatch::Alarm", "B")],
-}
-
-
-class Stacks(Aws):
-    """An environment whose stacks have these resources."""
-
-    def stack(self, part: str) -> str:
-        return part
-
-    def paginate(self, **asked: Any) -> Iterator[Any]:
-        yield {
-            "StackResourceSummaries": [
-                {"ResourceType": kind, "LogicalResourceId": "X", "PhysicalResourceId": physical}
-                for kind, physical in RESOURCES[asked["StackName"]]
-            ]
-        }
-
-    def get_rest_api(self, *, restApiId: str) -> Any:  # noqa: N803
-        assert restApiId == "rest1"
-        return {"name": "the-rest-api"}
-
-
-def metric(namespace: str, **dimensions: str) -> Any:
-    named = [{"Name": name, "Value": value} for name, value in dimensions.items()]
-    return {"Namespace": namespace, "MetricName": "M", "Dimensions": named}
-
-
-def blind(*metrics: Any) -> Any:
-    alarms = [
-        {"AlarmName": "A", **metrics[0]},
-        {
-            "AlarmName": "B",
-            "Metrics": [
-                {"Id": "sum", "Expression": "SUM(METRICS())"},
-                *({"Id": f"m{i}", "MetricStat": {"Metric": m}} for i, m in enumerate(metrics)),
-            ],
-        },
-    ]
-    environment: Any = Stacks(
-        alarms={"MetricAlarms": alarms, "CompositeAlarms": [{"AlarmName": "C"}]}
-    )
-    return live_state.blind_alarms(environment)
-
-
-def test_an_alarm_that_watches_existing_resources_is_not_blind() -> None:
-    assert (
-        blind(
-            metric("AWS/Lambda", FunctionName="fn", Resource="fn:live", ExecutedVersion="7"),
-            metric("AWS/Lambda", FunctionName="fn", Resource="fn"),
-            metric("AWS/ApiGateway", ApiName="the-rest-api", Stage="v1", Resource="/health"),
-            metric("AWS/ApiGateway", ApiId="ws1", Stage="v1"),
-            metric("AWS/DynamoDB", TableName="table", Operation="Query"),
-            metric("AWS/SQS", QueueName="queue"),
-            metric("BusinessConnections", environment="staging", ApiId="of our own"),
-        )
-        == {}
-    )
-
-
-@pytest.mark.parametrize(
-    ("namespace", "dimension", "name"),
-    [
-        ("AWS/Lambda", "FunctionName", "gone"),
-        ("AWS/Lambda", "Resource", "gone:live"),
-        ("AWS/Lambda", "Resource", "fn:gone"),
-        ("AWS/ApiGateway", "ApiId", "gone"),
-        ("AWS/ApiGateway", "ApiName", "rest1"),
-        ("AWS/DynamoDB", "TableName", "gone"),
-        ("AWS/SQS", "QueueName", "gone"),
-    ],
-)
-def test_an_alarm_that_watches_a_missing_resource_is_blind_also_in_metric_math(
-    namespace: str, dimension: str, name: str
-) -> None:
-    gone = f"{dimension} {name}"
-    assert blind(metric(namespace, **{dimension: name})) == {"A": gone, "B": gone}
+    assert live_state.alarms_behind_pages(environment) == {
+        "A": alarm(minutes=3),
+        "B": alarm(pages=False, minutes=10),
+        "C": alarm("ALARM", minutes=0),
+    }
 
 
 def test_the_state_of_a_stack_is_its_status_and_when_it_changed() -> None:
@@ -196,7 +134,10 @@ def test_the_state_of_a_stack_is_its_status_and_when_it_changed() -> None:
         "Monitoring": {"StackStatus": "REVIEW_IN_PROGRESS", "CreationTime": updated},
     }
 
-    class Described(Stacks):
+    class Described(Aws):
+        def stack(self, part: str) -> str:
+            return part
+
         def describe_stacks(self, *, StackName: str) -> Any:  # noqa: N803
             return {"Stacks": [described[StackName]]}
 

@@ -1,16 +1,13 @@
 """The checks of an account's quotas, with made-up answers of AWS."""
 
 from collections.abc import Iterator, Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from operations import deploy
 from operations.shared import quotas
 from operations.shared.assembly import StackArtifact
-from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin
 
 SERVICE = "BusinessConnections-prod-Service"
@@ -26,12 +23,10 @@ class Account:
         *,
         limit: int = 1_000,
         unreserved: int = 1_000,
-        rate: float = 10_000.0,
         deployed: Mapping[str, int | None] | None = None,
         gone: tuple[str, ...] = (),
     ) -> None:
         self._limit = {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": unreserved}
-        self._rate = rate
         self._deployed = deployed
         self._gone = gone
         self.asked: set[str] = set()
@@ -72,16 +67,13 @@ class Account:
     def get_account_settings(self) -> Any:
         return {"AccountLimit": self._limit}
 
-    def get_account(self) -> Any:
-        return {"throttleSettings": {"rateLimit": self._rate, "burstLimit": 5_000}}
-
 
 def _error(code: str, operation: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
 
 
-def service(*, rest: float = 1_000, websocket: float = 2_000, **reserved: int) -> StackArtifact:
-    """A stack whose functions reserve this much, and whose APIs let this much through."""
+def service(**reserved: int) -> StackArtifact:
+    """A stack whose functions reserve this much."""
     functions = {
         name: {
             "Type": "AWS::Lambda::Function",
@@ -90,30 +82,13 @@ def service(*, rest: float = 1_000, websocket: float = 2_000, **reserved: int) -
         for name, bound in reserved.items()
     }
     unbounded = {"Type": "AWS::Lambda::Function", "Properties": {}}
-    health = {"ResourcePath": "/~1health", "HttpMethod": "GET", "ThrottlingRateLimit": 10}
-    all_methods = {"ResourcePath": "/*", "HttpMethod": "*", "ThrottlingRateLimit": rest}
-    stages = {
-        "Stage": {
-            "Type": "AWS::ApiGateway::Stage",
-            "Properties": {"MethodSettings": [all_methods, health]},
-        },
-        "WebSocketStage": {
-            "Type": "AWS::ApiGatewayV2::Stage",
-            "Properties": {"DefaultRouteSettings": {"ThrottlingRateLimit": websocket}},
-        },
-    }
-    resources = {**functions, "Unbounded": unbounded, **stages}
+    resources = {**functions, "Unbounded": unbounded}
     return StackArtifact(SERVICE, None, None, {"Resources": resources})
 
 
 def shortage(account: Account, stack: StackArtifact) -> str | None:
     environment: Any = account
     return quotas.concurrency_shortage(environment, [stack])
-
-
-def warning(account: Account, stack: StackArtifact) -> str | None:
-    environment: Any = account
-    return quotas.throttle_warning(environment, [stack])
 
 
 def test_exactly_enough_concurrency_is_enough() -> None:
@@ -163,12 +138,14 @@ def test_aws_is_not_asked_if_nothing_is_reserved() -> None:
     assert account.asked == set()
 
 
-def test_a_throttle_above_the_account_s_is_a_warning() -> None:
-    assert warning(Account(rate=3_000.0), service(rest=1_000, websocket=2_000)) is None
-    text = warning(Account(rate=2_500.0), service(rest=1_000, websocket=2_000))
-    assert text is not None
-    assert "let through 3000 requests a second, but this account only 2500" in text
-    assert "L-8A5B8E43" in text
+@pytest.mark.parametrize(("limit", "told"), [(10, True), (99, True), (100, False)])
+def test_an_account_that_runs_few_functions_is_told_so_before_it_deploys(
+    limit: int, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new account may have 10. An environment that reserves nothing can deploy there."""
+    environment: Any = Account(limit=limit, unreserved=limit)
+    quotas.require(environment, [service()])
+    assert (f"runs at most {limit} functions at once" in capsys.readouterr().err) is told
 
 
 def test_an_error_for_lack_of_a_permission_says_where_they_are_listed(
@@ -182,19 +159,7 @@ def test_an_error_for_lack_of_a_permission_says_where_they_are_listed(
         shortage(Account(), service(Ping=1))
 
 
-def test_a_deployment_without_enough_concurrency_does_not_begin(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Assembly:
-        def stacks(self, _: str) -> list[StackArtifact]:
-            return [service(Ping=901)]
-
-    class Build:
-        assembly = Assembly()
-        manifest = SimpleNamespace(title="a build")
-
-    build: Any = Build()
-    monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: Account())
-    monkeypatch.setattr(deploy, "cdk", lambda *_, **__: pytest.fail("it deployed"))
+def test_a_deployment_without_enough_concurrency_does_not_begin() -> None:
+    environment: Any = Account()
     with pytest.raises(CannotBegin, match="has only 900 left"):
-        deploy.deploy(build, "prod")
+        quotas.require(environment, [service(Ping=901)])
