@@ -118,16 +118,15 @@ class Team:
     def deploy(self, environment: str, *more: str) -> Ended:
         return self.make("deploy", f"ENVIRONMENT={environment}", f"PROFILE={environment}", *more)
 
-    def promote(self, source: str, target: str, *more: str) -> Ended:
+    def promote(self, source: str, target: str, **variables: str) -> Ended:
         profiles = (f"FROM_PROFILE={source}", f"TO_PROFILE={target}")
-        return self.make("promote", f"FROM={source}", f"TO={target}", *profiles, *more)
+        return self.make("promote", f"FROM={source}", f"TO={target}", *profiles, **variables)
 
     def start_rollback(self, environment: str, *more: str) -> "subprocess.Popen[str]":
         """Start a rollback with nothing but the tools and the account."""
         return self.start(
             *("make", "rollback", f"ENVIRONMENT={environment}", f"PROFILE={environment}", *more),
             at=self.bare_tools,
-            HOME=str(self.folder / "empty"),
             GIT_CEILING_DIRECTORIES=str(self.folder),
             UV_CACHE_DIR=str(self.folder / "empty"),
             UV_DEFAULT_INDEX="http://127.0.0.1:1",
@@ -143,6 +142,11 @@ class Team:
         output, _ = process.communicate(timeout=180)
         of_tool = re.search(r"^make: \*\*\* .* Error (\d+)$", output, re.MULTILINE)
         return Ended(int(of_tool[1]) if of_tool else process.returncode, output)
+
+    @staticmethod
+    def freeze(process: "subprocess.Popen[str]") -> None:
+        """Let a command stand still, with all that it started, so that others find it at work."""
+        os.killpg(process.pid, signal.SIGSTOP)
 
     @staticmethod
     def kill(process: "subprocess.Popen[str]") -> None:
