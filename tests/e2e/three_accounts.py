@@ -112,8 +112,8 @@ class Team:
             start_new_session=True,
         )
 
-    def make(self, *arguments: str, at: Path | None = None, **variables: str) -> Ended:
-        return self.ended(self.start("make", *arguments, at=at, **variables))
+    def make(self, *arguments: str, **variables: str) -> Ended:
+        return self.ended(self.start("make", *arguments, **variables))
 
     def deploy(self, environment: str, *more: str) -> Ended:
         return self.make("deploy", f"ENVIRONMENT={environment}", f"PROFILE={environment}", *more)
@@ -213,7 +213,7 @@ class Team:
 
     def client(self, environment: str, service: str) -> Any:
         """Return a client for the account of an environment."""
-        session = boto3.Session(
+        session: Any = boto3.Session(
             aws_access_key_id=ACCOUNTS[environment],
             aws_secret_access_key="any",
             region_name=REGION,
