@@ -86,7 +86,7 @@ class Team:
         return self.folder / "bare-tools"
 
     def start(
-        self, *command: str, at: Path | None = None, **variables: str
+        self, *command: str, variables: Mapping[str, str] | None = None, at: Path | None = None
     ) -> "subprocess.Popen[str]":
         """Start a command in a process group of its own. It may take the profiles only."""
         kept = {
@@ -103,7 +103,7 @@ class Team:
                 "AWS_CONFIG_FILE": str(self.folder / "config"),
                 "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "credentials"),
                 "SMOKE_PATIENCE": "5",
-                **variables,
+                **(variables or {}),
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -113,7 +113,7 @@ class Team:
         )
 
     def make(self, *arguments: str, **variables: str) -> Ended:
-        return self.ended(self.start("make", *arguments, **variables))
+        return self.ended(self.start("make", *arguments, variables=variables))
 
     def deploy(self, environment: str, *more: str) -> Ended:
         return self.make("deploy", f"ENVIRONMENT={environment}", f"PROFILE={environment}", *more)
@@ -127,11 +127,13 @@ class Team:
         return self.start(
             *("make", "rollback", f"ENVIRONMENT={environment}", f"PROFILE={environment}", *more),
             at=self.bare_tools,
-            GIT_CEILING_DIRECTORIES=str(self.folder),
-            UV_CACHE_DIR=str(self.folder / "empty"),
-            UV_DEFAULT_INDEX="http://127.0.0.1:1",
-            PIP_INDEX_URL="http://127.0.0.1:1",
-            NPM_CONFIG_REGISTRY="http://127.0.0.1:1",
+            variables={
+                "GIT_CEILING_DIRECTORIES": str(self.folder),
+                "UV_CACHE_DIR": str(self.folder / "empty"),
+                "UV_DEFAULT_INDEX": "http://127.0.0.1:1",
+                "PIP_INDEX_URL": "http://127.0.0.1:1",
+                "NPM_CONFIG_REGISTRY": "http://127.0.0.1:1",
+            },
         )
 
     def rollback(self, environment: str, *more: str) -> Ended:
