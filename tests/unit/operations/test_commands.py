@@ -10,6 +10,7 @@ import inspect
 import re
 import shlex
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,7 @@ def taken(tool: str, arguments: list[str], build: Build, monkeypatch: pytest.Mon
         monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: None)
         monkeypatch.setattr(module, "require_deployable", require_configured)
         monkeypatch.setattr(promote, "_judge_source", lambda *_, **__: (source_state(), []))
+        monkeypatch.setattr(promote, "deployment_lock", lambda *_: nullcontext())
         monkeypatch.setattr(promote, "smoke", lambda *_: None)
         monkeypatch.setattr(quotas, "concurrency_shortage", lambda *_: None)
         monkeypatch.setattr(module, "deploy", lambda *_, **__: None)
