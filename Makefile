@@ -12,7 +12,7 @@ export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 export AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED := true
 
 # Refuse DRY_RUN=true: taken for a flag that is not set, it would do the real thing.
-$(foreach flag,DRY_RUN FORCE OVERWRITE UNGUARDED,$(if $(filter-out 0 1,$($(flag))),\
+$(foreach flag,DRY_RUN FORCE OVERWRITE UNGUARDED WAIT,$(if $(filter-out 0 1,$($(flag))),\
 	$(error $(flag) must be 1 or 0, is '$($(flag))')))
 
 .DEFAULT_GOAL := help
@@ -128,9 +128,9 @@ deploy: tools ## Deploy the build to the first environment: make deploy ENVIRONM
 	@$(BIN)/python -m operations.deploy --environment "$(ENVIRONMENT)" $(if $(filter 1,$(FORCE)),--force) \
 		$(if $(filter 1,$(UNGUARDED)),--unguarded) $(addprefix --profile ,$(PROFILE))
 
-promote: tools ## Deploy the build from one environment to the next: make promote FROM=staging TO=prod [DRY_RUN=1] [FROM_PROFILE=…] [TO_PROFILE=…]
+promote: tools ## Deploy the build from one environment to the next: make promote FROM=staging TO=prod [WAIT=1] [DRY_RUN=1] [FROM_PROFILE=…] [TO_PROFILE=…]
 	@test -n "$(FROM)" -a -n "$(TO)" || { echo "make promote needs FROM=staging and TO=prod" >&2; exit 2; }
-	@$(BIN)/python -m operations.promote --from "$(FROM)" --to "$(TO)" $(if $(filter 1,$(DRY_RUN)),--dry-run) \
+	@$(BIN)/python -m operations.promote --from "$(FROM)" --to "$(TO)" $(if $(filter 1,$(WAIT)),--wait) $(if $(filter 1,$(DRY_RUN)),--dry-run) \
 		$(addprefix --from-profile ,$(FROM_PROFILE)) $(addprefix --to-profile ,$(TO_PROFILE))
 
 rollback: tools ## Roll an environment back to what it ran before: make rollback ENVIRONMENT=prod [COMMIT=…] [UNGUARDED=1] [DRY_RUN=1] [PROFILE=…]

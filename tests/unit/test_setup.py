@@ -14,7 +14,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 LOCKS = ("requirements.txt", "requirements-dev.txt", "lambdas/requirements.txt")
-DEPLOYING = ("build", "deploy", "diff", "import", "promote", "replay", "restore", "rollback", "smoke")
+DEPLOYING = (
+    "build",
+    "deploy",
+    "diff",
+    "import",
+    "promote",
+    "replay",
+    "restore",
+    "rollback",
+    "smoke",
+)
 
 
 def locked(lock: str) -> list[str]:
