@@ -32,7 +32,7 @@ from tests.runbook import OPERATORS, commands
 
 SOURCES = (
     *("app.py", "cdk.json", ".gitignore", "docs", "infra", "lambdas", "local", "operations"),
-    *("Makefile", "requirements-dev.txt", "package-lock.json"),
+    *("Makefile", "requirements.txt", "package-lock.json"),
 )
 
 

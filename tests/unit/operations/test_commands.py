@@ -106,7 +106,11 @@ def planned(command: str) -> list[str]:
     _, *words = shlex.split(command)
     for name in (word.partition("=")[0] for word in words if "=" in word):
         assert f"$({name})" in MAKEFILE, f"no verb knows {name}"
-    installed = [f"--old-file={folder}/.done" for folder in (".venv", "node_modules")]
+    installed = [
+        f"--old-file={folder}/{what}"
+        for folder in (".venv", "node_modules")
+        for what in (".tools", ".done")
+    ]
     plan = subprocess.run(
         ["make", "--just-print", *installed, *words],
         cwd=ROOT,
