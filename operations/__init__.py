@@ -9,6 +9,7 @@
     bootstrap             prepare an account for the CDK, once
     import_businesses     declare many businesses from a file
     restore               bring settings back from a restored table
+    replay                publish transitions again
 
 `operations.shared` holds what several of them need.
 """
