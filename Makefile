@@ -56,17 +56,17 @@ screenshots: setup ## Make the images of the console in docs/images
 
 import: .venv/.done ## Declare businesses in bulk: make import FILE=businesses.csv ENVIRONMENT=dev [OVERWRITE=1] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(FILE)" -a -n "$(ENVIRONMENT)" || { echo "make import needs FILE=businesses.csv and ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
-	@$(BIN)/python -m operations.import_businesses --file "$(FILE)" --environment "$(ENVIRONMENT)" \
+	@exec $(BIN)/python -m operations.import_businesses --file "$(FILE)" --environment "$(ENVIRONMENT)" \
 		$(if $(filter 1,$(OVERWRITE)),--overwrite) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
 restore: .venv/.done ## Bring settings back: make restore ENVIRONMENT=dev RESTORED=<restored table> [DAMAGED="b1 b2"] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" -a -n "$(RESTORED)" || { echo "make restore needs ENVIRONMENT=dev, staging or prod and RESTORED=<restored table>" >&2; exit 2; }
-	@$(BIN)/python -m operations.restore --environment "$(ENVIRONMENT)" --restored "$(RESTORED)" \
+	@exec $(BIN)/python -m operations.restore --environment "$(ENVIRONMENT)" --restored "$(RESTORED)" \
 		$(addprefix --damaged ,$(DAMAGED)) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
 replay: .venv/.done ## Publish transitions again: make replay ENVIRONMENT=dev FROM=2026-01-31T12:00:00Z TO=2026-01-31T13:00:00Z [BUSINESS=b1] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" -a -n "$(FROM)" -a -n "$(TO)" || { echo "make replay needs ENVIRONMENT=dev, staging or prod and two moments, FROM=2026-01-31T12:00:00Z and TO=2026-01-31T13:00:00Z" >&2; exit 2; }
-	@$(BIN)/python -m operations.replay --environment "$(ENVIRONMENT)" --from "$(FROM)" --to "$(TO)" \
+	@exec $(BIN)/python -m operations.replay --environment "$(ENVIRONMENT)" --from "$(FROM)" --to "$(TO)" \
 		$(addprefix --business ,$(BUSINESS)) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
 contracts: .venv/.done ## Write the contracts in docs from the code
@@ -99,7 +99,7 @@ synth: setup ## Synthesize the templates of all environments into cdk.out
 	$(CDK) synth --quiet
 
 build: setup ## Make the build: one assembly with all environments, in build/release
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m operations.build $(BUILD_ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/python -m operations.build $(BUILD_ARGS)
 
 bootstrap: setup ## Prepare an account for the CDK, once: make bootstrap [ENVIRONMENT=dev | TARGET=aws://…/…] [PROFILE=…] [ARGS=…]
 	@$(BIN)/python -m operations.bootstrap $(addprefix --environment ,$(ENVIRONMENT)) $(addprefix --target ,$(TARGET)) \

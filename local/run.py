@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
@@ -33,6 +33,7 @@ from local.simulated_devices import simulated_devices
 from operations.shared.canary_credential import give_credential
 from operations.shared.environment import LOCAL, DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin
+from operations.shared.interrupts import interrupts_held_back
 from operations.shared.local_system import (
     ACCOUNT,
     REGION,
@@ -41,6 +42,7 @@ from operations.shared.local_system import (
     is_ready,
     state_folder,
 )
+from operations.shared.processes import kill_group
 from operations.shared.repository import CDK, ROOT
 
 HOST = "127.0.0.1"
@@ -247,15 +249,8 @@ def ministack(state: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        _kill_group(process)
+        kill_group(process)  # nothing in it has anything to save
         shutil.rmtree(private, ignore_errors=True)
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a program and all that it started. None of them has anything to save."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _log_file(state: Path, name: str) -> IO[bytes]:
@@ -287,7 +282,7 @@ class Cdk:
 
     def start(self, command: str, *arguments: str, folder: Path = ROOT) -> Step:
         """Start one command. If it still runs when the system stops, it is killed."""
-        with _log_file(self.state, f"cdk-{command}") as log:
+        with _log_file(self.state, f"cdk-{command}") as log, interrupts_held_back():
             process = subprocess.Popen(
                 [str(CDK), command, *arguments],
                 cwd=folder,
@@ -297,7 +292,7 @@ class Cdk:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.stack.callback(_kill_group, process)
+            self.stack.callback(kill_group, process)
         return Step(f"cdk {command}", process, Path(log.name), time.monotonic())
 
 

@@ -1,4 +1,6 @@
-"""How a tool is interrupted: by Ctrl-C, or by SIGTERM, which a pipeline sends."""
+"""How a tool is interrupted: by Ctrl-C, by SIGTERM, which a pipeline sends, or because its terminal
+is closed.
+"""
 
 import signal
 import threading
@@ -9,7 +11,7 @@ from typing import Any, Final, NoReturn, TypeVar
 INTERRUPTED: Final = 130
 """The exit code after an interrupt."""
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _Item = TypeVar("_Item")
 
@@ -44,8 +46,23 @@ def interrupted_between(items: Iterable[_Item]) -> Iterator[Iterator[_Item]]:
 
 
 @contextmanager
+def interrupts_held_back() -> Iterator[None]:
+    """Let what interrupts the block happen at its end.
+
+    A program that is being started can be ended only once `subprocess.Popen` has returned.
+    """
+    held_back: list[int] = []
+    with _on_interrupt(lambda signum, _: held_back.append(signum)):
+        yield
+    for signum in held_back[:1]:
+        signal.raise_signal(signum)
+
+
+@contextmanager
 def _on_interrupt(handler: Callable[..., Any]) -> Iterator[None]:
-    before = {each: signal.signal(each, handler) for each in _SIGNALS}
+    # `nohup` makes a program ignore that its terminal is closed.
+    ignored = {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else set()
+    before = {each: signal.signal(each, handler) for each in _SIGNALS if each not in ignored}
     try:
         yield
     finally:
