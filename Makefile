@@ -34,7 +34,7 @@ node_modules/.done: package-lock.json
 run: setup ## Run the whole system on this machine, until Ctrl-C
 	@exec $(BIN)/python -m local.run
 
-token: .venv/.done ## Print an access token: make token BUSINESS=b1 USER=u1 [SCOPE=operator]
+token: .venv/.done ## Print an access token: make token BUSINESS=b1 USER=u1 [SCOPE=operator], or SCOPE=backend alone
 	@$(BIN)/python -m local.token $(addprefix --business ,$(BUSINESS)) $(addprefix --user ,$(USER)) $(addprefix --scope ,$(SCOPE))
 
 demo: .venv/.done ## Play the product's main story on the running system

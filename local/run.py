@@ -38,6 +38,7 @@ from operations.shared.local_system import (
     ACCOUNT,
     REGION,
     LocalSystem,
+    NotRunning,
     aws_client,
     is_ready,
     state_folder,
@@ -134,14 +135,14 @@ def _stop(_signum: int, _frame: object) -> NoReturn:
 
 def _run(stack: ExitStack) -> NoReturn:
     began = time.monotonic()
+    state = state_folder()
+    state.mkdir(parents=True, exist_ok=True)
+    stack.enter_context(_alone_on(state))
     port = _free_port()
     listener = _console_listener(port)
     stack.callback(listener.close)
     if not CDK.exists():
         raise CannotStart("The CDK CLI is missing: install it with `npm ci`.")
-    state = state_folder()
-    state.mkdir(parents=True, exist_ok=True)
-    stack.enter_context(_alone_on(state))
     stack.callback(LocalSystem.file().unlink, missing_ok=True)
     LocalSystem.file().unlink(missing_ok=True)
 
@@ -190,7 +191,8 @@ def _free_port() -> int:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
             raise CannotStart(
-                f"Port {configured} of {HOST} is busy or not permitted: set LOCAL_PORT to another."
+                f"Port {configured} of {HOST} is used by another program, or not permitted: set"
+                " LOCAL_PORT to another."
             ) from None
     return int(configured)
 
@@ -208,10 +210,20 @@ def _alone_on(state: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CannotStart(
-                f"Another local system uses {state}: stop it, or set LOCAL_STATE to another folder."
-            ) from None
+            raise CannotStart(_already_running(state)) from None
         yield
+
+
+def _already_running(state: Path) -> str:
+    second = "For a second one, set LOCAL_STATE to another folder and LOCAL_PORT to another port."
+    try:
+        system = LocalSystem.running()
+    except NotRunning:
+        return f"A local system that uses {state} is starting or stopping. {second}"
+    return (
+        f"The local system is already running: console {system.consoleUrl}, REST {system.restUrl}"
+        f" (state in {state}). {second}"
+    )
 
 
 @contextmanager
