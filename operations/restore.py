@@ -93,8 +93,12 @@ class Restore:
         self.counts[outcome] += 1
 
     def __str__(self) -> str:
-        told = ", ".join(f"{self.counts[each]} {each}" for each in Outcome)
-        return f"{'dry run, nothing was written; ' if self.dry_run else ''}businesses: {told}"
+        would = "would be " if self.dry_run else ""
+        return (
+            f"businesses: {self.counts[Outcome.RESTORED]} {would}{Outcome.RESTORED},"
+            f" {self.counts[Outcome.LEFT]} {Outcome.LEFT},"
+            f" {self.counts[Outcome.FAILED]} {Outcome.FAILED}"
+        )
 
     def _attempt(self, then: Business) -> Outcome:
         live, at = self.live.load(then.business_id), self.clock()
@@ -126,7 +130,7 @@ class Restore:
             return Outcome.LEFT
         if self.dry_run:
             state = "available" if settings.available else "unavailable"
-            print(f"{then.business_id}: {state}, virtual connections restored: {len(put)}")
+            print(f"{then.business_id}: would be {state}, with {len(put)} virtual connections back")
         else:
             self.live.write_settings(live, settings, put=put, remove=remove)
         return Outcome.RESTORED

@@ -352,12 +352,10 @@ def test_the_command_finds_the_live_table_and_counts_what_it_did(
     assert tool.main() == 0
     *lines, summary = capsys.readouterr().out.splitlines()
     assert sorted(lines) == [
-        "ended: available, virtual connections restored: 0",
-        "lost: available, virtual connections restored: 1",
+        "ended: would be available, with 0 virtual connections back",
+        "lost: would be available, with 1 virtual connections back",
     ]
-    assert summary == (
-        "dry run, nothing was written; businesses: 2 restored, 2 left as they are, 0 failed"
-    )
+    assert summary == "businesses: 2 would be restored, 2 left as they are, 0 failed"
     assert tables.live.load(LOST).settings is None
     monkeypatch.setattr("sys.argv", [*command, tables.restored_name, "--damaged", DAMAGED])
     assert tool.main() == 0
