@@ -7,8 +7,7 @@ LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-inde
 PYTEST_ARGS ?=
 BUILD_ARGS ?=
 
-# Otherwise, on Node 20, the CDK and the AWS SDK bury every message under warnings of its end of life.
-export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
+# Otherwise, on Node 20, the CDK CLI buries its messages under warnings of the end of life of Node.
 export AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED := true
 
 # Refuse DRY_RUN=true: taken for a flag that is not set, it would do the real thing.
@@ -52,7 +51,7 @@ node_modules/.done: package-lock.json
 run: setup ## Run the whole system on this machine, until Ctrl-C
 	@exec $(BIN)/python -m local.run
 
-token: .venv/.done ## Print an access token: make token BUSINESS=b1 USER=u1 [SCOPE=operator]
+token: .venv/.done ## Print an access token: make token BUSINESS=b1 USER=u1 [SCOPE=operator], or SCOPE=backend alone
 	@$(BIN)/python -m local.token $(addprefix --business ,$(BUSINESS)) $(addprefix --user ,$(USER)) $(addprefix --scope ,$(SCOPE))
 
 demo: .venv/.done ## Play the product's main story on the running system
@@ -74,17 +73,17 @@ screenshots: setup ## Make the images of the console in docs/images
 
 import: .venv/.tools ## Declare businesses in bulk: make import FILE=businesses.csv ENVIRONMENT=dev [OVERWRITE=1] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(FILE)" -a -n "$(ENVIRONMENT)" || { echo "make import needs FILE=businesses.csv and ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
-	@$(BIN)/python -m operations.import_businesses --file "$(FILE)" --environment "$(ENVIRONMENT)" \
+	@exec $(BIN)/python -m operations.import_businesses --file "$(FILE)" --environment "$(ENVIRONMENT)" \
 		$(if $(filter 1,$(OVERWRITE)),--overwrite) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
-restore: .venv/.tools ## Bring settings back: make restore ENVIRONMENT=dev RESTORED=<restored table> [DAMAGED="b1 b2"] [PROFILE=…]
+restore: .venv/.tools ## Bring settings back: make restore ENVIRONMENT=dev RESTORED=<restored table> [DAMAGED="b1 b2"] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" -a -n "$(RESTORED)" || { echo "make restore needs ENVIRONMENT=dev, staging or prod and RESTORED=<restored table>" >&2; exit 2; }
-	@$(BIN)/python -m operations.restore --environment "$(ENVIRONMENT)" --restored "$(RESTORED)" \
-		$(addprefix --damaged ,$(DAMAGED)) $(addprefix --profile ,$(PROFILE))
+	@exec $(BIN)/python -m operations.restore --environment "$(ENVIRONMENT)" --restored "$(RESTORED)" \
+		$(addprefix --damaged ,$(DAMAGED)) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
 replay: .venv/.tools ## Publish transitions again: make replay ENVIRONMENT=dev FROM=2026-01-31T12:00:00Z TO=2026-01-31T13:00:00Z [BUSINESS=b1] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" -a -n "$(FROM)" -a -n "$(TO)" || { echo "make replay needs ENVIRONMENT=dev, staging or prod and two moments, FROM=2026-01-31T12:00:00Z and TO=2026-01-31T13:00:00Z" >&2; exit 2; }
-	@$(BIN)/python -m operations.replay --environment "$(ENVIRONMENT)" --from "$(FROM)" --to "$(TO)" \
+	@exec $(BIN)/python -m operations.replay --environment "$(ENVIRONMENT)" --from "$(FROM)" --to "$(TO)" \
 		$(addprefix --business ,$(BUSINESS)) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
 contracts: .venv/.done ## Write the contracts in docs from the code
@@ -117,7 +116,7 @@ synth: tools ## Synthesize the templates of all environments into cdk.out
 	$(CDK) synth --quiet
 
 build: tools ## Make the build: one assembly with all environments, in build/release
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m operations.build $(BUILD_ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/python -m operations.build $(BUILD_ARGS)
 
 bootstrap: tools ## Prepare the account of an environment for the CDK, once: make bootstrap ENVIRONMENT=dev [PROFILE=…] [ARGS=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make bootstrap needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
