@@ -3,37 +3,54 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CDK := PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/cdk
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 PYTEST_ARGS ?=
+
+# Otherwise, on Node 20, the CDK CLI buries its messages under warnings of the end of life of Node.
+export AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED := true
 
 # Refuse DRY_RUN=true: taken for a flag that is not set, it would do the real thing.
 $(foreach flag,DRY_RUN FORCE OVERWRITE UNGUARDED WAIT,$(if $(filter-out 0 1,$($(flag))),\
 	$(error $(flag) must be 1 or 0, is '$($(flag))')))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run token demo console test soak screenshots import contracts check bench format synth build bootstrap deploy promote rollback smoke diff restore replay lock clean
+.PHONY: help setup tools run token demo console test soak screenshots import contracts check bench format synth build bootstrap deploy promote rollback smoke diff restore replay lock clean
 
 help: ## List the verbs
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
 
 setup: .venv/.done node_modules/.done ## Install what the other verbs need (they run it themselves)
 
-.venv/.done: requirements-dev.txt
-	@echo "installing Python packages into .venv (about 10 s)" >&2
+tools: .venv/.tools node_modules/.tools ## Install what deploying needs, and nothing else (verbs that deploy run it themselves)
+
+# pip checks the hashes of these few packages, uv among them, and uv those of the many others.
+.venv/.tools: requirements.txt
+	@echo "installing what deploying needs into .venv (about 10 s)" >&2
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet $$(grep '^uv==' $<)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement $<
+	@$(BIN)/pip install --quiet --no-compile --require-hashes --requirement $<
+	@touch $@
+
+.venv/.done: requirements-dev.txt .venv/.tools
+	@echo "installing the other Python packages into .venv (about 10 s)" >&2
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement $<
+	@touch $@
+
+# `npm ci` begins with an empty folder, so each of these two removes what the other has installed.
+node_modules/.tools: package-lock.json
+	@echo "installing the CDK CLI into node_modules (about 5 s)" >&2
+	@npm ci --silent --no-audit --no-fund --omit=dev
 	@touch $@
 
 node_modules/.done: package-lock.json
 	@echo "installing the CDK CLI and what the console's page needs into node_modules (about 10 s)" >&2
 	@npm ci --silent --no-audit --no-fund
 	@node tests/e2e/unpack_chromium.mjs
-	@touch $@
+	@touch node_modules/.tools $@
 
 run: setup ## Run the whole system on this machine, until Ctrl-C
 	@exec $(BIN)/python -m local.run
 
-token: .venv/.done ## Print an access token: make token BUSINESS=b1 USER=u1 [SCOPE=operator]
+token: .venv/.done ## Print an access token: make token BUSINESS=b1 USER=u1 [SCOPE=operator], or SCOPE=backend alone
 	@$(BIN)/python -m local.token $(addprefix --business ,$(BUSINESS)) $(addprefix --user ,$(USER)) $(addprefix --scope ,$(SCOPE))
 
 demo: .venv/.done ## Play the product's main story on the running system
@@ -53,19 +70,19 @@ soak: setup ## Run what takes long: every interleaving, random histories, all fa
 screenshots: setup ## Make the images of the console in docs/images
 	SCREENSHOTS=1 $(BIN)/python -m pytest tests/e2e/test_console_page.py -k screenshots
 
-import: .venv/.done ## Declare businesses in bulk: make import FILE=businesses.csv ENVIRONMENT=dev [OVERWRITE=1] [DRY_RUN=1] [PROFILE=…]
+import: .venv/.tools ## Declare businesses in bulk: make import FILE=businesses.csv ENVIRONMENT=dev [OVERWRITE=1] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(FILE)" -a -n "$(ENVIRONMENT)" || { echo "make import needs FILE=businesses.csv and ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
-	@$(BIN)/python -m operations.import_businesses --file "$(FILE)" --environment "$(ENVIRONMENT)" \
+	@exec $(BIN)/python -m operations.import_businesses --file "$(FILE)" --environment "$(ENVIRONMENT)" \
 		$(if $(filter 1,$(OVERWRITE)),--overwrite) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
-restore: .venv/.done ## Bring settings back: make restore ENVIRONMENT=dev RESTORED=<restored table> [DAMAGED="b1 b2"] [PROFILE=…]
+restore: .venv/.tools ## Bring settings back: make restore ENVIRONMENT=dev RESTORED=<restored table> [DAMAGED="b1 b2"] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" -a -n "$(RESTORED)" || { echo "make restore needs ENVIRONMENT=dev, staging or prod and RESTORED=<restored table>" >&2; exit 2; }
-	@$(BIN)/python -m operations.restore --environment "$(ENVIRONMENT)" --restored "$(RESTORED)" \
-		$(addprefix --damaged ,$(DAMAGED)) $(addprefix --profile ,$(PROFILE))
+	@exec $(BIN)/python -m operations.restore --environment "$(ENVIRONMENT)" --restored "$(RESTORED)" \
+		$(addprefix --damaged ,$(DAMAGED)) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
-replay: .venv/.done ## Publish transitions again: make replay ENVIRONMENT=dev FROM=2026-01-31T12:00:00Z TO=2026-01-31T13:00:00Z [BUSINESS=b1] [DRY_RUN=1] [PROFILE=…]
+replay: .venv/.tools ## Publish transitions again: make replay ENVIRONMENT=dev FROM=2026-01-31T12:00:00Z TO=2026-01-31T13:00:00Z [BUSINESS=b1] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" -a -n "$(FROM)" -a -n "$(TO)" || { echo "make replay needs ENVIRONMENT=dev, staging or prod and two moments, FROM=2026-01-31T12:00:00Z and TO=2026-01-31T13:00:00Z" >&2; exit 2; }
-	@$(BIN)/python -m operations.replay --environment "$(ENVIRONMENT)" --from "$(FROM)" --to "$(TO)" \
+	@exec $(BIN)/python -m operations.replay --environment "$(ENVIRONMENT)" --from "$(FROM)" --to "$(TO)" \
 		$(addprefix --business ,$(BUSINESS)) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
 contracts: .venv/.done ## Write the contracts in docs from the code
@@ -93,48 +110,45 @@ format: .venv/.done ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-synth: setup ## Synthesize the templates of all environments into cdk.out
+synth: tools ## Synthesize the templates of all environments into cdk.out
 	@echo "synthesizing all environments (about 15 s)" >&2
 	$(CDK) synth --quiet
 
-build: setup ## Make the build: one assembly with all environments, in build/release
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m operations.build
+build: tools ## Make the build: one assembly with all environments, in build/release
+	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/python -m operations.build
 
-bootstrap: setup ## Prepare the account of an environment for the CDK, once: make bootstrap ENVIRONMENT=dev [PROFILE=…] [ARGS=…]
+bootstrap: tools ## Prepare the account of an environment for the CDK, once: make bootstrap ENVIRONMENT=dev [PROFILE=…] [ARGS=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make bootstrap needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
 	@cd "build/release/assembly/assembly-$(ENVIRONMENT)" 2>/dev/null || { echo "there is no build of $(ENVIRONMENT) in build/release: run make build" >&2; exit 2; }; \
 		exec "$(CURDIR)/node_modules/.bin/cdk" bootstrap --app . $(addprefix --profile ,$(PROFILE)) $(ARGS)
 
-deploy: setup ## Deploy the build to the first environment: make deploy ENVIRONMENT=dev [FORCE=1] [UNGUARDED=1] [PROFILE=…]
+deploy: tools ## Deploy the build to the first environment: make deploy ENVIRONMENT=dev [FORCE=1] [UNGUARDED=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make deploy needs ENVIRONMENT=dev" >&2; exit 2; }
 	@$(BIN)/python -m operations.deploy --environment "$(ENVIRONMENT)" $(if $(filter 1,$(FORCE)),--force) \
 		$(if $(filter 1,$(UNGUARDED)),--unguarded) $(addprefix --profile ,$(PROFILE))
 
-promote: setup ## Deploy the build from one environment to the next: make promote FROM=staging TO=prod [WAIT=1] [DRY_RUN=1] [FROM_PROFILE=…] [TO_PROFILE=…]
+promote: tools ## Deploy the build from one environment to the next: make promote FROM=staging TO=prod [WAIT=1] [DRY_RUN=1] [FROM_PROFILE=…] [TO_PROFILE=…]
 	@test -n "$(FROM)" -a -n "$(TO)" || { echo "make promote needs FROM=staging and TO=prod" >&2; exit 2; }
 	@$(BIN)/python -m operations.promote --from "$(FROM)" --to "$(TO)" $(if $(filter 1,$(WAIT)),--wait) $(if $(filter 1,$(DRY_RUN)),--dry-run) \
 		$(addprefix --from-profile ,$(FROM_PROFILE)) $(addprefix --to-profile ,$(TO_PROFILE))
 
-rollback: setup ## Roll an environment back to what it ran before: make rollback ENVIRONMENT=prod [COMMIT=…] [UNGUARDED=1] [DRY_RUN=1] [PROFILE=…]
+rollback: tools ## Roll an environment back to what it ran before: make rollback ENVIRONMENT=prod [COMMIT=…] [UNGUARDED=1] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make rollback needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
 	@$(BIN)/python -m operations.rollback --environment "$(ENVIRONMENT)" $(addprefix --commit ,$(COMMIT)) \
 		$(if $(filter 1,$(UNGUARDED)),--unguarded) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
-smoke: .venv/.done ## Play the story in short on a deployed environment: make smoke ENVIRONMENT=dev [PROFILE=…]
+smoke: .venv/.tools ## Play the story in short on a deployed environment: make smoke ENVIRONMENT=dev [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make smoke needs ENVIRONMENT=dev, staging, prod or local" >&2; exit 2; }
 	@$(BIN)/python -m operations.smoke --environment "$(ENVIRONMENT)" $(addprefix --profile ,$(PROFILE))
 
-diff: setup ## Show what the build would change in an environment: make diff ENVIRONMENT=prod [PROFILE=…]
+diff: tools ## Show what the build would change in an environment: make diff ENVIRONMENT=prod [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make diff needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
 	@$(BIN)/python -m operations.diff --environment "$(ENVIRONMENT)" $(addprefix --profile ,$(PROFILE))
 
-lock: .venv/.done ## Pin new versions of what the *.in files ask for
-	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.14 --python-platform aarch64-manylinux2014 \
-		--generate-hashes --no-emit-index-url --custom-compile-command 'make lock' lambdas/requirements.in -o lambdas/requirements.txt
-	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 \
-		--no-emit-index-url --custom-compile-command 'make lock' requirements-dev.in -o requirements-dev.txt
-	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --constraints requirements-dev.txt \
-		--no-emit-index-url --custom-compile-command 'make lock' requirements.in -o requirements.txt
+lock: .venv/.tools ## Pin new versions of what the *.in files ask for
+	$(LOCK) --python-version 3.14 --python-platform aarch64-manylinux2014 lambdas/requirements.in -o lambdas/requirements.txt
+	$(LOCK) --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	$(LOCK) --python-version 3.11 --constraints requirements-dev.txt requirements.in -o requirements.txt
 
 clean: ## Remove everything that was made here
 	rm -rf .venv node_modules build cdk.out .local .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -33,8 +33,8 @@ def listen(*, default: int = 0) -> socket.socket:
             return socket.create_server((HOST, int(configured)))
         except OSError:
             raise CannotBegin(
-                f"Port {configured} of {HOST} is busy or not permitted: set CONSOLE_PORT to"
-                " another."
+                f"Port {configured} of {HOST} is used by another program, or not permitted: set"
+                " CONSOLE_PORT to another."
             ) from None
     try:
         return socket.create_server((HOST, default))

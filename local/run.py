@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
@@ -33,14 +33,17 @@ from local.simulated_devices import simulated_devices
 from operations.shared.canary_credential import give_credential
 from operations.shared.environment import LOCAL, DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin
+from operations.shared.interrupts import interrupts_held_back
 from operations.shared.local_system import (
     ACCOUNT,
     REGION,
     LocalSystem,
+    NotRunning,
     aws_client,
     is_ready,
     state_folder,
 )
+from operations.shared.processes import kill_group
 from operations.shared.repository import CDK, ROOT
 
 HOST = "127.0.0.1"
@@ -132,14 +135,14 @@ def _stop(_signum: int, _frame: object) -> NoReturn:
 
 def _run(stack: ExitStack) -> NoReturn:
     began = time.monotonic()
+    state = state_folder()
+    state.mkdir(parents=True, exist_ok=True)
+    stack.enter_context(_alone_on(state))
     port = _free_port()
     listener = _console_listener(port)
     stack.callback(listener.close)
     if not CDK.exists():
         raise CannotStart("The CDK CLI is missing: install it with `npm ci`.")
-    state = state_folder()
-    state.mkdir(parents=True, exist_ok=True)
-    stack.enter_context(_alone_on(state))
     stack.callback(LocalSystem.file().unlink, missing_ok=True)
     LocalSystem.file().unlink(missing_ok=True)
 
@@ -188,7 +191,8 @@ def _free_port() -> int:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
             raise CannotStart(
-                f"Port {configured} of {HOST} is busy or not permitted: set LOCAL_PORT to another."
+                f"Port {configured} of {HOST} is used by another program, or not permitted: set"
+                " LOCAL_PORT to another."
             ) from None
     return int(configured)
 
@@ -206,10 +210,20 @@ def _alone_on(state: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CannotStart(
-                f"Another local system uses {state}: stop it, or set LOCAL_STATE to another folder."
-            ) from None
+            raise CannotStart(_already_running(state)) from None
         yield
+
+
+def _already_running(state: Path) -> str:
+    second = "For a second one, set LOCAL_STATE to another folder and LOCAL_PORT to another port."
+    try:
+        system = LocalSystem.running()
+    except NotRunning:
+        return f"A local system that uses {state} is starting or stopping. {second}"
+    return (
+        f"The local system is already running: console {system.consoleUrl}, REST {system.restUrl}"
+        f" (state in {state}). {second}"
+    )
 
 
 @contextmanager
@@ -249,15 +263,8 @@ def ministack(state: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield process
     finally:
-        _kill_group(process)
+        kill_group(process)  # nothing in it has anything to save
         shutil.rmtree(private, ignore_errors=True)
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a program and all that it started. None of them has anything to save."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _log_file(state: Path, name: str) -> IO[bytes]:
@@ -289,7 +296,7 @@ class Cdk:
 
     def start(self, command: str, *arguments: str, folder: Path = ROOT) -> Step:
         """Start one command. If it still runs when the system stops, it is killed."""
-        with _log_file(self.state, f"cdk-{command}") as log:
+        with _log_file(self.state, f"cdk-{command}") as log, interrupts_held_back():
             process = subprocess.Popen(
                 [str(CDK), command, *arguments],
                 cwd=folder,
@@ -299,7 +306,7 @@ class Cdk:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.stack.callback(_kill_group, process)
+            self.stack.callback(kill_group, process)
         return Step(f"cdk {command}", process, Path(log.name), time.monotonic())
 
 

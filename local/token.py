@@ -1,6 +1,10 @@
 """Prints an access token for the running local system, and nothing else on standard output.
 
-make token BUSINESS=b1 USER=u1 [SCOPE=operator]
+    make token BUSINESS=b1 USER=u1 [SCOPE=operator]
+    make token SCOPE=backend
+
+A role works on every business. A token without one needs a business.
+Exit codes: 0 printed, 1 no system is running, 2 the arguments are wrong.
 """
 
 import argparse
@@ -51,6 +55,13 @@ def main() -> int:
     except NotRunning as error:
         print(error, file=sys.stderr)
         return 1
+    if not wanted.business and not wanted.scope:
+        print(
+            "make token needs BUSINESS=b1 (or another), or a role that works on every business:"
+            f" SCOPE={' or SCOPE='.join(ROLES)}",
+            file=sys.stderr,
+        )
+        return 2
     print(access_token(system, user=wanted.user, businesses=wanted.business, roles=wanted.scope))
     return 0
 

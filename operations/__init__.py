@@ -8,6 +8,7 @@
     smoke                 test a deployed environment with one short story
     import_businesses     declare many businesses from a file
     restore               bring settings back from a restored table
+    replay                publish transitions again
 
 `operations.shared` holds what several of them need.
 """

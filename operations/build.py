@@ -4,7 +4,7 @@
 
 A build is made once from one commit, and then deployed to one environment after the other. It says
 when the working tree holds more than the commit; such a build cannot be promoted.
-Exit codes: 0 built, 1 the synthesis failed.
+Exit codes: 0 built, 1 the sources are wrong or the synthesis failed, 130 interrupted.
 """
 
 import argparse
@@ -14,17 +14,35 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from operations.shared import repository
 from operations.shared.assembly import Assembly, Manifest
+from operations.shared.interrupts import INTERRUPTED, interruptible
+from operations.shared.processes import run_group
+
+# Prints what prevents the import of modules, and where. The tools alone (`make tools`) do not
+# include the packages of the functions: then there is nothing to import with.
+_IMPORT: Final = """
+import importlib.util, sys, traceback
+if importlib.util.find_spec("aws_lambda_powertools") is None:
+    sys.exit()
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        places = [each for each in traceback.extract_tb(error.__traceback__) if each[0][0] != "<"]
+        sys.exit(f"{places[-1][0]}:{places[-1][1]}: {type(error).__name__}: {error}")
+"""
 
 
 class BuildFailed(Exception):
-    """The synthesis failed. The text is what it printed."""
+    """The sources of the functions are wrong, or the synthesis failed. The text says where."""
 
 
 def build(folder: Path = repository.RELEASE) -> Manifest:
     """Build into `folder`, and remove what was there. Raises `BuildFailed`."""
+    _require_sound_sources()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     assembly = Assembly(folder / "assembly")
@@ -44,18 +62,50 @@ def build(folder: Path = repository.RELEASE) -> Manifest:
     return manifest
 
 
+def _require_sound_sources() -> None:
+    """Raise `BuildFailed` if a source of the functions cannot be compiled, or a handler imported.
+
+    Otherwise the first to notice would be the smoke test of a deployed environment. This Python is
+    the one that the tests run on; it may be older than that of the functions. Handlers are imported
+    only where their packages are installed, as on a developer's machine.
+    """
+    sources = sorted((repository.ROOT / "lambdas").rglob("*.py"))
+    wrong = [problem for source in sources if (problem := _syntax_error(source))]
+    if wrong:
+        raise BuildFailed("\n".join(wrong))
+    names = [
+        ".".join(source.relative_to(repository.ROOT).with_suffix("").parts)
+        for source in sources
+        if source.parent.name == "handlers"
+    ]
+    # The modules need no environment, and without one they could not reach AWS.
+    imported = run_group(
+        [sys.executable, "-B", "-c", _IMPORT, *names], cwd=repository.ROOT, env={}, capture=True
+    )
+    if imported.returncode != 0:
+        raise BuildFailed(imported.stdout.replace(f"{repository.ROOT}/", "").rstrip())
+
+
+def _syntax_error(source: Path) -> str | None:
+    path = source.relative_to(repository.ROOT)
+    try:
+        compile(source.read_bytes(), source, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        return f"{path}:{error.lineno}: {type(error).__name__}: {error.msg}"
+    except ValueError as error:  # a null byte
+        return f"{path}: {error}"
+    return None
+
+
 def _synthesize(output: Path) -> None:
-    synthesis = subprocess.run(
+    synthesis = run_group(
         [
             *(str(repository.CDK), "synth", "--quiet", "--app", f"{sys.executable} app.py"),
             *("--output", str(output)),
         ],
         cwd=repository.ROOT,
         env={**os.environ, "CDK_DISABLE_CLI_TELEMETRY": "true"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        text=True,
+        capture=True,
     )
     if synthesis.returncode != 0:
         raise BuildFailed(synthesis.stdout)
@@ -77,10 +127,14 @@ def main() -> int:
     wanted = parser.parse_args()
     print("synthesizing and bundling (about 15 s)", file=sys.stderr)
     try:
-        manifest = build(wanted.folder.resolve())
+        with interruptible():
+            manifest = build(wanted.folder.resolve())
     except BuildFailed as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted: there is no build", file=sys.stderr)
+        return INTERRUPTED
     print(f"built {manifest.title} in {wanted.folder}")
     for environment, asset in manifest.environments.items():
         print(f"  {environment:16} bundle {asset}")

@@ -61,7 +61,7 @@ def deploy(
     with _nothing_deployed(name):
         environment = DeployedEnvironment.of_build(build, name, profile=profile)
         quotas.require(environment, build.assembly.stacks(name))
-    with deployment_lock(environment, build.manifest.title) as lock:
+    with deployment_lock(environment, f"deployment of {build.manifest.title}") as lock:
         with _nothing_deployed(name):
             before, previous = stack_states(environment), records.read(environment)
             _require_at_rest(name, before)

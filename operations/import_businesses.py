@@ -15,15 +15,11 @@ Exit codes: 0 all lines are fine, 1 some are not, 2 it could not begin, 130 inte
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, TextIO
-
-from botocore.exceptions import ClientError
 
 from lambdas.bootstrap import now
 from lambdas.domain.errors import Unavailable
@@ -31,11 +27,12 @@ from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import ActingAs, Clock, Instant, Settings
 from lambdas.domain.ports import Store
 from lambdas.domain.retrying import Backoff
-from operations.shared.business_file import BadLine, Declaration, read_businesses
+from operations.shared.business_file import BadLine, Declaration, count_businesses, read_businesses
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, exit_code
-from operations.shared.interrupts import INTERRUPTED, interrupted_between
+from operations.shared.interrupts import interrupted_between
 from operations.shared.patience import until_written, wait_a_while
+from operations.shared.progress import Progress, in_parallel, to_its_end
 
 IMPORT: Final = UserId("operations/import")
 """The author of settings that an import wrote. Another import may change them."""
@@ -45,8 +42,6 @@ IN_FLIGHT: Final = 32
 
 WAITING: Final = 32
 """Lines that are read ahead, so that no thread waits for the file."""
-
-_PROGRESS_SECONDS: Final = 1.0
 
 
 class Outcome(StrEnum):
@@ -77,8 +72,8 @@ class Summary:
 
     def __str__(self) -> str:
         return (
-            f"{self.read} lines: {self.created} created, {self.updated} updated,"
-            f" {self.unchanged} unchanged, {self.skippedNewer} skipped as newer, {self.bad} bad"
+            f"{self.created} created, {self.updated} updated, {self.unchanged} unchanged,"
+            f" {self.skippedNewer} skipped as newer, {self.bad} bad"
         )
 
 
@@ -156,58 +151,43 @@ class ImportRun:
     importer: Importer
     report: TextIO
     """Where bad lines and progress are written."""
-    monotonic: Callable[[], float] = time.monotonic
+    total: int | None = None
+    """How many lines there are, if that is known."""
     summary: Summary = field(default_factory=Summary)
-    _pending: dict[Future[Outcome], Declaration] = field(default_factory=dict)
-    _reported_at: float = 0
 
     def over(self, lines: Iterable[Declaration | BadLine]) -> Summary:
         """Import all lines. An exception is raised after the lines in flight are done."""
-        self._reported_at = self.monotonic()
-        pool = ThreadPoolExecutor(max_workers=IN_FLIGHT)
-        try:
-            for line in _without_duplicates(lines):
-                if isinstance(line, BadLine):
-                    self._refuse(line)
-                else:
-                    self._pending[pool.submit(self.importer.take, line)] = line
-                self._collect(at_most=IN_FLIGHT + WAITING - 1)
-            self._collect(at_most=0)
-        finally:
-            pool.shutdown(cancel_futures=True)
-            for future in self._pending:
-                if not future.cancelled() and future.exception() is None:
-                    self.summary.count(future.result())
+        progress = Progress(
+            unit="lines",
+            done=lambda: self.summary.read,
+            results=lambda: self.summary,
+            report=self.report,
+            total=self.total,
+        )
+        with progress.shown():
+            in_parallel(
+                _without_duplicates(lines),
+                self._take,
+                self._count,
+                at_once=IN_FLIGHT,
+                waiting=WAITING,
+            )
         return self.summary
 
-    def _collect(self, *, at_most: int) -> None:
-        """Wait until at most so many lines are pending, and count those that are done."""
-        while len(self._pending) > at_most:
-            done, _ = wait(self._pending, _PROGRESS_SECONDS, return_when=FIRST_COMPLETED)
-            for future in done:
-                self._count(future)
-            self._report_progress()
-        self._report_progress()
-
-    def _count(self, future: Future[Outcome]) -> None:
-        line = self._pending.pop(future)
+    def _take(self, line: Declaration | BadLine) -> Outcome | BadLine:
+        if isinstance(line, BadLine):
+            return line
         try:
-            outcome = future.result()
+            return self.importer.take(line)
         except Unavailable as error:
             wrong = f"{line.business_id} may not be written ({error}), run the import again"
-            self._refuse(BadLine(line.line, "table", wrong))
-        else:
-            self.summary.count(outcome)
+            return BadLine(line.line, "table", wrong)
 
-    def _refuse(self, line: BadLine) -> None:
-        self.summary.count(Outcome.BAD)
-        self.report.write(f"{line}\n")
-
-    def _report_progress(self) -> None:
-        if self.monotonic() - self._reported_at >= _PROGRESS_SECONDS:
-            self._reported_at = self.monotonic()
-            self.report.write(f"{self.summary}\n")
-            self.report.flush()
+    def _count(self, result: Outcome | BadLine) -> None:
+        if isinstance(result, BadLine):
+            self.report.write(f"{result}\n")
+            result = Outcome.BAD
+        self.summary.count(result)
 
 
 def _without_duplicates(lines: Iterable[Declaration | BadLine]) -> Iterator[Declaration | BadLine]:
@@ -246,6 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def verb() -> int:
         try:
             with wanted.file.open("rb") as file:
+                total = count_businesses(file, wanted.file.name)
                 lines = read_businesses(file, wanted.file.name)
                 environment = DeployedEnvironment(wanted.environment, profile=wanted.profile)
                 importer = Importer(
@@ -255,26 +236,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     overwrite=wanted.overwrite,
                     dry_run=wanted.dry_run,
                 )
+                run = ImportRun(importer, sys.stderr, total)
                 with interrupted_between(lines) as interruptible:
-                    return _run(ImportRun(importer, sys.stderr), interruptible)
+                    code = to_its_end(
+                        lambda: run.over(interruptible), lambda: json.dumps(asdict(run.summary))
+                    )
+                return code or int(run.summary.bad > 0)
         except OSError as error:
             raise CannotBegin(f"{wanted.file} cannot be read: {error.strerror}") from error
 
     return exit_code(verb)
-
-
-def _run(run: ImportRun, lines: Iterable[Declaration | BadLine]) -> int:
-    code = 0
-    try:
-        run.over(lines)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted: run it again to go on\n")
-        code = INTERRUPTED
-    except ClientError as error:  # a missing permission, or credentials that expired meanwhile
-        sys.stderr.write(f"stopped: {error}\nrun it again to go on\n")
-        code = 1
-    sys.stdout.write(json.dumps(asdict(run.summary)) + "\n")
-    return code or int(run.summary.bad > 0)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from operations.deploy import deploy
 from operations.shared import quotas, records
 from operations.shared.assembly import Build
+from operations.shared.deployment_lock import deployment_lock
 from operations.shared.environment import (
     DeployedEnvironment,
     require_configured,
@@ -192,8 +193,11 @@ def require_promotable(
             build.assembly.stacks(target),
         )
         state, reasons = _judge_source(build, environment, wait=wait)
-        if play_smoke_test and state.is_whole and (failure := smoke(environment)) is not None:
-            reasons.append(f"the smoke test fails on {source}: {failure}")
+        if play_smoke_test and state.is_whole:
+            with deployment_lock(environment, "smoke test before a promotion"):
+                failure = smoke(environment)
+            if failure is not None:
+                reasons.append(f"the smoke test fails on {source}: {failure}")
     except (BotoCoreError, ClientError) as error:
         raise CannotBegin(
             f"AWS did not show {source} or the account of {target}: {error}"

@@ -6,41 +6,38 @@ The events are the same as the first time, with the same sequences, so consumers
 have already. Those of one business come in order. Without BUSINESS it reads the whole history: for
 each GB, that takes 131,000 read units (0.02 dollars in us-east-1).
 
-It can be interrupted and run again. It needs `cloudformation:DescribeStacks`, `dynamodb:Query` and
-`Scan` on the history, and `events:PutEvents` on the bus.
+It can be interrupted and run again: then it begins at FROM again. It needs
+`cloudformation:DescribeStacks`, `dynamodb:Query` and `Scan` on the history, and `events:PutEvents`
+on the bus.
 Exit codes: 0 done, 1 stopped before the end, 2 it could not begin, 130 interrupted.
 """
 
 import argparse
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TextIO
-
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import TYPE_CHECKING, Final
 
 from lambdas.adapters.event_bus import EventBus
 from lambdas.adapters.history import HistoryTable
 from lambdas.bootstrap import now
 from lambdas.domain import identifiers
-from lambdas.domain.errors import InvalidValue, Unavailable
+from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.instants import Instant, read_instant
 from lambdas.domain.transitions import Transition
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, exit_code
-from operations.shared.interrupts import INTERRUPTED
+from operations.shared.interrupts import interruptible
 from operations.shared.patience import wait_a_while
+from operations.shared.progress import Progress, to_its_end
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-_BATCH: Final = 100
-"""Transitions that are published before the progress is shown."""
-
-_PROGRESS_SECONDS: Final = 2.0
+_BATCH: Final = 10
+"""Transitions that are published before they are counted: those of one call of EventBridge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +54,24 @@ class Window:
         return history.walk(self.start, self.end, self.business_id)
 
 
-def replay(transitions: Iterable[Transition], bus: EventBus, progress: TextIO) -> int:
-    """Publish transitions and return how many. Raises `Unavailable`."""
-    published, shown_at = 0, time.monotonic()
-    remaining = iter(transitions)
-    while batch := list(islice(remaining, _BATCH)):
-        bus.publish(batch)
-        published += len(batch)
-        if time.monotonic() - shown_at >= _PROGRESS_SECONDS:
-            shown_at = time.monotonic()
-            progress.write(f"{published} published, now those of {batch[-1].business_id}\n")
-            progress.flush()
-    return published
+@dataclass(slots=True)
+class Replay:
+    """Publishes transitions, and counts those that the bus accepted."""
+
+    bus: EventBus | None
+    """None: only count."""
+    done: int = 0
+    last: BusinessId | None = None
+    """Whose transitions were the last ones."""
+
+    def over(self, transitions: Iterable[Transition]) -> None:
+        """Publish all of them. Raises `Unavailable`."""
+        remaining = iter(transitions)
+        while batch := list(islice(remaining, _BATCH)):
+            if self.bus is not None:
+                self.bus.publish(batch)
+            self.done += len(batch)
+            self.last = batch[-1].business_id
 
 
 def _window(start: str, end: str, business: str | None) -> Window:
@@ -113,19 +116,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         name = environment.output("Data", "EventBusName")
         bus = EventBus(environment.client("events"), name, backoff=wait_a_while)
-        try:
-            found = window.find(history)
-            if wanted.dry_run:
-                print(f"would publish {sum(1 for _ in found)} transitions")
-            else:
-                print(f"published {replay(found, bus, sys.stderr)} transitions")
-        except KeyboardInterrupt:
-            print("interrupted: run it again to go on", file=sys.stderr)
-            return INTERRUPTED
-        except (Unavailable, ClientError, BotoCoreError) as error:
-            print(f"stopped: {error}\nrun it again to go on", file=sys.stderr)
-            return 1
-        return 0
+        run = Replay(None if wanted.dry_run else bus)
+        progress = Progress(
+            unit="transitions",
+            done=lambda: run.done,
+            results=lambda: f"now those of {run.last or 'nobody yet'}",
+            report=sys.stderr,
+        )
+
+        def work() -> None:
+            with progress.shown():
+                run.over(window.find(history))
+
+        told = "would publish" if wanted.dry_run else "published"
+        with interruptible():
+            return to_its_end(work, lambda: f"{told} {run.done} transitions")
 
     return exit_code(verb)
 

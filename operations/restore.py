@@ -1,12 +1,12 @@
 """Brings settings back into the live table from a table that was restored from a backup.
 
-    make restore ENVIRONMENT=prod RESTORED=<restored table> [DAMAGED="b1 b2"]
+    make restore ENVIRONMENT=prod RESTORED=<restored table> [DAMAGED="b1 b2"] [DRY_RUN=1]
 
 It restores the businesses whose settings are missing in the live table, and the DAMAGED ones, whose
 settings are there and wrong. Pauses and opening hours are settings too. With the settings come the
-virtual connections whose lease still runs, if the business is available. All other businesses stay
-as they are. Real connections, tickets and the marks of attention are not restored: devices have new
-sockets, and the next cleanup marks anew.
+virtual connections whose lease still runs, if the business is available: as many as a business can
+have, those that run longest. All other businesses stay as they are. Real connections, tickets and
+the marks of attention are not restored: devices have new sockets, and the next cleanup marks anew.
 
 It can be interrupted and run again: a business that is already as it was restored is not written.
 One that changed after the restore is overwritten only if DAMAGED names it again.
@@ -17,11 +17,9 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -30,22 +28,21 @@ from lambdas.bootstrap import now
 from lambdas.domain import identifiers
 from lambdas.domain.errors import InvalidValue, Unavailable
 from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.leases import make_room
 from lambdas.domain.model import ActingAs, Business, Clock, Settings, VirtualConnection
 from lambdas.domain.retrying import Backoff
 from lambdas.table_schema import SETTINGS_KEY
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, exit_code
-from operations.shared.interrupts import INTERRUPTED, interrupted_between
+from operations.shared.interrupts import interrupted_between
 from operations.shared.patience import until_written, wait_a_while
+from operations.shared.progress import Progress, in_parallel, to_its_end
 
 _IN_FLIGHT: Final = 16
 """Businesses that are read and written at the same time."""
 
-_BATCH: Final = 512
-"""Businesses that are read from the restored table ahead of the writes."""
-
-_MAX_LEASES: Final = 99
-"""A transaction takes 100 items, and one of them is the settings."""
+_WAITING: Final = 16
+"""Businesses that are read from the restored table ahead, so that no thread waits for it."""
 
 
 class Outcome(StrEnum):
@@ -65,6 +62,10 @@ class Restore:
     damaged: Collection[BusinessId]
     clock: Clock = now
     backoff: Backoff = wait_a_while
+    dry_run: bool = False
+    """Say what would be done, and do nothing."""
+    counts: Counter[Outcome] = field(default_factory=Counter)
+    """The results so far."""
 
     def require_damaged(self) -> None:
         """Raise `CannotBegin` if the restored table lacks a business that is to be restored."""
@@ -88,6 +89,17 @@ class Restore:
             print(f"{then.business_id}: {error}", file=sys.stderr)
             return Outcome.FAILED
 
+    def count(self, outcome: Outcome) -> None:
+        self.counts[outcome] += 1
+
+    def __str__(self) -> str:
+        would = "would be " if self.dry_run else ""
+        return (
+            f"businesses: {self.counts[Outcome.RESTORED]} {would}{Outcome.RESTORED},"
+            f" {self.counts[Outcome.LEFT]} {Outcome.LEFT},"
+            f" {self.counts[Outcome.FAILED]} {Outcome.FAILED}"
+        )
+
     def _attempt(self, then: Business) -> Outcome:
         live, at = self.live.load(then.business_id), self.clock()
         if live.settings is not None and then.business_id not in self.damaged:
@@ -107,16 +119,20 @@ class Restore:
                 for each in then.virtual
                 if each.expires_at > max(at, ends.get(each.user_id, 0))
             ]
-            put = sorted(put, key=lambda lease: lease.expires_at)[-_MAX_LEASES:]
+            put, remove = make_room(live, put, at)
         else:
-            remove = live.virtual[:_MAX_LEASES]
+            remove = live.virtual
         same = (
             live.settings is not None
             and _as_restored(live.settings, version=settings.version) == settings
         )
         if same and not put and not remove:
             return Outcome.LEFT
-        self.live.write_settings(live, settings, put=put, remove=remove)
+        if self.dry_run:
+            state = "available" if settings.available else "unavailable"
+            print(f"{then.business_id}: would be {state}, with {len(put)} virtual connections back")
+        else:
+            self.live.write_settings(live, settings, put=put, remove=remove)
         return Outcome.RESTORED
 
 
@@ -139,21 +155,42 @@ def _as_restored(settings: Settings, *, version: int) -> Settings:
     )
 
 
-def restore(run: Restore) -> Counter[Outcome]:
-    """Restore all businesses, many at once, and count the results. Raises `CannotBegin`."""
+def restore(
+    run: Restore, *, items: int | None = None, report: TextIO = sys.stderr
+) -> Counter[Outcome]:
+    """Restore all businesses, many at once, and return the counts. Raises `CannotBegin`.
+
+    `items` is about how many the restored table has, if that is known; it is for the progress,
+    which goes to `report`. The counts of the run are right after any exception, too.
+    """
     run.require_damaged()
-    counts: Counter[Outcome] = Counter()
-    with (
-        ThreadPoolExecutor(_IN_FLIGHT) as pool,
-        interrupted_between(run.businesses()) as businesses,
-    ):
-        while batch := list(islice(businesses, _BATCH)):
-            counts.update(pool.map(run.take, batch))
-    return counts
+    items_read = 0
+
+    def read() -> Iterator[Business]:
+        nonlocal items_read
+        for business in run.businesses():
+            yield business
+            items_read += 1 + len(business.real) + len(business.virtual)
+            items_read += int(business.last_transition is not None)
+
+    progress = Progress(
+        unit="items of the restored table",
+        done=lambda: items_read,
+        results=lambda: run,
+        report=report,
+        total=items,
+        is_estimate=True,
+    )
+    with progress.shown(), interrupted_between(read()) as businesses:
+        in_parallel(businesses, run.take, run.count, at_once=_IN_FLIGHT, waiting=_WAITING)
+    return run.counts
 
 
-def require_restored_table(dynamodb: Any, restored: str, *, live: str) -> None:
-    """Raise `CannotBegin` unless `restored` can be a table that was restored from `live`."""
+def require_restored_table(dynamodb: Any, restored: str, *, live: str) -> int | None:
+    """Return about how many items the restored table has, as far as AWS has counted them.
+
+    Raises `CannotBegin` unless `restored` can be a table that was restored from `live`.
+    """
     table, own = _described(dynamodb, restored), _described(dynamodb, live)
     source = table.get("RestoreSummary", {}).get("SourceTableArn", own["TableArn"])
     if table["TableArn"] == own["TableArn"]:
@@ -168,7 +205,8 @@ def require_restored_table(dynamodb: Any, restored: str, *, live: str) -> None:
     elif source != own["TableArn"]:
         problem = f"was restored from {source}, and must be restored from {own['TableArn']}"
     else:
-        return
+        items: int | None = table.get("ItemCount")
+        return items
     raise CannotBegin(f"the table {restored} {problem}")
 
 
@@ -197,6 +235,9 @@ def main() -> int:
         metavar="BUSINESS",
         help="a business whose settings are there and wrong; may be repeated",
     )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, and do nothing"
+    )
     parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     wanted = parser.parse_args()
 
@@ -208,18 +249,12 @@ def main() -> int:
         environment = DeployedEnvironment(wanted.environment, profile=wanted.profile)
         dynamodb = environment.client("dynamodb", connections=_IN_FLIGHT)
         live, restored = environment.table_name, wanted.restored
-        require_restored_table(dynamodb, restored, live=live)
-        run = Restore(Table(dynamodb, live), Table(dynamodb, restored), damaged)
-        try:
-            counts = restore(run)
-        except KeyboardInterrupt:
-            print("interrupted: run it again to go on", file=sys.stderr)
-            return INTERRUPTED
-        except (Unavailable, ClientError) as error:
-            print(f"stopped: {error}\nrun it again to go on", file=sys.stderr)
-            return 1
-        print("businesses: " + ", ".join(f"{counts[each]} {each}" for each in Outcome))
-        return int(counts[Outcome.FAILED] > 0)
+        items = require_restored_table(dynamodb, restored, live=live)
+        run = Restore(
+            Table(dynamodb, live), Table(dynamodb, restored), damaged, dry_run=wanted.dry_run
+        )
+        code = to_its_end(lambda: restore(run, items=items), lambda: str(run))
+        return code or int(run.counts[Outcome.FAILED] > 0)
 
     return exit_code(verb)
 

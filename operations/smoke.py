@@ -8,7 +8,8 @@ is stored of it is removed at the end, and also at the beginning in case an earl
 The token comes from the Cognito user pool of the environment. If the environment trusts another
 issuer, give a token in SMOKE_TOKEN; it must be for a member of the business SMOKE_BUSINESS
 (`smoke-test` by default). SMOKE_PATIENCE is how many seconds each step may take (20 by default).
-Exit codes: 0 passed, 1 failed, 2 could not begin.
+It does not run while somebody deploys to the environment.
+Exit codes: 0 passed, 1 failed or refused, 2 could not begin.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from lambdas.adapters.items import business_key
 from lambdas.domain.identifiers import BusinessId
 from lambdas.observability import CanaryStep as Step
 from lambdas.story import Story, StoryFailed
+from operations.shared.deployment_lock import deployment_lock
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, exit_code
 
@@ -143,7 +145,10 @@ def main() -> int:
     wanted = parser.parse_args()
 
     def verb() -> int:
-        failure = smoke(DeployedEnvironment(wanted.environment, profile=wanted.profile))
+        environment = DeployedEnvironment(wanted.environment, profile=wanted.profile)
+        # Two smoke tests at once would end each other's connections.
+        with deployment_lock(environment, "smoke test"):
+            failure = smoke(environment)
         if failure is not None:
             print(f"{wanted.environment}: the smoke test FAILED: {failure}", file=sys.stderr)
             return 1

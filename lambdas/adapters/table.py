@@ -51,6 +51,12 @@ if TYPE_CHECKING:
 _ATTEMPTS: Final = 6
 """How often a single write is tried while transactions hold its item."""
 
+_MAX_TRANSACTION: Final = 100
+"""Items of one transaction.
+
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+"""
+
 _EXISTS: Final = f"attribute_exists({PARTITION_KEY})"
 
 _Answer = TypeVar("_Answer")
@@ -177,9 +183,30 @@ class Table:
         for connection in put:
             item = items.virtual_item(connection)
             writes.append({"Put": {"TableName": self._name, "Item": item}})
-        for connection in remove:
+        # What ends last is removed last. Until then, the status of the business stays the same.
+        removed = sorted(remove, key=lambda connection: connection.expires_at)
+        surplus = max(0, len(writes) + len(removed) - _MAX_TRANSACTION)
+        for start in range(0, surplus, _MAX_TRANSACTION):
+            chunk = removed[start : min(start + _MAX_TRANSACTION, surplus)]
+            self._transact([self._removal_if_unchanged(connection) for connection in chunk])
+        for connection in removed[surplus:]:
             key = items.virtual_key(connection)
             writes.append({"Delete": {"TableName": self._name, "Key": key}})
+        self._transact(writes)
+
+    def _removal_if_unchanged(self, connection: VirtualConnection) -> "TransactWriteItemTypeDef":
+        """Remove a virtual connection, unless its user renewed it since it was read."""
+        not_renewed, values = _unchanged("renewedAt", connection.renewed_at)
+        return {
+            "Delete": {
+                "TableName": self._name,
+                "Key": items.virtual_key(connection),
+                "ConditionExpression": f"attribute_not_exists({PARTITION_KEY}) OR {not_renewed}",
+                "ExpressionAttributeValues": values,
+            }
+        }
+
+    def _transact(self, writes: "list[TransactWriteItemTypeDef]") -> None:
         with translated_errors():
             self._client.transact_write_items(TransactItems=writes)
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from lambdas.domain.errors import TooManyConnections, Unavailable
 from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.domain.leases import MAX_VIRTUAL_CONNECTIONS, make_room
 from lambdas.domain.messages import AvailabilityChanged
 from lambdas.domain.model import (
     Business,
@@ -20,7 +21,7 @@ from lambdas.domain.model import (
 from lambdas.domain.ports import Sockets, Store
 from lambdas.domain.removal import Removal, close_and_remove
 from lambdas.domain.retrying import Backoff, until_no_conflict
-from lambdas.domain.rules import MAX_VIRTUAL_CONNECTIONS, Rules
+from lambdas.domain.rules import Rules
 from lambdas.domain.status import BusinessStatus, judge
 
 _PARALLEL_CLOSES: Final = 25
@@ -77,15 +78,6 @@ class Availability:
     def _declare_available(self, before: Business, user_id: UserId) -> AvailabilityOutcome:
         now = self.clock()
         mine = next((c for c in before.virtual if c.user_id == user_id), None)
-        others = tuple(c for c in before.virtual if c is not mine)
-        # Remove expired ones only if there is no room without; otherwise leave them to the cleanup.
-        expired: tuple[VirtualConnection, ...] = ()
-        if len(others) >= MAX_VIRTUAL_CONNECTIONS:
-            expired = tuple(c for c in others if not self.rules.is_active(c, now))
-            if len(others) - len(expired) >= MAX_VIRTUAL_CONNECTIONS:
-                raise TooManyConnections(
-                    f"the business already has {MAX_VIRTUAL_CONNECTIONS} virtual connections"
-                )
         renewing = mine is not None and self.rules.is_active(mine, now)
         lease = VirtualConnection(
             business_id=before.business_id,
@@ -94,9 +86,14 @@ class Availability:
             renewed_at=now,
             expires_at=now + self.rules.virtual_lease,
         )
+        put, ended = make_room(before, [lease], now)
+        if not put:
+            raise TooManyConnections(
+                f"the business already has {MAX_VIRTUAL_CONNECTIONS} virtual connections"
+            )
         settings = _declared_settings(before.settings, True, user_id, now)
-        self.store.write_settings(before, settings, put=[lease], remove=expired)
-        kept = tuple(c for c in others if c not in expired)
+        self.store.write_settings(before, settings, put=put, remove=ended)
+        kept = tuple(c for c in before.virtual if c is not mine and c not in ended)
         after = replace(before, settings=settings, virtual=(*kept, lease))
         status = judge(after, now, self.rules)
         return AvailabilityOutcome(status, lease.expires_at, sockets_remaining=0)

@@ -77,6 +77,9 @@ class Store(Protocol):
     ) -> None:
         """Write the settings, and the virtual connections that follow from them, all or nothing.
 
+        If more are to be removed than one transaction takes, it removes those that end first ahead
+        of it, so what is seen in between is the same business with fewer of them.
+
         Clears the mark of an episode if `Settings.ends_attention` says so. Otherwise it leaves the
         mark alone, so that one that a cleanup sets in the meantime stays. Raises `Conflict`, and
         writes nothing, if the version of the settings is no longer that of `before`.

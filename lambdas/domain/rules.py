@@ -39,11 +39,6 @@ MAX_MESSAGES_PER_MINUTE: Final = 60
 everything.
 """
 
-MAX_VIRTUAL_CONNECTIONS: Final = 90
-"""Per business, so that one transaction always covers all of them and the settings: DynamoDB allows
-100 items.
-"""
-
 
 def sends_too_much(connection: RealConnection) -> bool:
     """Whether a connection must be closed because its client sends more than it may."""

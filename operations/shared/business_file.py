@@ -77,15 +77,30 @@ def read_businesses(file: IO[bytes], name: str) -> Iterator[Declaration | BadLin
     """
     lines = _lines(file)
     first = next(lines, None)
-    is_json = PurePath(name).suffix.lower() in _JSON_LINES_SUFFIXES
     if first is None:
-        if is_json:
+        if _is_json(name, b""):
             return iter(())
         raise Unreadable(f"the file is empty: a CSV file begins with {','.join(FIELDS)}")
-    if is_json or first[1].lstrip().startswith(b"{"):
+    if _is_json(name, first[1]):
         return (_of_json(number, line) for number, line in chain([first], lines))
     columns = _columns(first)
     return (_of_csv(number, line, columns) for number, line in lines)
+
+
+def count_businesses(file: IO[bytes], name: str) -> int | None:
+    """Return how many lines `read_businesses` reads; None if the file can only be read once."""
+    if not file.seekable():
+        return None
+    lines = _lines(file)
+    _, first = next(lines, (0, b""))
+    count = sum(1 for _ in lines) + int(_is_json(name, first) and bool(first))
+    file.seek(0)
+    return count
+
+
+def _is_json(name: str, first: bytes) -> bool:
+    is_named_so = PurePath(name).suffix.lower() in _JSON_LINES_SUFFIXES
+    return is_named_so or first.lstrip().startswith(b"{")
 
 
 def _lines(file: IO[bytes]) -> Iterator[_Line]:

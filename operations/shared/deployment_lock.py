@@ -1,4 +1,4 @@
-"""The lock of an environment: one deployment at a time, whoever starts it and wherever.
+"""The lock of an environment: one deployment or smoke test at a time, whoever starts it.
 
 It is an object in the bucket of the CDK bootstrap. S3 writes it only if it is still the one that
 was read (`If-Match`), so of two that want it at the same moment, one gets it. Its holder renews it
@@ -9,7 +9,7 @@ import json
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -25,6 +25,9 @@ LEASE_SECONDS: Final = 300
 """How long a lock holds after it was last written."""
 
 RENEWAL_SECONDS: Final = 60
+
+_ATTEMPTS: Final = 3
+"""S3 refuses a write that meets another one, and the SDK repeats one that was not answered."""
 
 
 class LockLost(DeploymentFailed):
@@ -42,8 +45,12 @@ class _Holder:
     since: str
     """ISO 8601, UTC."""
     what: str
-    """What is being deployed."""
-    leaseSeconds: int = LEASE_SECONDS  # noqa: N815
+    """What the holder does."""
+    leaseSeconds: int  # noqa: N815
+    renewals: int = 0
+    """How often the lock was renewed. Each renewal must change the object, and so its ETag: a lock
+    that is renewed at the last moment cannot be taken over.
+    """
 
 
 @dataclass(frozen=True)
@@ -67,43 +74,48 @@ class DeploymentLock:
     def __init__(self, bucket: BootstrapBucket, key: str, holder: _Holder, etag: str) -> None:
         self._bucket: Final = bucket
         self._key: Final = key
-        self._holder: Final = holder
+        self._holder = holder
         self._etag = etag
         self._writing: Final = threading.Lock()
 
     def confirm(self) -> None:
         """Renew the lock: for the next five minutes, nobody else can take it. Raises `LockLost`."""
-        self._write(self._holder)
+        with self._writing:
+            self._holder = replace(self._holder, renewals=self._holder.renewals + 1)
+            self._write(self._holder)
 
     def release(self) -> None:
         """Let others take the lock. Does nothing if another deployment has it already."""
-        try:
+        with self._writing, suppress(LockLost, BotoCoreError, ClientError):  # it ends by itself
             self._write(replace(self._holder, id=None))
-        except (LockLost, BotoCoreError, ClientError):
-            return  # it ends by itself
 
-    def _write(self, holder: _Holder) -> None:
-        with self._writing:
+    def _write(self, wanted: _Holder) -> None:
+        for _ in range(_ATTEMPTS):
             try:
-                self._etag = _put(self._bucket, self._key, holder, IfMatch=self._etag)
+                self._etag = _put(self._bucket, self._key, wanted, IfMatch=self._etag)
             except ClientError as error:
                 if error_code(error) == "NoSuchKey":
                     raise LockLost("somebody deleted the lock: nothing more is recorded") from error
                 if error_code(error) not in REFUSED_WRITES:
                     raise
                 found = _read(self._bucket, self._key)
-                if found.holder != holder:  # if it is, the answer to our own write was lost
-                    raise LockLost(
-                        f"{found.holder.by} has been deploying {found.holder.what} since"
-                        f" {found.holder.since}, because this deployment seemed to have crashed:"
-                        " nothing more is recorded"
-                    ) from error
                 self._etag = found.etag
+                if found.holder == wanted:
+                    return  # the answer to our own write was lost
+                if found.holder.id != self._holder.id:
+                    raise LockLost(
+                        f"{found.holder.by} has taken over the lock, because this deployment"
+                        f" seemed to have crashed: {found.holder.what}, since {found.holder.since}."
+                        " Nothing more is recorded"
+                    ) from error
+            else:
+                return
+        raise LockLost("the lock cannot be renewed: nothing more is recorded")
 
 
 @contextmanager
 def deployment_lock(environment: DeployedEnvironment, what: str) -> Iterator[DeploymentLock]:
-    """Hold the lock of an environment. `what` says to others what is being deployed.
+    """Hold the lock of an environment. `what` says to others what is being done.
 
     Raises `Refused` if somebody else holds it, and `CannotBegin` if it cannot be had.
     """
@@ -141,6 +153,7 @@ def _acquire(environment: DeployedEnvironment, what: str) -> DeploymentLock:
         by=environment.caller["Arn"],
         since=datetime.now(tz=UTC).isoformat(timespec="seconds"),
         what=what,
+        leaseSeconds=LEASE_SECONDS,
     )
     try:
         etag = _put(bucket, key, holder, IfNoneMatch="*")
@@ -168,8 +181,8 @@ def _acquire(environment: DeployedEnvironment, what: str) -> DeploymentLock:
 
 def _held(environment: DeployedEnvironment, found: _Found) -> Refused:
     return Refused(
-        f"{found.holder.by} has been deploying {found.holder.what} to {environment.name} since"
-        f" {found.holder.since}: wait until that is done. If it has crashed, the lock ends by"
+        f"{found.holder.by} is at work on {environment.name}: {found.holder.what}, since"
+        f" {found.holder.since}. Wait until that is done. If it has crashed, the lock ends by"
         f" itself at {found.free_at.isoformat(timespec='seconds')}"
     )
 
@@ -196,4 +209,10 @@ def _parse(text: bytes) -> _Holder:
     try:
         return _Holder(**json.loads(text))
     except (TypeError, ValueError):
-        return _Holder(id="unknown", by="somebody", since="an unknown time", what="something")
+        return _Holder(
+            id="unknown",
+            by="somebody",
+            since="an unknown time",
+            what="unknown",
+            leaseSeconds=LEASE_SECONDS,
+        )

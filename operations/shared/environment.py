@@ -142,6 +142,7 @@ class DeployedEnvironment:
         try:
             identity: Mapping[str, str] = self.client("sts").get_caller_identity()
         except (BotoCoreError, ClientError) as error:
+            self.require_configured()
             raise CannotBegin(
                 f"AWS does not accept the credentials for {self.name}: {error}"
             ) from error

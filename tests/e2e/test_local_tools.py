@@ -1,5 +1,6 @@
 """The tools of the local system, as a person calls them."""
 
+import fcntl
 import time
 from pathlib import Path
 
@@ -29,6 +30,15 @@ def test_a_token_has_only_what_was_asked_for_this_time(system: System) -> None:
     done = system.run_tool("local.token", "--business", "b2", "--user", "e2e-again")
     claims = jwt.decode(done.stdout.strip(), options={"verify_signature": False})
     assert claims["cognito:groups"] == ["business:b2"]
+
+
+def test_a_token_without_a_business_is_refused_unless_it_has_a_role(system: System) -> None:
+    done = system.run_tool("local.token", "--user", "e2e-nobody")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "BUSINESS=" in done.stderr
+    assert "SCOPE=operator" in done.stderr
+    done = system.run_tool("local.token", "--user", "e2e-nobody", "--scope", "operator")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("tool", ["local.token", "local.demo"])
@@ -61,11 +71,29 @@ def test_a_busy_port_is_one_clear_line(system: System, tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_second_system_leaves_the_state_of_the_first_alone(system: System) -> None:
-    done = system.run_tool("local.run", LOCAL_PORT=str(free_port()))
+@pytest.mark.parametrize("port", ["the same", "another"])
+def test_a_second_system_says_where_the_first_one_is_and_leaves_it_alone(
+    system: System, port: str
+) -> None:
+    chosen = system.port if port == "the same" else free_port()
+    done = system.run_tool("local.run", LOCAL_PORT=str(chosen))
     assert done.returncode == 2
+    assert f"already running: console {system.endpoints.consoleUrl}" in done.stderr
+    assert system.endpoints.restUrl in done.stderr
     assert "LOCAL_STATE" in done.stderr
+    assert done.stderr.count("\n") == 1
     assert (system.state / "endpoints.json").exists()
+
+
+def test_a_second_system_is_told_that_the_first_one_is_not_ready(
+    system: System, tmp_path: Path
+) -> None:
+    with (tmp_path / "run.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = system.run_tool("local.run", LOCAL_STATE=str(tmp_path))
+    assert done.returncode == 2
+    assert "is starting or stopping" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_dynamodb_removes_expired_items(system: System) -> None:

@@ -37,7 +37,7 @@ REGION: Final = "eu-central-1"
 
 _SOURCES: Final = (
     *("app.py", "cdk.json", ".gitignore", "docs", "infra", "lambdas", "local", "operations"),
-    *("Makefile", "requirements-dev.txt", "package-lock.json"),
+    *("Makefile", "requirements.txt", "package-lock.json"),
 )
 
 _EDIT: Final = """
@@ -357,7 +357,7 @@ def _copy_sources(team: Team) -> None:
     (team.repository / "node_modules").symlink_to((ROOT / "node_modules").resolve())
     (team.repository / ".venv").symlink_to(sys.prefix)
     # `make` compares their times with those of what is installed.
-    for lock in ("requirements-dev.txt", "package-lock.json"):
+    for lock in ("requirements.txt", "package-lock.json"):
         os.utime(team.repository / lock, (0, 0))
     with (team.repository / ".gitignore").open("a") as ignored:
         ignored.write("node_modules\n.venv\n")  # here they are links, not folders

@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
+from operations.shared import deployment_lock as module
 from operations.shared import records, stored_builds
 from operations.shared.assembly import Build
 from operations.shared.deployment_lock import LockLost, deployment_lock
@@ -70,7 +71,7 @@ def test_a_second_deployment_is_refused_and_told_who_deploys_what_since_when(
         deployment_lock(environment, "commit 0123"),
         pytest.raises(
             Refused,
-            match=r"^arn:aws:.*000000000000.* has been deploying commit 0123 to e\w+ since 20\S+Z?",
+            match=r"^arn:aws:.*000000000000.* is at work on e\w+: commit 0123, since 20",
         ),
         deployment_lock(environment, "commit 4567"),
     ):
@@ -100,12 +101,55 @@ def test_a_crashed_deployment_locks_nobody_out_for_ever_and_records_nothing_afte
     with deployment_lock(environment, "commit 0123") as lost:
         end_lease(s3, environment)  # as if its machine had slept for an hour
         with deployment_lock(environment, "commit 4567") as lock:
-            with pytest.raises(LockLost, match="deploying commit 4567 since"):
+            with pytest.raises(LockLost, match="crashed: commit 4567, since"):
                 records.write(environment, record(commit="0123", smoke="passed"), lost)
             records.write(environment, record(commit="4567"), lock)
             with pytest.raises(LockLost):
                 records.delete(environment, lost)
     assert [each.commit for each in records.history(environment)] == ["4567"]
+
+
+def test_a_lock_that_is_renewed_at_the_last_moment_is_not_taken_over(
+    environment: DeployedEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = module._read
+    monkeypatch.setattr(module, "LEASE_SECONDS", -1)
+    with deployment_lock(environment, "commit 0123") as held:
+
+        def read_and_renewed(*where: Any) -> Any:
+            found = read(*where)
+            held.confirm()
+            return found
+
+        monkeypatch.setattr(module, "_read", read_and_renewed)
+        with pytest.raises(Refused), deployment_lock(environment, "commit 4567"):
+            pass
+        monkeypatch.setattr(module, "_read", read)
+        held.confirm()
+
+
+@pytest.mark.parametrize("losing", ["the lock", "a renewal", "a takeover"])
+def test_an_answer_of_s3_that_is_lost_loses_no_lock(
+    environment: DeployedEnvironment, monkeypatch: pytest.MonkeyPatch, losing: str
+) -> None:
+    """The SDK repeats the write, which then meets its own effect."""
+    put: Any = module._put
+
+    def repeated(*what: Any, **condition: str) -> Any:
+        put(*what, **condition)
+        return put(*what, **condition)
+
+    if losing == "a takeover":
+        with deployment_lock(environment, "commit 0123"):
+            pass
+    if losing != "a renewal":
+        monkeypatch.setattr(module, "_put", repeated)
+    with deployment_lock(environment, "commit 4567") as lock:
+        monkeypatch.setattr(module, "_put", repeated)
+        lock.confirm()
+        lock.confirm()
+    with deployment_lock(environment, "commit 89ab"):
+        pass
 
 
 def test_a_lock_is_released_by_its_holder_alone(environment: DeployedEnvironment, s3: Any) -> None:

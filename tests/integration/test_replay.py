@@ -120,19 +120,6 @@ def test_an_item_that_is_no_transition_is_skipped(filled: Deployed) -> None:
     assert len(filled.received()) == 2
 
 
-def test_it_says_how_far_it_is_and_publishes_all_if_there_are_many(
-    filled: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(replay, "_BATCH", 25)
-    monkeypatch.setattr(replay, "_PROGRESS_SECONDS", 0)
-    assert filled.run(end=NOW + 300) == 0
-    told = capsys.readouterr()
-    progress = [line.split()[0] for line in told.err.splitlines()]
-    assert progress == ["25", "50", "60"]
-    assert told.out == "published 60 transitions\n"
-    assert len(filled.received()) == 60
-
-
 def test_an_outage_stops_it_with_a_word_on_how_to_go_on(
     deploy: Callable[[dict[str, str]], str],
     ministack: Any,
@@ -146,21 +133,24 @@ def test_an_outage_stops_it_with_a_word_on_how_to_go_on(
     assert "run it again" in told
 
 
-def test_it_can_be_interrupted_while_it_finds_nothing(
-    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_an_interrupt_keeps_the_count_and_a_job_in_the_background_can_be_interrupted_too(
+    filled: Deployed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def walk_over_other_transitions(*_: Any) -> Iterator[Transition]:
+    def walk_and_stop(*_: Any) -> Iterator[Transition]:
+        yield from filled.history.list_between(B1, NOW, NOW + 300, limit=20)
         signal.raise_signal(signal.SIGINT)
-        yield from ()
 
-    monkeypatch.setattr(HistoryTable, "walk", walk_over_other_transitions)
-    # A job in the background of a shell ignores Ctrl-C.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(HistoryTable, "walk", walk_and_stop)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        assert deployed.run() == 130
+        assert filled.run(end=NOW + 300) == 130
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
-    assert capsys.readouterr().err == "interrupted: run it again to go on\n"
+    told = capsys.readouterr()
+    assert told.err == "interrupted: run it again to go on\n"
+    assert told.out == "published 20 transitions\n"
+    assert len(filled.received()) == 20
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,29 @@
 """`make restore`, on tables of a real DynamoDB API."""
 
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import ClientError
 
 from lambdas.adapters.table import Table
+from lambdas.domain.availability import Availability
+from lambdas.domain.errors import TooManyConnections
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import ActingAs, Attention, Business, Settings
 from lambdas.domain.opening_hours import OpeningHours
 from operations import restore as tool
+from operations.import_businesses import Importer
 from operations.restore import Outcome, Restore, require_restored_table, restore
+from operations.shared.business_file import Declaration
 from operations.shared.exit_codes import CannotBegin, ExitCode
-from tests.builders import U1, real, settings, virtual
+from tests.builders import RULES, U1, in_time, no_wait, real, settings, virtual
 from tests.dynamodb import create_table
+from tests.fakes import FakeSockets
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -205,15 +212,87 @@ def test_a_lease_that_was_renewed_since_is_not_shortened(tables: Tables) -> None
     assert [lease.expires_at for lease in tables.live.load(DAMAGED).virtual] == [NOW + 7200]
 
 
-def test_many_leases_are_restored_as_far_as_one_transaction_takes_them(tables: Tables) -> None:
-    for number in range(120):
-        lease = virtual(f"v{number}", business_id=LOST, left=1000 + number, now=NOW)
-        before = tables.restored.load(LOST)
-        tables.restored.write_settings(before, settings_of(before), put=[lease])
-    tables.restore()
-    ends = sorted(lease.expires_at for lease in tables.live.load(LOST).virtual)
-    assert len(ends) == 99
-    assert ends[-1] == NOW + 3600, "those that run longest"
+def fill(table: Table, business: BusinessId, name: str, count: int, *, left: int = 3600) -> None:
+    """Store virtual connections, whatever the domain allows, as earlier versions did."""
+    for start in range(0, count, 90):
+        leases = [
+            virtual(f"{name}{number}", business_id=business, left=left + number, now=NOW)
+            for number in range(start, min(start + 90, count))
+        ]
+        before = table.load(business)
+        after = replace(settings_of(before), version=settings_of(before).version + 1)
+        table.write_settings(before, after, put=leases)
+
+
+def test_no_business_gets_more_leases_than_it_can_have(tables: Tables) -> None:
+    for business in (LOST, DAMAGED):
+        fill(tables.restored, business, "then", 120)
+    opened = replace(settings_of(tables.live.load(DAMAGED)), available=True, version=2)
+    tables.live.write_settings(tables.live.load(DAMAGED), opened)
+    fill(tables.live, DAMAGED, "since", 30)
+    fill(tables.live, DAMAGED, "over", 40, left=-100)
+    tables.restore(DAMAGED)
+    for business in (LOST, DAMAGED):
+        back = tables.live.load(business).virtual
+        ends = sorted(lease.expires_at for lease in back if lease.user_id.startswith("then"))
+        assert len(back) == 90
+        assert ends[-1] == NOW + 3600 + 119, "those that run longest"
+    kept = [each for each in back if each.user_id.startswith("since")]
+    assert len(kept) == 30, "nothing that runs is removed"
+
+
+def test_a_business_that_has_too_many_leases_gets_no_more_and_can_renew_them(
+    tables: Tables,
+) -> None:
+    fill(tables.live, KEPT, "u", 121)
+    with pytest.raises(TooManyConnections):
+        declare_by_call(tables.live, UserId("new"), available=True)
+    declare_by_call(tables.live, UserId("u7"), available=True)
+    back = {lease.user_id: lease.expires_at for lease in tables.live.load(KEPT).virtual}
+    assert len(back) == 121
+    assert back[UserId("u7")] == NOW + RULES.virtual_lease
+
+
+def declare_by_call(table: Table, user: UserId, *, available: bool) -> None:
+    availability = Availability(table, FakeSockets(), RULES, lambda: NOW, no_wait)
+    availability.set_business_availability(KEPT, user, available, out_of_time=in_time)
+
+
+def close_by_import(table: Table) -> None:
+    importer = Importer(table, lambda: NOW, no_wait, overwrite=True)
+    importer.take(Declaration(1, KEPT, accepting=False))
+
+
+@pytest.mark.parametrize("count", [121, 320])
+@pytest.mark.parametrize(
+    "close", [lambda table: declare_by_call(table, U1, available=False), close_by_import]
+)
+def test_a_business_that_has_too_many_leases_can_be_declared_unavailable(
+    tables: Tables, close: Callable[[Table], None], count: int
+) -> None:
+    fill(tables.live, KEPT, "u", count)
+    opened = replace(settings_of(tables.live.load(KEPT)), available=True, version=99)
+    tables.live.write_settings(tables.live.load(KEPT), opened)
+    close(tables.live)
+    assert not settings_of(tables.live.load(KEPT)).available
+    assert tables.live.load(KEPT).virtual == ()
+
+
+def test_ended_leases_make_room_however_many_there_are(tables: Tables) -> None:
+    fill(tables.live, KEPT, "over", 121, left=-1000)
+    declare_by_call(tables.live, U1, available=True)
+    assert [lease.user_id for lease in tables.live.load(KEPT).virtual] == [U1]
+
+
+def test_restored_settings_that_are_unavailable_leave_no_lease_however_many_there_are(
+    tables: Tables,
+) -> None:
+    fill(tables.live, DAMAGED, "u", 121)
+    before = tables.restored.load(DAMAGED)
+    closed = replace(settings_of(before), available=False, version=2)
+    tables.restored.write_settings(before, closed, remove=before.virtual)
+    tables.restore(DAMAGED)
+    assert tables.live.load(DAMAGED).virtual == ()
 
 
 # Which tables it takes.
@@ -269,6 +348,15 @@ def test_the_command_finds_the_live_table_and_counts_what_it_did(
 ) -> None:
     environment = deploy({"TableName": tables.live_name})
     command = ["restore", "--environment", environment, "--restored"]
+    monkeypatch.setattr("sys.argv", [*command, tables.restored_name, "--dry-run"])
+    assert tool.main() == 0
+    *lines, summary = capsys.readouterr().out.splitlines()
+    assert sorted(lines) == [
+        "ended: would be available, with 0 virtual connections back",
+        "lost: would be available, with 1 virtual connections back",
+    ]
+    assert summary == "businesses: 2 would be restored, 2 left as they are, 0 failed"
+    assert tables.live.load(LOST).settings is None
     monkeypatch.setattr("sys.argv", [*command, tables.restored_name, "--damaged", DAMAGED])
     assert tool.main() == 0
     told = capsys.readouterr().out
@@ -278,3 +366,42 @@ def test_the_command_finds_the_live_table_and_counts_what_it_did(
     monkeypatch.setattr("sys.argv", [*command, tables.restored_name, "--damaged", "b#1"])
     assert tool.main() == ExitCode.COULD_NOT_BEGIN
     assert "'b#1' must be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "told"),
+    [
+        (lambda: signal.raise_signal(signal.SIGTERM), 130, "interrupted: run it again to go on\n"),
+        (lambda: refuse("ExpiredTokenException"), 1, "stopped: An error occurred (ExpiredToken"),
+    ],
+    ids=["interrupted", "an error"],
+)
+def test_the_command_counts_what_it_did_however_it_ends(
+    tables: Tables,
+    deploy: Callable[[dict[str, str]], str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    end: Callable[[], None],
+    code: int,
+    told: str,
+) -> None:
+    def walk(table: Table, *_: int) -> Iterator[Business]:
+        yield table.load(LOST)
+        yield table.load(KEPT)
+        end()
+        yield table.load(ENDED)
+
+    monkeypatch.setattr(Table, "walk", walk)
+    environment = deploy({"TableName": tables.live_name})
+    command = ["restore", "--environment", environment, "--restored", tables.restored_name]
+    monkeypatch.setattr("sys.argv", command)
+    assert tool.main() == code
+    captured = capsys.readouterr()
+    assert told in captured.err
+    assert captured.out == "businesses: 1 restored, 1 left as they are, 0 failed\n"
+    assert tables.live.load(LOST).settings is not None
+    assert tables.live.load(ENDED).settings is None
+
+
+def refuse(code: str) -> None:
+    raise ClientError({"Error": {"Code": code, "Message": "expired"}}, "Scan")

@@ -180,6 +180,25 @@ class TestAvailability:
         store.write_settings(full, settings(version=2), remove=full.virtual)
         assert store.load(B1) == business(declared=settings(version=2))
 
+    def test_all_virtual_connections_go_however_many_somebody_stored(self, store: Store) -> None:
+        before = full = business()
+        for part in range(3):
+            some = [virtual(f"u{part}{i:02}", left=100 * part + i) for i in range(90)]
+            before, full = full, business(*full.virtual, *some, declared=settings(version=part + 1))
+            store.write_settings(before, settings(version=part + 1), put=some)
+        assert store.load(B1) == full
+        # A user renews the lease that ends first, after the others were read.
+        renewed = virtual("u000")
+        store.write_settings(full, settings(version=4), put=[renewed])
+        with pytest.raises(Conflict):
+            store.write_settings(full, settings(version=4, available=False), remove=full.virtual)
+        stored = store.load(B1)
+        assert stored.settings == settings(version=4)
+        assert renewed in stored.virtual
+        assert full.virtual[-1] in stored.virtual
+        store.write_settings(stored, settings(version=5), remove=stored.virtual)
+        assert store.load(B1) == business(declared=settings(version=5))
+
     def test_keeps_the_mark_of_an_episode_even_if_it_was_set_meanwhile(self, store: Store) -> None:
         store.write_settings(business(), settings())
         before = store.load(B1)

@@ -10,6 +10,7 @@ import inspect
 import re
 import shlex
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,11 @@ def planned(command: str) -> list[str]:
     _, *words = shlex.split(command)
     for name in (word.partition("=")[0] for word in words if "=" in word):
         assert f"$({name})" in MAKEFILE, f"no verb knows {name}"
-    installed = [f"--old-file={folder}/.done" for folder in (".venv", "node_modules")]
+    installed = [
+        f"--old-file={folder}/{what}"
+        for folder in (".venv", "node_modules")
+        for what in (".tools", ".done")
+    ]
     plan = subprocess.run(
         ["make", "--just-print", *installed, *words],
         cwd=ROOT,
@@ -129,6 +134,7 @@ def taken(tool: str, arguments: list[str], build: Build, monkeypatch: pytest.Mon
         monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: None)
         monkeypatch.setattr(module, "require_deployable", require_configured)
         monkeypatch.setattr(promote, "_judge_source", lambda *_, **__: (source_state(), []))
+        monkeypatch.setattr(promote, "deployment_lock", lambda *_: nullcontext())
         monkeypatch.setattr(promote, "smoke", lambda *_: None)
         monkeypatch.setattr(quotas, "concurrency_shortage", lambda *_: None)
         monkeypatch.setattr(module, "deploy", lambda *_, **__: None)

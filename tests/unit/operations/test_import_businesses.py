@@ -324,16 +324,6 @@ class TestRun:
             for n in (2, 3)
         ]
 
-    def test_progress_is_reported_each_second(self) -> None:
-        seconds = iter(range(10_000))
-        report = io.StringIO()
-        run = ImportRun(importer(MemoryStore()), report, monotonic=lambda: next(seconds) / 4)
-        run.over([BadLine(n, "id", "is wrong") for n in range(100)])
-        progress = [line for line in report.getvalue().splitlines() if " lines: " in line]
-        assert 10 <= len(progress) <= 100
-        assert progress[-1].endswith("0 created, 0 updated, 0 unchanged, 0 skipped as newer,"
-                                     f" {progress[-1].split()[0]} bad")  # fmt: skip
-
 
 @dataclass
 class CountingStore(MemoryStore):

@@ -1,6 +1,7 @@
 """What is promoted and what is refused, with made-up answers of AWS. `tests/e2e` has real ones."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -128,6 +129,7 @@ class Source:
         )
         monkeypatch.setattr(promote, "require_deployable", lambda *_: None)
         monkeypatch.setattr(promote, "inspect_source", lambda *_: self._inspect())
+        monkeypatch.setattr(promote, "deployment_lock", lambda *_: nullcontext())
         monkeypatch.setattr(promote, "smoke", lambda *_: self._smoke())
         monkeypatch.setattr(promote, "_now", lambda: self.now)
         monkeypatch.setattr(promote, "time", SimpleNamespace(sleep=self._sleep))

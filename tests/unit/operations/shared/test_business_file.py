@@ -16,6 +16,7 @@ from operations.shared.business_file import (
     BadLine,
     Declaration,
     Unreadable,
+    count_businesses,
     read_businesses,
 )
 
@@ -54,8 +55,10 @@ def said(line: int, business: str, accepting: bool, expects_socket: bool = True)
     ],
 )
 def test_two_good_lines_are_read(content: bytes) -> None:
-    good = [line for line in read(content) if isinstance(line, Declaration)]
+    lines = read(content)
+    good = [line for line in lines if isinstance(line, Declaration)]
     assert good == [said(2, "b1", True, False), said(3, "b2", False)]
+    assert count_businesses(io.BytesIO(content), "businesses.csv") == len(lines)
 
 
 def test_columns_may_come_in_any_order() -> None:
