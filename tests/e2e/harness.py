@@ -168,7 +168,7 @@ def running_system(state: Path) -> Iterator[System]:
 
 def _stop_and_check(run: subprocess.Popen[bytes], file: Path, output: Path) -> None:
     """Press Ctrl-C. Fails unless the system ends with all its processes and its file."""
-    started = _descendants(run.pid)
+    started = descendants(run.pid)
     assert started, "a running system has processes"
     run.send_signal(signal.SIGINT)
     assert run.wait(timeout=20) == 0, output.read_text()
@@ -186,7 +186,8 @@ def _processes() -> dict[int, int]:
     return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
 
 
-def _descendants(ancestor: int) -> set[int]:
+def descendants(ancestor: int) -> set[int]:
+    """Return the ids of all processes that a process has started, and those of theirs."""
     parents = _processes()
     found: set[int] = set()
     while new := {

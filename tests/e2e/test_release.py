@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import signal
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -222,13 +223,14 @@ def test_a_second_deployer_waits_and_a_rollback_that_crashed_is_resumed(
     eventually(
         "the rollback has begun", lambda: team.record("dev")["smoke"] == "pending", seconds=60
     )
-    team.freeze(crashing)
+    team.signal_all(crashing, signal.SIGSTOP)  # it stays at work, however long the next one takes
     held = team.lock("dev")
     refused = team.deploy("dev")
     assert refused.code == 1, refused.output
-    assert f"{held['by']} has been deploying" in refused.output
+    assert f"{held['by']} is at work on dev" in refused.output
     assert f"since {held['since']}" in refused.output
-    team.kill(crashing)
+    team.signal_all(crashing, signal.SIGKILL)
+    crashing.communicate()
     assert team.lock("dev") == held
     eventually("no stack is at work", lambda: team.is_at_rest("dev"), seconds=60)
     team.let_lock_end("dev")

@@ -28,7 +28,7 @@ from local.run import emulator_environment, ministack
 from operations.shared.assembly import Assembly, Manifest
 from operations.shared.local_system import is_ready
 from operations.shared.repository import ROOT
-from tests.e2e.harness import eventually, free_port
+from tests.e2e.harness import descendants, eventually, free_port
 
 ACCOUNTS: Final = {"dev": "111111111111", "staging": "222222222222", "prod": "333333333333"}
 """The account of each environment. In the emulator, an access key is the account that it is of."""
@@ -88,7 +88,7 @@ class Team:
     def start(
         self, *command: str, variables: Mapping[str, str] | None = None, at: Path | None = None
     ) -> "subprocess.Popen[str]":
-        """Start a command in a process group of its own. It may take the profiles only."""
+        """Start a command. It has the profiles, and no other credentials."""
         kept = {
             name: value
             for name, value in emulator_environment(self.endpoint_url).items()
@@ -109,7 +109,6 @@ class Team:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
         )
 
     def make(self, *arguments: str, **variables: str) -> Ended:
@@ -146,15 +145,10 @@ class Team:
         return Ended(int(of_tool[1]) if of_tool else process.returncode, output)
 
     @staticmethod
-    def freeze(process: "subprocess.Popen[str]") -> None:
-        """Let a command stand still, with all that it started, so that others find it at work."""
-        os.killpg(process.pid, signal.SIGSTOP)
-
-    @staticmethod
-    def kill(process: "subprocess.Popen[str]") -> None:
-        """Let a command crash, with all that it started."""
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    def signal_all(process: "subprocess.Popen[str]", signum: signal.Signals) -> None:
+        """Send a signal to a command and to all that it started."""
+        for each in (process.pid, *descendants(process.pid)):
+            os.kill(each, signum)
 
     # Builds.
 
