@@ -1,7 +1,7 @@
 """What an environment can configure: `Environment` first, then its parts, then what is refused.
 
 Durations are seconds unless a field's name says otherwise. The environments themselves are in
-`infra.environments`.
+`infra.environments`. Neither imports the CDK: that takes a second, and each verb reads them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,23 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from aws_cdk.aws_logs import RetentionDays
-from aws_cdk.region_info import RegionInfo
+import botocore.session
 
 from lambdas.domain.authorization import Role
 from lambdas.domain.rules import Rules
 
 HOUR: Final = 3_600
 DAY: Final = 24 * HOUR
+
+# fmt: off
+LOG_RETENTIONS: Final = (
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922,
+    3288, 3653,
+)
+# fmt: on
+"""The days that CloudWatch takes.
+https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+"""
 
 MAX_CLEANUP_WORKERS: Final = 3
 """All workers start within the same minute. Each may write 300 attention marks per second, and one
@@ -52,7 +61,8 @@ class Environment:
 
     keep_data: bool = True
     """Keep the table, the users and the logs when their stack is deleted."""
-    log_retention: RetentionDays = RetentionDays.ONE_MONTH
+    log_retention_days: int = 30
+    """Days after which CloudWatch deletes a log line: one of `LOG_RETENTIONS`."""
     log_each_call: bool = False
     """Let Lambda log a line at the start and the end of every call, with its duration, its memory
     and its start-up (costs extra). Default: only calls that went wrong.
@@ -414,8 +424,13 @@ def _wrong_combinations(environment: Environment) -> Iterator[str]:
     rules, cleanup, on_call = environment.rules, environment.cleanup, environment.on_call
     if environment.region is not None and environment.region not in _regions():
         yield (
-            "region must be a region of AWS that the CDK knows, like eu-central-1,"
+            "region must be a region of AWS that boto3 knows, like eu-central-1,"
             f" is {environment.region!r}"
+        )
+    if environment.log_retention_days not in LOG_RETENTIONS:
+        yield (
+            f"log_retention_days must be one of {', '.join(map(str, LOG_RETENTIONS))},"
+            f" is {environment.log_retention_days!r}"
         )
     if environment.snap_start and environment.region in _WITHOUT_SNAP_START:
         yield f"snap_start must be False in {environment.region}, which lacks SnapStart"
@@ -471,4 +486,5 @@ def _businesses_taken_for_roles(oidc: Oidc) -> Iterator[str]:
 @cache
 def _regions() -> frozenset[str]:
     """The regions of the partition `aws`. The addresses that we make are right only for these."""
-    return frozenset(region.name for region in RegionInfo.regions if region.partition == "aws")
+    session = botocore.session.get_session()
+    return frozenset(session.get_available_regions("lambda", partition_name="aws"))

@@ -19,8 +19,6 @@ pages of one web application call its REST API::
 
 from typing import Final
 
-from aws_cdk.aws_logs import RetentionDays
-
 from infra.configuration import (
     Canary,
     Cleanup,
@@ -49,7 +47,7 @@ _FEW_NEW_SOCKETS: Final = {"$connect": Throttle(50, 50)}
 
 DEV: Final = Environment(
     name="dev",
-    log_retention=RetentionDays.ONE_WEEK,
+    log_retention_days=7,
     limits=Limits(routes=_FEW_NEW_SOCKETS),
 )
 
@@ -62,7 +60,7 @@ STAGING: Final = Environment(
 
 PROD: Final = Environment(
     name="prod",
-    log_retention=RetentionDays.SIX_MONTHS,
+    log_retention_days=180,
     gradual_deployments=True,
     snap_start=True,
     # Add page_emails or page_urls: it cannot be deployed before it says who is paged.
@@ -109,7 +107,7 @@ def local(emulator: str, *, canary: bool = False) -> Environment:
     return Environment(
         name="local",
         keep_data=False,
-        log_retention=RetentionDays.ONE_DAY,
+        log_retention_days=1,
         rules=Rules(ping_interval=10, ping_grace=5, attention_grace=30),
         cleanup=Cleanup(interval=60),
         canary=Canary() if canary else None,

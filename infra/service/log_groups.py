@@ -14,7 +14,8 @@ from infra.security import AWS_OWNED_KEY, acknowledge
 class LogGroups:
     """Makes log groups with one retention and one key. With `keep`, they outlive their stack."""
 
-    retention: logs.RetentionDays
+    retention: int
+    """Days."""
     keep: bool
     key: kms.IKey | None
 
@@ -23,10 +24,13 @@ class LogGroups:
         log_group = logs.LogGroup(
             scope,
             construct_id,
-            retention=self.retention,
+            retention=logs.RetentionDays.INFINITE,  # replaced below by a number of days
             encryption_key=self.key,
             removal_policy=cdk.RemovalPolicy.RETAIN if self.keep else cdk.RemovalPolicy.DESTROY,
         )
+        cfn_log_group = log_group.node.default_child
+        assert isinstance(cfn_log_group, logs.CfnLogGroup)  # noqa: S101 - narrows the type
+        cfn_log_group.retention_in_days = self.retention
         if self.key is None:
             acknowledge(log_group, "CKV_AWS_158", AWS_OWNED_KEY)
         return log_group

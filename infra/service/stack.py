@@ -50,7 +50,7 @@ class ServiceStack(cdk.Stack):
         name = f"business-connections-{environment.name}"
         domains = environment.domains
         addresses = Addresses(self.region, environment.emulator)
-        log_groups = LogGroups(environment.log_retention, keep=environment.keep_data, key=key)
+        log_groups = LogGroups(environment.log_retention_days, keep=environment.keep_data, key=key)
         access_logs = AccessLogs(self, "AccessLogs", log_groups=log_groups)
         self.websocket = WebSocketApi(
             self,

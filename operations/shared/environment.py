@@ -11,6 +11,8 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.configuration import Environment
+from infra.environments import all_environments
 from lambdas.adapters.table import Table
 from operations.shared.assembly import Build
 from operations.shared.exit_codes import CannotBegin, Refused
@@ -18,8 +20,6 @@ from operations.shared.local_system import LocalSystem
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
-
-    from infra.configuration import Environment
 
 LOCAL: Final = "local"
 
@@ -29,15 +29,12 @@ PARTS: Final = ("Data", "Service", "Monitoring")
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,15}")
 
 
-def configured_environments() -> Mapping[str, "Environment"]:
+def configured_environments() -> Mapping[str, Environment]:
     """Return the environments of infra/environments.py by name, in the order of promotion."""
-    # Imported here because it starts the engine of the CDK, which takes a second.
-    from infra.environments import all_environments
-
     return {each.name: each for each in all_environments()}
 
 
-def require_configured(name: str) -> "Environment":
+def require_configured(name: str) -> Environment:
     """Return an environment of infra/environments.py to deploy to. Raises `CannotBegin`.
 
     Raises `Refused` for the local one, which the CDK CLI would deploy to the account of the shell.

@@ -7,7 +7,6 @@ Unlike those, as shipped, it also names its account and its region.
 from pathlib import Path
 
 import pytest
-from aws_cdk.aws_logs import RetentionDays
 
 from infra.configuration import (
     Canary,
@@ -33,7 +32,7 @@ EVERY_OPTION = Environment(
     name="every-option",
     account="123456789012",
     region="eu-central-1",
-    log_retention=RetentionDays.ONE_YEAR,
+    log_retention_days=365,
     log_each_call=True,
     websocket_access_log=False,
     customer_managed_key=True,

@@ -1,5 +1,7 @@
 """A tool that cannot reach an environment says in one line why."""
 
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +13,7 @@ from operations.shared import environment as module
 from operations.shared.assembly import Build
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, ExitCode
+from operations.shared.repository import ROOT
 
 
 @pytest.fixture
@@ -178,3 +181,12 @@ def test_a_build_for_another_place_is_refused(
     )
     with pytest.raises(CannotBegin, match=reason):
         DeployedEnvironment.of_build(build, "prod")
+
+
+def test_a_verb_does_not_start_the_engine_of_the_cdk() -> None:
+    """It takes a second, and each verb reads infra/environments.py."""
+    program = "import sys, operations.deploy; print('aws_cdk' in sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert ran.stdout == "False\n"
