@@ -38,12 +38,6 @@ from lambdas.domain.rules import Rules
 LOCAL_ENDPOINT: Final = "http://127.0.0.1:4566"
 """Where `make run` starts the AWS emulator, unless `LOCAL_PORT` names another port."""
 
-BYTECODE: Final[str | None] = None
-"""The release of CPython that compiles the bundle, like `3.14.2`, so that a cold start need not.
-Its minor version is that of the Lambda runtime. A build fails where that release is not installed,
-so that all machines build the same. Default: the bundle brings no bytecode.
-"""
-
 # Leaves most of the account's new sockets to prod.
 _FEW_NEW_SOCKETS: Final = {"$connect": Throttle(50, 50)}
 
