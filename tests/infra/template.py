@@ -36,6 +36,11 @@ class Template:
             for logical_id, resource in self.resources(kind).items()
         }
 
+    def all_properties(self) -> Iterator[tuple[str, Properties]]:
+        """Yield the logical id and the properties of each resource."""
+        for logical_id, resource in self._json["Resources"].items():
+            yield logical_id, resource.get("Properties", {})
+
     def metadata(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the type and the metadata of each resource."""
         for resource in self._json["Resources"].values():
