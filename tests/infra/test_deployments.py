@@ -198,7 +198,7 @@ def test_a_deployments_alarms_say_that_they_page_nobody_and_name_their_runbook_s
     assert alarms
     for alarm in alarms:
         description = alarm["AlarmDescription"]
-        assert description.startswith("[every-option] NO ACTION: ")
+        assert description.startswith("[every-option-set] NO ACTION: ")
         assert "rolls the deployment back and pages nobody" in description
         assert re.search(r'See docs/runbook\.md, "A deployment was rolled back"\.$', description)
     assert "A deployment was rolled back" in sections()

@@ -1,7 +1,8 @@
 import json
 import textwrap
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import aws_cdk as cdk
 import pytest
@@ -204,6 +205,50 @@ def _errors(folder: Path) -> list[str]:
         for entry in entries
         if entry["type"] == "aws:cdk:error"
     ]
+
+
+def test_what_only_prod_has_is_rehearsed_nowhere_and_so_needs_a_reason() -> None:
+    """AWS refuses some values that no linter knows. Staging finds out, if it has them."""
+    *earlier, prod = (_options(each) for each in all_environments() if each.emulator is None)
+    defaults = _options(Environment(name="default"))
+    unrehearsed = {
+        option
+        for option, value in prod.items()
+        if option != "name"
+        and value != defaults.get(option)
+        # Texts name things that differ, such as addresses: it is enough that there is one.
+        and not any(
+            each.get(option) == value
+            or (isinstance(value, str | tuple) and each.get(option) != defaults.get(option))
+            for each in earlier
+        )
+    }
+    reasons = environments.ONLY_IN_PROD
+    without_reason = {
+        o for o in unrehearsed if not any(f"{o}.".startswith(f"{r}.") for r in reasons)
+    }
+    assert without_reason == set(), (
+        "set these options of prod in an earlier environment too, or add a reason to ONLY_IN_PROD"
+        " in infra/environments.py"
+    )
+    for reason in reasons:
+        assert any(f"{option}.".startswith(f"{reason}.") for option in unrehearsed), (
+            f"{reason} is not only in prod: remove it from ONLY_IN_PROD in infra/environments.py"
+        )
+
+
+def _options(part: Any, path: str = "") -> dict[str, object]:
+    """Return all options by their paths. An optional part counts as an option too."""
+    found: dict[str, object] = {}
+    values = (
+        part if isinstance(part, dict) else {f.name: getattr(part, f.name) for f in fields(part)}
+    )
+    for name, value in values.items():
+        found[path + name] = value
+        if is_dataclass(value) or isinstance(value, dict):
+            found[path + name] = True
+            found |= _options(value, f"{path}{name}.")
+    return found
 
 
 def test_every_environment_on_aws_keeps_its_data() -> None:
