@@ -86,6 +86,7 @@ OF_DOMAIN: Final[dict[type[errors.DomainError], ProblemType]] = {
     errors.MessageTooLarge: PAYLOAD_TOO_LARGE,
     errors.KeyReused: IDEMPOTENCY_KEY_REUSED,
     errors.StillRunning: STILL_RUNNING,
+    errors.TooManyCalls: TOO_MANY_REQUESTS,
     errors.Unavailable: UNAVAILABLE,
 }
 """Which error of the domain is which problem."""

@@ -18,7 +18,7 @@ class Template:
         self.text = Path(path).read_text()
         self._json = json.loads(self.text)
         self.conditions: dict[str, Any] = self._json.get("Conditions", {})
-        self.description: str = self._json["Description"]
+        self.description: str = self._json.get("Description", "")
         self.outputs: dict[str, Any] = self._json.get("Outputs", {})
         self.parameters: dict[str, Any] = self._json.get("Parameters", {})
 

@@ -43,13 +43,13 @@ def api_alarms(
             "WebSocketErrors",
             "WebSocket errors",
             Severity.IMPAIRED,
-            "Devices may be unable to connect or ping, so their businesses may miss orders:"
-            f" {thresholds.errors_percent} % or more of their connects and messages fail.",
+            "Devices may be unable to connect or ping, so their businesses may miss orders: API"
+            f" Gateway cannot pass on {thresholds.errors_percent} % or more of their connects and"
+            " messages.",
+            # Not IntegrationError: it also counts answers with 4xx, such as refused handshakes. A
+            # function that fails has an alarm of its own.
             metric=percent_failed(
-                {
-                    "integration": websocket_metric(websocket, "IntegrationError"),
-                    "execution": websocket_metric(websocket, "ExecutionError"),
-                },
+                {"errors": websocket_metric(websocket, "ExecutionError")},
                 {
                     "connects": websocket_metric(websocket, "ConnectCount"),
                     "messages": websocket_metric(websocket, "MessageCount"),
