@@ -3,8 +3,9 @@
 import aws_cdk as cdk
 
 from infra.configuration import Thresholds
+from infra.metric_math import percent_failed
 from infra.monitoring.alarms.definition import AlarmDefinition, Severity
-from infra.monitoring.metrics import percent_failed, rest_metric, websocket_metric
+from infra.monitoring.metrics import HEALTH_PERIOD, rest_metric, websocket_metric
 from infra.service.rest_api import RestApi
 from infra.service.websocket_api import WebSocketApi
 
@@ -25,6 +26,7 @@ def api_alarms(
                 {"requests": rest_metric(rest, "Count")},
                 minimum=thresholds.errors_minimum,
                 label="Percent of the requests that failed",
+                period=HEALTH_PERIOD,
             ),
             threshold=thresholds.errors_percent,
             sustained=thresholds.service,
@@ -56,6 +58,7 @@ def api_alarms(
                 },
                 minimum=thresholds.errors_minimum,
                 label="Percent of the connects and messages that failed",
+                period=HEALTH_PERIOD,
             ),
             threshold=thresholds.errors_percent,
             sustained=thresholds.service,
