@@ -42,6 +42,19 @@ class Template:
         for logical_id, resource in self._json["Resources"].items():
             yield logical_id, resource.get("Properties", {})
 
+    def created_before(self, logical_id: str) -> set[str]:
+        """Return the resources that exist before CloudFormation creates this one."""
+        found: set[str] = set()
+        pending = [logical_id]
+        while pending:
+            resource = self._json["Resources"].get(pending.pop(), {})
+            named = set(as_list(resource.get("DependsOn", [])))
+            text = json.dumps(resource.get("Properties", {}))
+            named |= set(re.findall(r'"(?:Ref|Fn::GetAtt)": \[?"(\w+)"', text))
+            pending += named - found
+            found |= named
+        return found
+
     def metadata(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the type and the metadata of each resource."""
         for resource in self._json["Resources"].values():
