@@ -71,6 +71,10 @@ class DataStack(cdk.Stack):
         cdk.CfnOutput(self, "HistoryTableName", value=self.history.table_name)
         cdk.CfnOutput(self, "EventBusName", value=self.bus.event_bus_name)
 
+        # Once they exist, tables and users are protected against deletion, also by a rollback. So
+        # they come after what can fail more easily: a bus of this name may exist already.
+        for table in (self.table, self.history):
+            table.node.add_dependency(self.bus)
         self._refuse_to_replace_while_used(
             self.table, self.history, self.bus, *([self.key] if self.key else ())
         )
@@ -85,6 +89,7 @@ class DataStack(cdk.Stack):
             keep=environment.keep_data,
             addresses=Addresses(self.region, environment.emulator),
         )
+        provider.pool.node.add_dependency(self.bus)
         self.oidc = provider.oidc
         self.user_pool_id = provider.pool.user_pool_id
         self._refuse_to_replace_while_used(provider.pool, provider.client)

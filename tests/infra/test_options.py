@@ -48,7 +48,7 @@ def test_one_customer_managed_key_encrypts_all_stored_data(
     every_option: dict[str, Template],
 ) -> None:
     key, resource = every_option["Data"].only("AWS::KMS::Key")
-    assert resource["DeletionPolicy"] == "Retain"
+    assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
     assert resource["Properties"]["EnableKeyRotation"] is True
     for table in every_option["Data"].properties("AWS::DynamoDB::Table").values():
         assert table["SSESpecification"]["KMSMasterKeyId"] == {"Fn::GetAtt": [key, "Arn"]}
