@@ -99,7 +99,8 @@ PROD: Final = Environment(
     log_retention=RetentionDays.SIX_MONTHS,
     gradual_deployments=True,
     snap_start=True,
-    # Add page_emails or page_urls: it cannot be deployed before it says who is paged.
+    # It cannot be deployed before it says who is paged (page_emails or page_urls), and has its
+    # account and region.
     on_call=OnCall(required=True),
     canary=Canary(),
     alarms=_THRESHOLDS,

@@ -173,7 +173,7 @@ def test_the_grace_may_be_short_where_nobody_is_paged() -> None:
     assert environment.rules.attention_grace < environment.cleanup.interval
 
 
-def test_an_environment_that_must_page_somebody_cannot_be_deployed_until_it_names_whom(
+def test_an_environment_that_must_page_somebody_cannot_be_deployed_until_it_says_whom_and_where(
     tmp_path: Path, source: Path, every_option: dict[str, Template]
 ) -> None:
     """It can be synthesized, because a synthesis makes all environments."""
@@ -182,8 +182,44 @@ def test_an_environment_that_must_page_somebody_cannot_be_deployed_until_it_name
     errors = _errors(stacks["Data"].assembly)
     assert len(errors) == 3, "one for each stack"
     for error in errors:
-        assert "environment 'nobody': on_call.page_emails or on_call.page_urls must" in error
+        assert error == nobody.undeployable
+        assert error.startswith(
+            "environment 'nobody' in infra/environments.py: on_call.page_emails"
+        )
+        assert "on_call.page_emails or on_call.page_urls must name somebody" in error
+        assert "account must be the 12 digits of an AWS account where somebody is paged" in error
+        assert "region must be a region, like 'eu-central-1', where somebody is paged" in error
     assert _errors(every_option["Data"].assembly) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({}, []),
+        ({"on_call": OnCall(ticket_emails=("a@example.com",))}, []),
+        ({"on_call": OnCall(page_emails=("a@example.com",))}, ["account", "region"]),
+        (
+            {"on_call": OnCall(page_urls=("https://example.com",)), "account": "123456789012"},
+            ["region"],
+        ),
+        (
+            {
+                "on_call": OnCall(required=True),
+                "account": "123456789012",
+                "region": "eu-central-1",
+            },
+            ["on_call.page_emails or on_call.page_urls"],
+        ),
+        ({"on_call": OnCall(page_emails=("a@example.com",)), "emulator": "http://127.0.0.1:1"}, []),
+    ],
+)
+def test_what_an_environment_lacks_to_be_deployed_is_named_at_once(
+    changes: dict[str, Any], missing: list[str]
+) -> None:
+    told = replace(DEV, **changes).undeployable or ""
+    assert [
+        each.partition(" must ")[0] for each in told.partition(": ")[2].split("; ") if each
+    ] == (missing)
 
 
 def _errors(folder: Path) -> list[str]:
