@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra.retention import removal_policy
 from infra.security import AWS_OWNED_KEY, acknowledge
 
 
@@ -25,7 +25,7 @@ class LogGroups:
             construct_id,
             retention=self.retention,
             encryption_key=self.key,
-            removal_policy=cdk.RemovalPolicy.RETAIN if self.keep else cdk.RemovalPolicy.DESTROY,
+            removal_policy=removal_policy(keep=self.keep),
         )
         if self.key is None:
             acknowledge(log_group, "CKV_AWS_158", AWS_OWNED_KEY)
