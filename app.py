@@ -3,8 +3,8 @@
 
 import aws_cdk as cdk
 
-from infra.bundle import Interpreter, build_bundle
-from infra.environments import BYTECODE, LOCAL_ENDPOINT, all_environments
+from infra.bundle import build_bundle
+from infra.environments import LOCAL_ENDPOINT, all_environments
 from infra.security import CONTEXT, synthesize_checked
 from infra.stage import BusinessConnectionsStage
 
@@ -16,10 +16,7 @@ environments = all_environments(
 )
 # The emulator runs the functions on this machine, which has their dependencies installed.
 bundles = {
-    on_aws: build_bundle(
-        dependencies=on_aws,
-        interpreter=Interpreter.find(BYTECODE) if on_aws and BYTECODE else None,
-    )
+    on_aws: build_bundle(dependencies=on_aws)
     for on_aws in {e.emulator is None for e in environments}
 }
 for environment in environments:

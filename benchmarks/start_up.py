@@ -3,12 +3,8 @@
     python -m benchmarks.start_up [--rounds 9]
 
 Each measurement is a fresh process, which imports a function's handler and builds what its first
-request uses. The baselines:
-
-* "the floor": boto3 with one client, and the Logger and Metrics of Powertools;
-* bytecode: the same function, from a bundle without bytecode. That is how it starts in Lambda
-  unless the build compiles it (`BYTECODE` in infra/environments.py): Lambda keeps no bytecode of a
-  bundle. Python's own modules and boto3 have theirs in both cases.
+request uses. The baseline, "the floor", is boto3 with one client, and the Logger and Metrics of
+Powertools. The bundle has no bytecode, as in Lambda; Python's own modules and boto3 have theirs.
 """
 
 import argparse
@@ -23,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.measuring import VARIABLES, ratio, take_turns
-from infra.bundle import LOCK, SOURCE, Interpreter, compile_bytecode, size
+from infra.bundle import LOCK, SOURCE, size
 
 _FLOOR: Final = """
 import boto3
@@ -97,24 +93,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as temporary:
-        plain = make_bundle(Path(temporary) / "plain")
-        compiled = Path(temporary) / "compiled"
-        shutil.copytree(plain, compiled)
-        compile_bytecode(compiled, Interpreter.running())
+        bundle = make_bundle(Path(temporary) / "bundle")
         scripts = {"the floor": _FLOOR, **{name: script(*f) for name, f in _FUNCTIONS.items()}}
-        with_bytecode = {name: cpu_of_process(code, compiled) for name, code in scripts.items()}
-        without = {f"{name} without": cpu_of_process(code, plain) for name, code in scripts.items()}
-        measured = take_turns({**with_bytecode, **without}, rounds=rounds)
-        sizes = [size(bundle) / 1e6 for bundle in (plain, compiled)]
+        measured = take_turns(
+            {name: cpu_of_process(code, bundle) for name, code in scripts.items()}, rounds=rounds
+        )
+        megabytes = size(bundle) / 1e6
     print(f"CPU time before the first request, Python {sys.version.split()[0]}")
     for name in scripts:
         took = measured[name]
         floor = ratio(took, measured["the floor"])
-        print(
-            f"  {name:12} {min(took) * 1e3:5.0f} ms   {floor} × the floor"
-            f"   without bytecode {ratio(measured[f'{name} without'], took)} × that"
-        )
-    print(f"size of the bundle: {sizes[0]:.1f} MB, with bytecode {sizes[1]:.1f} MB")
+        print(f"  {name:12} {min(took) * 1e3:5.0f} ms   {floor} × the floor")
+    print(f"size of the bundle: {megabytes:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -221,7 +221,7 @@ def _problem_response(kind: ProblemType) -> Json:
             problems.CONTENT_TYPE: {"schema": _reference("schemas", "Problem"), "example": example}
         },
     }
-    if kind is problems.UNAVAILABLE:
+    if kind.retry_after is not None:
         seconds = {"type": "integer", "description": "Seconds to wait before the next attempt."}
         response["headers"] = {"Retry-After": {"schema": seconds}}
     if kind is problems.UNAUTHORIZED:

@@ -1,20 +1,17 @@
 """Builds the folder that becomes the code of every Lambda function, without Docker.
 
 The same source and lock file give the same bytes on every machine, and so the same asset hash in
-every environment. With bytecode, the version of the Python that compiles it counts too.
+every environment.
 """
 
 import hashlib
-import platform
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 PYTHON_VERSION: Final = "3.14"
 PLATFORM: Final = "aarch64-manylinux2014"
@@ -25,61 +22,12 @@ LOCK: Final = SOURCE / "requirements.txt"
 BUILD: Final = _ROOT / "build"
 
 
-UNPACKED: Final = Path("/var/task")
-"""Where Lambda unpacks a bundle."""
-
-
-class NoInterpreter(Exception):
-    """The Python that can compile the bundle is not here. The message says how to get it."""
-
-
-@dataclass(frozen=True)
-class Interpreter:
-    """A CPython that compiles bytecode."""
-
-    executable: str
-    version: str
-    """All of it, like `3.14.2`: another patch release may compile to other bytes."""
-
-    @classmethod
-    def find(cls, version: str) -> Self:
-        """Find a release of CPython on this machine. Raises `NoInterpreter`."""
-        if not re.fullmatch(re.escape(PYTHON_VERSION) + r"\.\d+", version):
-            raise NoInterpreter(
-                f"BYTECODE in infra/environments.py must be a release of CPython {PYTHON_VERSION},"
-                f" the version of the Lambda runtime, like '{PYTHON_VERSION}.2', is {version!r}"
-            )
-        found = subprocess.run(  # noqa: S603 - nothing in it comes from outside
-            [
-                *(sys.executable, "-m", "uv", "python", "find", f"cpython@{version}"),
-                *("--no-python-downloads", "--no-project"),
-            ],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        if found.returncode != 0:
-            raise NoInterpreter(
-                f"BYTECODE in infra/environments.py takes CPython {version}, which is not on this"
-                f" machine: run `uv python install {version}`, or set BYTECODE to None"
-            )
-        return cls(found.stdout.strip(), version)
-
-    @classmethod
-    def running(cls) -> Self:
-        """The Python that runs this."""
-        return cls(sys.executable, platform.python_version())
-
-
-def build_bundle(
-    *, dependencies: bool, interpreter: Interpreter | None = None, build: Path = BUILD
-) -> Path:
+def build_bundle(*, dependencies: bool, build: Path = BUILD) -> Path:
     """Build the bundle below `build`, in a folder named after what goes into it, and return it.
 
     Without `dependencies` it holds only the source. With them, it runs only on arm64. They are
-    installed again, from the network, only when the lock file has changed. The bundle brings
-    bytecode if there is an `interpreter` to compile it; otherwise each cold start compiles it.
-    Raises subprocess.CalledProcessError if an installation or the compiler fails.
+    installed again, from the network, only when the lock file has changed.
+    Raises subprocess.CalledProcessError if an installation fails.
     """
     installed = _dependencies(build) if dependencies else None
 
@@ -90,12 +38,8 @@ def build_bundle(
             copy = folder / SOURCE.name / path.relative_to(SOURCE)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
-        if interpreter is not None:
-            compile_bytecode(folder, interpreter)
 
     digest = hashlib.sha256(installed.name.encode() if installed else b"")
-    if interpreter is not None:
-        digest.update(f"bytecode of {interpreter.version}\0".encode())
     for path in _source_files():
         digest.update(f"{path.relative_to(SOURCE)}\0".encode() + path.read_bytes() + b"\0")
     parent = build / ("bundle" if dependencies else "source")
@@ -103,27 +47,8 @@ def build_bundle(
     built = _built_once(parent, digest.hexdigest(), fill)
     if not known:
         # Not on standard output, where `cdk synth` prints a template.
-        compiled = f"bytecode of {interpreter.version}" if interpreter else "no bytecode"
-        print(f"bundle: {size(built) / 1e6:.1f} MB, {compiled}, in {built}", file=sys.stderr)  # noqa: T201
+        print(f"bundle: {size(built) / 1e6:.1f} MB, in {built}", file=sys.stderr)  # noqa: T201
     return built
-
-
-def compile_bytecode(folder: Path, interpreter: Interpreter) -> None:
-    """Compile all modules of a folder. Lambda loads the bytecode without looking at the source.
-
-    It holds no path and no time of this machine.
-    Raises subprocess.CalledProcessError if something cannot be compiled.
-    """
-    subprocess.run(  # noqa: S603 - nothing in it comes from outside
-        [
-            *(interpreter.executable, "-P", "-s", "-S", "-m", "compileall", "-q"),
-            *("--invalidation-mode", "unchecked-hash"),
-            *("-s", str(folder), "-p", str(UNPACKED), str(folder)),
-        ],
-        # Otherwise the order of constants could change from one run to the next.
-        env={"PYTHONHASHSEED": "0"},
-        check=True,
-    )
 
 
 def size(bundle: Path) -> int:

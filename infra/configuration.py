@@ -55,9 +55,13 @@ class Environment:
     name: str = _matching(r"[a-z][a-z0-9-]{0,15}")
     """Names the CDK stage, the stacks, and the dimension of the metrics."""
     account: str | None = _matching(r"\d{12}", None)
-    """The AWS account. Default: the account of the current credentials."""
+    """The AWS account. Default: the account of the current credentials. An environment that pages
+    somebody cannot be deployed without it.
+    """
     region: str | None = None
-    """The AWS region. Default: the region of the current credentials."""
+    """The AWS region. Default: that of the current credentials. An environment that pages somebody
+    cannot be deployed without it.
+    """
 
     keep_data: bool = True
     """Keep the table, the users and the logs when their stack is deleted."""
@@ -132,14 +136,28 @@ class Environment:
 
     @property
     def undeployable(self) -> str | None:
-        """Why this environment cannot be deployed as it is, though it can be synthesized."""
+        """Why this environment cannot be deployed as it is, though it can be synthesized: all that
+        is missing. Where somebody is paged, it must be known where that is.
+        """
+        missing = []
         if self.on_call.required and not self.on_call.is_named:
-            return (
-                f"environment {self.name!r}: on_call.page_emails or on_call.page_urls must name"
-                " somebody because on_call.required is True: set one of them in"
-                " infra/environments.py, or nobody is paged"
+            missing.append(
+                "on_call.page_emails or on_call.page_urls must name somebody because"
+                " on_call.required is True, and both are empty"
             )
-        return None
+        if (self.on_call.required or self.on_call.is_named) and self.emulator is None:
+            for field_name, wanted in (
+                ("account", "the 12 digits of an AWS account"),
+                ("region", "a region, like 'eu-central-1',"),
+            ):
+                if getattr(self, field_name) is None:
+                    missing.append(
+                        f"{field_name} must be {wanted} where somebody is paged, is None: other"
+                        " credentials would deploy it elsewhere"
+                    )
+        if not missing:
+            return None
+        return f"environment {self.name!r} in infra/environments.py: {'; '.join(missing)}"
 
 
 @dataclass(frozen=True)

@@ -36,12 +36,6 @@ from lambdas.domain.rules import Rules
 LOCAL_ENDPOINT: Final = "http://127.0.0.1:4566"
 """Where `make run` starts the AWS emulator, unless `LOCAL_PORT` names another port."""
 
-BYTECODE: Final[str | None] = None
-"""The release of CPython that compiles the bundle, like `3.14.2`, so that a cold start need not.
-Its minor version is that of the Lambda runtime. A build fails where that release is not installed,
-so that all machines build the same. Default: the bundle brings no bytecode.
-"""
-
 # Leaves most of the account's new sockets to prod.
 _FEW_NEW_SOCKETS: Final = {"$connect": Throttle(50, 50)}
 
@@ -51,36 +45,69 @@ DEV: Final = Environment(
     limits=Limits(routes=_FEW_NEW_SOCKETS),
 )
 
+# For about 1,000 businesses, of which ten at most usually need attention.
+# docs/deploying.md says how to choose these numbers.
+_THRESHOLDS: Final = Thresholds(
+    single_business="ticket",
+    attention_burst=10,
+    virtual_only=20,
+    unreachable=20,
+    attention_minimum=10,
+)
+
+# Enough for the pings of 600,000 devices.
+_WEBSOCKET: Final = Throttle(2_000, 2_000)
+_MESSAGES: Final = {"status": Throttle(400, 400), "$default": Throttle(200, 200)}
+
+# 100 requests per second from one address: enough for a back end that pushes orders.
+_WEB_ACL_RATE: Final = 30_000
+
+_TABLE: Final = TableThroughput(read=22_000, write=16_000)
+
+# What prod runs, except for ONLY_IN_PROD: AWS refuses some values that nothing else checks.
 STAGING: Final = Environment(
     name="staging",
     gradual_deployments=True,
     snap_start=True,
-    limits=Limits(routes=_FEW_NEW_SOCKETS, concurrency=Concurrency()),
+    canary=Canary(),
+    alarms=_THRESHOLDS,
+    limits=Limits(
+        websocket=_WEBSOCKET,
+        routes={**_MESSAGES, **_FEW_NEW_SOCKETS},
+        web_acl_rate=_WEB_ACL_RATE,
+        concurrency=Concurrency(),
+        table=_TABLE,
+    ),
 )
+
+ONLY_IN_PROD: Final = {
+    "log_retention_days": (
+        "Logs of staging are needed until its next release, and each GB is paid for."
+    ),
+    "on_call": "Nobody is woken for staging. Name somebody there once to try the way to on-call.",
+    "limits.concurrency": (
+        "Prod reserves most of an account. Staging may share that account or have a small one, so"
+        " it reserves capacity for its cleanup only."
+    ),
+}
+"""Options that prod has and no environment before it, and why. A test compares it with what is
+set.
+"""
 
 PROD: Final = Environment(
     name="prod",
     log_retention_days=180,
     gradual_deployments=True,
     snap_start=True,
-    # Add page_emails or page_urls: it cannot be deployed before it says who is paged.
+    # It cannot be deployed before it says who is paged (page_emails or page_urls), and has its
+    # account and region.
     on_call=OnCall(required=True),
     canary=Canary(),
-    # For about 1,000 businesses, of which ten at most usually need attention.
-    # docs/deploying.md says how to choose these numbers.
-    alarms=Thresholds(
-        single_business="ticket",
-        attention_burst=10,
-        virtual_only=20,
-        unreachable=20,
-        attention_minimum=10,
-    ),
+    alarms=_THRESHOLDS,
     limits=Limits(
-        # Enough for the pings of 600,000 devices.
-        websocket=Throttle(2_000, 2_000),
-        routes={"status": Throttle(400, 400), "$default": Throttle(200, 200)},
-        # 100 requests per second from one address: enough for a back end that pushes orders.
-        web_acl_rate=30_000,
+        websocket=_WEBSOCKET,
+        routes=_MESSAGES,
+        web_acl_rate=_WEB_ACL_RATE,
         # 822 with the cleanup, of the 900 that an account with a quota of 1,000 can reserve. No
         # function can take another one's capacity. Each has enough for what the throttles let
         # through (pings 2,000 a second, status 400, $default 200, $connect 400, REST 1,000), so a
@@ -97,7 +124,7 @@ PROD: Final = Environment(
             default_route=20,
             rest=200,
         ),
-        table=TableThroughput(read=22_000, write=16_000),
+        table=_TABLE,
     ),
 )
 

@@ -8,6 +8,7 @@ GUARD: Final = "GuardDeployment"
 DEPLOYMENT: Final = "Deployment"
 """Parameter of the monitoring stack: which build this is, and when it was deployed.
 
-Each deployment sets a new value. CloudFormation then always updates the stack and resolves its
-references to the other stacks (`Fn::GetStackOutput`) again, even if the template has not changed.
+Each deployment sets a new value. Every resource that refers weakly to another stack
+(`Fn::GetStackOutput`) contains it, so CloudFormation updates that resource and resolves its
+references again, even if the template has not changed.
 """

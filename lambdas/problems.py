@@ -20,6 +20,8 @@ class ProblemType:
     name: str
     status: HTTPStatus
     title: str
+    retry_after: int | None = None
+    """Seconds that a client should wait before it tries again, for the header `Retry-After`."""
 
     def document(self) -> dict[str, str | int]:
         """What every error of this kind says."""
@@ -37,6 +39,7 @@ UNAUTHORIZED: Final = ProblemType(
     "unauthorized", HTTPStatus.UNAUTHORIZED, "A valid access token is needed"
 )
 FORBIDDEN: Final = ProblemType("forbidden", HTTPStatus.FORBIDDEN, "This caller may not do this")
+BLOCKED: Final = ProblemType("blocked", HTTPStatus.FORBIDDEN, "A firewall refuses this request")
 NOT_FOUND: Final = ProblemType("not-found", HTTPStatus.NOT_FOUND, "There is nothing here")
 METHOD_NOT_ALLOWED: Final = ProblemType(
     "method-not-allowed", HTTPStatus.METHOD_NOT_ALLOWED, "This method is not for this resource"
@@ -59,13 +62,16 @@ IDEMPOTENCY_KEY_REUSED: Final = ProblemType(
     "The Idempotency-Key came with another request before",
 )
 TOO_MANY_REQUESTS: Final = ProblemType(
-    "too-many-requests", HTTPStatus.TOO_MANY_REQUESTS, "Too many requests, try again in a moment"
+    "too-many-requests",
+    HTTPStatus.TOO_MANY_REQUESTS,
+    "Too many requests, try again in a moment",
+    retry_after=1,
 )
 INTERNAL_ERROR: Final = ProblemType(
     "internal-error", HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong on our side"
 )
 UNAVAILABLE: Final = ProblemType(
-    "unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "Try again in a moment"
+    "unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "Try again in a moment", retry_after=1
 )
 TIMEOUT: Final = ProblemType(
     "timeout", HTTPStatus.GATEWAY_TIMEOUT, "No answer in time, try again in a moment"
@@ -80,6 +86,7 @@ OF_DOMAIN: Final[dict[type[errors.DomainError], ProblemType]] = {
     errors.MessageTooLarge: PAYLOAD_TOO_LARGE,
     errors.KeyReused: IDEMPOTENCY_KEY_REUSED,
     errors.StillRunning: STILL_RUNNING,
+    errors.TooManyCalls: TOO_MANY_REQUESTS,
     errors.Unavailable: UNAVAILABLE,
 }
 """Which error of the domain is which problem."""

@@ -56,7 +56,6 @@ def build(folder: Path = repository.RELEASE) -> Manifest:
         committedAt=committed_at,
         environments=assembly.environments(),
         digest=assembly.digest(),
-        bytecode=assembly.has_bytecode(),
     )
     manifest.write(folder)
     return manifest
@@ -138,7 +137,6 @@ def main() -> int:
     print(f"built {manifest.title} in {wanted.folder}")
     for environment, asset in manifest.environments.items():
         print(f"  {environment:16} bundle {asset}")
-    print(f"The bundle brings {'' if manifest.bytecode else 'no '}bytecode.")
     if not manifest.clean:
         print(
             "The working tree has uncommitted changes: this build can be deployed to the first"

@@ -26,7 +26,7 @@ from operations.shared import quotas, records, stored_builds
 from operations.shared.assembly import Build, StackArtifact
 from operations.shared.canary_credential import give_credential
 from operations.shared.deployment_lock import DeploymentLock, deployment_lock
-from operations.shared.environment import DeployedEnvironment, require_deployable
+from operations.shared.environment import PARTS, DeployedEnvironment, require_deployable
 from operations.shared.exit_codes import CannotBegin, DeploymentFailed, ExitCode, Refused, exit_code
 from operations.shared.live_state import (
     StackState,
@@ -34,6 +34,7 @@ from operations.shared.live_state import (
     code_of_functions,
     log_groups,
     stack_states,
+    stacks_in_the_way,
 )
 from operations.shared.records import Record
 from operations.shared.repository import RELEASE, cdk
@@ -65,6 +66,7 @@ def deploy(
         with _nothing_deployed(name):
             before, previous = stack_states(environment), records.read(environment)
             _require_at_rest(name, before)
+            _unprotect_failed_creations(environment, before)
             if seen is not None and previous != seen:
                 raise Refused(f"somebody has deployed to {name} since this rollback was decided")
             stored_builds.store(environment, build)
@@ -142,6 +144,22 @@ def _require_at_rest(name: str, stacks: Mapping[str, StackState]) -> None:
                 f"{stack} is UPDATE_ROLLBACK_FAILED, and CloudFormation changes nothing in it until"
                 ' it is continued: docs/runbook.md, "A deployment was rolled back"'
             )
+        if state.status == "ROLLBACK_FAILED":
+            raise CannotBegin(
+                f"{stack} is ROLLBACK_FAILED: it could not be created, and not be removed either:"
+                ' docs/runbook.md, "First deploy of an environment"'
+            )
+
+
+def _unprotect_failed_creations(
+    environment: DeployedEnvironment, stacks: Mapping[str, StackState]
+) -> None:
+    """Let the CDK CLI delete a stack that could not be created. It never held any data."""
+    for stack, state in stacks.items():
+        if state.status == "ROLLBACK_COMPLETE":
+            environment.client("cloudformation").update_termination_protection(
+                StackName=stack, EnableTerminationProtection=False
+            )
 
 
 def _changes(before: Mapping[str, StackState], after: Mapping[str, StackState]) -> str:
@@ -212,15 +230,30 @@ def _cdk_deploy(
     build: Build, environment: DeployedEnvironment, options: list[str], profile: str | None
 ) -> bool:
     """Run `cdk deploy` to its end, and return whether it succeeded."""
-    deployed = cdk(
-        *("deploy", f"{environment.name}/*", "--app", str(build.assembly.folder)),
-        *("--require-approval", "never", "--progress", "events"),
-        *options,
-        folder=build.assembly.folder.parent,
-        profile=profile,
-        region=environment.region,
-    )
-    return deployed == 0
+
+    def run(*stacks: str) -> bool:
+        deployed = cdk(
+            *("deploy", *stacks, "--app", str(build.assembly.folder)),
+            *("--require-approval", "never", "--progress", "events"),
+            *options,
+            folder=build.assembly.folder.parent,
+            profile=profile,
+            region=environment.region,
+        )
+        return deployed == 0
+
+    # For example when a rollback goes back to a build whose data stack had less.
+    first = [
+        f"{environment.name}/{part}"
+        for name in stacks_in_the_way(environment, build.assembly.stacks(environment.name))
+        for part in PARTS
+        if name == environment.stack(part)
+    ]
+    if first:
+        print(f"first {', '.join(first)}: what they use of another stack is not in this build")
+        if not run(*first, "--exclusively"):
+            return False
+    return run(f"{environment.name}/*")
 
 
 def parameters(build: Build, name: str, *, unguarded: bool, at: str) -> list[str]:

@@ -5,6 +5,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from infra.retention import removal_policy
 from infra.security import acknowledge
 
 
@@ -25,7 +26,7 @@ class EncryptionKey(Construct):
             "Key",
             description=stack.stack_name,
             enable_key_rotation=True,
-            removal_policy=cdk.RemovalPolicy.RETAIN if keep else cdk.RemovalPolicy.DESTROY,
+            removal_policy=removal_policy(keep=keep),
         )
         acknowledge(
             self.key,

@@ -6,6 +6,7 @@ from constructs import Construct
 
 from infra.addresses import Addresses
 from infra.configuration import Oidc
+from infra.retention import removal_policy
 from infra.security import acknowledge
 
 
@@ -35,7 +36,7 @@ class IdentityProvider(Construct):
                 require_symbols=True,
             ),
             deletion_protection=keep,
-            removal_policy=cdk.RemovalPolicy.RETAIN if keep else cdk.RemovalPolicy.DESTROY,
+            removal_policy=removal_policy(keep=keep),
         )
         acknowledge(
             self.pool,

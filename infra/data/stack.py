@@ -40,8 +40,6 @@ class DataStack(cdk.Stack):
             key=self.key,
             throughput=environment.limits.table,
         ).table
-        # CloudFormation refuses to remove the table while the service uses it.
-        cdk.CrossStackReferences.of(self.table).produce(cdk.ReferenceStrength.STRONG)
         cdk.CfnOutput(self, "TableName", value=self.table.table_name)
 
         self.history = HistoryTable(
@@ -59,11 +57,27 @@ class DataStack(cdk.Stack):
             description="Transitions of businesses",
             kms_key=self.key,
         )
-        # References to both stay weak. Otherwise this stack could not be deployed when the feed is
-        # turned off: it would drop exports that the service still imports.
+        # Exported whether or not the feed is on. When it is turned off, this stack is deployed
+        # first, and could not drop an export that the service still imports.
+        for attribute in (
+            self.table.table_stream_arn,
+            self.history.table_arn,
+            self.history.table_name,
+            self.history.table_stream_arn,
+            self.bus.event_bus_arn,
+            self.bus.event_bus_name,
+        ):
+            self.export_value(attribute)
         cdk.CfnOutput(self, "HistoryTableName", value=self.history.table_name)
         cdk.CfnOutput(self, "EventBusName", value=self.bus.event_bus_name)
 
+        # Once they exist, tables and users are protected against deletion, also by a rollback. So
+        # they come after what can fail more easily: a bus of this name may exist already.
+        for table in (self.table, self.history):
+            table.node.add_dependency(self.bus)
+        self._refuse_to_replace_while_used(
+            self.table, self.history, self.bus, *([self.key] if self.key else ())
+        )
         self.user_pool_id: str | None = None
         """None if the environment has an issuer of its own."""
         if environment.oidc is not None:
@@ -75,9 +89,14 @@ class DataStack(cdk.Stack):
             keep=environment.keep_data,
             addresses=Addresses(self.region, environment.emulator),
         )
+        provider.pool.node.add_dependency(self.bus)
         self.oidc = provider.oidc
         self.user_pool_id = provider.pool.user_pool_id
-        for resource in (provider.pool, provider.client):
-            cdk.CrossStackReferences.of(resource).produce(cdk.ReferenceStrength.STRONG)
+        self._refuse_to_replace_while_used(provider.pool, provider.client)
         cdk.CfnOutput(self, "UserPoolId", value=provider.pool.user_pool_id)
         cdk.CfnOutput(self, "UserPoolClientId", value=provider.client.user_pool_client_id)
+
+    def _refuse_to_replace_while_used(self, *resources: Construct) -> None:
+        """Let CloudFormation refuse to remove or replace what another stack uses."""
+        for resource in resources:
+            cdk.CrossStackReferences.of(resource).produce(cdk.ReferenceStrength.STRONG)

@@ -2,12 +2,12 @@
 
 from typing import ClassVar
 
-import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from infra.configuration import TableThroughput
+from infra.retention import removal_policy
 from infra.security import AWS_OWNED_KEY, acknowledge
 from lambdas import table_schema
 
@@ -54,7 +54,7 @@ class _Table(Construct):
             ),
             encryption_key=key,
             deletion_protection=keep,
-            removal_policy=cdk.RemovalPolicy.RETAIN if keep else cdk.RemovalPolicy.DESTROY,
+            removal_policy=removal_policy(keep=keep),
         )
         if key is None:
             acknowledge(self.table, "CKV_AWS_119", AWS_OWNED_KEY)

@@ -137,7 +137,6 @@ class Dashboard(Construct):
                             "MessageCount",
                             "ClientError",
                             "ExecutionError",
-                            "IntegrationError",
                         )
                     ],
                     [websocket_metric(websocket, "IntegrationLatency").with_(statistic="p99")],

@@ -210,23 +210,6 @@ def table_system_errors(table: dynamodb.ITable) -> Mapping[str, cloudwatch.Metri
     }
 
 
-def percent_failed(
-    failed: Mapping[str, cloudwatch.IMetric],
-    total: Mapping[str, cloudwatch.IMetric],
-    *,
-    minimum: int,
-    label: str,
-) -> cloudwatch.MathExpression:
-    """Return what percentage failed, or 0 if fewer than `minimum` did: too few to judge by."""
-    failures = " + ".join(failed)
-    return cloudwatch.MathExpression(
-        expression=f"IF({failures} >= {minimum}, 100 * ({failures}) / ({' + '.join(total)}), 0)",
-        using_metrics={**failed, **total},
-        label=label,
-        period=HEALTH_PERIOD,
-    )
-
-
 def _aws_metric(namespace: str, name: str, **dimensions: str) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace=namespace,

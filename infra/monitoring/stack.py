@@ -67,10 +67,17 @@ class MonitoringStack(cdk.Stack):
             "DeploymentParameter",
             description="Which build was deployed, and when",
             default="by hand",
-            # It becomes part of the dashboard's JSON.
-            allowed_pattern="[A-Za-z0-9 :.+-]*",
+            # It becomes part of the dashboard's JSON, and a tag.
+            allowed_pattern="[A-Za-z0-9 :.+-]{1,256}",
         )
         deployment.override_logical_id(DEPLOYMENT)
+        # CloudFormation resolves a weak reference again only where something else has changed. The
+        # dashboard shows the deployment. An alarm has it as a tag, which updates it in place.
+        cdk.Tags.of(self).add(
+            DEPLOYMENT.lower(),
+            deployment.value_as_string,
+            include_resource_types=["AWS::CloudWatch::Alarm"],
+        )
         metrics = ServiceMetrics(environment.name, environment.cleanup)
         functions, dead_letters = service.functions, service.schedule.dead_letters
         alarms = Alarms(

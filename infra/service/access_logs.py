@@ -17,7 +17,8 @@ class AccessLogs(Construct):
     """Lets API Gateway write logs, and makes the log groups that it writes to.
 
     The permission is one setting per account and region. Each deployment sets it to a role of its
-    own, which works for every API there. So the role stays when the stack is deleted.
+    own, which works for every API there. So the role stays when the stack is deleted, and also when
+    it could not be created: nothing sets the account back to the role that it had.
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, log_groups: LogGroups) -> None:

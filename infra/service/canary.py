@@ -79,7 +79,8 @@ class Canary(Construct):
             "Serverless-LambdaAsyncFailureDestination",
             reason,
         )
-        scheduler.Schedule(
+        role = schedule_role(self, function=live)
+        schedule = scheduler.Schedule(
             self,
             "Schedule",
             description="Plays a device against the deployed APIs",
@@ -89,6 +90,7 @@ class Canary(Construct):
                 live,
                 retry_attempts=0,
                 max_event_age=cdk.Duration.minutes(1),
-                role=schedule_role(self, function=live),
+                role=role.without_policy_updates(),
             ),
         )
+        schedule.node.add_dependency(role, live)

@@ -50,8 +50,8 @@ class ChangeFeed(Construct):
     record too. A failing batch is halved and retried until it is too old. What was given up, and
     what a handler could not process, is in `dead_letters`.
 
-    The streams are weak references: CloudFormation may replace a stream, and its mapping follows
-    when this stack is deployed the next time.
+    The streams are strong references: CloudFormation refuses to replace a stream that a mapping
+    reads. A mapping cannot follow: the new one would collide with the old one.
     """
 
     def __init__(
@@ -123,8 +123,8 @@ class ChangeFeed(Construct):
         **options: Any,
     ) -> None:
         """Let a function read the stream of a table."""
-        assert source.table_stream_arn is not None  # noqa: S101 - both tables have a stream
-        stream = cdk.Stack.consume_reference(source.table_stream_arn, cdk.ReferenceStrength.WEAK)
+        stream = source.table_stream_arn
+        assert stream is not None  # noqa: S101 - both tables have a stream
         function.allow(
             "dynamodb:DescribeStream",
             "dynamodb:GetRecords",

@@ -41,7 +41,7 @@ class CleanupSchedule(Construct):
         )
         role = schedule_role(self, function=cleanup, dead_letters=self.dead_letters)
         for worker in range(workers):
-            scheduler.Schedule(
+            schedule = scheduler.Schedule(
                 self,
                 # The first schedule keeps its id when workers are added, so it is not replaced.
                 f"Schedule{worker or ''}",
@@ -59,6 +59,7 @@ class CleanupSchedule(Construct):
                     retry_attempts=0,
                     max_event_age=every,
                     dead_letter_queue=self.dead_letters,
-                    role=role,
+                    role=role.without_policy_updates(),
                 ),
             )
+            schedule.node.add_dependency(role, cleanup)

@@ -9,6 +9,7 @@ from aws_cdk import aws_codedeploy as codedeploy
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra.metric_math import percent_failed
 from infra.parameters import GUARD
 from infra.security import acknowledge, logical_id
 from infra.service.function import LIVE, ServiceFunction
@@ -19,13 +20,22 @@ AT_ONCE: Final = codedeploy.LambdaDeploymentConfig.ALL_AT_ONCE
 
 RUNBOOK_SECTION: Final = "A deployment was rolled back"
 
+MINIMUM: Final = 3
+"""Ignore fewer failures than this. The new version gets a tenth of the calls, so it is lower than
+that of other alarms.
+"""
+
+PERIOD: Final = cdk.Duration.minutes(5)
+"""As long as the shift. CloudWatch looks at the last five minutes, once a minute."""
+
 
 class GradualDeployment(Construct):
     """Gives a new version of each answering function a tenth of the traffic for 5 minutes.
 
     Before that, `preflight` checks whether the new build can take over. Each function has its own
-    alarms: if one fires, CodeDeploy rolls the function back, and then CloudFormation rolls back the
-    rest of the deployment. Functions that answer nobody (`others`) change at once, after these.
+    alarms: if `errors_percent` of the calls of the new version fail, CodeDeploy rolls the function
+    back, and then CloudFormation rolls back the rest of the deployment. Functions that answer
+    nobody (`others`) change at once, after these.
 
     With the parameter `GuardDeployment` set to `false`, all traffic moves at once and alarms are
     ignored. That is for an incident, when 5 minutes are too long and alarms may mislead.
@@ -37,6 +47,7 @@ class GradualDeployment(Construct):
         construct_id: str,
         *,
         environment_name: str,
+        errors_percent: int,
         answering: Sequence[ServiceFunction],
         rest: ServiceFunction,
         others: Sequence[ServiceFunction],
@@ -44,6 +55,7 @@ class GradualDeployment(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self._environment = environment_name
+        self._errors_percent = errors_percent
         application = codedeploy.LambdaApplication(self, "Application")
         role, policy = self._role(answering, preflight)
         guarded = self._guarded()
@@ -103,19 +115,11 @@ class GradualDeployment(Construct):
         return self._alarm(
             function,
             "Errors",
-            meaning=f"Callers of {name} get errors: calls of its new version fail.",
-            metric=cloudwatch.Metric(
-                namespace="AWS/Lambda",
-                metric_name="Errors",
-                dimensions_map={
-                    "FunctionName": function.function.function_name,
-                    # Not by the alias's own reference: the alias waits for this alarm.
-                    "Resource": f"{function.function.function_name}:{LIVE}",
-                    "ExecutedVersion": function.function.current_version.version,
-                },
-                statistic="Sum",
-                period=cdk.Duration.minutes(1),
+            meaning=(
+                f"Callers of {name} get errors: {self._errors_percent} % or more of the calls of"
+                " its new version fail."
             ),
+            failures=_of_new_version(function, "Errors"),
         )
 
     def _internal_errors_of_new_version(self, function: ServiceFunction) -> cloudwatch.Alarm:
@@ -123,8 +127,11 @@ class GradualDeployment(Construct):
         return self._alarm(
             function,
             "InternalErrors",
-            meaning=f"Callers of {function.node.id} get errors: its new version answers with 500.",
-            metric=cloudwatch.Metric(
+            meaning=(
+                f"Callers of {function.node.id} get errors: its new version answers"
+                f" {self._errors_percent} % or more of its calls with 500."
+            ),
+            failures=cloudwatch.Metric(
                 namespace=NAMESPACE,
                 metric_name=MetricName.INTERNAL_ERRORS.value,
                 dimensions_map={
@@ -132,13 +139,35 @@ class GradualDeployment(Construct):
                     VERSION_DIMENSION: function.function.current_version.version,
                 },
                 statistic="Sum",
-                period=cdk.Duration.minutes(1),
             ),
         )
 
     def _alarm(
-        self, function: ServiceFunction, what: str, *, meaning: str, metric: cloudwatch.Metric
+        self, function: ServiceFunction, what: str, *, meaning: str, failures: cloudwatch.Metric
     ) -> cloudwatch.Alarm:
+        """Make an alarm on the share of calls that fail, while the version is the new one.
+
+        A version that gets most of the calls is not new. So the alarm of the version that runs is
+        OK when CloudFormation rolls back to it, whatever happened to it before.
+        """
+        calls = _of_new_version(function, "Invocations")
+        of_new_version = percent_failed(
+            {"failures": failures},
+            {"calls": calls},
+            minimum=MINIMUM,
+            label="Percent of the calls that failed",
+            period=PERIOD,
+        )
+        metric = cloudwatch.MathExpression(
+            expression="IF(total > 2 * calls, percent, 0)",
+            using_metrics={
+                "calls": calls,
+                "total": _lambda_metric("Invocations", function.function.function_name),
+                "percent": of_new_version,
+            },
+            label=f"Percent of the calls of the new version of {function.node.id} that failed",
+            period=PERIOD,
+        )
         alarm = cloudwatch.Alarm(
             self,
             f"{function.node.id}{what}",
@@ -147,7 +176,7 @@ class GradualDeployment(Construct):
                 f' back and pages nobody. See docs/runbook.md, "{RUNBOOK_SECTION}".'
             ),
             metric=metric,
-            threshold=1,
+            threshold=self._errors_percent,
             evaluation_periods=1,
             comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
@@ -210,3 +239,24 @@ class GradualDeployment(Construct):
             )
         # Otherwise a deployment group would attach the managed policy to its role.
         return role.without_policy_updates(), policy
+
+
+def _of_new_version(function: ServiceFunction, name: str) -> cloudwatch.Metric:
+    """Return a metric of the calls of the alias that the new version executes."""
+    function_name = function.function.function_name
+    return _lambda_metric(
+        name,
+        function_name,
+        # Not by the alias's own reference: the alias waits for the alarm.
+        Resource=f"{function_name}:{LIVE}",
+        ExecutedVersion=function.function.current_version.version,
+    )
+
+
+def _lambda_metric(name: str, function_name: str, **dimensions: str) -> cloudwatch.Metric:
+    return cloudwatch.Metric(
+        namespace="AWS/Lambda",
+        metric_name=name,
+        dimensions_map={"FunctionName": function_name, **dimensions},
+        statistic="Sum",
+    )

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
+from infra.retention import removal_policy
 from infra.security import AWS_OWNED_KEY, acknowledge
 
 
@@ -26,7 +26,7 @@ class LogGroups:
             construct_id,
             retention=logs.RetentionDays.INFINITE,  # replaced below by a number of days
             encryption_key=self.key,
-            removal_policy=cdk.RemovalPolicy.RETAIN if self.keep else cdk.RemovalPolicy.DESTROY,
+            removal_policy=removal_policy(keep=self.keep),
         )
         cfn_log_group = log_group.node.default_child
         assert isinstance(cfn_log_group, logs.CfnLogGroup)  # noqa: S101 - narrows the type

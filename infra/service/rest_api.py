@@ -69,8 +69,8 @@ _GATEWAY_ANSWERS: Final = (
     _GatewayAnswer(_Type.ACCESS_DENIED, problems.UNAUTHORIZED),
     _GatewayAnswer(_Type.REQUEST_TOO_LARGE, problems.PAYLOAD_TOO_LARGE),
     _GatewayAnswer(_Type.THROTTLED, problems.TOO_MANY_REQUESTS),
-    # The web ACL limits the rate of an address. Clients would give up on a 403.
-    _GatewayAnswer(_Type.WAF_FILTERED, problems.TOO_MANY_REQUESTS),
+    # What the managed rules of the web ACL block. Its limit of a rate has an answer of its own.
+    _GatewayAnswer(_Type.WAF_FILTERED, problems.BLOCKED),
     _GatewayAnswer(_Type.INTEGRATION_TIMEOUT, problems.TIMEOUT),
     _GatewayAnswer(_Type.DEFAULT_4_XX, problems.INVALID_REQUEST, keeps_status=True),
     _GatewayAnswer(_Type.DEFAULT_5_XX, problems.INTERNAL_ERROR, keeps_status=True),
@@ -152,7 +152,13 @@ class RestApi(Construct):
             "Answers are about this moment, so a cache would be wrong.",
         )
         if limits.web_acl_rate is not None:
-            WebAcl(self, "WebAcl", stage=self.api.deployment_stage, rate=limits.web_acl_rate)
+            WebAcl(
+                self,
+                "WebAcl",
+                stage=self.api.deployment_stage,
+                rate=limits.web_acl_rate,
+                cors_origins=cors_origins,
+            )
         else:
             acknowledge(
                 self.api.deployment_stage,
@@ -308,6 +314,8 @@ class RestApi(Construct):
         headers = {"Content-Type": f"'{problems.CONTENT_TYPE}'"}
         if answer.problem is problems.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "'Bearer'"
+        if answer.problem.retry_after is not None:
+            headers["Retry-After"] = f"'{answer.problem.retry_after}'"
         if len(self._cors_origins) == 1:
             # API Gateway cannot choose between origins, so with several of them there is no header.
             headers["Access-Control-Allow-Origin"] = f"'{self._cors_origins[0]}'"

@@ -9,9 +9,11 @@ from constructs import Construct
 
 def schedule_role(
     scope: Construct, *, function: lambda_.IFunction, dead_letters: sqs.IQueue | None = None
-) -> iam.IRole:
+) -> iam.Role:
     """Make the role of schedules that invoke a function. The CDK's own role could invoke any
     version of it.
+
+    A rate schedule invokes its target as soon as it exists, so it must depend on this role.
     """
     stack = cdk.Stack.of(scope)
     role = iam.Role(
@@ -34,4 +36,4 @@ def schedule_role(
         allowed["sqs:SendMessage"] = dead_letters.queue_arn
     for action, resource in allowed.items():
         role.add_to_policy(iam.PolicyStatement(actions=[action], resources=[resource]))
-    return role.without_policy_updates()
+    return role

@@ -141,6 +141,7 @@ class ServiceStack(cdk.Stack):
                 self,
                 "GradualDeployment",
                 environment_name=environment.name,
+                errors_percent=environment.alarms.errors_percent,
                 answering=self.functions.answering,
                 rest=self.functions.rest,
                 others=(

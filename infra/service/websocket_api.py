@@ -1,6 +1,6 @@
 """The WebSocket API: the real connections of businesses."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Final
 
 import aws_cdk as cdk
@@ -137,9 +137,12 @@ class WebSocketApi(Construct):
                 "AwsSolutions-APIG4",
                 "A WebSocket API authorizes at $connect only; all other routes use that socket.",
             )
-        self._throttle({each.route_key: each for each in (connect_route, *routes)})
+        # API Gateway deploys the stage by itself, and refuses changes of the API meanwhile. So the
+        # stage comes after all routes, with their integrations and responses.
+        self.stage.node.add_dependency(connect_route, *routes)
+        self._throttle({each.route_key for each in (connect_route, *routes)})
 
-    def _throttle(self, routes: Mapping[str, apigatewayv2.WebSocketRoute]) -> None:
+    def _throttle(self, routes: Collection[str]) -> None:
         """Let single routes through less than the stage does."""
         settings = {}
         for route_key, throttle in self._limits.all_routes.items():
@@ -154,8 +157,6 @@ class WebSocketApi(Construct):
                 "ThrottlingRateLimit": throttle.rate,
                 "ThrottlingBurstLimit": throttle.burst,
             }
-            # A stage cannot have settings of a route that does not exist yet.
-            self.stage.node.add_dependency(routes[route_key])
         if settings:
             self._cfn_stage.route_settings = settings
 

@@ -48,3 +48,9 @@ class StillRunning(DomainError):
 
 class Unavailable(DomainError):
     """A service that this one depends on did not answer in time. It may or may not have acted."""
+
+
+class TooManyCalls(Unavailable):
+    """So many calls change one business at the same time that this one found no gap. It wrote
+    nothing.
+    """

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from lambdas.domain.errors import Conflict, Unavailable
+from lambdas.domain.errors import Conflict, TooManyCalls
 
 Backoff = Callable[[int], None]
 """Waits before attempt 1, 2, …; for a random time, so that racing calls spread out."""
@@ -17,7 +17,7 @@ _Result = TypeVar("_Result")
 def until_no_conflict(attempt: Callable[[], _Result], backoff: Backoff) -> _Result:
     """Return the result of an attempt to read, decide and write. Repeats it after a `Conflict`.
 
-    Raises `Unavailable` after too many conflicts.
+    Raises `TooManyCalls` after too many conflicts.
     """
     for number in range(_ATTEMPTS):
         if number:
@@ -26,4 +26,4 @@ def until_no_conflict(attempt: Callable[[], _Result], backoff: Backoff) -> _Resu
             return attempt()
         except Conflict:
             continue
-    raise Unavailable("too many calls change this business at the same time")
+    raise TooManyCalls("too many calls change this business at the same time")

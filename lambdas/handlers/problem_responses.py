@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 from lambdas.domain.errors import DomainError, InvalidValue
-from lambdas.problems import CONTENT_TYPE, INTERNAL_ERROR, OF_DOMAIN, UNAVAILABLE, ProblemType
+from lambdas.problems import CONTENT_TYPE, INTERNAL_ERROR, OF_DOMAIN, ProblemType
 
 
 def problem(
@@ -37,7 +37,7 @@ def of_domain(error: DomainError) -> Response[str]:
         if isinstance(error, InvalidValue)
         else []
     )
-    headers = {"Retry-After": "1"} if kind is UNAVAILABLE else {}
+    headers = {"Retry-After": str(kind.retry_after)} if kind.retry_after else {}
     return problem(kind, str(error), errors=errors, headers=headers)
 
 

@@ -32,8 +32,6 @@ class Manifest:
     """The asset hash of the bundle of each environment, in the order of promotion."""
     digest: str
     """SHA-256 of the assembly's files."""
-    bytecode: bool = False
-    """Whether the bundle brings bytecode. Otherwise each cold start compiles it."""
 
     @property
     def title(self) -> str:
@@ -110,10 +108,6 @@ class Assembly:
                 )
             )
         return tuple(found)
-
-    def has_bytecode(self) -> bool:
-        """Return whether a bundle brings bytecode."""
-        return any(self.folder.rglob("*.pyc"))
 
     def digest(self) -> str:
         """Return the SHA-256 of all that the CDK wrote, without what a deployment adds to it."""

@@ -25,6 +25,36 @@ def changed_stacks(environment: DeployedEnvironment, stacks: Sequence[StackArtif
     ]
 
 
+def stacks_in_the_way(
+    environment: DeployedEnvironment, stacks: Sequence[StackArtifact]
+) -> list[str]:
+    """Return the names of the stacks that import what this build no longer exports.
+
+    CloudFormation refuses to remove an export that is in use, so these must be deployed first.
+    """
+    cloudformation = environment.client("cloudformation")
+    deployed = {stack.name: _template(cloudformation, stack.name) for stack in stacks}
+    exported = {name for template in deployed.values() for name in _exports(template or {})}
+    removed = exported - {name for stack in stacks for name in _exports(stack.template)}
+    return [name for name, template in deployed.items() if removed & set(_imports(template))]
+
+
+def _exports(template: Mapping[str, Any]) -> Iterator[str]:
+    for output in template.get("Outputs", {}).values():
+        if "Export" in output:
+            yield str(output["Export"]["Name"])
+
+
+def _imports(template: Any) -> Iterator[str]:
+    if isinstance(template, Mapping):
+        if "Fn::ImportValue" in template:
+            yield str(template["Fn::ImportValue"])
+        template = list(template.values())
+    if isinstance(template, list):
+        for each in template:
+            yield from _imports(each)
+
+
 def _template(cloudformation: Any, stack: str) -> Any:
     try:
         answer = cloudformation.get_template(StackName=stack, TemplateStage="Original")

@@ -24,6 +24,14 @@ def every_option(tmp_path_factory: pytest.TempPathFactory, source: Path) -> dict
     return every_option_templates(tmp_path_factory, source)
 
 
+@pytest.fixture(scope="session")
+def all_templates(
+    templates: Templates, tmp_path_factory: pytest.TempPathFactory, source: Path
+) -> Templates:
+    """The templates of every environment, and of the one that uses every option."""
+    return {**templates, EVERY_OPTION.name: every_option_templates(tmp_path_factory, source)}
+
+
 @pytest.fixture
 def stacks(
     templates: Templates, environment: Environment, request: pytest.FixtureRequest

@@ -1,7 +1,8 @@
 """An environment that uses every option, synthesized once.
 
 Tests of an option use this one, so they do not depend on what a team sets in its own environments.
-Unlike those, as shipped, it also names its account and its region.
+Unlike those, as shipped, it also names its account and its region. Its name is as long as a name
+may be.
 """
 
 from pathlib import Path
@@ -29,7 +30,7 @@ from tests.infra.template import Template
 CERTIFICATE = "arn:aws:acm:eu-central-1:123456789012:certificate/0"
 
 EVERY_OPTION = Environment(
-    name="every-option",
+    name="every-option-set",
     account="123456789012",
     region="eu-central-1",
     log_retention_days=365,

@@ -47,24 +47,23 @@ def _resource(function: str, value: Any) -> str:
     """Name a resource. An unknown one is returned as it is, so a test fails."""
     text = flat(value)
     table = text.startswith("<import ") and ":ExportsOutputFnGetAttConnectionsTable" in text
-    feed = {
-        "ConnectionsTable916FDB22StreamArn": "stream of table",
-        "HistoryTable4479EEA3Arn": "history",
-        "HistoryTable4479EEA3StreamArn": "stream of history",
-        "BusEA82B648Arn": "bus",
-    }
-    if weak := re.fullmatch(r"<output [\w-]+:PublishOutputFnGetAtt(\w+)[0-9A-F]{8}>", text):
-        return feed.get(weak[1], text)
     if re.fullmatch(r"<CanaryCredential[0-9A-F]*>", text):
         return "credential"
     if ":userpool/<import " in text and ":ExportsOutputRefIdentityPool" in text:
         return "user pool"
     if re.fullmatch(r"<ChangeFeedDeadLetters[0-9A-F]{8}\.Arn>", text):
         return "dead letters"
+    data = {
+        "ConnectionsTable916FDB22Arn": "table",
+        "ConnectionsTable916FDB22StreamArn": "stream of table",
+        "HistoryTable4479EEA3Arn": "history",
+        "HistoryTable4479EEA3StreamArn": "stream of history",
+        "BusEA82B648Arn": "bus",
+    }
+    if export := re.fullmatch(r"<import [\w-]+:ExportsOutputFnGetAtt(\w+)[0-9A-F]{8}>", text):
+        return data.get(export[1], text)
     if table and "/index/" in text:
         return text.rpartition("/")[2]
-    if table and text.endswith(">"):
-        return "table"
     if text.startswith(f"<Functions{function}Logs") and text.endswith(".Arn>"):
         return "own logs"
     sockets, _, method = text.removesuffix("/@connections/*").partition("/v1/")

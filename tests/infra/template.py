@@ -18,6 +18,7 @@ class Template:
         self.text = Path(path).read_text()
         self._json = json.loads(self.text)
         self.conditions: dict[str, Any] = self._json.get("Conditions", {})
+        self.description: str = self._json.get("Description", "")
         self.outputs: dict[str, Any] = self._json.get("Outputs", {})
         self.parameters: dict[str, Any] = self._json.get("Parameters", {})
 
@@ -35,6 +36,24 @@ class Template:
             logical_id: resource.get("Properties", {})
             for logical_id, resource in self.resources(kind).items()
         }
+
+    def all_properties(self) -> Iterator[tuple[str, Properties]]:
+        """Yield the logical id and the properties of each resource."""
+        for logical_id, resource in self._json["Resources"].items():
+            yield logical_id, resource.get("Properties", {})
+
+    def created_before(self, logical_id: str) -> set[str]:
+        """Return the resources that exist before CloudFormation creates this one."""
+        found: set[str] = set()
+        pending = [logical_id]
+        while pending:
+            resource = self._json["Resources"].get(pending.pop(), {})
+            named = set(as_list(resource.get("DependsOn", [])))
+            text = json.dumps(resource.get("Properties", {}))
+            named |= set(re.findall(r'"(?:Ref|Fn::GetAtt)": \[?"(\w+)"', text))
+            pending += named - found
+            found |= named
+        return found
 
     def metadata(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the type and the metadata of each resource."""

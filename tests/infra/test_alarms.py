@@ -168,6 +168,15 @@ def test_the_first_deployment_does_not_page_because_there_was_no_run_yet(
     assert prod[witness]["MetricName"] == published[witness]  # by each run
 
 
+def test_no_alarm_counts_what_a_client_does_wrong(all_templates: Templates) -> None:
+    """IntegrationError counts 4xx too: one client that is refused each second would page."""
+    of_clients = {"4XXError", "ClientError", "IntegrationError"}
+    for stacks in all_templates.values():
+        for template in stacks.values():
+            for alarm in template.properties("AWS::CloudWatch::Alarm").values():
+                assert not any(f"'{name}'" in str(alarm) for name in of_clients)
+
+
 def test_planned_work_suppresses_the_composite_and_nothing_else(prod: dict[str, Alarm]) -> None:
     assert [name for name, alarm in prod.items() if "ActionsSuppressor" in alarm] == [
         "ServiceImpaired"

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -6,9 +5,8 @@ from typing import Any
 import pytest
 
 from infra.configuration import Environment
-from infra.environments import DEV
 from lambdas.routes import methods_by_path
-from tests.infra.synthesis import ENVIRONMENTS, Templates, synthesize
+from tests.infra.synthesis import ENVIRONMENTS, Templates
 from tests.infra.template import Template, flat
 
 UNKNOWN_PATHS = ("", "/{proxy+}")
@@ -116,7 +114,7 @@ def test_api_gateways_own_answers_are_problem_documents(service: Template) -> No
         "UNSUPPORTED_MEDIA_TYPE": "404",
         "REQUEST_TOO_LARGE": "413",
         "THROTTLED": "429",
-        "WAF_FILTERED": "429",
+        "WAF_FILTERED": "403",
         "INTEGRATION_TIMEOUT": "504",
         "DEFAULT_4XX": None,
         "DEFAULT_5XX": None,
@@ -129,6 +127,17 @@ def test_api_gateways_own_answers_are_problem_documents(service: Template) -> No
         )
         header = answer["ResponseParameters"]["gatewayresponse.header.Content-Type"]
         assert header == "'application/problem+json'"
+
+
+def test_a_throttled_request_is_told_when_to_come_back(service: Template) -> None:
+    """Clients repeat a 429, and give up after a 403."""
+    told = {
+        answer["ResponseType"]: answer["ResponseParameters"].get(
+            "gatewayresponse.header.Retry-After"
+        )
+        for answer in service.properties("AWS::ApiGateway::GatewayResponse").values()
+    }
+    assert {kind: value for kind, value in told.items() if value} == {"THROTTLED": "'1'"}
 
 
 def test_each_websocket_route_calls_its_function(service: Template) -> None:
@@ -291,15 +300,6 @@ def test_each_environment_has_a_sampling_rule_of_its_own_name(templates: Templat
         for rule in stacks["Service"].properties("AWS::XRay::SamplingRule").values()
     ]
     assert len(set(names)) == len(ENVIRONMENTS)
-
-
-def test_the_name_of_a_sampling_rule_is_short_enough_for_x_ray(
-    tmp_path: Path, source: Path
-) -> None:
-    longest = dataclasses.replace(DEV, name="e" * 16)
-    service = synthesize(tmp_path, source, [longest])[longest.name]["Service"]
-    (rule,) = service.properties("AWS::XRay::SamplingRule").values()
-    assert len(rule["SamplingRule"]["RuleName"]) <= 32
 
 
 def test_the_logging_role_outlives_the_stack_since_other_apis_of_the_account_use_it(

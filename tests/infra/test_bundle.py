@@ -1,14 +1,12 @@
 import hashlib
-import importlib.util
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 
 from infra import bundle
-from infra.bundle import Interpreter, NoInterpreter, build_bundle
+from infra.bundle import build_bundle
 
 
 @pytest.fixture(scope="module")
@@ -89,67 +87,6 @@ def test_a_failed_installation_leaves_no_files_behind(
 
 def test_a_bundle_without_dependencies_holds_the_source_only(source: Path) -> None:
     assert [path.name for path in source.iterdir()] == ["lambdas"]
-
-
-@pytest.fixture
-def compiled(tmp_path: Path) -> Path:
-    """A bundle with bytecode, without dependencies."""
-    return build_bundle(
-        dependencies=False, interpreter=Interpreter.running(), build=tmp_path / "compiled"
-    )
-
-
-def test_bytecode_is_in_the_bundle_only_if_it_was_asked_for(compiled: Path, source: Path) -> None:
-    assert not list(source.rglob("*.pyc"))
-    for module in compiled.rglob("*.py"):
-        assert Path(importlib.util.cache_from_source(str(module))).is_file(), module
-    assert compiled.name != source.name
-
-
-def test_bytecode_is_the_same_wherever_it_is_compiled(compiled: Path, tmp_path: Path) -> None:
-    again = build_bundle(
-        dependencies=False,
-        interpreter=Interpreter.running(),
-        build=tmp_path / "some" / "other" / "place",
-    )
-    assert _contents(again) == _contents(compiled)
-    for path in compiled.rglob("*.pyc"):
-        assert str(tmp_path).encode() not in path.read_bytes(), path
-
-
-def test_bytecode_is_loaded_without_a_look_at_its_source(compiled: Path) -> None:
-    """When Lambda unpacks a bundle, its files get times that the bytecode cannot know."""
-    rules = compiled / "lambdas" / "domain" / "rules.py"
-    rules.write_text("raise AssertionError('compiled again')")
-    subprocess.run([sys.executable, "-c", "import lambdas.domain.rules"], cwd=compiled, check=True)
-
-
-def test_a_build_names_the_bytecode_that_it_brings(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    interpreter = Interpreter.running()
-    build_bundle(dependencies=False, interpreter=interpreter, build=tmp_path)
-    assert f"bytecode of {interpreter.version}" in capsys.readouterr().err
-    build_bundle(dependencies=False, build=tmp_path)
-    assert "no bytecode" in capsys.readouterr().err
-
-
-def test_bytecode_that_lambda_cannot_load_is_refused() -> None:
-    with pytest.raises(NoInterpreter, match=r"must be a release of CPython 3\.14.*is '3\.13\.2'"):
-        Interpreter.find("3.13.2")
-
-
-def test_a_build_fails_where_the_wanted_release_is_not_installed() -> None:
-    with pytest.raises(NoInterpreter, match=r"run `uv python install 3\.14\.999`"):
-        Interpreter.find("3.14.999")
-
-
-def test_an_installed_release_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    version = Interpreter.running().version
-    monkeypatch.setattr(bundle, "PYTHON_VERSION", version.rpartition(".")[0])
-    found = Interpreter.find(version).executable
-    answer = subprocess.run([found, "--version"], check=True, capture_output=True, text=True)
-    assert answer.stdout.split() == ["Python", version]
 
 
 def _contents(folder: Path) -> dict[str, str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from infra.configuration import Environment
+from infra.configuration import Environment, Limits
 from infra.environments import DEV
 from tests.infra.every_option import EVERY_OPTION
 from tests.infra.synthesis import synthesize
@@ -17,7 +17,9 @@ ONE = SEVERAL[:1]
 
 @pytest.fixture(scope="module")
 def with_one_origin(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Template:
-    environment = replace(DEV, name="one-origin", cors_origins=ONE)
+    environment = replace(
+        DEV, name="one-origin", cors_origins=ONE, limits=Limits(web_acl_rate=2_000)
+    )
     stacks = synthesize(tmp_path_factory.mktemp("cors"), source, [environment])
     return stacks[environment.name]["Service"]
 
@@ -80,6 +82,10 @@ def test_only_a_single_origin_can_read_api_gateways_own_answers(
             (response,) = method["Integration"]["IntegrationResponses"]
             header_there = "method.response.header.Access-Control-Allow-Origin"
             assert response["ResponseParameters"].get(header_there) == expected
+        (acl,) = with_origins[origins].properties("AWS::WAFv2::WebACL").values()
+        answer = acl["Rules"][0]["Action"]["Block"]["CustomResponse"]
+        by_web_acl = {each["Name"]: each["Value"] for each in answer["ResponseHeaders"]}
+        assert by_web_acl.get("Access-Control-Allow-Origin") == (ONE[0] if expected else None)
 
 
 @pytest.mark.parametrize("origins", [ONE, SEVERAL])

@@ -82,7 +82,7 @@ def test_a_table_outlives_its_stack_where_data_is_kept(
 ) -> None:
     table = data.resources("AWS::DynamoDB::Table")[name]
     kept = environment.keep_data
-    assert table["DeletionPolicy"] == ("Retain" if kept else "Delete")
+    assert table["DeletionPolicy"] == ("RetainExceptOnCreate" if kept else "Delete")
     assert table["UpdateReplacePolicy"] == ("Retain" if kept else "Delete")
     assert table["Properties"]["DeletionProtectionEnabled"] is kept
 
@@ -91,7 +91,7 @@ def test_the_user_pool_outlives_its_stack_where_data_is_kept(
     user_pool: Properties, environment: Environment
 ) -> None:
     kept = environment.keep_data
-    assert user_pool["DeletionPolicy"] == ("Retain" if kept else "Delete")
+    assert user_pool["DeletionPolicy"] == ("RetainExceptOnCreate" if kept else "Delete")
     assert user_pool["UpdateReplacePolicy"] == ("Retain" if kept else "Delete")
     assert user_pool["Properties"]["DeletionProtection"] == ("ACTIVE" if kept else "INACTIVE")
 

@@ -15,6 +15,9 @@ from lambdas.observability import DIMENSION, NAMESPACE, VERSION_DIMENSION, Metri
 from tests.infra.every_option import EVERY_OPTION
 from tests.infra.synthesis import ENVIRONMENTS, synthesize
 from tests.infra.template import Properties, Template, as_list, flat, function_name
+from tests.monitoring.alarm_tables import Table, play, row_names, tables
+from tests.monitoring.cloudwatch.metric_alarms import Alarm
+from tests.monitoring.template_reader import alarms_in
 from tests.runbook import sections
 
 EVERY_ENVIRONMENT = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
@@ -135,35 +138,92 @@ def test_only_errors_of_the_new_version_roll_a_deployment_back(gradual: Template
         group = gradual.properties("AWS::CodeDeploy::DeploymentGroup")[_group_of(alias)]
         names = [alarm["Name"]["Ref"] for alarm in group["AlarmConfiguration"]["Alarms"]]
         watched += names
-        function = alias["Properties"]["FunctionName"]
-        version = alias["Properties"]["FunctionVersion"]
-        errors, *more = [_metric(alarms[name]) for name in names]
-        assert errors == (
-            "AWS/Lambda",
-            "Errors",
-            {
-                "FunctionName": flat(function),
-                "Resource": f"{flat(function)}:live",
-                "ExecutedVersion": flat(version),
-            },
-        )
+        function = flat(alias["Properties"]["FunctionName"])
+        version = flat(alias["Properties"]["FunctionVersion"])
+        of_version = {
+            "FunctionName": function,
+            "Resource": f"{function}:live",
+            "ExecutedVersion": version,
+        }
+        errors = ("AWS/Lambda", "Errors", of_version)
         # Rest turns its errors into answers, so Lambda does not count them.
-        answers = _function_of(alias["Properties"]) == "Rest"
-        assert (
-            more
-            == [
-                (
-                    NAMESPACE,
-                    MetricName.INTERNAL_ERRORS,
-                    {DIMENSION: EVERY_OPTION.name, VERSION_DIMENSION: flat(version)},
-                )
-            ]
-            * answers
+        answers = (
+            NAMESPACE,
+            MetricName.INTERNAL_ERRORS,
+            {DIMENSION: EVERY_OPTION.name, VERSION_DIMENSION: version},
         )
+        is_rest = _function_of(alias["Properties"]) == "Rest"
+        for name, failures in zip(names, [errors, answers] if is_rest else [errors], strict=True):
+            assert _metrics(alarms[name]) == {
+                "failures": failures,
+                "calls": ("AWS/Lambda", "Invocations", of_version),
+                "total": ("AWS/Lambda", "Invocations", {"FunctionName": function}),
+            }
     assert sorted(watched) == sorted(alarms)
     for alarm in alarms.values():
         assert alarm["TreatMissingData"] == "notBreaching"
         assert "AlarmActions" not in alarm
+
+
+SHIFTS = tables(
+    """
+    one transient error, or two, of a new version with few calls
+    Errors   0   1   2   0
+    calls    10  10  2   10
+    total    100 100 100 100
+    state    .   .   .   .
+
+    less than 5 % of the calls of the new version fail
+    Errors   3    50
+    calls    61   1001
+    total    610  10010
+    state    .    .
+
+    5 %
+    Errors   0   3   0
+    calls    60  60  60
+    total    600 600 600
+    state    .   !   .
+
+    every call fails from the beginning on
+    Errors   -   3   10
+    calls    -   3   10
+    total    90  90  90
+    state    .   !   !
+
+    the version that runs fails while nothing shifts: it would be in the way of a rollback to it
+    Errors   0   100 100
+    calls    100 100 100
+    total    100 100 100
+    state    .   .   .
+
+    so does the version before, while most calls are still its own
+    Errors   0   90  90
+    calls    90  90  90
+    total    100 100 100
+    state    .   .   .
+    """
+)
+
+
+@pytest.mark.parametrize("table", SHIFTS, ids=lambda table: table.title)
+def test_a_share_of_failures_rolls_a_deployment_back(gradual: Template, table: Table) -> None:
+    alarms = alarms_in(gradual)
+    assert len(alarms) == len(gradual.resources("AWS::CloudWatch::Alarm"))
+    for name, alarm in alarms.items():
+        rows = {id_: _row(alarm, id_) for id_ in ("failures", "calls", "total")}
+        renamed = {
+            {"Errors": rows["failures"], **rows}.get(row, row): cells
+            for row, cells in table.rows.items()
+        }
+        expected, states = play(alarm, dataclasses.replace(table, rows=renamed))
+        assert states == expected, name
+
+
+def _row(alarm: Alarm, id_: str) -> str:
+    names = row_names({stat.metric for stat in alarm.stats.values()})
+    (name,) = (name for name, metric in names.items() if metric == alarm.stats[id_].metric)
+    return name
 
 
 def test_each_version_gets_alarms_of_its_own(
@@ -198,7 +258,7 @@ def test_a_deployments_alarms_say_that_they_page_nobody_and_name_their_runbook_s
     assert alarms
     for alarm in alarms:
         description = alarm["AlarmDescription"]
-        assert description.startswith("[every-option] NO ACTION: ")
+        assert description.startswith("[every-option-set] NO ACTION: ")
         assert "rolls the deployment back and pages nobody" in description
         assert re.search(r'See docs/runbook\.md, "A deployment was rolled back"\.$', description)
     assert "A deployment was rolled back" in sections()
@@ -301,9 +361,17 @@ def _role_of_codedeploy(service: Template) -> tuple[str, str, Properties]:
     return role, name, policy
 
 
-def _metric(alarm: Properties) -> tuple[str, str, dict[str, str]]:
-    dimensions = {each["Name"]: flat(each["Value"]) for each in alarm["Dimensions"]}
-    return alarm["Namespace"], alarm["MetricName"], dimensions
+def _metrics(alarm: Properties) -> dict[str, tuple[str, str, dict[str, str]]]:
+    """The namespace, name and dimensions of each metric that an alarm looks at, by id."""
+    return {
+        each["Id"]: (
+            each["MetricStat"]["Metric"]["Namespace"],
+            each["MetricStat"]["Metric"]["MetricName"],
+            {d["Name"]: flat(d["Value"]) for d in each["MetricStat"]["Metric"]["Dimensions"]},
+        )
+        for each in alarm["Metrics"]
+        if "MetricStat" in each
+    }
 
 
 def _alarms_by_function(service: Template) -> dict[str, set[str]]:

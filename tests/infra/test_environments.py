@@ -1,7 +1,8 @@
 import json
 import textwrap
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import aws_cdk as cdk
 import pytest
@@ -173,7 +174,7 @@ def test_the_grace_may_be_short_where_nobody_is_paged() -> None:
     assert environment.rules.attention_grace < environment.cleanup.interval
 
 
-def test_an_environment_that_must_page_somebody_cannot_be_deployed_until_it_names_whom(
+def test_an_environment_that_must_page_somebody_cannot_be_deployed_until_it_says_whom_and_where(
     tmp_path: Path, source: Path, every_option: dict[str, Template]
 ) -> None:
     """It can be synthesized, because a synthesis makes all environments."""
@@ -182,8 +183,44 @@ def test_an_environment_that_must_page_somebody_cannot_be_deployed_until_it_name
     errors = _errors(stacks["Data"].assembly)
     assert len(errors) == 3, "one for each stack"
     for error in errors:
-        assert "environment 'nobody': on_call.page_emails or on_call.page_urls must" in error
+        assert error == nobody.undeployable
+        assert error.startswith(
+            "environment 'nobody' in infra/environments.py: on_call.page_emails"
+        )
+        assert "on_call.page_emails or on_call.page_urls must name somebody" in error
+        assert "account must be the 12 digits of an AWS account where somebody is paged" in error
+        assert "region must be a region, like 'eu-central-1', where somebody is paged" in error
     assert _errors(every_option["Data"].assembly) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({}, []),
+        ({"on_call": OnCall(ticket_emails=("a@example.com",))}, []),
+        ({"on_call": OnCall(page_emails=("a@example.com",))}, ["account", "region"]),
+        (
+            {"on_call": OnCall(page_urls=("https://example.com",)), "account": "123456789012"},
+            ["region"],
+        ),
+        (
+            {
+                "on_call": OnCall(required=True),
+                "account": "123456789012",
+                "region": "eu-central-1",
+            },
+            ["on_call.page_emails or on_call.page_urls"],
+        ),
+        ({"on_call": OnCall(page_emails=("a@example.com",)), "emulator": "http://127.0.0.1:1"}, []),
+    ],
+)
+def test_what_an_environment_lacks_to_be_deployed_is_named_at_once(
+    changes: dict[str, Any], missing: list[str]
+) -> None:
+    told = replace(DEV, **changes).undeployable or ""
+    assert [
+        each.partition(" must ")[0] for each in told.partition(": ")[2].split("; ") if each
+    ] == (missing)
 
 
 def _errors(folder: Path) -> list[str]:
@@ -205,6 +242,50 @@ def _errors(folder: Path) -> list[str]:
         for entry in entries
         if entry["type"] == "aws:cdk:error"
     ]
+
+
+def test_what_only_prod_has_is_rehearsed_nowhere_and_so_needs_a_reason() -> None:
+    """AWS refuses some values that no linter knows. Staging finds out, if it has them."""
+    *earlier, prod = (_options(each) for each in all_environments() if each.emulator is None)
+    defaults = _options(Environment(name="default"))
+    unrehearsed = {
+        option
+        for option, value in prod.items()
+        if option != "name"
+        and value != defaults.get(option)
+        # Texts name things that differ, such as addresses: it is enough that there is one.
+        and not any(
+            each.get(option) == value
+            or (isinstance(value, str | tuple) and each.get(option) != defaults.get(option))
+            for each in earlier
+        )
+    }
+    reasons = environments.ONLY_IN_PROD
+    without_reason = {
+        o for o in unrehearsed if not any(f"{o}.".startswith(f"{r}.") for r in reasons)
+    }
+    assert without_reason == set(), (
+        "set these options of prod in an earlier environment too, or add a reason to ONLY_IN_PROD"
+        " in infra/environments.py"
+    )
+    for reason in reasons:
+        assert any(f"{option}.".startswith(f"{reason}.") for option in unrehearsed), (
+            f"{reason} is not only in prod: remove it from ONLY_IN_PROD in infra/environments.py"
+        )
+
+
+def _options(part: Any, path: str = "") -> dict[str, object]:
+    """Return all options by their paths. An optional part counts as an option too."""
+    found: dict[str, object] = {}
+    values = (
+        part if isinstance(part, dict) else {f.name: getattr(part, f.name) for f in fields(part)}
+    )
+    for name, value in values.items():
+        found[path + name] = value
+        if is_dataclass(value) or isinstance(value, dict):
+            found[path + name] = True
+            found |= _options(value, f"{path}{name}.")
+    return found
 
 
 def test_every_environment_on_aws_keeps_its_data() -> None:

@@ -1,6 +1,7 @@
 """Options of an environment."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from infra.configuration import Environment, Limits, Throttle
 from infra.environments import DEV
+from lambdas.problems import TOO_MANY_REQUESTS
 from tests.infra.every_option import EVERY_OPTION
 from tests.infra.synthesis import Templates, synthesize
 from tests.infra.template import Template, flat
@@ -46,7 +48,7 @@ def test_one_customer_managed_key_encrypts_all_stored_data(
     every_option: dict[str, Template],
 ) -> None:
     key, resource = every_option["Data"].only("AWS::KMS::Key")
-    assert resource["DeletionPolicy"] == "Retain"
+    assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
     assert resource["Properties"]["EnableKeyRotation"] is True
     for table in every_option["Data"].properties("AWS::DynamoDB::Table").values():
         assert table["SSESpecification"]["KMSMasterKeyId"] == {"Fn::GetAtt": [key, "Arn"]}
@@ -105,10 +107,26 @@ def test_the_web_acl_limits_the_rate_of_an_address_and_uses_the_rules_of_aws(
     assert flat(association["Properties"]["ResourceArn"]).endswith(f"/stages/<{stage}>")
     rate, *managed = resource["Properties"]["Rules"]
     assert rate["Statement"]["RateBasedStatement"]["Limit"] == 2_000
-    assert rate["Action"] == {"Block": {}}
+    assert rate["Statement"]["RateBasedStatement"]["EvaluationWindowSec"] == 300
     names = {rule["Statement"]["ManagedRuleGroupStatement"]["Name"] for rule in managed}
     assert "AWSManagedRulesKnownBadInputsRuleSet" in names
     assert len({rule["Priority"] for rule in (rate, *managed)}) == 1 + len(managed)
+
+
+def test_the_web_acl_tells_an_address_that_sends_too_much_to_come_back_later(
+    every_option: dict[str, Template],
+) -> None:
+    """What its managed rules block is refused for good: see the gateway response WAF_FILTERED."""
+    (acl,) = every_option["Service"].properties("AWS::WAFv2::WebACL").values()
+    rate, *managed = acl["Rules"]
+    answer = rate["Action"]["Block"]["CustomResponse"]
+    assert answer["ResponseCode"] == 429
+    headers = {each["Name"]: each["Value"] for each in answer["ResponseHeaders"]}
+    assert int(headers["Retry-After"]) >= 30
+    body = acl["CustomResponseBodies"][answer["CustomResponseBodyKey"]]
+    assert body["ContentType"] == "APPLICATION_JSON"
+    assert json.loads(body["Content"]) == TOO_MANY_REQUESTS.document()
+    assert "CustomResponse" not in str(managed)
 
 
 def test_the_web_acl_samples_no_requests_because_they_hold_tokens(

@@ -1,26 +1,18 @@
 """The templates that are tested: those of every environment, and of one with three workers."""
 
-from pathlib import Path
-
 import pytest
 
 from infra.configuration import Environment
 from infra.environments import PROD
-from tests.infra.every_option import EVERY_OPTION, every_option_templates
+from tests.infra.conftest import all_templates
+from tests.infra.every_option import EVERY_OPTION
 from tests.infra.synthesis import ENVIRONMENTS, Templates
 from tests.infra.template import Template
 from tests.unit.handlers.conftest import apis, deployed, feed, playing, recording, unrecorded
 
-__all__ = ["apis", "deployed", "feed", "playing", "recording", "unrecorded"]
+__all__ = ["all_templates", "apis", "deployed", "feed", "playing", "recording", "unrecorded"]
 
 ALL = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
-
-
-@pytest.fixture(scope="session")
-def all_templates(
-    templates: Templates, tmp_path_factory: pytest.TempPathFactory, source: Path
-) -> Templates:
-    return {**templates, EVERY_OPTION.name: every_option_templates(tmp_path_factory, source)}
 
 
 @pytest.fixture(params=list(ALL))

@@ -34,7 +34,6 @@ GOOD_MINUTE: Final[Mapping[str, float]] = {
     "Latency": 40,
     "ConnectCount": 10,
     "MessageCount": 200,
-    "IntegrationError": 0,
     "ExecutionError": 0,
     "ConsumedReadCapacityUnits": 500,
     "ApproximateNumberOfMessagesVisible": 0,

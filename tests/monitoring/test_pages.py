@@ -36,7 +36,6 @@ def _outage_of_the_table(incident: Incident, start: int, end: int) -> None:
     incident.during(start, end, {"SystemErrors": 50, "5XXError": 100})
     for function in ("Connect", "Disconnect", "Ping", "Status", "Rest"):
         incident.during(start, end, {"Errors": 60}, of=f"Functions{function}")
-    incident.during(start, end, {"IntegrationError": 80})
     incident.no_census(start, end)
 
 
@@ -81,7 +80,6 @@ def test_one_minute_of_trouble_pages_nobody(incident: Incident) -> None:
         ("Errors", "FunctionsConnect", 100),
         ("Throttles", "FunctionsAuthorizer", 100),
         ("5XXError", "", 100),
-        ("IntegrationError", "", 100),
         ("ExecutionError", "", 100),
         ("ReadThrottleEvents", "", 100),
         ("SystemErrors", "Scan", 100),

@@ -3,8 +3,9 @@
 import aws_cdk as cdk
 
 from infra.configuration import Thresholds
+from infra.metric_math import percent_failed
 from infra.monitoring.alarms.definition import AlarmDefinition, Severity
-from infra.monitoring.metrics import percent_failed, rest_metric, websocket_metric
+from infra.monitoring.metrics import HEALTH_PERIOD, rest_metric, websocket_metric
 from infra.service.rest_api import RestApi
 from infra.service.websocket_api import WebSocketApi
 
@@ -25,6 +26,7 @@ def api_alarms(
                 {"requests": rest_metric(rest, "Count")},
                 minimum=thresholds.errors_minimum,
                 label="Percent of the requests that failed",
+                period=HEALTH_PERIOD,
             ),
             threshold=thresholds.errors_percent,
             sustained=thresholds.service,
@@ -43,19 +45,20 @@ def api_alarms(
             "WebSocketErrors",
             "WebSocket errors",
             Severity.IMPAIRED,
-            "Devices may be unable to connect or ping, so their businesses may miss orders:"
-            f" {thresholds.errors_percent} % or more of their connects and messages fail.",
+            "Devices may be unable to connect or ping, so their businesses may miss orders: API"
+            f" Gateway cannot pass on {thresholds.errors_percent} % or more of their connects and"
+            " messages.",
+            # Not IntegrationError: it also counts answers with 4xx, such as refused handshakes. A
+            # function that fails has an alarm of its own.
             metric=percent_failed(
-                {
-                    "integration": websocket_metric(websocket, "IntegrationError"),
-                    "execution": websocket_metric(websocket, "ExecutionError"),
-                },
+                {"errors": websocket_metric(websocket, "ExecutionError")},
                 {
                     "connects": websocket_metric(websocket, "ConnectCount"),
                     "messages": websocket_metric(websocket, "MessageCount"),
                 },
                 minimum=thresholds.errors_minimum,
                 label="Percent of the connects and messages that failed",
+                period=HEALTH_PERIOD,
             ),
             threshold=thresholds.errors_percent,
             sustained=thresholds.service,

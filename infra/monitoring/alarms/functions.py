@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import aws_cdk as cdk
 
 from infra.configuration import Thresholds
+from infra.metric_math import percent_failed
 from infra.monitoring.alarms.definition import AlarmDefinition, Severity
-from infra.monitoring.metrics import HEALTH_PERIOD, function_metric, percent_failed
+from infra.monitoring.metrics import HEALTH_PERIOD, function_metric
 from infra.service.function import ServiceFunction
 
 
@@ -39,6 +40,7 @@ def errors(thresholds: Thresholds, function: ServiceFunction) -> AlarmDefinition
             {"calls": function_metric(function, "Invocations")},
             minimum=thresholds.errors_minimum,
             label=f"Percent of the calls of {name} that failed",
+            period=HEALTH_PERIOD,
         ),
         threshold=thresholds.errors_percent,
         sustained=thresholds.service,

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from lambdas.domain.availability import Availability
-from lambdas.domain.errors import Conflict, TooManyConnections, Unavailable
+from lambdas.domain.errors import Conflict, TooManyCalls, TooManyConnections
 from lambdas.domain.identifiers import UserId
 from lambdas.domain.messages import AvailabilityChanged
 from lambdas.domain.model import Attention
@@ -167,7 +167,7 @@ def test_a_call_gives_up_after_six_conflicts(clock: FakeClock) -> None:
     contended = failing_store(Conflict("always"), "write_settings")
     waits: list[int] = []
     availability = Availability(contended, FakeSockets(), RULES, clock, waits.append)
-    with pytest.raises(Unavailable, match="at the same time"):
+    with pytest.raises(TooManyCalls, match="at the same time"):
         availability.set_business_availability(B1, U1, True, out_of_time=in_time)
     assert waits == [1, 2, 3, 4, 5]
 

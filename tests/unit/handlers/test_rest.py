@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import D
 
 from lambdas import protocol
 from lambdas.adapters.table import Table
-from lambdas.domain.errors import DomainError, Unavailable
+from lambdas.domain.errors import DomainError, TooManyCalls, Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
 from lambdas.handlers import rest
@@ -1026,6 +1026,18 @@ def test_a_caller_with_too_many_businesses_is_told_the_limit(deployed: Deployed)
     status, detail = call("POST", CLEANUP)
     assert status == 403
     assert "900" not in detail
+
+
+def test_a_client_that_races_with_itself_is_told_to_slow_down(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 503 would count as a failure of ours, and page."""
+    monkeypatch.setattr(Table, "write_settings", raising(TooManyCalls("at the same time")))
+    request = rest_event("PUT", AVAILABILITY, body='{"available": true}')
+    answer = deployed.invoke(rest.handler, request)
+    assert answer["statusCode"] == 429
+    assert json.loads(answer["body"])["type"].endswith(":too-many-requests")
+    assert answer["multiValueHeaders"]["Retry-After"] == ["1"]
 
 
 def test_an_unavailable_table_gets_503_with_retry_after(

@@ -37,20 +37,6 @@ def test_a_build_of_a_commit_is_clean_and_always_the_same(tmp_path: Path) -> Non
     assert Build.read(tmp_path / "first").is_intact()
 
 
-def test_a_build_says_whether_the_bundle_brings_bytecode(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def with_bytecode(output: Path) -> Assembly:
-        made = assembly(output, {"dev": "b"})
-        (output / "asset.b").mkdir()
-        (output / "asset.b" / "module.cpython-314.pyc").write_bytes(b"")
-        return made
-
-    assert not build(tmp_path / "without").bytecode
-    monkeypatch.setattr(builder, "_synthesize", with_bytecode)
-    assert build(tmp_path / "with").bytecode
-
-
 @pytest.mark.parametrize("name", ["app.py", "new.py"])
 def test_an_uncommitted_change_makes_a_build_unclean(
     repository: Path, tmp_path: Path, name: str

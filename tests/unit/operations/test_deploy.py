@@ -56,6 +56,9 @@ class Aws:
         )
         monkeypatch.setattr(tool, "stack_states", lambda _: dict(self.stacks))
         monkeypatch.setattr(tool, "changed_stacks", lambda *_: self.changed)
+        self.in_the_way: list[str] = []
+        self.unprotected: list[str] = []
+        monkeypatch.setattr(tool, "stacks_in_the_way", lambda *_: self.in_the_way)
         monkeypatch.setattr(tool, "log_groups", lambda *_: ["/ping-logs"])
         monkeypatch.setattr(tool, "code_of_functions", lambda *_: {"Ping": "c0de="})
         monkeypatch.setattr(tool, "smoke", lambda *_: self.smoke_failure)
@@ -70,6 +73,16 @@ class Aws:
         self.locked = True
         yield "the lock"
         self.locked = False
+
+    def stack(self, part: str) -> str:
+        return f"BusinessConnections-staging-{part}"
+
+    def client(self, _: str) -> "Aws":
+        return self
+
+    def update_termination_protection(self, **asked: Any) -> None:
+        assert asked.pop("EnableTerminationProtection") is False
+        self.unprotected.append(asked["StackName"])
 
     def _write(self, _: Any, record: Record, lock: Any) -> int:
         assert (self.locked, lock) == (True, "the lock")
@@ -144,13 +157,38 @@ def test_a_deployment_that_fails_before_any_stack_changes_leaves_the_record_as_i
     assert aws.history[-1:] == history
 
 
-@pytest.mark.parametrize("status", ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED"])
+@pytest.mark.parametrize(
+    "status", ["UPDATE_IN_PROGRESS", "UPDATE_ROLLBACK_FAILED", "ROLLBACK_FAILED"]
+)
 def test_a_stack_that_cannot_be_changed_now_is_named(aws: Aws, build: Build, status: str) -> None:
     """An interrupted deployment holds no lock, and CloudFormation goes on with what it began."""
     aws.stacks[SERVICE] = StackState(status, NOW)
     with pytest.raises(CannotBegin, match=f"{SERVICE} is {status}"):
         deploy(build, "staging")
     assert (aws.commands, aws.history) == ([], [])
+
+
+def test_a_stack_that_could_not_be_created_may_be_deleted_and_no_other(
+    aws: Aws, build: Build
+) -> None:
+    """The CDK CLI deletes it before it creates it anew, but cannot if it is protected."""
+    aws.stacks[SERVICE] = StackState("ROLLBACK_COMPLETE", NOW)
+    deploy(build, "staging")
+    assert aws.unprotected == [SERVICE]
+
+
+@pytest.mark.parametrize("succeeds", [True, False])
+def test_stacks_that_use_what_the_build_no_longer_has_are_deployed_first(
+    aws: Aws, build: Build, succeeds: bool
+) -> None:
+    """CloudFormation would refuse the first stack: "Export … cannot be deleted as it is in use"."""
+    aws.in_the_way = [SERVICE]
+    aws.answer = lambda: succeeds
+    with nullcontext() if succeeds else pytest.raises(CannotBegin):
+        deploy(build, "staging")
+    first, *then = [command[: command.index("--app")] for command in aws.commands]
+    assert first == ["deploy", "staging/Service", "--exclusively"]
+    assert then == ([["deploy", "staging/*"]] if succeeds else [])
 
 
 def test_a_rollback_that_was_decided_before_somebody_deployed_is_refused(

@@ -79,6 +79,39 @@ def test_a_template_is_compared_as_cloudformation_returns_it() -> None:
     assert live_state.changed_stacks(other, [SERVICE]) == ["Service"]
 
 
+def test_a_stack_is_in_the_way_if_it_imports_what_the_build_no_longer_exports() -> None:
+    def exporting(*names: str) -> Any:
+        return {"Outputs": {name: {"Value": 1, "Export": {"Name": name}} for name in names}}
+
+    def importing(*names: str) -> Any:
+        return {
+            "Resources": {
+                "R": {"P": [{"Fn::Sub": ["", {n: {"Fn::ImportValue": n}}]} for n in names]}
+            }
+        }
+
+    deployed = {
+        "Data": exporting("table", "stream", "unused"),
+        "Service": importing("table", "stream"),
+        "Monitoring": importing("table"),
+    }
+
+    class Templates(Aws):
+        def get_template(self, **asked: Any) -> Any:
+            return {"TemplateBody": deployed[asked["StackName"]]}
+
+    environment: Any = Templates()
+
+    def in_the_way(*exported: str) -> list[str]:
+        templates = {**deployed, "Data": exporting(*exported)}
+        artifacts = [StackArtifact(name, None, None, it) for name, it in templates.items()]
+        return live_state.stacks_in_the_way(environment, artifacts)
+
+    assert in_the_way("table", "stream", "new") == []
+    assert in_the_way("table") == ["Service"]
+    assert in_the_way("stream") == ["Service", "Monitoring"]
+
+
 def test_the_alarms_behind_pages_are_those_of_on_call_and_the_members_of_a_composite_one() -> None:
     def arn(name: str) -> str:
         return f"arn:aws:cloudwatch:eu-west-1:1:alarm:{name}"
