@@ -116,6 +116,7 @@ def test_monitoring_reads_each_name_of_the_service_once(all_templates: Templates
         }
         assert used == set(names)
         assert len(used) == len(names), "a name is written twice"
+        assert len(names) * 128 <= 4_096  # what a parameter holds, if all names are long
 
 
 def test_a_deployment_has_a_name_that_fits_into_the_json_of_the_dashboard(
