@@ -8,7 +8,6 @@ GUARD: Final = "GuardDeployment"
 DEPLOYMENT: Final = "Deployment"
 """Parameter of the monitoring stack: which build this is, and when it was deployed.
 
-Each deployment sets a new value. Every resource that refers weakly to another stack
-(`Fn::GetStackOutput`) contains it, so CloudFormation updates that resource and resolves its
-references again, even if the template has not changed.
+Each deployment sets a new value, which the dashboard shows. So CloudFormation always has something
+to update, and reads the names of what is watched again.
 """

@@ -7,22 +7,17 @@ from typing import Final, NamedTuple
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_dynamodb as dynamodb
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.configuration import Canary
 from infra.monitoring.metrics import (
     ServiceMetrics,
-    function_metric,
     history_problems,
-    iterator_age,
     rest_metric,
     table_metric,
     table_system_errors,
     table_throttles,
-    waiting_messages,
-    websocket_metric,
 )
 from infra.service.change_feed import ChangeFeed
 from infra.service.function import ServiceFunction
@@ -56,7 +51,7 @@ class Dashboard(Construct):
         rest: RestApi,
         websocket: WebSocketApi,
         functions: Sequence[ServiceFunction],
-        cleanup_logs: logs.ILogGroup,
+        cleanup_log_group: str,
         dead_letters: sqs.IQueue,
         table: dynamodb.ITable,
         feed: ChangeFeed | None,
@@ -95,7 +90,7 @@ class Dashboard(Construct):
                 ),
                 Graph("Connections", [real, virtual], [real_per_virtual]),
             ),
-            [_who_needs_attention(cleanup_logs, metrics.census_period)],
+            [_who_needs_attention(cleanup_log_group, metrics.census_period)],
             _side_by_side(
                 Graph(
                     "What the cleanup did",
@@ -110,7 +105,7 @@ class Dashboard(Construct):
                     "Cleanup runs",
                     [
                         metrics.completed_runs(label="Completed"),
-                        waiting_messages(dead_letters).with_(label="Could not be started"),
+                        metrics.waiting_messages(dead_letters).with_(label="Could not be started"),
                     ],
                     [metrics.longest_run(label="Longest run, ms")],
                 ),
@@ -131,7 +126,7 @@ class Dashboard(Construct):
                 Graph(
                     "WebSocket API",
                     [
-                        websocket_metric(websocket, name)
+                        metrics.websocket(websocket, name)
                         for name in (
                             "ConnectCount",
                             "MessageCount",
@@ -139,7 +134,7 @@ class Dashboard(Construct):
                             "ExecutionError",
                         )
                     ],
-                    [websocket_metric(websocket, "IntegrationLatency").with_(statistic="p99")],
+                    [metrics.websocket(websocket, "IntegrationLatency").with_(statistic="p99")],
                 ),
                 Graph(
                     "REST API",
@@ -152,7 +147,7 @@ class Dashboard(Construct):
                     Graph(
                         title,
                         [
-                            function_metric(each, name).with_(
+                            metrics.function(each, name).with_(
                                 statistic=statistic, label=each.node.id
                             )
                             for each in functions
@@ -220,16 +215,16 @@ def _change_feed(
     return _side_by_side(
         Graph(
             "Change feed: age of what is handled, ms",
-            [iterator_age(each).with_(label=each.node.id) for each in feed.functions],
+            [metrics.iterator_age(each).with_(label=each.node.id) for each in feed.functions],
         ),
         Graph(
             "Change feed: what failed",
             [
-                function_metric(each, name).with_(label=f"{name} of {each.node.id}")
+                metrics.function(each, name).with_(label=f"{name} of {each.node.id}")
                 for each in feed.functions
                 for name in ("Errors", "Throttles")
             ],
-            [waiting_messages(feed.dead_letters).with_(label="Dead letters")],
+            [metrics.waiting_messages(feed.dead_letters).with_(label="Dead letters")],
         ),
         Graph(
             "Change feed: transitions a minute",
@@ -272,15 +267,13 @@ def anchor(section: str) -> str:
     return re.sub(r"[^a-z0-9-]", "", section.lower().replace(" ", "-"))
 
 
-def _who_needs_attention(
-    cleanup_logs: logs.ILogGroup, census_period: cdk.Duration
-) -> cloudwatch.IWidget:
+def _who_needs_attention(cleanup_log_group: str, census_period: cdk.Duration) -> cloudwatch.IWidget:
     # "Now" is the last two runs, whatever time range the dashboard shows.
     milliseconds = 2 * int(census_period.to_milliseconds())
     business_id, attention, seconds = ATTENTION_FIELDS
     return cloudwatch.LogQueryWidget(
         title="Who needs attention now, and for how many seconds",
-        log_group_names=[cleanup_logs.log_group_name],
+        log_group_names=[cleanup_log_group],
         query_lines=[
             f'filter message = "{NEEDS_ATTENTION}"',
             f"filter toMillis(@timestamp) >= now() * 1000 - {milliseconds}",

@@ -4,7 +4,7 @@ An expression of metric math sets the period of all metrics in it.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import aws_cdk as cdk
@@ -48,10 +48,16 @@ HISTORY_OPERATIONS: Final = ("Query", "TransactWriteItems")
 
 
 class ServiceMetrics:
-    """The service's own metrics in one environment."""
+    """The metrics of the service in one environment: its own, and those with a generated name.
 
-    def __init__(self, environment_name: str, cleanup: Cleanup) -> None:
+    `read_name` turns the name of a resource of the service stack into one that this stack may use.
+    """
+
+    def __init__(
+        self, environment_name: str, cleanup: Cleanup, *, read_name: Callable[[str], str]
+    ) -> None:
         self._environment_name = environment_name
+        self._read_name = read_name
         self._workers = cleanup.workers
         self.census_period = cdk.Duration.seconds(cleanup.interval)
         """The time between two censuses. In a shorter period, most data would be missing."""
@@ -103,6 +109,29 @@ class ServiceMetrics:
             for worker in range(self._workers)
         }
 
+    def function(self, function: ServiceFunction, name: str) -> cloudwatch.Metric:
+        """Return the sum of a metric that Lambda publishes of a function."""
+        function_name = self._read_name(function.function.function_name)
+        return _aws_metric("AWS/Lambda", name, FunctionName=function_name)
+
+    def iterator_age(self, function: ServiceFunction) -> cloudwatch.Metric:
+        """Return how long the oldest record that a function got had waited in its stream (ms).
+
+        It is the age for all versions and aliases, of which only `live` reads a stream.
+        """
+        return self.function(function, "IteratorAge").with_(statistic="Maximum")
+
+    def websocket(self, websocket: WebSocketApi, name: str) -> cloudwatch.Metric:
+        """Return the sum of a metric that API Gateway publishes of the WebSocket API."""
+        api_id = self._read_name(websocket.api.api_id)
+        return _aws_metric("AWS/ApiGateway", name, ApiId=api_id, Stage=WEBSOCKET_STAGE)
+
+    def waiting_messages(self, queue: sqs.IQueue) -> cloudwatch.Metric:
+        """Return how many messages wait in a queue."""
+        name = "ApproximateNumberOfMessagesVisible"
+        queue_name = self._read_name(queue.queue_name)
+        return _aws_metric("AWS/SQS", name, QueueName=queue_name).with_(statistic="Maximum")
+
     def _of_all_workers(
         self, name: MetricName, statistic: str, label: str | None, *, if_all_are_there: bool
     ) -> cloudwatch.IMetric:
@@ -137,33 +166,9 @@ class ServiceMetrics:
         )
 
 
-def function_metric(function: ServiceFunction, name: str) -> cloudwatch.Metric:
-    """Return the sum of a metric that Lambda publishes of a function."""
-    return _aws_metric("AWS/Lambda", name, FunctionName=function.function.function_name)
-
-
-def iterator_age(function: ServiceFunction) -> cloudwatch.Metric:
-    """Return how long the oldest record that a function got had waited in its stream (ms).
-
-    It is the age for all versions and aliases, of which only `live` reads a stream.
-    """
-    return function_metric(function, "IteratorAge").with_(statistic="Maximum")
-
-
 def rest_metric(rest: RestApi, name: str) -> cloudwatch.Metric:
     """Return the sum of a metric that API Gateway publishes of the REST API."""
     return _aws_metric("AWS/ApiGateway", name, ApiName=rest.api.rest_api_name, Stage=REST_STAGE)
-
-
-def websocket_metric(websocket: WebSocketApi, name: str) -> cloudwatch.Metric:
-    """Return the sum of a metric that API Gateway publishes of the WebSocket API."""
-    return _aws_metric("AWS/ApiGateway", name, ApiId=websocket.api.api_id, Stage=WEBSOCKET_STAGE)
-
-
-def waiting_messages(queue: sqs.IQueue) -> cloudwatch.Metric:
-    """Return how many messages wait in a queue."""
-    name = "ApproximateNumberOfMessagesVisible"
-    return _aws_metric("AWS/SQS", name, QueueName=queue.queue_name).with_(statistic="Maximum")
 
 
 def table_metric(table: dynamodb.ITable, name: str, **dimensions: str) -> cloudwatch.Metric:

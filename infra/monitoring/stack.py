@@ -16,6 +16,7 @@ from infra.monitoring.alarms.functions import function_alarms
 from infra.monitoring.alarms.table import table_alarms
 from infra.monitoring.dashboard import Dashboard
 from infra.monitoring.metrics import ServiceMetrics
+from infra.monitoring.service_names import ServiceNames
 from infra.monitoring.topics import AlarmTopic
 from infra.parameters import DEPLOYMENT
 from infra.service.stack import ServiceStack
@@ -42,10 +43,6 @@ class MonitoringStack(cdk.Stack):
             stack_name=stack_name,
             description=f"Business connections, {environment.name}: monitoring",
         )
-        # With a strong reference, the service could not replace a function while this stack shows
-        # the old one.
-        cdk.CrossStackReferences.of(self).consume(cdk.ReferenceStrength.WEAK)
-
         on_call = AlarmTopic(
             self,
             "OnCall",
@@ -67,18 +64,14 @@ class MonitoringStack(cdk.Stack):
             "DeploymentParameter",
             description="Which build was deployed, and when",
             default="by hand",
-            # It becomes part of the dashboard's JSON, and a tag.
+            # It becomes part of the dashboard's JSON.
             allowed_pattern="[A-Za-z0-9 :.+-]{1,256}",
         )
         deployment.override_logical_id(DEPLOYMENT)
-        # CloudFormation resolves a weak reference again only where something else has changed. The
-        # dashboard shows the deployment. An alarm has it as a tag, which updates it in place.
-        cdk.Tags.of(self).add(
-            DEPLOYMENT.lower(),
-            deployment.value_as_string,
-            include_resource_types=["AWS::CloudWatch::Alarm"],
+        names = ServiceNames(
+            self, "ServiceNames", service=service, environment_name=environment.name
         )
-        metrics = ServiceMetrics(environment.name, environment.cleanup)
+        metrics = ServiceMetrics(environment.name, environment.cleanup, read_name=names.read)
         functions, dead_letters = service.functions, service.schedule.dead_letters
         alarms = Alarms(
             self,
@@ -91,8 +84,10 @@ class MonitoringStack(cdk.Stack):
                     cleanup=functions.cleanup,
                     dead_letters=dead_letters,
                 ),
-                *function_alarms(environment.alarms, functions.answering),
-                *api_alarms(environment.alarms, rest=service.rest, websocket=service.websocket),
+                *function_alarms(environment.alarms, metrics, functions.answering),
+                *api_alarms(
+                    environment.alarms, metrics, rest=service.rest, websocket=service.websocket
+                ),
                 *table_alarms(environment.alarms, metrics, table),
                 *(canary_alarms(metrics, environment.canary) if environment.canary else ()),
                 *(feed_alarms(environment.alarms, metrics, service.feed) if service.feed else ()),
@@ -116,7 +111,7 @@ class MonitoringStack(cdk.Stack):
             rest=service.rest,
             websocket=service.websocket,
             functions=(*functions.answering, functions.cleanup),
-            cleanup_logs=functions.cleanup.log_group,
+            cleanup_log_group=names.read(functions.cleanup.log_group.log_group_name),
             dead_letters=dead_letters,
             table=table,
             feed=service.feed,

@@ -40,14 +40,18 @@ def synthesize(
         synthesize_checked(app)
     else:
         app.synth()
+    return {name: _templates(stage) for name, stage in stages.items()}
+
+
+def _templates(stage: BusinessConnectionsStage) -> dict[str, Template]:
+    assembly = stage.synth()
+
+    def path(stack: cdk.Stack) -> str:
+        return assembly.get_stack_artifact(stack.artifact_id).template_full_path
+
+    service = Template(path(stage.service))
     return {
-        name: {
-            part: Template(stage.synth().get_stack_artifact(stack.artifact_id).template_full_path)
-            for part, stack in {
-                "Data": stage.data,
-                "Service": stage.service,
-                "Monitoring": stage.monitoring,
-            }.items()
-        }
-        for name, stage in stages.items()
+        "Data": Template(path(stage.data)),
+        "Service": service,
+        "Monitoring": Template(path(stage.monitoring), service=service),
     }

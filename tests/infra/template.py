@@ -10,13 +10,24 @@ Properties = dict[str, Any]
 
 
 class Template:
-    """A CloudFormation template. `text` is exactly what is deployed."""
+    """A CloudFormation template. `text` is exactly what is deployed.
 
-    def __init__(self, path: str) -> None:
+    The names that it reads from `service` are text everywhere else: `<FunctionsPingFunction…>`.
+    """
+
+    def __init__(self, path: str, *, service: "Template | None" = None) -> None:
         self.assembly = Path(path).parent
         """The folder with the manifest of this template's stage."""
         self.text = Path(path).read_text()
-        self._json = json.loads(self.text)
+        names = service.names_for_monitoring() if service else []
+
+        def with_names(value: dict[str, Any]) -> Any:
+            match value:
+                case {"Fn::Select": [int(index), {"Ref": "ServiceNames"}]}:
+                    return names[index]
+            return value
+
+        self._json = json.loads(self.text, object_hook=with_names)
         self.conditions: dict[str, Any] = self._json.get("Conditions", {})
         self.description: str = self._json.get("Description", "")
         self.outputs: dict[str, Any] = self._json.get("Outputs", {})
@@ -41,6 +52,11 @@ class Template:
         """Yield the logical id and the properties of each resource."""
         for logical_id, resource in self._json["Resources"].items():
             yield logical_id, resource.get("Properties", {})
+
+    def names_for_monitoring(self) -> list[str]:
+        """Return the names that the service stack writes for the monitoring stack, as text."""
+        _, written = self.only("AWS::SSM::Parameter")
+        return flat(written["Properties"]["Value"]).split(",")
 
     def created_before(self, logical_id: str) -> set[str]:
         """Return the resources that exist before CloudFormation creates this one."""
@@ -120,8 +136,6 @@ def flat(value: Any) -> str:
             return f"<{name}.{attribute}>"
         case {"Fn::ImportValue": name}:
             return f"<import {name}>"
-        case {"Fn::GetStackOutput": {"StackName": stack, "OutputName": output}}:
-            return f"<output {stack}:{output}>"
         case _:
             return str(value)
 

@@ -179,10 +179,7 @@ def test_every_tag_is_one_that_every_service_accepts(all_templates: Templates) -
         for logical_id, properties in template.all_properties():
             for tag in _tags(properties):
                 assert re.fullmatch(r"(?!aws:)[\w .:/=+@-]{1,128}", tag["Key"]), (name, logical_id)
-                value = tag["Value"]
-                assert value == {"Ref": "Deployment"} or re.fullmatch(
-                    r"[\w .:/=+@-]{1,256}", value
-                ), (name, logical_id)
+                assert re.fullmatch(r"[\w .:/=+@-]{1,256}", tag["Value"]), (name, logical_id)
 
 
 def test_a_template_is_small_enough_and_its_names_are_legal(all_templates: Templates) -> None:

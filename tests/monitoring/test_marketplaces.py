@@ -278,7 +278,7 @@ def alarms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Alar
     app = cdk.App(outdir=str(tmp_path_factory.mktemp("cdk.out")))
     for number, (size, workers) in enumerate(WORKERS.items()):
         stack = cdk.Stack(app, f"Size{number}")
-        metrics = ServiceMetrics("sized", Cleanup(workers=workers))
+        metrics = ServiceMetrics("sized", Cleanup(workers=workers), read_name=str)
         planned_work = metrics.planned_work()
         # ServiceImpaired cannot be built without a member.
         member = AlarmDefinition(

@@ -5,13 +5,13 @@ import aws_cdk as cdk
 from infra.configuration import Thresholds
 from infra.metric_math import percent_failed
 from infra.monitoring.alarms.definition import AlarmDefinition, Severity
-from infra.monitoring.metrics import HEALTH_PERIOD, rest_metric, websocket_metric
+from infra.monitoring.metrics import HEALTH_PERIOD, ServiceMetrics, rest_metric
 from infra.service.rest_api import RestApi
 from infra.service.websocket_api import WebSocketApi
 
 
 def api_alarms(
-    thresholds: Thresholds, *, rest: RestApi, websocket: WebSocketApi
+    thresholds: Thresholds, metrics: ServiceMetrics, *, rest: RestApi, websocket: WebSocketApi
 ) -> list[AlarmDefinition]:
     """Return the alarms on both APIs."""
     return [
@@ -51,10 +51,10 @@ def api_alarms(
             # Not IntegrationError: it also counts answers with 4xx, such as refused handshakes. A
             # function that fails has an alarm of its own.
             metric=percent_failed(
-                {"errors": websocket_metric(websocket, "ExecutionError")},
+                {"errors": metrics.websocket(websocket, "ExecutionError")},
                 {
-                    "connects": websocket_metric(websocket, "ConnectCount"),
-                    "messages": websocket_metric(websocket, "MessageCount"),
+                    "connects": metrics.websocket(websocket, "ConnectCount"),
+                    "messages": metrics.websocket(websocket, "MessageCount"),
                 },
                 minimum=thresholds.errors_minimum,
                 label="Percent of the connects and messages that failed",
@@ -70,7 +70,7 @@ def api_alarms(
             "Devices may soon be unable to connect:"
             f" {thresholds.new_connections_per_second} or more connect per second, and API"
             " Gateway refuses what exceeds the account's quota.",
-            metric=websocket_metric(websocket, "ConnectCount").with_(
+            metric=metrics.websocket(websocket, "ConnectCount").with_(
                 period=cdk.Duration.minutes(1)
             ),
             threshold=thresholds.new_connections_per_second * 60,

@@ -9,7 +9,7 @@ from aws_cdk import aws_sqs as sqs
 from infra.configuration import Thresholds
 from infra.monitoring.alarms.definition import AlarmDefinition, Severity
 from infra.monitoring.alarms.functions import duration, throttles
-from infra.monitoring.metrics import ServiceMetrics, function_metric, waiting_messages
+from infra.monitoring.metrics import ServiceMetrics
 from infra.service.function import ServiceFunction
 from lambdas.observability import MetricName
 
@@ -70,7 +70,7 @@ def cleanup_alarms(
             Severity.IMPAIRED,
             "What customers see stays right, but the alarms about businesses may go blind and"
             " dead connections may stay: cleanup runs end with an error or time out.",
-            metric=function_metric(cleanup, "Errors").with_(period=metrics.census_period),
+            metric=metrics.function(cleanup, "Errors").with_(period=metrics.census_period),
             threshold=1,
             sustained=thresholds.service,
         ),
@@ -80,7 +80,7 @@ def cleanup_alarms(
             Severity.TICKET,
             "Nothing is lost yet, because the next cleanup run does the work: some runs could"
             " not be started. The dead-letter queue says why.",
-            metric=waiting_messages(dead_letters),
+            metric=metrics.waiting_messages(dead_letters),
             threshold=1,
         ),
         AlarmDefinition(
@@ -95,6 +95,6 @@ def cleanup_alarms(
             sustained=thresholds.service,
         ),
         # Each call is a run: a single rejected one matters.
-        throttles(thresholds, cleanup, threshold=1),
-        duration(thresholds, cleanup, period=metrics.period_with_a_run),
+        throttles(thresholds, metrics, cleanup, threshold=1),
+        duration(thresholds, metrics, cleanup, period=metrics.period_with_a_run),
     ]

@@ -11,12 +11,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 
 from infra.configuration import Sustained, Thresholds
 from infra.monitoring.alarms.definition import AlarmDefinition, Severity
-from infra.monitoring.metrics import (
-    ServiceMetrics,
-    function_metric,
-    iterator_age,
-    waiting_messages,
-)
+from infra.monitoring.metrics import ServiceMetrics
 from infra.service.change_feed import ChangeFeed
 from infra.service.function import ServiceFunction
 from lambdas.observability import MetricName
@@ -34,23 +29,27 @@ def feed_alarms(
     return [
         _late(
             thresholds,
+            metrics,
             feed.recorder,
             "Consumers of the change feed learn late that a business went on or off, and short"
             " changes are never recorded",
         ),
         _late(
             thresholds,
+            metrics,
             feed.publisher,
             "Consumers of the change feed learn late that a business went on or off, though the"
             " history is right",
         ),
         _stuck(
+            metrics,
             feed.recorder,
             "The change feed is silent, and the history has only what the cleanup finds: devices"
             " connect",
             caused_by=metrics.count(MetricName.CONNECTED),
         ),
         _stuck(
+            metrics,
             feed.publisher,
             "The change feed is silent, though the history is right: transitions are recorded",
             caused_by=metrics.count(MetricName.TRANSITIONS),
@@ -61,27 +60,33 @@ def feed_alarms(
             Severity.TICKET,
             "Consumers of the change feed may have missed something: some changes could not be"
             " recorded or published and were given up. The dead-letter queue names them.",
-            metric=waiting_messages(feed.dead_letters),
+            metric=metrics.waiting_messages(feed.dead_letters),
             threshold=1,
         ),
     ]
 
 
-def _late(thresholds: Thresholds, function: ServiceFunction, effect: str) -> AlarmDefinition:
+def _late(
+    thresholds: Thresholds, metrics: ServiceMetrics, function: ServiceFunction, effect: str
+) -> AlarmDefinition:
     """Fires when a function handles records that have waited for long in its stream."""
     return AlarmDefinition(
         f"{function.node.id}Late",
         "Feed late",
         Severity.IMPAIRED,
         f"{effect}: {function.node.id} is {thresholds.feed_age} s or more behind its stream.",
-        metric=iterator_age(function),
+        metric=metrics.iterator_age(function),
         threshold=thresholds.feed_age * 1_000,
         sustained=thresholds.service,
     )
 
 
 def _stuck(
-    function: ServiceFunction, effect: str, *, caused_by: cloudwatch.IMetric
+    metrics: ServiceMetrics,
+    function: ServiceFunction,
+    effect: str,
+    *,
+    caused_by: cloudwatch.IMetric,
 ) -> AlarmDefinition:
     """Fires when a function is never called, although something happened. Its age has no data then.
 
@@ -97,7 +102,7 @@ def _stuck(
             expression="IF(FILL(happened, 0) >= 1, FILL(calls, 0), 1)",
             using_metrics={
                 "happened": caused_by,
-                "calls": function_metric(function, "Invocations"),
+                "calls": metrics.function(function, "Invocations"),
             },
             label=f"Calls of {name}; 1 if there is nothing to do",
             period=STUCK_PERIOD,

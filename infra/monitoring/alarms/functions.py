@@ -7,26 +7,28 @@ import aws_cdk as cdk
 from infra.configuration import Thresholds
 from infra.metric_math import percent_failed
 from infra.monitoring.alarms.definition import AlarmDefinition, Severity
-from infra.monitoring.metrics import HEALTH_PERIOD, function_metric
+from infra.monitoring.metrics import HEALTH_PERIOD, ServiceMetrics
 from infra.service.function import ServiceFunction
 
 
 def function_alarms(
-    thresholds: Thresholds, answering: Sequence[ServiceFunction]
+    thresholds: Thresholds, metrics: ServiceMetrics, answering: Sequence[ServiceFunction]
 ) -> list[AlarmDefinition]:
     """Return the alarms on the functions that answer a caller."""
     return [
         definition
         for function in answering
         for definition in (
-            errors(thresholds, function),
-            throttles(thresholds, function, threshold=thresholds.throttles),
-            duration(thresholds, function),
+            errors(thresholds, metrics, function),
+            throttles(thresholds, metrics, function, threshold=thresholds.throttles),
+            duration(thresholds, metrics, function),
         )
     ]
 
 
-def errors(thresholds: Thresholds, function: ServiceFunction) -> AlarmDefinition:
+def errors(
+    thresholds: Thresholds, metrics: ServiceMetrics, function: ServiceFunction
+) -> AlarmDefinition:
     """Fires when a share of the calls of a function fails."""
     name = function.node.id
     return AlarmDefinition(
@@ -36,8 +38,8 @@ def errors(thresholds: Thresholds, function: ServiceFunction) -> AlarmDefinition
         f"Callers of the function {name} get errors: {thresholds.errors_percent} % or more of"
         " its calls fail. The runbook says whom that affects.",
         metric=percent_failed(
-            {"errors": function_metric(function, "Errors")},
-            {"calls": function_metric(function, "Invocations")},
+            {"errors": metrics.function(function, "Errors")},
+            {"calls": metrics.function(function, "Invocations")},
             minimum=thresholds.errors_minimum,
             label=f"Percent of the calls of {name} that failed",
             period=HEALTH_PERIOD,
@@ -48,7 +50,7 @@ def errors(thresholds: Thresholds, function: ServiceFunction) -> AlarmDefinition
 
 
 def throttles(
-    thresholds: Thresholds, function: ServiceFunction, *, threshold: int
+    thresholds: Thresholds, metrics: ServiceMetrics, function: ServiceFunction, *, threshold: int
 ) -> AlarmDefinition:
     """Fires when Lambda rejects calls of a function."""
     name = function.node.id
@@ -58,14 +60,18 @@ def throttles(
         Severity.IMPAIRED,
         f"Calls of the function {name} are rejected and fail: Lambda has no concurrency left"
         " for it.",
-        metric=function_metric(function, "Throttles"),
+        metric=metrics.function(function, "Throttles"),
         threshold=threshold,
         sustained=thresholds.service,
     )
 
 
 def duration(
-    thresholds: Thresholds, function: ServiceFunction, *, period: cdk.Duration = HEALTH_PERIOD
+    thresholds: Thresholds,
+    metrics: ServiceMetrics,
+    function: ServiceFunction,
+    *,
+    period: cdk.Duration = HEALTH_PERIOD,
 ) -> AlarmDefinition:
     """Fires when calls of a function come close to its timeout."""
     name, timeout = function.node.id, function.function.timeout
@@ -77,7 +83,7 @@ def duration(
         Severity.TICKET,
         f"Calls of the function {name} are close to failing: they take"
         f" {thresholds.duration_percent} % or more of its timeout of {milliseconds / 1000:g} s.",
-        metric=function_metric(function, "Duration").with_(statistic="Maximum", period=period),
+        metric=metrics.function(function, "Duration").with_(statistic="Maximum", period=period),
         threshold=milliseconds * thresholds.duration_percent / 100,
         sustained=thresholds.service,
     )
