@@ -13,6 +13,12 @@ export AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED := true
 $(foreach flag,DRY_RUN FORCE OVERWRITE UNGUARDED WAIT,$(if $(filter-out 0 1,$($(flag))),\
 	$(error $(flag) must be 1 or 0, is '$($(flag))')))
 
+# Refuse a variable that the verb does not take, by what its help says: `make deploy DRY_RUN=1` would
+# deploy. What these prefixes begin is for the programs.
+$(foreach goal,$(MAKECMDGOALS),$(foreach name,$(filter-out PYTHON PYTEST_ARGS LOCAL_% CONSOLE_% SMOKE_% AWS_%,$(.VARIABLES)),\
+	$(if $(filter command,$(origin $(name))),$(if $(shell grep -E '^$(goal):.*[ []$(name)=' $(firstword $(MAKEFILE_LIST))),,\
+	$(error make $(goal) takes no $(name): see `make help`)))))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup tools run token demo console test soak screenshots import contracts check bench format synth build bootstrap deploy promote rollback smoke diff restore replay lock clean
 

@@ -23,9 +23,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.parameters import DEPLOYMENT, GUARD
 from operations.shared import quotas, records, stored_builds
-from operations.shared.assembly import Build, StackArtifact
+from operations.shared.assembly import Build
 from operations.shared.canary_credential import give_credential
-from operations.shared.deployment_lock import DeploymentLock, deployment_lock
+from operations.shared.deployment_lock import DeploymentLock, LockLost, deployment_lock
 from operations.shared.environment import PARTS, DeployedEnvironment, require_deployable
 from operations.shared.exit_codes import CannotBegin, DeploymentFailed, ExitCode, Refused, exit_code
 from operations.shared.live_state import (
@@ -47,28 +47,29 @@ def deploy(
     *,
     source: str | None = None,
     rolled_back_from: str | None = None,
-    seen: Record | None = None,
+    seen: int | None = None,
     unguarded: bool = False,
     profile: str | None = None,
 ) -> None:
     """Deploy to an environment, play the smoke test on it, and record both.
 
-    A rollback passes what it leaves, and the newest record that it has `seen`: if there is a newer
-    one, it is refused.
+    A rollback passes what it leaves, and the version of the record that it has `seen`: if there is
+    a newer one, it is refused.
 
     Raises `Refused` or `CannotBegin` if nothing was changed, and `DeploymentFailed` otherwise. If
     the smoke test failed, the record says so.
     """
     with _nothing_deployed(name):
         environment = DeployedEnvironment.of_build(build, name, profile=profile)
-        quotas.require(environment, build.assembly.stacks(name))
     with deployment_lock(environment, f"deployment of {build.manifest.title}") as lock:
         with _nothing_deployed(name):
-            before, previous = stack_states(environment), records.read(environment)
-            _require_at_rest(name, before)
-            _unprotect_failed_creations(environment, before)
-            if seen is not None and previous != seen:
+            version, previous = records.version(environment), records.read(environment)
+            if seen is not None and version != seen:
                 raise Refused(f"somebody has deployed to {name} since this rollback was decided")
+            before = stack_states(environment)
+            _require_at_rest(name, before)
+            quotas.require(environment, build.assembly.stacks(name))
+            _unprotect_failed_creations(environment, before)
             stored_builds.store(environment, build)
         record = Record(
             commit=build.manifest.commit,
@@ -83,27 +84,29 @@ def deploy(
             digest=build.manifest.digest,
             rolledBackFrom=rolled_back_from,
         )
-        with _interruptible(name):
-            print(f"deploying {build.manifest.title} to {name}")
-            with _nothing_deployed(name):
-                version = records.write(environment, record, lock)
+        print(f"deploying {build.manifest.title} to {name}")
+        with _nothing_deployed(name):
+            records.write(environment, record, lock)
+        with _interruptible(name, lock):
             options = parameters(build, name, unguarded=unguarded, at=record.at)
-            if not _cdk_deploy(build, environment, options, profile):
+            if not _cdk_deploy(build, environment, options, profile, lock):
                 after = stack_states(environment)
                 if after == before:
-                    with _nothing_deployed(name):
-                        if version == 1:  # the only one
-                            records.delete(environment, lock)
-                        elif previous is not None:
-                            records.write(environment, previous, lock)
+                    _restore_record(environment, previous, lock, is_first=version == 0)
                     raise CannotBegin(f"`cdk deploy` to {name} failed before it changed any stack")
                 raise DeploymentFailed(
                     f"`cdk deploy` to {name} failed, and left {_changes(before, after)}.\n"
-                    f"{_way_back(name, previous)}"
+                    "The reason is in the events above. More events and the logs: docs/runbook.md,"
+                    f' "A deployment was rolled back"{_way_back(record, previous)}'
                 )
             _test(build, environment, record, previous, lock)
-            # Not earlier: the canary begins with its credential, and pages if what it plays fails.
+        # Not earlier: the canary begins with its credential, and pages if what it plays fails.
+        try:
             give_credential(environment)
+        except CannotBegin as error:
+            raise DeploymentFailed(
+                f"{name} was deployed and works, but its canary got no credential: {error}"
+            ) from error
 
 
 @contextmanager
@@ -111,19 +114,41 @@ def _nothing_deployed(name: str) -> Iterator[None]:
     """Raise `CannotBegin` if AWS refuses a step before the CDK CLI runs."""
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, LockLost) as error:
         raise CannotBegin(f"nothing was deployed to {name}: {error}") from error
 
 
 @contextmanager
-def _interruptible(name: str) -> Iterator[None]:
+def _interruptible(name: str, lock: DeploymentLock) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
+        if lock.lost is not None:
+            raise
         raise DeploymentFailed(
-            f"interrupted: CloudFormation goes on with what it began in {name}; deploy or roll back"
-            " once it has finished"
+            f"interrupted: CloudFormation goes on with what it has begun in {name}, and the record"
+            " says that this deployment did not finish. Deploy or roll back once it has"
         ) from None
+
+
+def _restore_record(
+    environment: DeployedEnvironment,
+    previous: Record | None,
+    lock: DeploymentLock,
+    *,
+    is_first: bool,
+) -> None:
+    """Take back the record of a deployment that changed nothing. Raises `CannotBegin`."""
+    try:
+        if is_first:
+            records.delete(environment, lock)
+        elif previous is not None:
+            records.write(environment, previous, lock)
+    except (BotoCoreError, ClientError) as error:
+        raise CannotBegin(
+            f"`cdk deploy` to {environment.name} failed before it changed any stack, and the record"
+            f" goes on to say that it did not finish, because it cannot be written: {error}"
+        ) from error
 
 
 def _now() -> str:
@@ -164,21 +189,20 @@ def _unprotect_failed_creations(
 
 def _changes(before: Mapping[str, StackState], after: Mapping[str, StackState]) -> str:
     """Say in what state a failed deployment left each stack."""
-    return ", ".join(
-        f"{name} {'as it was' if state == before.get(name) else state.status}"
+    states = {name: "deleted" for name in before if name not in after} | {
+        name: "as it was" if state == before.get(name) else state.status
         for name, state in after.items()
-    )
+    }
+    return ", ".join(f"{name} {state}" for name, state in states.items())
 
 
-def _way_back(name: str, previous: Record | None) -> str:
-    """Say where the reason is, and how to return to what ran before."""
-    reason = (
-        "The reason is in the events above. More events and the logs: docs/runbook.md,"
-        ' "A deployment was rolled back"'
-    )
-    if previous is None:
-        return reason
-    return f"{reason}.\nTo return to what ran before: make rollback ENVIRONMENT={name}"
+def _way_back(record: Record, previous: Record | None) -> str:
+    """Say how to return to what ran before, if anything did."""
+    if previous is None or (previous.smoke != "passed" and previous.rolledBackFrom is None):
+        return ""
+    # A rollback that is repeated goes to the same build again.
+    another = " COMMIT=<another>" if record.rolledBackFrom is not None else ""
+    return f"\nTo return to what ran before: make rollback ENVIRONMENT={record.target}{another}"
 
 
 def _test(
@@ -210,28 +234,25 @@ def _test(
     records.write(environment, done, lock)
     print(f"recorded in {records.parameter(name)}")
     if failure is not None:
-        raise DeploymentFailed(_smoke_failed(environment, service, previous, failure))
-
-
-def _smoke_failed(
-    environment: DeployedEnvironment, service: StackArtifact, previous: Record | None, failure: str
-) -> str:
-    lines = [
-        f"{environment.name} was deployed, and its smoke test failed: {failure}",
-        "The logs of its functions (`aws logs tail <name>`):",
-        *(f"  {group}" for group in log_groups(environment, service)),
-    ]
-    if previous is not None:
-        lines.append(f"To return to what ran before: make rollback ENVIRONMENT={environment.name}")
-    return "\n".join(lines)
+        logs = "".join(f"\n  {group}" for group in log_groups(environment, service))
+        raise DeploymentFailed(
+            f"{name} was deployed, and its smoke test failed: {failure}\n"
+            f"The logs of its functions (`aws logs tail <name>`):{logs}"
+            f"{_way_back(record, previous)}"
+        )
 
 
 def _cdk_deploy(
-    build: Build, environment: DeployedEnvironment, options: list[str], profile: str | None
+    build: Build,
+    environment: DeployedEnvironment,
+    options: list[str],
+    profile: str | None,
+    lock: DeploymentLock,
 ) -> bool:
     """Run `cdk deploy` to its end, and return whether it succeeded."""
 
     def run(*stacks: str) -> bool:
+        lock.confirm()
         deployed = cdk(
             *("deploy", *stacks, "--app", str(build.assembly.folder)),
             *("--require-approval", "never", "--progress", "events"),
@@ -292,22 +313,22 @@ def main() -> int:
 
     def verb() -> int:
         require_deployable(name)
-        build = Build.read(wanted.build.resolve())
-        build.require(name)
-        if not build.is_intact():
-            raise Refused("the assembly was changed after it was built: `make build` again")
-        first, *_ = build.manifest.neighbours(name)
-        if name != first and not wanted.force:
-            raise Refused(
-                f"{name} comes after {first}: promote to it with `make promote`, or deploy anyway"
-                " with FORCE=1"
-            )
-        if name != first and not build.manifest.clean:
-            raise Refused(
-                f"the build has uncommitted changes, and only {first} gets such a build, also with"
-                " FORCE=1: commit them, and `make build` again"
-            )
-        deploy(build, name, unguarded=wanted.unguarded, profile=wanted.profile)
+        with Build.taken(wanted.build.resolve()) as build:
+            build.require(name)
+            if not build.is_intact():
+                raise Refused("the assembly was changed after it was built: `make build` again")
+            first, *_ = build.manifest.neighbours(name)
+            if name != first and not wanted.force:
+                raise Refused(
+                    f"{name} comes after {first}: promote to it with `make promote`, or deploy"
+                    " anyway with FORCE=1"
+                )
+            if name != first and not build.manifest.clean:
+                raise Refused(
+                    f"the build has uncommitted changes, and only {first} gets such a build, also"
+                    " with FORCE=1: commit them, and `make build` again"
+                )
+            deploy(build, name, unguarded=wanted.unguarded, profile=wanted.profile)
         print(f"{name} runs {build.manifest.title}")
         return ExitCode.DONE
 

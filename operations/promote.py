@@ -195,9 +195,11 @@ def require_promotable(
         state, reasons = _judge_source(build, environment, wait=wait)
         if play_smoke_test and state.is_whole:
             with deployment_lock(environment, "smoke test before a promotion"):
-                failure = smoke(environment)
-            if failure is not None:
-                reasons.append(f"the smoke test fails on {source}: {failure}")
+                # Somebody may have deployed since, and the smoke test would be of something else.
+                if inspect_source(environment, build).record != state.record:
+                    reasons.append(f"somebody has deployed to {source} meanwhile")
+                elif (failure := smoke(environment)) is not None:
+                    reasons.append(f"the smoke test fails on {source}: {failure}")
     except (BotoCoreError, ClientError) as error:
         raise CannotBegin(
             f"AWS did not show {source} or the account of {target}: {error}"
@@ -254,23 +256,23 @@ def main() -> int:
     def verb() -> int:
         require_configured(source)
         require_deployable(target)
-        build = Build.read(wanted.build.resolve())
-        require_promotable(
-            build,
-            source,
-            target,
-            source_profile=wanted.from_profile,
-            target_profile=wanted.to_profile,
-            wait=wanted.wait,
-            play_smoke_test=not wanted.dry_run,
-        )
-        if wanted.dry_run:
-            print(
-                f"{build.manifest.title} can be promoted from {source} to {target}, if the smoke"
-                f" test passes on {source}: a dry run does not play it"
+        with Build.taken(wanted.build.resolve()) as build:
+            require_promotable(
+                build,
+                source,
+                target,
+                source_profile=wanted.from_profile,
+                target_profile=wanted.to_profile,
+                wait=wanted.wait,
+                play_smoke_test=not wanted.dry_run,
             )
-            return ExitCode.DONE
-        deploy(build, target, source=source, profile=wanted.to_profile)
+            if wanted.dry_run:
+                print(
+                    f"{build.manifest.title} can be promoted from {source} to {target}, if the"
+                    f" smoke test passes on {source}: a dry run does not play it"
+                )
+                return ExitCode.DONE
+            deploy(build, target, source=source, profile=wanted.to_profile)
         print(f"{target} runs {build.manifest.title}, promoted from {source}")
         return ExitCode.DONE
 

@@ -11,7 +11,6 @@ to, but it does not work.
 """
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -46,11 +45,18 @@ def choose(history: Sequence[Record], commit: str | None = None) -> Rollback:
     Raises `Refused`.
     """
     newest = history[0]
-    # Resume a rollback that did not finish.
     unfinished = newest.rolledBackFrom if newest.smoke == "pending" else None
     leaves = unfinished or newest.build
     if commit is not None:
         return Rollback(leaves=leaves, candidates=_named(history, commit), skipped=())
+    if unfinished is not None:  # resume it: somebody may have chosen where it goes
+        return Rollback(leaves=leaves, candidates=[newest], skipped=())
+    finished = next((record for record in history if record.smoke != "pending"), None)
+    if newest.smoke == "pending" and finished is not None and finished.build == newest.build:
+        raise Refused(
+            f"{_build(newest)} was deployed again, and that did not finish: it ran before, too."
+            f" Name the commit to deploy with COMMIT=, {newest.commit[:12]} or an earlier one"
+        )
     candidates: dict[str, Record] = {}
     skipped: list[str] = []
     rolled_back: dict[str, str] = {}
@@ -70,10 +76,10 @@ def choose(history: Sequence[Record], commit: str | None = None) -> Rollback:
             f"there is nothing before {_build(newest)} to roll back to"
             + "".join(f"\n  - not {reason}" for reason in skipped)
         )
-    if newest.rolledBackFrom is not None and unfinished is None:
+    if newest.rolledBackFrom is not None:
         raise Refused(
-            f"{_build(newest)} is what {newest.by} rolled back to at {newest.at}. To go back"
-            " further, name the commit with COMMIT="
+            f"{_build(newest)} is what {newest.by} rolled back to at {newest.at}; its smoke test"
+            f" {newest.smoke}. To go back further, name the commit with COMMIT="
             + "".join(f"\n  - {_deployment(each)}" for each in candidates.values())
         )
     return Rollback(leaves=leaves, candidates=list(candidates.values()), skipped=skipped)
@@ -85,8 +91,9 @@ def _named(history: Sequence[Record], commit: str) -> Sequence[Record]:
     known = list(dict.fromkeys(record.commit[:12] for record in history))
     if not found:
         raise Refused(f"no deployment of commit {commit} is recorded, only of {', '.join(known)}")
-    if len({record.commit for record in found}) > 1:
-        raise Refused(f"more than one recorded commit begins with {commit}: {', '.join(known)}")
+    matching = list(dict.fromkeys(record.commit for record in found))
+    if len(matching) > 1:
+        raise Refused(f"more than one recorded commit begins with {commit}: {', '.join(matching)}")
     others = [each for each in found if each.build != newest.build or newest.smoke == "pending"]
     if not others:
         raise Refused(
@@ -166,14 +173,12 @@ def main() -> int:
     parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     wanted = parser.parse_args()
     name: str = wanted.environment
-    # So that the lock is also released when a pipeline is cancelled.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def verb() -> int:
         if name == LOCAL:
             require_configured(name)  # refuses it
         environment = DeployedEnvironment(name, profile=wanted.profile)
-        history = _history(environment)
+        history, seen = _history(environment)
         way = choose(history, wanted.commit)
         with fetched(environment, way) as (to, build, skipped):
             build.require(name)
@@ -185,7 +190,7 @@ def main() -> int:
                 build,
                 name,
                 rolled_back_from=way.leaves,
-                seen=history[0],
+                seen=seen,
                 unguarded=wanted.unguarded,
                 profile=wanted.profile,
             )
@@ -195,8 +200,10 @@ def main() -> int:
     return exit_code(verb)
 
 
-def _history(environment: DeployedEnvironment) -> Sequence[Record]:
+def _history(environment: DeployedEnvironment) -> tuple[Sequence[Record], int]:
+    """Return the history, and the version of the record that it had then."""
     try:
+        seen = records.version(environment)
         history = records.history(environment)
     except (BotoCoreError, ClientError) as error:
         environment.require_configured()
@@ -207,7 +214,7 @@ def _history(environment: DeployedEnvironment) -> Sequence[Record]:
             f"{records.parameter(environment.name)} has no record in region {environment.region} of"
             f" account {environment.account}: check the profile and AWS_REGION, or deploy first"
         )
-    return history
+    return history, seen
 
 
 if __name__ == "__main__":

@@ -5,8 +5,11 @@ A promotion deploys this assembly and no other, so what was tested is what runs.
 
 import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -157,12 +160,28 @@ class Build:
     def read(cls, build: Path = RELEASE) -> Self:
         """Read what `make build` wrote. Raises `NoBuild`."""
         try:
-            manifest = Manifest(**json.loads((build / "manifest.json").read_text()))
+            text = json.loads((build / "manifest.json").read_text())
+            # A build that newer or older tools made may have other fields.
+            names = {each.name for each in fields(Manifest)}
+            manifest = Manifest(**{name: text[name] for name in names & text.keys()})
         except FileNotFoundError:
             raise NoBuild(f"there is no build in {build}: run `make build`") from None
         except (TypeError, ValueError):
             raise NoBuild(f"the manifest in {build} cannot be read: run `make build`") from None
         return cls(Assembly(build / "assembly"), manifest)
+
+    @classmethod
+    @contextmanager
+    def taken(cls, build: Path) -> Iterator[Self]:
+        """Read a build in a copy of its own, so that a `make build` meanwhile changes nothing.
+
+        Raises `NoBuild`.
+        """
+        cls.read(build)
+        with tempfile.TemporaryDirectory(prefix="build-", ignore_cleanup_errors=True) as temporary:
+            copy = Path(temporary).resolve() / "release"
+            shutil.copytree(build, copy, ignore=shutil.ignore_patterns(".cache", "*.lock"))
+            yield cls.read(copy)
 
     def is_intact(self) -> bool:
         """Return whether nothing in the assembly was changed since it was built."""

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin
 
 FOLDER: Final = "business-connections"
 """What this application stores in the bucket has keys that begin with this name."""
+
+_ATTEMPTS: Final = 3
 
 REFUSED_WRITES: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 """Error codes of a conditional write that met another object, or another write at that moment.
@@ -36,10 +38,20 @@ class BootstrapBucket:
         with self._needed():
             return self._s3.put_object(Key=f"{FOLDER}/{key}", **self._where, **content)
 
-    def get(self, key: str) -> Any:
-        """Read an object. Raises `ClientError`, and `CannotBegin` if there is no bucket."""
+    def get(self, key: str) -> tuple[bytes, Any]:
+        """Read an object: its content, and the answer of S3.
+
+        Raises `ClientError`, `BotoCoreError`, and `CannotBegin` if there is no bucket.
+        """
         with self._needed():
-            return self._s3.get_object(Key=f"{FOLDER}/{key}", **self._where)
+            for attempt in range(1, _ATTEMPTS + 1):
+                answer = self._s3.get_object(Key=f"{FOLDER}/{key}", **self._where)
+                try:
+                    return answer["Body"].read(), answer
+                except BotoCoreError:  # the SDK does not repeat what fails while it is read
+                    if attempt == _ATTEMPTS:
+                        raise
+        raise AssertionError("the last attempt returns or raises")
 
     @contextmanager
     def _needed(self) -> Iterator[None]:

@@ -6,11 +6,12 @@ once a minute. One that has crashed stops doing so, and after five minutes anybo
 """
 
 import json
+import signal
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -24,7 +25,7 @@ from operations.shared.exit_codes import CannotBegin, DeploymentFailed, Refused
 LEASE_SECONDS: Final = 300
 """How long a lock holds after it was last written."""
 
-RENEWAL_SECONDS: Final = 60
+RENEWAL_SECONDS: Final = 20
 
 _ATTEMPTS: Final = 3
 """S3 refuses a write that meets another one, and the SDK repeats one that was not answered."""
@@ -77,12 +78,20 @@ class DeploymentLock:
         self._holder = holder
         self._etag = etag
         self._writing: Final = threading.Lock()
+        self.lost: LockLost | None = None
+        """Why this process no longer holds the lock; None if it does."""
 
     def confirm(self) -> None:
         """Renew the lock: for the next five minutes, nobody else can take it. Raises `LockLost`."""
         with self._writing:
+            if self.lost is not None:
+                raise self.lost
             self._holder = replace(self._holder, renewals=self._holder.renewals + 1)
-            self._write(self._holder)
+            try:
+                self._write(self._holder)
+            except LockLost as lost:
+                self.lost = lost
+                raise
 
     def release(self) -> None:
         """Let others take the lock. Does nothing if another deployment has it already."""
@@ -95,7 +104,7 @@ class DeploymentLock:
                 self._etag = _put(self._bucket, self._key, wanted, IfMatch=self._etag)
             except ClientError as error:
                 if error_code(error) == "NoSuchKey":
-                    raise LockLost("somebody deleted the lock: nothing more is recorded") from error
+                    raise LockLost("somebody deleted the lock: this stops here") from error
                 if error_code(error) not in REFUSED_WRITES:
                     raise
                 found = _read(self._bucket, self._key)
@@ -104,13 +113,14 @@ class DeploymentLock:
                     return  # the answer to our own write was lost
                 if found.holder.id != self._holder.id:
                     raise LockLost(
-                        f"{found.holder.by} has taken over the lock, because this deployment"
-                        f" seemed to have crashed: {found.holder.what}, since {found.holder.since}."
-                        " Nothing more is recorded"
+                        f"{found.holder.by} has taken over the lock, because this seemed to have"
+                        f" crashed: {found.holder.what}, since {found.holder.since}. This stops"
+                        " here, and records nothing more. CloudFormation goes on with a stack that"
+                        " it has begun: check what runs when both are done"
                     ) from error
             else:
                 return
-        raise LockLost("the lock cannot be renewed: nothing more is recorded")
+        raise LockLost("the lock cannot be renewed: this stops here")
 
 
 @contextmanager
@@ -133,7 +143,9 @@ def deployment_lock(environment: DeployedEnvironment, what: str) -> Iterator[Dep
             try:
                 lock.confirm()
             except LockLost:
-                return  # `confirm` says so again, before anything is recorded
+                # Whoever has the lock now must not be overwritten: stop what the main thread does.
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+                return
             except (BotoCoreError, ClientError):
                 continue  # the next attempt may succeed, and the lease is longer
 
@@ -141,6 +153,10 @@ def deployment_lock(environment: DeployedEnvironment, what: str) -> Iterator[Dep
     renewal.start()
     try:
         yield lock
+    except KeyboardInterrupt:
+        if lock.lost is not None:
+            raise lock.lost from None
+        raise
     finally:
         done.set()
         lock.release()
@@ -155,28 +171,26 @@ def _acquire(environment: DeployedEnvironment, what: str) -> DeploymentLock:
         what=what,
         leaseSeconds=LEASE_SECONDS,
     )
-    try:
-        etag = _put(bucket, key, holder, IfNoneMatch="*")
-    except ClientError as error:
-        if error_code(error) not in REFUSED_WRITES:
-            raise
-    else:
-        return DeploymentLock(bucket, key, holder, etag)
-    found = _read(bucket, key)
-    if found.holder.id == holder.id:  # the answer to our own write was lost
-        return DeploymentLock(bucket, key, holder, found.etag)
-    if not found.is_free:
-        raise _held(environment, found)
-    try:
-        etag = _put(bucket, key, holder, IfMatch=found.etag)
-    except ClientError as error:
-        if error_code(error) not in REFUSED_WRITES:
-            raise
-        found = _read(bucket, key)
-        if found.holder.id != holder.id:
-            raise _held(environment, found) from error
-        etag = found.etag
-    return DeploymentLock(bucket, key, holder, etag)
+    for _ in range(_ATTEMPTS):
+        try:
+            return DeploymentLock(bucket, key, holder, _put(bucket, key, holder, IfNoneMatch="*"))
+        except ClientError as error:
+            if error_code(error) not in REFUSED_WRITES:
+                raise
+        try:
+            found = _read(bucket, key)
+            if found.holder.id != holder.id:  # if it is, the answer to our own write was lost
+                if not found.is_free:
+                    raise _held(environment, found)
+                _put(bucket, key, holder, IfMatch=found.etag)
+                found = _read(bucket, key)
+        except ClientError as error:
+            if error_code(error) not in {*REFUSED_WRITES, "NoSuchKey"}:
+                raise
+        else:
+            if found.holder.id == holder.id:
+                return DeploymentLock(bucket, key, holder, found.etag)
+    raise Refused(f"others take the lock of {environment.name} at this moment: try again")
 
 
 def _held(environment: DeployedEnvironment, found: _Found) -> Refused:
@@ -193,8 +207,8 @@ def _put(bucket: BootstrapBucket, key: str, holder: _Holder, **condition: str) -
 
 
 def _read(bucket: BootstrapBucket, key: str) -> _Found:
-    answer = bucket.get(key)
-    holder = _parse(answer["Body"].read())
+    content, answer = bucket.get(key)
+    holder = _parse(content)
     headers: dict[str, Any] = answer["ResponseMetadata"]["HTTPHeaders"]
     return _Found(
         holder,
@@ -207,8 +221,9 @@ def _read(bucket: BootstrapBucket, key: str) -> _Found:
 def _parse(text: bytes) -> _Holder:
     """Read the object. Something that no tool wrote is held by somebody unknown for a lease."""
     try:
-        return _Holder(**json.loads(text))
-    except (TypeError, ValueError):
+        found = json.loads(text)  # newer tools may write more
+        return _Holder(**{each.name: found[each.name] for each in fields(_Holder)})
+    except (KeyError, TypeError, ValueError):
         return _Holder(
             id="unknown",
             by="somebody",

@@ -7,6 +7,8 @@ from enum import IntEnum
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from operations.shared.interrupts import interruptible
+
 
 class ExitCode(IntEnum):
     """The exit codes of the verbs that deploy."""
@@ -35,7 +37,8 @@ def exit_code(verb: Callable[[], int]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     try:
-        return verb()
+        with interruptible():
+            return verb()
     except Refused as error:
         code, text = ExitCode.REFUSED, str(error)
     except CannotBegin as error:

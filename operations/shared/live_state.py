@@ -62,7 +62,7 @@ def _template(cloudformation: Any, stack: str) -> Any:
         if error.response["Error"]["Code"] == "ValidationError":
             return None
         raise
-    return _as_cloudformation_keeps(answer["TemplateBody"])
+    return _as_cloudformation_keeps(answer.get("TemplateBody"))
 
 
 def _as_cloudformation_keeps(template: Any) -> Any:
@@ -140,19 +140,20 @@ class AlarmState:
 def alarms_behind_pages(environment: DeployedEnvironment) -> Mapping[str, AlarmState]:
     """Return the alarms that notify the on-call topic, and those of which a composite one of them
     consists, by name.
+
+    The state of one that somebody has deleted is `DELETED`, and of one whose actions somebody has
+    disabled, `SILENCED`.
     """
     outputs = environment.outputs
-    topic = outputs["OnCallTopicArn"]
-    alarms = {
-        str(alarm["AlarmName"]): alarm
-        for alarm in _alarms(environment, outputs["AlarmNames"].split(","))
-    }
+    topic, names = outputs["OnCallTopicArn"], outputs["AlarmNames"].split(",")
+    alarms = {str(alarm["AlarmName"]): alarm for alarm in _alarms(environment, names)}
     paging = {name for name, alarm in alarms.items() if topic in alarm.get("AlarmActions", ())}
     rules = [alarms[name].get("AlarmRule", "") for name in paging]
-    return {
+    deleted = AlarmState(pages=True, state="DELETED", looks_back=timedelta())
+    return dict.fromkeys((name for name in names if name not in alarms), deleted) | {
         name: AlarmState(
             pages=name in paging,
-            state=alarm["StateValue"],
+            state=alarm["StateValue"] if alarm.get("ActionsEnabled", True) else "SILENCED",
             looks_back=_looks_back(alarm),
         )
         for name, alarm in alarms.items()

@@ -85,12 +85,20 @@ def _reserved(environment: DeployedEnvironment, stacks: set[str]) -> Mapping[tup
     """Return what the functions of these stacks reserve now, by stack and logical id."""
     client, cloudformation = environment.client("lambda"), environment.client("cloudformation")
     return {
-        (stack, each["LogicalResourceId"]): client.get_function_concurrency(
-            FunctionName=each["PhysicalResourceId"]
-        ).get("ReservedConcurrentExecutions", 0)
+        (stack, each["LogicalResourceId"]): _reserved_for(client, each["PhysicalResourceId"])
         for stack in stacks
         for each in _functions(cloudformation, stack)
     }
+
+
+def _reserved_for(client: Any, function: str) -> int:
+    try:
+        answer = client.get_function_concurrency(FunctionName=function)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ResourceNotFoundException":
+            return 0  # somebody deleted it by hand
+        raise
+    return int(answer.get("ReservedConcurrentExecutions", 0))
 
 
 def _functions(cloudformation: Any, stack: str) -> list[Mapping[str, Any]]:
@@ -98,7 +106,9 @@ def _functions(cloudformation: Any, stack: str) -> list[Mapping[str, Any]]:
         return [
             each
             for each in resources_of(cloudformation, stack)
-            if each["ResourceType"] == _FUNCTION and each["ResourceStatus"] != "DELETE_COMPLETE"
+            if each["ResourceType"] == _FUNCTION
+            and each["ResourceStatus"] != "DELETE_COMPLETE"
+            and "PhysicalResourceId" in each
         ]
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationError":

@@ -61,6 +61,15 @@ def read(environment: DeployedEnvironment) -> Record | None:
     return _parse(parameter_now["Value"])
 
 
+def version(environment: DeployedEnvironment) -> int:
+    """Return how often the record was written; 0 if it never was."""
+    ssm = environment.client("ssm")
+    try:
+        return int(ssm.get_parameter(Name=parameter(environment.name))["Parameter"]["Version"])
+    except ssm.exceptions.ParameterNotFound:
+        return 0
+
+
 def history(environment: DeployedEnvironment) -> list[Record]:
     """Return the deployments of an environment that SSM remembers, the newest first."""
     ssm = environment.client("ssm")
@@ -84,20 +93,16 @@ def _parse(value: str) -> Record | None:
         return None
 
 
-def write(environment: DeployedEnvironment, record: Record, lock: DeploymentLock) -> int:
-    """Write a record, and return its version: 1 is the first one of the environment.
-
-    Raises `LockLost` if another deployment holds the lock.
-    """
+def write(environment: DeployedEnvironment, record: Record, lock: DeploymentLock) -> None:
+    """Write a record. Raises `LockLost` if another deployment holds the lock."""
     lock.confirm()
-    written = environment.client("ssm").put_parameter(
+    environment.client("ssm").put_parameter(
         Name=parameter(environment.name),
         Description="What is deployed of business-connections; its history says what was",
         Value=json.dumps(asdict(record), indent=1),
         Type="String",
         Overwrite=True,
     )
-    return int(written["Version"])
 
 
 def delete(environment: DeployedEnvironment, lock: DeploymentLock) -> None:

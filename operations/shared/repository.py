@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from operations.shared.processes import run_group
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 
 RELEASE: Final = ROOT / "build" / "release"
@@ -14,7 +16,7 @@ CDK: Final = ROOT / "node_modules" / ".bin" / "cdk"
 
 
 def cdk(*arguments: str, folder: Path, profile: str | None, region: str) -> int:
-    """Run the CDK CLI in a region, and return its exit code.
+    """Run the CDK CLI in a region, and return its exit code. An interrupt ends it.
 
     `folder` must have no cdk.json: with one, the CLI would synthesize the application first.
     """
@@ -25,7 +27,7 @@ def cdk(*arguments: str, folder: Path, profile: str | None, region: str) -> int:
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
     }
-    return subprocess.run(command, cwd=folder, env=environment, check=False).returncode
+    return run_group(command, cwd=folder, env=environment).returncode
 
 
 def git(*arguments: str) -> str:

@@ -3,26 +3,30 @@
 Each is an archive in the bucket of the CDK bootstrap, named after its commit and its digest.
 """
 
+import io
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.shared.assembly import Build, NoBuild
-from operations.shared.bootstrap_bucket import REFUSED_WRITES, BootstrapBucket, error_code
+from operations.shared.bootstrap_bucket import (
+    FOLDER,
+    REFUSED_WRITES,
+    BootstrapBucket,
+    error_code,
+)
 from operations.shared.environment import DeployedEnvironment
+from operations.shared.exit_codes import CannotBegin
 from operations.shared.records import Record
-
-_MISSING: Final = frozenset({"NoSuchKey", "AccessDenied"})
-"""Without the right to list a bucket, S3 answers 403 for a key that does not exist."""
 
 
 class NotKept(Exception):
-    """The build of a deployment cannot be had. The text says why."""
+    """The build of a deployment is not kept. The text says why."""
 
 
 def store(environment: DeployedEnvironment, build: Build) -> None:
@@ -44,25 +48,39 @@ def store(environment: DeployedEnvironment, build: Build) -> None:
 
 @contextmanager
 def stored(environment: DeployedEnvironment, record: Record) -> Iterator[Build]:
-    """Fetch the build of a deployment into a temporary folder. Raises `NotKept`."""
+    """Fetch the build of a deployment into a temporary folder.
+
+    Raises `NotKept`, and `CannotBegin` if it may be kept and cannot be read now: a rollback must
+    not go further back for that.
+    """
     if record.digest is None:
         raise NotKept("it was deployed before builds were kept")
+    key = _key(record.commit, record.digest)
+    try:
+        content, _ = BootstrapBucket(environment).get(key)
+    except ClientError as error:
+        if error_code(error) == "NoSuchKey":
+            raise NotKept("its build is not kept") from error
+        raise _unreadable(key, error) from error
+    except BotoCoreError as error:
+        raise _unreadable(key, error) from error
     with tempfile.TemporaryDirectory(prefix="rollback-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve()
         try:
-            answer = BootstrapBucket(environment).get(_key(record.commit, record.digest))
-            archive = folder / "build.zip"
-            archive.write_bytes(answer["Body"].read())
-            _unpack(archive, folder)
+            _unpack(content, folder)
             build = Build.read(folder)
-        except ClientError as error:
-            missing = error_code(error) in _MISSING
-            raise NotKept("its build is not kept" if missing else str(error)) from error
-        except (BotoCoreError, OSError, zipfile.BadZipFile, NoBuild) as error:
-            raise NotKept(f"its build cannot be read ({error})") from error
+        except (zipfile.BadZipFile, NoBuild) as error:
+            raise NotKept(f"what is kept of it is damaged ({error})") from error
         if build.manifest.digest != record.digest or not build.is_intact():
             raise NotKept("what is kept of it is not what was deployed")
         yield build
+
+
+def _unreadable(key: str, error: Exception) -> CannotBegin:
+    return CannotBegin(
+        f"the kept build {FOLDER}/{key} cannot be read: {error}. docs/deploying.md lists the"
+        " permissions"
+    )
 
 
 def _key(commit: str, digest: str) -> str:
@@ -78,8 +96,8 @@ def _pack(build: Build, archive: IO[bytes]) -> None:
             packed.write(path, f"{folder.name}/{path.relative_to(folder).as_posix()}")
 
 
-def _unpack(archive: Path, folder: Path) -> None:
-    with zipfile.ZipFile(archive) as packed:
+def _unpack(content: bytes, folder: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
         for name in packed.namelist():
             # Lambda runs as another user, who must be able to read the code.
             Path(packed.extract(name, folder)).chmod(0o644)

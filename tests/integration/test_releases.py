@@ -1,6 +1,7 @@
 """The lock of an environment and the builds that are kept, on a real S3 API."""
 
 import json
+import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -10,13 +11,17 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+from botocore.response import StreamingBody
 
 from operations.shared import deployment_lock as module
 from operations.shared import records, stored_builds
 from operations.shared.assembly import Build
+from operations.shared.bootstrap_bucket import BootstrapBucket
 from operations.shared.deployment_lock import LockLost, deployment_lock
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, Refused
+from operations.shared.processes import run_group
 from operations.shared.stored_builds import NotKept, stored
 from tests.unit.operations.builders import BUNDLE, assembly, record
 
@@ -152,6 +157,36 @@ def test_an_answer_of_s3_that_is_lost_loses_no_lock(
         pass
 
 
+def test_who_lost_the_lock_is_stopped(
+    environment: DeployedEnvironment, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while it waits for a program: that would overwrite what the new holder deploys."""
+    monkeypatch.setattr(module, "RENEWAL_SECONDS", 0.2)
+    key = f"business-connections/{environment.name}/lock.json"
+
+    def work_until_another_one_deploys() -> None:
+        with deployment_lock(environment, "commit 0123"):
+            held = json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+            other = {**held, "id": "another", "what": "commit 4567"}
+            s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(other))
+            run_group(["sleep", "60"], cwd=Path.cwd(), env=os.environ)
+
+    with pytest.raises(LockLost, match="crashed: commit 4567"):
+        work_until_another_one_deploys()
+
+
+def test_a_lock_with_fields_of_newer_tools_is_understood(
+    environment: DeployedEnvironment, s3: Any
+) -> None:
+    with deployment_lock(environment, "commit 0123"):
+        pass
+    key = f"business-connections/{environment.name}/lock.json"
+    released = json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+    s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps({**released, "somethingNew": 1}))
+    with deployment_lock(environment, "commit 4567"):
+        pass
+
+
 def test_a_lock_is_released_by_its_holder_alone(environment: DeployedEnvironment, s3: Any) -> None:
     with ExitStack() as lost:
         lost.enter_context(deployment_lock(environment, "commit 0123"))
@@ -202,6 +237,51 @@ def test_what_is_not_kept_cannot_be_had(environment: DeployedEnvironment, build:
     old = deployed(build, digest=None)
     with pytest.raises(NotKept, match="before builds were kept"), stored(environment, old):
         pass
+
+
+def test_a_build_that_cannot_be_read_now_is_not_taken_for_one_that_is_not_kept(
+    environment: DeployedEnvironment, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise one error of the network would make a rollback go back too far."""
+    stored_builds.store(environment, build)
+    monkeypatch.setattr(BootstrapBucket, "get", _denied)
+    with (
+        pytest.raises(CannotBegin, match=r"business-connections/builds/.*AccessDenied"),
+        stored(environment, deployed(build)),
+    ):
+        pass
+
+
+def _denied(*_: Any) -> Any:
+    raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetObject")
+
+
+def test_a_transfer_that_ends_early_is_repeated(
+    environment: DeployedEnvironment, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK does not repeat what fails while it is read."""
+    stored_builds.store(environment, build)
+    read, failures = StreamingBody.read, [1, 2]
+
+    def fails_twice(body: StreamingBody, *amount: Any, **named: Any) -> bytes:
+        if failures:
+            failures.pop()
+            raise ReadTimeoutError(endpoint_url="s3")
+        return bytes(read(body, *amount, **named))
+
+    monkeypatch.setattr(StreamingBody, "read", fails_twice)
+    with stored(environment, deployed(build)) as again:
+        assert again.is_intact()
+
+
+def test_a_build_of_other_tools_with_more_and_fewer_fields_can_be_read(
+    environment: DeployedEnvironment, build: Build
+) -> None:
+    path = build.assembly.folder.parent / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "somethingNew": True}))
+    stored_builds.store(environment, build)
+    with stored(environment, deployed(build)) as again:
+        assert again.manifest == build.manifest
 
 
 @pytest.mark.parametrize("damage", ["another build", "half of it", "no archive"])

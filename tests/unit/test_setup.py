@@ -90,7 +90,9 @@ def test_the_set_up_installs_nothing_without_its_hash() -> None:
 @pytest.mark.parametrize("verb", [*DEPLOYING, "test"])
 def test_verbs_that_deploy_install_only_what_deploying_needs(verb: str) -> None:
     """As if that were installed, and all else were not."""
-    given = ("ENVIRONMENT=e", "FROM=e", "TO=e", "FILE=f", "RESTORED=r")
+    (described,) = re.findall(rf"(?m)^{verb}:.*## .*", (ROOT / "Makefile").read_text())
+    names = ("ENVIRONMENT", "FROM", "TO", "FILE", "RESTORED")
+    given = [f"{name}=e" for name in names if re.search(rf"\b{name}=", described)]
     plan = planned(
         *("--old-file=.venv/.tools", "--old-file=node_modules/.tools"),
         *("--what-if=requirements-dev.txt", "--what-if=package-lock.json", verb, *given),

@@ -134,6 +134,7 @@ def taken(tool: str, arguments: list[str], build: Build, monkeypatch: pytest.Mon
         monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: None)
         monkeypatch.setattr(module, "require_deployable", require_configured)
         monkeypatch.setattr(promote, "_judge_source", lambda *_, **__: (source_state(), []))
+        monkeypatch.setattr(promote, "inspect_source", lambda *_: source_state())
         monkeypatch.setattr(promote, "deployment_lock", lambda *_: nullcontext())
         monkeypatch.setattr(promote, "smoke", lambda *_: None)
         monkeypatch.setattr(quotas, "concurrency_shortage", lambda *_: None)
@@ -183,6 +184,24 @@ def test_a_flag_that_is_neither_1_nor_0_is_refused(flag: str) -> None:
     )
     assert made.returncode == 2
     assert f"{flag} must be 1 or 0, is 'true'" in made.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "deploy ENVIRONMENT=prod FORCE=1 DRY_RUN=1",
+        "promote FROM=staging TO=prod UNGUARDED=1",
+        "promote FROM=staging TO=prod PROFILE=other",
+        "rollback ENVIRONMENT=prod DRYRUN=1",
+    ],
+)
+def test_a_variable_that_a_verb_does_not_take_is_refused(command: str) -> None:
+    """Otherwise `make deploy DRY_RUN=1` would deploy."""
+    made = subprocess.run(
+        ["make", "-n", *command.split()], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 2
+    assert f"takes no {command.split()[-1].partition('=')[0]}" in made.stderr
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from operations import diff, promote, rollback
 from operations.deploy import deploy, parameters
 from operations.shared import quotas, records, stored_builds
 from operations.shared.assembly import Build
+from operations.shared.deployment_lock import LockLost
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, DeploymentFailed, ExitCode, Refused
 from operations.shared.live_state import StackState
@@ -48,6 +49,7 @@ class Aws:
         self.region = "eu-west-1"
         self.kept: list[str] = []
         self.locked = False
+        self.lost: LockLost | None = None
         monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: self)
         monkeypatch.setattr(quotas, "require", lambda *_: None)
         monkeypatch.setattr(tool, "deployment_lock", self._lock)
@@ -64,15 +66,20 @@ class Aws:
         monkeypatch.setattr(tool, "smoke", lambda *_: self.smoke_failure)
         monkeypatch.setattr(tool, "give_credential", lambda _: self.credentials.append(self.name))
         monkeypatch.setattr(records, "read", lambda _: self.history[-1] if self.history else None)
+        monkeypatch.setattr(records, "version", lambda _: len(self.history))
         monkeypatch.setattr(records, "write", self._write)
         monkeypatch.setattr(records, "delete", lambda *_: self.history.clear())
         monkeypatch.setattr(tool, "cdk", self._cdk)
 
     @contextmanager
-    def _lock(self, *_: Any) -> Iterator[str]:
+    def _lock(self, *_: Any) -> Iterator["Aws"]:
         self.locked = True
-        yield "the lock"
+        yield self
         self.locked = False
+
+    def confirm(self) -> None:
+        """Confirm the lock."""
+        assert self.locked
 
     def stack(self, part: str) -> str:
         return f"BusinessConnections-staging-{part}"
@@ -84,10 +91,10 @@ class Aws:
         assert asked.pop("EnableTerminationProtection") is False
         self.unprotected.append(asked["StackName"])
 
-    def _write(self, _: Any, record: Record, lock: Any) -> int:
-        assert (self.locked, lock) == (True, "the lock")
+    def _write(self, _: Any, record: Record, lock: Any) -> None:
+        assert self.locked
+        assert lock is self
         self.history.append(record)
-        return len(self.history)
 
     def _cdk(self, *command: str, **_: Any) -> int:
         self.commands.append(list(command))
@@ -196,9 +203,9 @@ def test_a_rollback_that_was_decided_before_somebody_deployed_is_refused(
 ) -> None:
     aws.history = [record(commit="seen"), record(commit="meanwhile")]
     with pytest.raises(Refused, match="somebody has deployed to staging since"):
-        deploy(build, "staging", rolled_back_from="bad", seen=aws.history[0])
+        deploy(build, "staging", rolled_back_from="bad", seen=1)
     assert aws.commands == []
-    deploy(build, "staging", rolled_back_from="bad", seen=aws.history[-1])
+    deploy(build, "staging", rolled_back_from="bad", seen=2)
 
 
 def test_the_result_of_a_smoke_test_of_something_else_is_not_recorded(
@@ -236,6 +243,23 @@ def run(
     folder = str(build.assembly.folder.parent)
     monkeypatch.setattr("sys.argv", ["deploy", "--environment", name, "--build", folder, *more])
     return tool.main(), deployed
+
+
+def test_a_build_that_is_made_meanwhile_is_not_deployed(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be recorded, and kept, under the name of the build that was taken."""
+    folder = build.assembly.folder.parent
+
+    def deploy(taken: Build, *_: Any, **__: Any) -> None:
+        (build.assembly.folder / "assembly-dev" / "service.json").write_text("another build")
+        assert taken.is_intact()
+        assert taken.manifest == build.manifest
+
+    monkeypatch.setattr(tool, "require_deployable", lambda _: None)
+    monkeypatch.setattr(tool, "deploy", deploy)
+    monkeypatch.setattr("sys.argv", ["deploy", "--environment", "dev", "--build", str(folder)])
+    assert tool.main() == ExitCode.DONE
 
 
 @pytest.mark.parametrize(
@@ -307,6 +331,68 @@ def test_an_interrupted_deployment_stays_pending(aws: Aws, build: Build) -> None
     with pytest.raises(DeploymentFailed, match="interrupted"):
         deploy(build, "staging")
     assert results(aws) == ["pending"]
+
+
+def test_a_deployment_whose_lock_was_taken_over_is_stopped_between_two_calls_of_the_cdk_cli(
+    aws: Aws, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its machine slept for an hour. What the other one has deployed must not be overwritten."""
+    aws.in_the_way = [SERVICE]
+
+    def taken_over() -> None:
+        if aws.commands:
+            raise LockLost("somebody else deploys")
+
+    monkeypatch.setattr(aws, "confirm", taken_over)
+    with pytest.raises(LockLost, match="somebody else deploys"):
+        deploy(build, "staging")
+    assert len(aws.commands) == 1
+
+
+def test_a_canary_without_a_credential_is_no_deployment_that_could_not_begin(
+    aws: Aws, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(_: Any) -> None:
+        raise CannotBegin("no secret")
+
+    monkeypatch.setattr(tool, "give_credential", cannot)
+    with pytest.raises(DeploymentFailed, match=r"was deployed and works, but .* no secret"):
+        deploy(build, "staging")
+    assert results(aws) == ["pending", "passed"]
+
+
+def test_stacks_that_a_failed_deployment_deleted_are_named(aws: Aws, build: Build) -> None:
+    def deleted() -> bool:
+        del aws.stacks[SERVICE]
+        return False
+
+    aws.answer = deleted
+    with pytest.raises(DeploymentFailed, match=f"left {SERVICE} deleted, {MONITORING} as it was"):
+        deploy(build, "staging")
+
+
+@pytest.mark.parametrize(
+    ("previous", "back_from", "hint"),
+    [
+        (record(), None, "make rollback ENVIRONMENT=staging$"),
+        (record(rolledBackFrom="bad"), None, "make rollback ENVIRONMENT=staging$"),
+        (record(), "bad", "make rollback ENVIRONMENT=staging COMMIT=<another>$"),
+        (record(smoke="pending", codeSha256=None), None, 'was rolled back"$'),
+        (None, None, 'was rolled back"$'),
+    ],
+)
+def test_the_way_back_is_named_only_if_there_is_one(
+    aws: Aws, build: Build, previous: Record | None, back_from: str | None, hint: str
+) -> None:
+    aws.history = [previous] if previous else []
+
+    def rolled_back() -> bool:
+        aws.stacks[SERVICE] = StackState("UPDATE_ROLLBACK_COMPLETE", NOW)
+        return False
+
+    aws.answer = rolled_back
+    with pytest.raises(DeploymentFailed, match=hint):
+        deploy(build, "staging", rolled_back_from=back_from)
 
 
 # The guards of a gradual deployment.

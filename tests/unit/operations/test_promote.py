@@ -201,6 +201,19 @@ def test_a_source_that_is_being_deployed_to_is_left_alone(
     assert source.smoke_tests == 0
 
 
+def test_a_source_that_was_deployed_to_while_it_was_judged_is_refused(
+    build: Build,
+    source: Source,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The smoke test would pass or fail on another build."""
+    source.states = [{}, {"record": record(commit="another")}]
+    assert _promote(monkeypatch, build, "staging", "prod") == ExitCode.REFUSED
+    assert "somebody has deployed to staging meanwhile" in capsys.readouterr().err
+    assert source.smoke_tests == 0
+
+
 NO_DATA = {"alarms": {"A": alarm("INSUFFICIENT_DATA")}}
 
 

@@ -73,6 +73,11 @@ PENDING_BACK_TO_B = deployed("b", back_from="c", smoke="pending", codeSha256=Non
         pytest.param([A, B, PENDING_C, C], "c to b", id="one that was repeated with success"),
         pytest.param([A, B, PENDING_C, deployed("d")], "d to b", id="not to one without an end"),
         pytest.param(
+            [A, B, C, deployed("a", back_from="c", smoke="pending")],
+            "c to a",
+            id="a rollback that did not finish, to where somebody sent it",
+        ),
+        pytest.param(
             [A, B, C, PENDING_BACK_TO_B], "c to b", id="a rollback that did not finish, again"
         ),
         pytest.param(
@@ -110,6 +115,14 @@ def test_it_says_why_newer_deployments_are_skipped() -> None:
     ]
 
 
+def test_what_ran_before_a_deployment_of_the_same_build_that_did_not_finish_is_that_build() -> None:
+    """An interrupted deployment of what runs must not lead to an older build."""
+    history = [A, B, deployed("b", smoke="pending", codeSha256=None)]
+    with pytest.raises(Refused, match="deployed again, and that did not finish"):
+        chosen(*history)
+    assert chosen(*history, commit="b") == "b to b"
+
+
 @pytest.mark.parametrize("history", [[A], [BROKEN_B, A], [deployed("a", clean=False), A]])
 def test_it_is_refused_if_there_is_nothing_to_go_back_to(history: list[Record]) -> None:
     with pytest.raises(Refused, match="nothing before commit aaaaaaaaaaaa"):
@@ -121,6 +134,7 @@ def test_it_is_refused_without_a_history(
 ) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setattr(records, "history", lambda _: [])
+    monkeypatch.setattr(records, "version", lambda _: 0)
     monkeypatch.setattr(DeployedEnvironment, "account", "111111111111")
     monkeypatch.setattr("sys.argv", ["rollback", "--environment", "prod"])
     assert rollback.main() == ExitCode.REFUSED
@@ -149,7 +163,7 @@ def test_a_commit_that_cannot_be_rolled_back_to_is_refused(commit: str, reason: 
 
 
 def test_an_ambiguous_commit_is_refused() -> None:
-    with pytest.raises(Refused, match="more than one recorded commit begins with a"):
+    with pytest.raises(Refused, match=f"begins with a: {'ab' * 20}, {'a' * 40}$"):
         chosen(A, record(commit="ab" * 20), deployed("d"), commit="a")
 
 
@@ -168,6 +182,7 @@ class Kept:
         monkeypatch.setattr(DeployedEnvironment, "__init__", lambda self, name, **_: None)
         monkeypatch.setattr(DeployedEnvironment, "name", "prod", raising=False)
         monkeypatch.setattr(records, "history", lambda _: history)
+        monkeypatch.setattr(records, "version", lambda _: 7)
         monkeypatch.setattr(rollback, "stored", self._stored)
         monkeypatch.setattr(rollback, "deploy", lambda *_, **how: self.deployed.append(how))
 
@@ -189,7 +204,7 @@ def test_it_deploys_what_it_fetched_and_says_what_was_rolled_back(
     kept = Kept(monkeypatch, build, [C, A])
     assert roll_back(monkeypatch, "--unguarded", "--profile", "p") == ExitCode.DONE
     assert kept.deployed == [
-        {"rolled_back_from": C.build, "seen": C, "unguarded": True, "profile": "p"}
+        {"rolled_back_from": C.build, "seen": 7, "unguarded": True, "profile": "p"}
     ]
 
 

@@ -22,7 +22,7 @@ class Aws:
 
     def __init__(self, **given: Any) -> None:
         self._given = given
-        self.outputs = {"AlarmNames": "A,B,C,D", "OnCallTopicArn": "arn:topic"}
+        self.outputs = {"AlarmNames": "A,B,C,D,E,F", "OnCallTopicArn": "arn:topic"}
 
     def client(self, _service: str) -> "Aws":
         return self
@@ -135,6 +135,7 @@ def test_the_alarms_behind_pages_are_those_of_on_call_and_the_members_of_a_compo
             metric_alarm("A", "arn:topic", Period=60, EvaluationPeriods=3),
             metric_alarm("B", "arn:tickets", Metrics=math, EvaluationPeriods=2),
             metric_alarm("D", "arn:tickets", Period=3600, EvaluationPeriods=24),
+            metric_alarm("E", "arn:topic", ActionsEnabled=False),
         ],
         "CompositeAlarms": [
             {
@@ -151,6 +152,8 @@ def test_the_alarms_behind_pages_are_those_of_on_call_and_the_members_of_a_compo
         "A": alarm(minutes=3),
         "B": alarm(pages=False, minutes=10),
         "C": alarm("ALARM", minutes=0),
+        "E": alarm("SILENCED", minutes=0),
+        "F": alarm("DELETED", minutes=0),
     }
 
 

@@ -49,9 +49,7 @@ class Account:
                     "ResourceType": "AWS::Lambda::Function",
                     "LogicalResourceId": logical,
                     "PhysicalResourceId": f"{logical}-physical",
-                    "ResourceStatus": (
-                        "DELETE_COMPLETE" if logical in self._gone else "UPDATE_COMPLETE"
-                    ),
+                    "ResourceStatus": "UPDATE_COMPLETE",
                 }
                 for logical in self._deployed
             ]
@@ -60,7 +58,8 @@ class Account:
     def get_function_concurrency(self, *, FunctionName: str) -> Any:  # noqa: N803
         assert self._deployed is not None
         logical = FunctionName.removesuffix("-physical")
-        assert logical not in self._gone, "Lambda does not know it any more"
+        if logical in self._gone:
+            raise _error("ResourceNotFoundException", "GetFunctionConcurrency")
         bound = self._deployed[logical]
         return {} if bound is None else {"ReservedConcurrentExecutions": bound}
 
@@ -123,6 +122,19 @@ def test_what_the_environment_reserves_already_is_not_needed_again() -> None:
 def test_what_one_function_frees_is_not_available_to_another() -> None:
     full = Account(unreserved=100, deployed={"Ping": 200, "Rest": 300})
     assert shortage(full, service(Ping=300, Rest=200)) is not None
+
+
+def test_a_function_that_is_deleted_or_that_is_being_created_reserves_nothing() -> None:
+    """A function that is being created may have no name yet."""
+
+    class Creating(Account):
+        def paginate(self, **_: Any) -> Iterator[Any]:
+            one = {"ResourceType": "AWS::Lambda::Function", "LogicalResourceId": "Ping"}
+            yield {"StackResourceSummaries": [{**one, "ResourceStatus": "CREATE_IN_PROGRESS"}]}
+            deleted = {**one, "ResourceStatus": "DELETE_COMPLETE", "PhysicalResourceId": "gone"}
+            yield {"StackResourceSummaries": [deleted]}
+
+    assert shortage(Creating(deployed={}), service(Ping=900)) is None
 
 
 def test_a_function_that_is_gone_or_was_never_bounded_reserves_nothing() -> None:
