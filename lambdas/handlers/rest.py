@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from lambdas import problems, protocol
 from lambdas.bootstrap import Service
 from lambdas.domain import identifiers, instants
-from lambdas.domain.authorization import Caller, Operation, authorize
+from lambdas.domain.authorization import Caller, Operation, authorize, may
 from lambdas.domain.errors import DomainError, InvalidValue, MessageTooLarge, NotFound
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.messages import PushedMessage, repeatable_message_id
@@ -225,9 +225,12 @@ def post_online(body: OnlineRequest) -> protocol.BatchDocument:
 
 
 @_handles_route
-def put_pause(business_id: BusinessIdPath, body: PauseRequest) -> protocol.StatusDocument:
+def put_pause(
+    business_id: BusinessIdPath, body: PauseRequest
+) -> protocol.StatusDocument | protocol.PauseDocument:
     """Stop accepting orders for a while. Nobody is disconnected, and it ends by itself. An operator
-    must give a reason. While an operator's pause holds, only an operator can change it.
+    must give a reason. While an operator's pause holds, only an operator can change it. A back end
+    gets the shorter answer, because it may not read the status.
     """
     caller = _caller()
     status = _service().settings_writer.pause_business(
@@ -237,17 +240,29 @@ def put_pause(business_id: BusinessIdPath, body: PauseRequest) -> protocol.Statu
         body.reason,
         acting_as=caller.acting_as(business_id),
     )
-    return protocol.status_document(status)
+    return _after_pause(caller, status)
 
 
 @_handles_route
-def delete_pause(business_id: BusinessIdPath) -> protocol.StatusDocument:
-    """End a pause now. Fine if there is none. Only an operator can end an operator's pause."""
+def delete_pause(
+    business_id: BusinessIdPath,
+) -> protocol.StatusDocument | protocol.PauseDocument:
+    """End a pause now. Fine if there is none. Only an operator can end an operator's pause. A back
+    end gets the shorter answer, because it may not read the status.
+    """
     caller = _caller()
     status = _service().settings_writer.resume_business(
         business_id, caller.user_id, acting_as=caller.acting_as(business_id)
     )
-    return protocol.status_document(status)
+    return _after_pause(caller, status)
+
+
+def _after_pause(
+    caller: Caller, status: BusinessStatus
+) -> protocol.StatusDocument | protocol.PauseDocument:
+    if may(caller, Operation.READ_STATUS, status.business_id):
+        return protocol.status_document(status)
+    return protocol.pause_document(status)
 
 
 @_handles_route

@@ -236,6 +236,27 @@ class TestPausesByRole:
         status, answer = _call(deployed, "DELETE", PAUSE, **caller)
         assert (status, answer["pausedBy"], answer["pausedUntil"]) == (200, None, None)
 
+    def test_a_back_end_that_may_not_read_the_status_gets_none_as_answer(
+        self, deployed: Deployed
+    ) -> None:
+        assert _call(deployed, "GET", STATUS, **AS_BACKEND)[0] == 403
+        paused = _pause(deployed, "busy", **AS_BACKEND)[1]
+        assert paused == {
+            "businessId": "b1",
+            "online": False,
+            "pausedUntil": UNTIL,
+            "pausedBy": "k1",
+            "asOf": protocol.timestamp(NOW),
+        }
+        ended = _call(deployed, "DELETE", PAUSE, **AS_BACKEND)[1]
+        assert ended == {**paused, "online": True, "pausedUntil": None, "pausedBy": None}
+        as_member_too = {"roles": ("backend",), "user_id": "k1"}
+        for answer in (
+            _pause(deployed, None, **as_member_too)[1],
+            _call(deployed, "DELETE", PAUSE, **as_member_too)[1],
+        ):
+            assert answer.keys() >= {"overallStatus", "reasons", "counts"}
+
     def test_a_declaration_ends_a_back_ends_pause(self, deployed: Deployed) -> None:
         _pause(deployed, None, **AS_BACKEND)
         _, answer = _call(deployed, "PUT", AVAILABILITY, body='{"available": true}')
