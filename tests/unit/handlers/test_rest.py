@@ -1108,3 +1108,91 @@ def test_no_spelling_of_the_method_gets_around_the_check_of_rights(
     deployed.seed(business(declared=settings()))
     stranger = rest_event(method, STATUS, businesses=())
     assert deployed.invoke(rest.handler, stranger)["statusCode"] == 403
+
+
+SECRET: Final = "Zaphod"
+"""A text of a client that no log may have."""
+
+_LATER: Final = protocol.timestamp(NOW + 60)
+
+
+@pytest.mark.parametrize(
+    ("request_", "logged"),
+    [
+        (("GET", STATUS, {"query": {SECRET: "1"}}), ("invalid-request", "other")),
+        (
+            ("GET", "/businesses/{businessId}/history", {"query": {"cursor": SECRET}}),
+            ("invalid-request", "cursor"),
+        ),
+        (
+            ("GET", "/businesses/{businessId}/history", {"query": {"from": SECRET}}),
+            ("invalid-request", "from"),
+        ),
+        (
+            ("GET", BUSINESSES, {"query": {"attention": SECRET}, **AS_OPERATOR}),
+            ("invalid-request", "attention"),
+        ),
+        (
+            ("PUT", AVAILABILITY, {"body": f'{{"{SECRET}": 1}}'}),
+            ("invalid-request", "available other"),
+        ),
+        (
+            ("PUT", AVAILABILITY, {"body": f'{{"available": "{SECRET}"}}'}),
+            ("invalid-request", "available"),
+        ),
+        (("PUT", AVAILABILITY, {"body": SECRET}), ("invalid-request", "body")),
+        (
+            ("PUT", AVAILABILITY, {"body": f'{{"{SECRET}": 1, "{SECRET}": 2}}'}),
+            ("invalid-request", "body"),
+        ),
+        (
+            ("POST", BATCH, {"body": f'{{"businessIds": ["#{SECRET}"]}}'}),
+            ("invalid-request", "businessIds"),
+        ),
+        (
+            ("PUT", PAUSE, {"body": f'{{"until": "{_LATER}", "reason": ["{SECRET}"]}}'}),
+            ("invalid-request", "reason"),
+        ),
+        (("PUT", PAUSE, {"body": f'{{"until": "{SECRET}"}}'}), ("invalid-request", "until")),
+        (("PUT", PAUSE, {"body": f'{{"until": "{_LATER}"}}'}), ("forbidden", None)),
+        (("DELETE", PAUSE, {}), ("forbidden", None)),
+        (("PUT", OPENING_HOURS, {"body": f'{{"{SECRET}": 1}}'}), ("invalid-request", "other")),
+        (
+            ("PUT", OPENING_HOURS, {"body": f'{{"timeZone": "{SECRET}"}}'}),
+            ("invalid-request", "timeZone"),
+        ),
+        (
+            (
+                "PUT",
+                OPENING_HOURS,
+                {"body": f'{{"timeZone": "UTC", "exceptions": {{"{SECRET}": 1}}}}'},
+            ),
+            ("invalid-request", "exceptions"),
+        ),
+        (
+            ("PUT", OPENING_HOURS, {"body": f'{{"timeZone": "UTC", "weekly": {{"{SECRET}": 1}}}}'}),
+            ("invalid-request", "weekly"),
+        ),
+        (
+            ("POST", MESSAGES, {"body": "1", "idempotency_key": SECRET * 99, **AS_BACKEND}),
+            ("invalid-request", "idempotency-key"),
+        ),
+        (("GET", STATUS, {"business_id": f"#{SECRET}"}), ("invalid-request", "businessId")),
+        (
+            ("DELETE", CONNECTION, {"connection_id": f"#{SECRET}", **AS_OPERATOR}),
+            ("invalid-request", "connectionId"),
+        ),
+    ],
+)
+def test_a_refusal_is_logged_with_its_kind_and_field_and_no_text_of_anybody(
+    deployed: Deployed, request_: tuple[str, str, dict[str, Any]], logged: tuple[str, str | None]
+) -> None:
+    paused = settings(
+        paused_until=NOW + 60, paused_by="o1", pause_reason=SECRET, paused_by_operator=True
+    )
+    deployed.seed(business(declared=paused))
+    method, path, options = request_
+    assert _call(deployed, method, path, **options)[0] >= 400
+    (line,) = [each for each in deployed.log_lines if each["message"] == "refused"]
+    assert (line["problem"], line.get("field")) == logged
+    assert SECRET not in deployed.log.getvalue()
