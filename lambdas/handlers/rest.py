@@ -400,7 +400,8 @@ def post_message(
     ] = None,
 ) -> protocol.DeliveryDocument:
     """Push a JSON body to every active real connection. With an `Idempotency-Key`, a repeated call
-    gets the first answer and sends nothing again.
+    gets the first answer and sends nothing again, unless API Gateway took the message for no
+    socket and failed for some.
     """
     message_id = (
         uuid4().hex
@@ -432,7 +433,14 @@ def post_message(
         return push()
     calls = service.idempotent_calls
     return calls.once(
-        business_id, _caller().user_id, idempotency_key, body, push, app.lambda_context
+        business_id,
+        _caller().user_id,
+        idempotency_key,
+        body,
+        push,
+        app.lambda_context,
+        # What the gateway failed to take anywhere may be taken next time.
+        is_final=lambda delivery: delivery["sent"] > 0 or delivery["failed"] == 0,
     )
 
 

@@ -11,10 +11,12 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyIt
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
 from lambdas import protocol
+from lambdas.adapters.sockets import ManagementApi
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import DomainError, TooManyCalls, Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
+from lambdas.domain.ports import SocketAnswer
 from lambdas.handlers import rest
 from local.cloudwatch.embedded_metrics import metric_data
 from tests.builders import CLOSED, NOW, OPEN, business, hours, real, settings, virtual
@@ -640,6 +642,37 @@ class TestIdempotency:
             failed, _ = _push(deployed, idempotency_key="k")
         again, _ = _push(deployed, idempotency_key="k")
         assert (failed, again) == (503, 200)
+
+    def test_a_push_that_failed_for_every_socket_is_sent_again(
+        self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(deployed.context, "milliseconds_left", 10_000)  # too few to try
+            status, failed = _push(deployed, idempotency_key="k")
+        assert (status, failed["reached"], failed["failed"]) == (200, False, 1)
+        status, sent = _push(deployed, idempotency_key="k")
+        assert (status, sent["sent"], sent["messageId"]) == (200, 1, failed["messageId"])
+        assert _push(deployed, idempotency_key="k") == (200, sent)
+        assert [message["id"] for message in deployed.sent()] == [sent["messageId"]]
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [(SocketAnswer.GONE, SocketAnswer.GONE), (SocketAnswer.OK, SocketAnswer.UNKNOWN)],
+    )
+    def test_a_push_that_was_delivered_or_could_not_be_is_remembered(
+        self,
+        deployed: Deployed,
+        monkeypatch: pytest.MonkeyPatch,
+        first: SocketAnswer,
+        second: SocketAnswer,
+    ) -> None:
+        deployed.seed(business(real("c2")))
+        answers = {"c1": first, "c2": second}
+        with monkeypatch.context() as patch:
+            patch.setattr(ManagementApi, "post", lambda _, connection, __: answers[connection])
+            before = _push(deployed, idempotency_key="k")
+        assert _push(deployed, idempotency_key="k") == before
+        assert deployed.sent() == []
 
     def test_a_message_that_is_sent_again_has_the_same_id(
         self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
