@@ -180,6 +180,8 @@ def _cells(number: int, line: bytes) -> list[str] | BadLine:
     text = _text(number, line)
     if isinstance(text, BadLine):
         return text
+    if "\r" in text:
+        return BadLine(number, "CSV", "has a lone CR, lines must end with LF or CR LF")
     try:
         return [cell.strip() for cell in next(csv.reader([text], strict=True))]
     except csv.Error as error:

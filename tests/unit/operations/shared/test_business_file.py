@@ -101,6 +101,7 @@ def test_json_lines_are_known_by_their_name(name: str) -> None:
         (b'id,"accepting\n', "line 1: CSV: cannot be read"),
         ("id,accepting\n".encode("utf-16"), "line 1: text: byte 1 (0xff) is not UTF-8"),
         (b"x" * (MAX_LINE + 1), "line 1: text: is too long"),
+        (b"id,accepting\rb1,true\r", "line 1: CSV: has a lone CR, lines must end with LF or CR LF"),
     ],
     ids=lambda value: str(value)[:30],
 )
