@@ -135,7 +135,8 @@ def _tidy_parameter(parameter: Json) -> None:
         parameter["name"] = parameter["name"].title()
         parameter["description"] = (
             "Identifies this call for 24 hours, among those of the same caller to the same "
-            "business. Repeating it gets the first answer, and sends nothing again."
+            "business. Repeating it gets the first answer, and sends nothing again, unless `sent` "
+            "was 0 and `failed` was not."
         )
 
 

@@ -95,6 +95,16 @@ class StatusDocument(TypedDict):
     asOf: str
 
 
+class PauseDocument(TypedDict):
+    """What a pause leads to, for a caller that may not read the status of the business."""
+
+    businessId: str
+    online: bool | None
+    pausedUntil: str | None
+    pausedBy: str | None
+    asOf: str
+
+
 class OnlineDocument(TypedDict):
     """What customer apps ask for. `online` is null for a business that nobody ever declared."""
 
@@ -367,6 +377,17 @@ def status_document(status: BusinessStatus) -> StatusDocument:
         "pausedBy": status.paused_by,
         "nextChangeAt": _optional(status.next_change_at),
         "reasons": [{"code": r.code, "detail": r.detail} for r in status.reasons],
+        "asOf": timestamp(status.as_of),
+    }
+
+
+def pause_document(status: BusinessStatus) -> PauseDocument:
+    """The answer of ``PUT`` and ``DELETE …/pause`` to a back end."""
+    return {
+        "businessId": status.business_id,
+        "online": status.online,
+        "pausedUntil": _optional(status.paused_until),
+        "pausedBy": status.paused_by,
         "asOf": timestamp(status.as_of),
     }
 

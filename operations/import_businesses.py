@@ -2,9 +2,10 @@
 
     make import FILE=businesses.csv ENVIRONMENT=dev [OVERWRITE=1]
 
-The file has the columns (or fields) `id`, `accepting` and, optionally, `expectsSocket` (true by
-default) and `openingHours`: the document of `PUT …/opening-hours`, in CSV as JSON text in quotes.
-`null` removes the hours of a business; an empty cell or a missing field leaves them as they are.
+The file has the columns (or fields) `id`, `accepting` and, optionally, `expectsSocket` and
+`openingHours`: the document of `PUT …/opening-hours`, in CSV as JSON text in quotes. An empty cell,
+or a missing column or field, leaves a business as it is; a new one expects a socket and has no
+hours. `null` removes the hours of a business.
 
 Each wrong line is named on standard error and skipped; all others are written. The import can be
 interrupted and run again: settings that are as the file says are left alone, and so are settings
@@ -118,7 +119,10 @@ def _after(before: Settings | None, declared: Declaration, *, at: Instant) -> Se
     hours = declared.opening_hours
     if hours == "as they are":
         hours = before.opening_hours if before else None
-    accepting, expects_socket = declared.accepting, declared.expects_socket
+    expects_socket = declared.expects_socket
+    if expects_socket is None:
+        expects_socket = before.expects_socket if before else True
+    accepting = declared.accepting
     if before is None:
         return Settings.first(
             accepting,

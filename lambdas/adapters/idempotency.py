@@ -32,6 +32,14 @@ REMEMBERED: Final = 24 * 60 * 60
 _Result = TypeVar("_Result")
 
 
+class _Forgotten(Exception):
+    """Takes a result past Powertools, which forgets a call that raises."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.result = result
+
+
 class IdempotentCalls:
     """Runs a call once for each idempotency key, and answers repeated calls with its result."""
 
@@ -47,10 +55,13 @@ class IdempotentCalls:
         request: Any,
         call: Callable[[], _Result],
         context: LambdaContext,
+        *,
+        is_final: Callable[[_Result], bool],
     ) -> _Result:
-        """Return the result of `call`, or that of the first call with this key.
+        """Return the result of `call`, or the one that is remembered for this key.
 
-        A call that raises is forgotten. Raises `KeyReused`, `StillRunning` or `Unavailable`.
+        A call that raises, or whose result is not final, is forgotten: a repeated call runs again.
+        Raises `KeyReused`, `StillRunning` or `Unavailable`.
         """
         records = DynamoDBPersistenceLayer(
             table_name=self._table_name,
@@ -70,7 +81,10 @@ class IdempotentCalls:
         )
 
         def run(data: dict[str, Any]) -> _Result:
-            return call()
+            result = call()
+            if not is_final(result):
+                raise _Forgotten(result)
+            return result
 
         idempotent = idempotent_function(
             run,
@@ -81,6 +95,8 @@ class IdempotentCalls:
         )
         try:
             result: _Result = idempotent(data={"key": [user_id, key], "request": request})
+        except _Forgotten as forgotten:
+            result = forgotten.result
         except IdempotencyValidationError as error:
             raise KeyReused(
                 "this Idempotency-Key was already used with a different request"

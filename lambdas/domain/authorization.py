@@ -88,8 +88,8 @@ ALLOWED: Final[dict[Operation, frozenset[str]]] = {
 """
 
 
-def authorize(caller: Caller, operation: Operation, business_id: BusinessId | None = None) -> None:
-    """Raise `Forbidden` unless the caller may do this with this business, whether it exists or not.
+def may(caller: Caller, operation: Operation, business_id: BusinessId | None = None) -> bool:
+    """Whether the caller may do this with this business, whether it exists or not.
 
     `business_id` is None for an operation that is not about one business.
     """
@@ -99,11 +99,17 @@ def authorize(caller: Caller, operation: Operation, business_id: BusinessId | No
         if business_id == CANARY:
             # It pushes to its own device. As a back end it could push to those of all businesses.
             kinds.add(Role.BACKEND)
-    if not kinds & ALLOWED[operation]:
-        if caller.left_out and _MEMBER in ALLOWED[operation]:
-            raise Forbidden(
-                f"this token names {caller.left_out.named} businesses, but with ids of this"
-                f" length it may name at most {caller.left_out.limit}: get one that names fewer"
-            )
-        about = f" for {business_id}" if business_id else ""
-        raise Forbidden(f"this token does not allow {operation}{about}")
+    return bool(kinds & ALLOWED[operation])
+
+
+def authorize(caller: Caller, operation: Operation, business_id: BusinessId | None = None) -> None:
+    """Raise `Forbidden` unless the caller may do this."""
+    if may(caller, operation, business_id):
+        return
+    if caller.left_out and _MEMBER in ALLOWED[operation]:
+        raise Forbidden(
+            f"this token names {caller.left_out.named} businesses, but with ids of this"
+            f" length it may name at most {caller.left_out.limit}: get one that names fewer"
+        )
+    about = f" for {business_id}" if business_id else ""
+    raise Forbidden(f"this token does not allow {operation}{about}")

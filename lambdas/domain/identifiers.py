@@ -26,7 +26,12 @@ this id, because it counts nowhere: not in the census, attention, transitions, o
 BUSINESS_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}")
 CONNECTION_ID: Final = re.compile(r"[A-Za-z0-9_=+/-]{1,128}")
 _USER_ID_MAX: Final = 255
-"""OpenID Connect Core §2 bounds the subject identifier to 255 ASCII characters."""
+"""Bytes of UTF-8. OpenID Connect Core §2 bounds the subject identifier to 255 ASCII characters; a
+name in a Cognito pool may have 128 characters of any alphabet. Percent-encoded, each byte can take
+three, and a sort key of DynamoDB has at most 1,024 bytes.
+"""
+
+_PRINTABLE_ASCII: Final = "".join(map(chr, range(0x20, 0x7F)))
 
 
 def business_id(text: str, *, field: str = "businessId") -> BusinessId:
@@ -47,9 +52,14 @@ def connection_id(text: str) -> ConnectionId:
 
 
 def user_id(text: str) -> UserId:
-    """Check that a claim of a token is a user id. Raises `InvalidValue`."""
-    if not (text.isascii() and text.isprintable() and 1 <= len(text) <= _USER_ID_MAX):
-        raise InvalidValue("userId", f"must be 1 to {_USER_ID_MAX} printable ASCII characters")
+    """Check that a claim of a token is a user id. Raises `InvalidValue`.
+
+    Letters of any alphabet, digits, punctuation, symbols and spaces are printable. Control
+    characters, invisible ones and lone surrogates are not.
+    """
+    if not (text.isprintable() and 1 <= len(text.encode()) <= _USER_ID_MAX):
+        problem = f"must be 1 to {_USER_ID_MAX} bytes of printable characters"
+        raise InvalidValue("userId", problem)
     return UserId(text)
 
 
@@ -62,6 +72,11 @@ def encode_user_id(user: UserId) -> str:
     return quote(user, safe="._:@-").replace("~", "%7E")
 
 
+def user_id_in_ascii(user: UserId) -> str:
+    """Write a user id in printable ASCII, and as it is if it has no others and no ``%``."""
+    return quote(user, safe=_PRINTABLE_ASCII.replace("%", ""))
+
+
 def decode_user_id(encoded: str) -> UserId:
-    """The inverse of `encode_user_id`."""
+    """The inverse of `encode_user_id` and of `user_id_in_ascii`."""
     return UserId(unquote(encoded))

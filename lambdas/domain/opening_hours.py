@@ -42,7 +42,7 @@ _STEP: Final = 3 * _DAY
 The closest ones in the IANA data are nearly four days apart (Africa/Freetown, 1939).
 """
 
-_FIELDS: Final = ("timeZone", "weekly", "exceptions")
+FIELDS: Final = ("timeZone", "weekly", "exceptions")
 _START: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _END: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])|24:00")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -100,9 +100,9 @@ class OpeningHours:
             "openingHours", document, "have the field timeZone, and may have weekly and exceptions"
         )
         for name in known:
-            if name not in _FIELDS:
+            if name not in FIELDS:
                 raise InvalidValue(
-                    _cut(name), f"is not a field of opening hours; those are {', '.join(_FIELDS)}"
+                    _cut(name), f"is not a field of opening hours; those are {', '.join(FIELDS)}"
                 )
         return cls(
             _read_time_zone(known),

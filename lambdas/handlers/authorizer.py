@@ -68,7 +68,7 @@ def _allow_handshake(service: Service, event: Event) -> Policy:
             business_id, user_id = ticket.business_id, ticket.user_id
         case _:
             raise _Refused("the only query parameter must be businessId or ticket")
-    context = {"businessId": business_id, "userId": user_id}
+    context = {"businessId": business_id, **callers.context_of_user(user_id)}
     return _policy("Allow", event["methodArn"], user_id, context)
 
 

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import re
+from decimal import Decimal
 from typing import Final
 
 from lambdas.domain import identifiers
@@ -12,9 +13,12 @@ from lambdas.domain.instants import END_OF_TIME
 from lambdas.domain.ports import AttentionEntry
 from lambdas.domain.transitions import Position
 
-_POSITION: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]{1,2})?")
-_POSITION_MAX: Final = 40
-"""Characters of a number as DynamoDB writes it, which has at most 38 digits."""
+_POSITION: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]{1,3})?")
+_DIGITS: Final = 38
+"""Digits that a number may have in DynamoDB, which refuses a longer one."""
+
+_EXPONENTS: Final = range(-130, 126)
+"""Exponents that a number may have in DynamoDB, with one digit before the point."""
 
 _SEQUENCES: Final = 10**12
 """A sequence has at most 12 digits in the sort key of a transition."""
@@ -47,12 +51,16 @@ def decode(cursor: str) -> AttentionEntry:
     """The entry of a cursor. Raises `InvalidValue` if `encode` cannot have made it."""
     try:
         position, business_id = json.loads(base64.urlsafe_b64decode(cursor))
-        if len(position) <= _POSITION_MAX and _POSITION.fullmatch(position):
-            since = int(float(position))
+        if _POSITION.fullmatch(position) and _is_number_of_dynamodb(number := Decimal(position)):
+            since = int(number)
             return AttentionEntry(identifiers.business_id(business_id), since, position)
-    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError, InvalidValue):
+    except (binascii.Error, ValueError, TypeError, RecursionError, InvalidValue):
         pass
     raise _wrong_cursor()
+
+
+def _is_number_of_dynamodb(number: Decimal) -> bool:
+    return len(number.as_tuple().digits) <= _DIGITS and number.adjusted() in _EXPONENTS
 
 
 def _wrong_cursor() -> InvalidValue:

@@ -29,9 +29,14 @@ def problem(
     )
 
 
+def kind_of(error: DomainError) -> ProblemType:
+    """The kind of problem that an error of the domain is."""
+    return OF_DOMAIN.get(type(error), INTERNAL_ERROR)
+
+
 def of_domain(error: DomainError) -> Response[str]:
     """The response to an error of the domain. The text of no other exception reaches a client."""
-    kind = OF_DOMAIN.get(type(error), INTERNAL_ERROR)
+    kind = kind_of(error)
     errors = (
         [{"field": error.field, "problem": error.problem}]
         if isinstance(error, InvalidValue)

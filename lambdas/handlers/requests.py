@@ -44,6 +44,14 @@ class CleanupRequest(_Request):
     dryRun: StrictBool = False  # noqa: N815
 
 
+REQUESTS: Final = (
+    AvailabilityRequest,
+    OnlineRequest,
+    PauseRequest,
+    SettingsRequest,
+    CleanupRequest,
+)
+
 _INTERVALS: Final[JsonDict] = {
     "type": "array",
     "maxItems": MAX_INTERVALS,

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar, get_type_hints
 from urllib.parse import quote, unquote
@@ -18,9 +18,16 @@ from pydantic_core import PydanticCustomError
 
 from lambdas import problems, protocol
 from lambdas.bootstrap import Service
-from lambdas.domain import identifiers, instants
-from lambdas.domain.authorization import Caller, Operation, authorize
-from lambdas.domain.errors import DomainError, InvalidValue, MessageTooLarge, NotFound
+from lambdas.domain import identifiers, instants, opening_hours
+from lambdas.domain.authorization import Caller, Operation, authorize, may
+from lambdas.domain.errors import (
+    Conflict,
+    DomainError,
+    InvalidValue,
+    MessageTooLarge,
+    NotFound,
+    Unavailable,
+)
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.messages import PushedMessage, repeatable_message_id
 from lambdas.domain.model import Attention
@@ -29,6 +36,7 @@ from lambdas.domain.status import BusinessStatus
 from lambdas.handlers import callers, cursors, json_bodies, problem_responses, snapshots
 from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.handlers.requests import (
+    REQUESTS,
     AvailabilityRequest,
     CleanupRequest,
     OnlineRequest,
@@ -37,6 +45,7 @@ from lambdas.handlers.requests import (
     SettingsRequest,
 )
 from lambdas.observability import MetricName
+from lambdas.problems import ProblemType
 from lambdas.routes import CORS_HEADERS, ROUTES, methods_by_path
 
 MAX_BODY: Final = 128 * 1024
@@ -80,6 +89,15 @@ _Next = Callable[[APIGatewayRestResolver], _Answer]
 _Middleware = Callable[[APIGatewayRestResolver, _Next], _Answer]
 
 
+_FIELDS: Final = {
+    *("body", "businessId", "connectionId", "openingHours"),
+    *("Idempotency-Key", "idempotency-key"),  # Pydantic writes headers in lower case
+    *opening_hours.FIELDS,
+    *(name for model in REQUESTS for name in model.model_fields),
+}
+"""The names of what a request can have. Each route adds its query parameters."""
+
+
 def _handles_route(function: _Function) -> _Function:
     """Register the function of the route that `ROUTES` lists under its name.
 
@@ -95,6 +113,7 @@ def _handles_route(function: _Function) -> _Function:
         for part in getattr(hint, "__metadata__", ())
         if isinstance(part, Query)
     )
+    _FIELDS.update(query)
     checks = [_refusing_what_would_be_ignored(query), _authorizing(route.operation)]
     app.route(rule, method=route.method, middlewares=checks)(function)
     return function
@@ -225,9 +244,12 @@ def post_online(body: OnlineRequest) -> protocol.BatchDocument:
 
 
 @_handles_route
-def put_pause(business_id: BusinessIdPath, body: PauseRequest) -> protocol.StatusDocument:
+def put_pause(
+    business_id: BusinessIdPath, body: PauseRequest
+) -> protocol.StatusDocument | protocol.PauseDocument:
     """Stop accepting orders for a while. Nobody is disconnected, and it ends by itself. An operator
-    must give a reason. While an operator's pause holds, only an operator can change it.
+    must give a reason. While an operator's pause holds, only an operator can change it. A back end
+    gets the shorter answer, because it may not read the status.
     """
     caller = _caller()
     status = _service().settings_writer.pause_business(
@@ -237,17 +259,29 @@ def put_pause(business_id: BusinessIdPath, body: PauseRequest) -> protocol.Statu
         body.reason,
         acting_as=caller.acting_as(business_id),
     )
-    return protocol.status_document(status)
+    return _after_pause(caller, status)
 
 
 @_handles_route
-def delete_pause(business_id: BusinessIdPath) -> protocol.StatusDocument:
-    """End a pause now. Fine if there is none. Only an operator can end an operator's pause."""
+def delete_pause(
+    business_id: BusinessIdPath,
+) -> protocol.StatusDocument | protocol.PauseDocument:
+    """End a pause now. Fine if there is none. Only an operator can end an operator's pause. A back
+    end gets the shorter answer, because it may not read the status.
+    """
     caller = _caller()
     status = _service().settings_writer.resume_business(
         business_id, caller.user_id, acting_as=caller.acting_as(business_id)
     )
-    return protocol.status_document(status)
+    return _after_pause(caller, status)
+
+
+def _after_pause(
+    caller: Caller, status: BusinessStatus
+) -> protocol.StatusDocument | protocol.PauseDocument:
+    if may(caller, Operation.READ_STATUS, status.business_id):
+        return protocol.status_document(status)
+    return protocol.pause_document(status)
 
 
 @_handles_route
@@ -366,7 +400,8 @@ def post_message(
     ] = None,
 ) -> protocol.DeliveryDocument:
     """Push a JSON body to every active real connection. With an `Idempotency-Key`, a repeated call
-    gets the first answer and sends nothing again.
+    gets the first answer and sends nothing again, unless API Gateway took the message for no
+    socket and failed for some.
     """
     message_id = (
         uuid4().hex
@@ -398,7 +433,14 @@ def post_message(
         return push()
     calls = service.idempotent_calls
     return calls.once(
-        business_id, _caller().user_id, idempotency_key, body, push, app.lambda_context
+        business_id,
+        _caller().user_id,
+        idempotency_key,
+        body,
+        push,
+        app.lambda_context,
+        # What the gateway failed to take anywhere may be taken next time.
+        is_final=lambda delivery: delivery["sent"] > 0 or delivery["failed"] == 0,
     )
 
 
@@ -481,16 +523,37 @@ def _out_of_time() -> bool:
 
 @app.exception_handler(DomainError)
 def _on_domain_error(error: DomainError) -> Response[str]:
-    response = problem_responses.of_domain(error)
-    logger.info("refused", extra={"reason": str(error), "status": response.status_code})
-    return response
+    kind = problem_responses.kind_of(error)
+    if isinstance(error, InvalidValue):
+        _log_refused(kind, fields=[error.field])
+    elif isinstance(error, (Conflict, Unavailable)):  # a text of ours
+        _log_refused(kind, reason=str(error))
+    else:
+        _log_refused(kind)
+    return problem_responses.of_domain(error)
 
 
 @app.exception_handler(RequestValidationError)
 def _on_invalid_request(error: RequestValidationError) -> Response[str]:
     errors = [_field_error(found) for found in error.errors()]
+    _log_refused(problems.INVALID_REQUEST, fields=[each["field"] for each in errors])
     detail = "; ".join(f"{e['field']}: {e['problem']}" for e in errors)
     return problem_responses.problem(problems.INVALID_REQUEST, detail, errors=errors)
+
+
+_OTHER_FIELD: Final = "other"
+"""What the log calls a field that a client made up."""
+
+
+def _log_refused(kind: ProblemType, *, fields: Sequence[str] = (), **more: str) -> None:
+    """Log what kind of problem it was, without any text of the client: neither a wrong value nor
+    the name of a field that does not exist, nor the reason of somebody's pause.
+    """
+    roots = (each.partition(".")[0] for each in fields)
+    named = sorted({root if root in _FIELDS else _OTHER_FIELD for root in roots})
+    if named:
+        more["field"] = " ".join(named)
+    logger.info("refused", extra={"problem": kind.name, "status": kind.status.value, **more})
 
 
 _PROBLEMS: Final = {

@@ -24,11 +24,11 @@ from lambdas import protocol
 from lambdas.bootstrap import Service
 from lambdas.domain import identifiers
 from lambdas.domain.errors import InvalidValue, TooManyConnections
-from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.messages import NotRegistered, SocketMessage, TooManyMessages
 from lambdas.domain.model import RealConnection
 from lambdas.domain.rules import sends_too_much
-from lambdas.handlers import json_bodies, snapshots
+from lambdas.handlers import callers, json_bodies, snapshots
 from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.observability import MetricName
 
@@ -51,7 +51,7 @@ def on_connect(service: Service, event: Event, context: LambdaContext) -> Reply:
         return _error_reply(_message(event))
     authorizer = event["requestContext"]["authorizer"]
     business_id = identifiers.business_id(authorizer["businessId"])
-    user_id = UserId(authorizer["userId"])
+    user_id = callers.user_of(authorizer)
     try:
         connection = service.presence.connect(
             business_id, user_id, socket.connection_id, _user_agent(event)

@@ -8,7 +8,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, filterfalse, islice, zip_longest
 from pathlib import PurePath
 from typing import IO, Any, Final, Literal
 
@@ -32,6 +32,9 @@ _FLAG_FIELDS: Final = ("accepting", "expectsSocket")
 _HOURS: Final = '{"timeZone": "Europe/Berlin", "weekly": {"mo": [["11:00", "14:00"]]}}'
 _JSON_LINES_SUFFIXES: Final = {".jsonl", ".ndjson"}
 _BOM: Final = b"\xef\xbb\xbf"
+_OTHER_SEPARATORS: Final = {b";": "a semicolon", b"\t": "a tab"}
+"""What spreadsheets write instead of a comma, depending on the language and the format."""
+
 _FLAGS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _SHOWN: Final = 40
 """Characters of a wrong value that a message repeats."""
@@ -48,7 +51,8 @@ class Declaration:
     line: int
     business_id: BusinessId
     accepting: bool
-    expects_socket: bool = True
+    expects_socket: bool | None = None
+    """None: the line says nothing about it."""
     opening_hours: OpeningHours | Literal["as they are"] | None = "as they are"
     """None: the business has none any more. "as they are": the line says nothing about them."""
 
@@ -73,17 +77,15 @@ def read_businesses(file: IO[bytes], name: str) -> Iterator[Declaration | BadLin
     """Read all lines that are not blank. Raises `Unreadable` before the first one.
 
     The file has JSON lines if its name ends in .jsonl or .ndjson, or if it begins with ``{``.
-    Otherwise it is CSV.
+    Otherwise it is CSV. There, a line of empty cells is blank too: spreadsheets write such lines.
     """
-    lines = _lines(file)
-    first = next(lines, None)
-    if first is None:
-        if _is_json(name, b""):
-            return iter(())
+    is_json, lines = _format_and_lines(file, name)
+    if is_json:
+        return (_of_json(number, line) for number, line in lines)
+    header = next(lines, None)
+    if header is None:
         raise Unreadable(f"the file is empty: a CSV file begins with {','.join(FIELDS)}")
-    if _is_json(name, first[1]):
-        return (_of_json(number, line) for number, line in chain([first], lines))
-    columns = _columns(first)
+    columns = _columns(header)
     return (_of_csv(number, line, columns) for number, line in lines)
 
 
@@ -91,16 +93,25 @@ def count_businesses(file: IO[bytes], name: str) -> int | None:
     """Return how many lines `read_businesses` reads; None if the file can only be read once."""
     if not file.seekable():
         return None
-    lines = _lines(file)
-    _, first = next(lines, (0, b""))
-    count = sum(1 for _ in lines) + int(_is_json(name, first) and bool(first))
+    is_json, lines = _format_and_lines(file, name)
+    count = sum(1 for _ in lines)
     file.seek(0)
-    return count
+    return count if is_json else max(0, count - 1)
 
 
-def _is_json(name: str, first: bytes) -> bool:
+def _format_and_lines(file: IO[bytes], name: str) -> tuple[bool, Iterator[_Line]]:
+    """Whether the file has JSON lines, and its lines that are not blank in that format."""
+    lines = _lines(file)
+    first = list(islice(lines, 1))
     is_named_so = PurePath(name).suffix.lower() in _JSON_LINES_SUFFIXES
-    return is_named_so or first.lstrip().startswith(b"{")
+    is_json = is_named_so or any(line.lstrip().startswith(b"{") for _, line in first)
+    all_lines = chain(first, lines)
+    return is_json, all_lines if is_json else filterfalse(_has_empty_cells_only, all_lines)
+
+
+def _has_empty_cells_only(line: _Line) -> bool:
+    cells = _cells(*line)
+    return not isinstance(cells, BadLine) and not any(cells)
 
 
 def _lines(file: IO[bytes]) -> Iterator[_Line]:
@@ -118,14 +129,20 @@ def _lines(file: IO[bytes]) -> Iterator[_Line]:
 
 def _columns(header: _Line) -> Sequence[str]:
     number, line = header
-    cells: list[str] | BadLine = _cells(number, line)
     right = f"the header must be {','.join(FIELDS)}, of which the last two may be left out"
+    cells: list[str] | BadLine = _cells(number, line)
+    for separator, sign in _OTHER_SEPARATORS.items():
+        if separator in line and (
+            isinstance(cells, BadLine) or not {"", *FIELDS}.issuperset(cells)
+        ):
+            wrong = f"{sign} separates the columns, must be a comma"
+            raise Unreadable(f"line {number}: CSV: {wrong}; {right}")
     if isinstance(cells, BadLine):
         raise Unreadable(f"{cells}; {right}")
     for position, column in enumerate(cells):
-        if column not in FIELDS:
+        if column and column not in FIELDS:
             raise Unreadable(f"line {number}: {_shown(column)}: is no known column; {right}")
-        if column in cells[:position]:
+        if column and column in cells[:position]:
             raise Unreadable(f"line {number}: {column}: comes twice; {right}")
     for column in REQUIRED:
         if column not in cells:
@@ -137,13 +154,13 @@ def _of_csv(number: int, line: bytes, columns: Sequence[str]) -> Declaration | B
     cells = _cells(number, line)
     if isinstance(cells, BadLine):
         return cells
-    if len(cells) > len(columns):
-        problem = f"is one too many, must be {len(columns)} as in the header"
-        return BadLine(number, f"column {len(columns) + 1}", problem)
     values: dict[str, Any] = {}
-    for column, cell in zip(columns, cells, strict=False):
+    for position, (column, cell) in enumerate(zip_longest(columns, cells, fillvalue=""), start=1):
         if not cell:
             continue
+        if not column:
+            problem = f"is {_shown(cell)}, must be empty: the header names no such column"
+            return BadLine(number, f"column {position}", problem)
         if column == "id":
             values[column] = cell
         elif column == "openingHours":
@@ -163,6 +180,8 @@ def _cells(number: int, line: bytes) -> list[str] | BadLine:
     text = _text(number, line)
     if isinstance(text, BadLine):
         return text
+    if "\r" in text:
+        return BadLine(number, "CSV", "has a lone CR, lines must end with LF or CR LF")
     try:
         return [cell.strip() for cell in next(csv.reader([text], strict=True))]
     except csv.Error as error:
@@ -252,7 +271,7 @@ def _declaration(number: int, values: Mapping[str, Any]) -> Declaration | BadLin
         line=number,
         business_id=business_id,
         accepting=values["accepting"],
-        expects_socket=values.get("expectsSocket", True),
+        expects_socket=values.get("expectsSocket"),
     )
     if "openingHours" not in values:
         return declared

@@ -71,7 +71,8 @@ def running_browser(chromium: Chromium) -> Iterator[Browser]:
         browser = playwright.chromium.launch(
             executable_path=chromium.executable,
             args=_ARGUMENTS,
-            env={**os.environ, **chromium.environment},
+            # Where a machine has no other locale: the browser names one that `Intl` refuses.
+            env={**os.environ, **chromium.environment, "LC_ALL": "C"},
         )
         try:
             yield browser

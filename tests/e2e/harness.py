@@ -26,7 +26,8 @@ from local.token import access_token
 from operations.shared.local_system import LocalSystem
 from operations.shared.repository import ROOT
 
-USER = "e2e-user"
+USER = "e2e-josé"
+"""Not ASCII: a name may have any alphabet, in each place where it is stored, sent or logged."""
 
 Item = dict[str, Any]
 T = TypeVar("T")

@@ -1,5 +1,7 @@
 """What happens to settings and connections when a business declares its availability."""
 
+from urllib.parse import quote
+
 from tests.e2e.harness import USER, Business, eventually
 
 
@@ -22,7 +24,7 @@ def test_going_available_stores_settings_and_a_virtual_connection(
 
     settings, virtual = business.items()
     assert (settings["sk"], settings["acceptingOrders"]) == ("BUSINESS", True)
-    assert virtual["sk"] == f"CONNECTION#VIRTUAL#{business.id}#{USER}"
+    assert virtual["sk"] == f"CONNECTION#VIRTUAL#{business.id}#{quote(USER)}"
     assert virtual["isVirtualConnection"] is True
     assert "connectionId" not in virtual
 

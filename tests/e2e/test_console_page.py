@@ -58,10 +58,7 @@ def complaints() -> list[str]:
 def opened_page(browser: Browser, system: System, complaints: list[str]) -> Iterator[Page]:
     """Open a page of the console. Fails at the end if the browser complained."""
     console = system.endpoints.consoleUrl
-    # Its own locale would break the formats of times.
-    context = browser.new_context(
-        base_url=console, locale="en-GB", timezone_id="UTC", viewport=DESKTOP
-    )
+    context = browser.new_context(base_url=console, timezone_id="UTC", viewport=DESKTOP)
     context.set_default_timeout(15_000)
     page = context.new_page()
     page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
@@ -274,6 +271,24 @@ def test_a_page_that_loads_and_one_whose_server_fails_say_so(
     expect(panel(page, "Alarms").get_by_text("OK", exact=False).first).to_be_attached()
     assert_accessible(page)
     assert all("Failed to load resource" in each for each in complaints)
+    complaints.clear()
+
+
+def test_a_page_that_fails_says_so(page: Page, complaints: list[str]) -> None:
+    alert = page.get_by_role("alert")
+    page.goto("/")
+    expect(page.locator(".loading")).to_have_count(0)
+    expect(alert).to_have_count(0)
+    page.evaluate("void Promise.reject(new Error('no <b>promise'))")
+    expect(alert).to_contain_text("no <b>promise")
+    assert_accessible(page)
+    page.route("**/charts.js", lambda route: route.fulfill(content_type="text/javascript"))
+    page.goto("/")
+    expect(alert).to_contain_text("'./charts.js' does not provide an export")
+    page.route("**/charts.js", lambda route: route.fulfill(status=404))
+    page.goto("/")
+    expect(alert).to_contain_text("/app.js or a part of it could not be loaded")
+    assert len(complaints) == 3, complaints
     complaints.clear()
 
 

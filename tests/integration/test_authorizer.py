@@ -17,6 +17,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from lambdas.bootstrap import Service
 from lambdas.domain.errors import Unavailable
+from lambdas.handlers import callers
 from lambdas.handlers.authorizer import handler
 from tests.events import Context
 
@@ -352,6 +353,7 @@ HEADER_LIMIT = 10_240
 """Bytes of all headers that API Gateway accepts."""
 
 LONGEST_USER = '"' * 255
+LONGEST_ENCODED_USER = "é" * 127
 
 
 @pytest.mark.parametrize("length", [8, 20, 64])
@@ -372,7 +374,7 @@ def test_all_businesses_of_a_token_that_fits_into_a_header_are_passed_on(
     assert len(json.dumps(answer)) <= RESULT_LIMIT
 
 
-@pytest.mark.parametrize("user", ["u1", LONGEST_USER])
+@pytest.mark.parametrize("user", ["u1", LONGEST_USER, LONGEST_ENCODED_USER])
 @pytest.mark.parametrize("length", [8, 20, 64])
 def test_businesses_are_passed_on_only_if_all_of_them_fit(
     issuer: Issuer, length: int, user: str
@@ -403,10 +405,13 @@ def test_a_handshake_checks_all_businesses_of_the_token(issuer: Issuer) -> None:
     assert len(json.dumps(answer)) <= RESULT_LIMIT
 
 
-@pytest.mark.parametrize("user", ['u","status":"200', "back\\slash", "auth0|7", "a b~c"])
+@pytest.mark.parametrize(
+    "user", ['u","status":"200', "back\\slash", "auth0|7", "a b~c", "josé", "jos%C3%A9", "田中太郎"]
+)
 def test_the_principal_can_be_logged_without_escaping(issuer: Issuer, user: str) -> None:
     """The formats of the access logs do not escape values."""
     token = issuer.token(sub=user)
     for answer in (_request(issuer, token), _handshake(issuer, token)):
         assert re.fullmatch(r"[A-Za-z0-9._:@%-]+", answer["principalId"])
-        assert unquote(answer["principalId"]) == answer["context"]["userId"] == user
+        assert unquote(answer["principalId"]) == callers.user_of(answer["context"]) == user
+        assert answer["context"]["userId"].isascii()

@@ -1,18 +1,24 @@
 """What the domain expects of a store. The suite runs on the fake and on real DynamoDB APIs."""
 
+import base64
+import json
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
 from lambdas.adapters.table import Table
-from lambdas.domain.errors import Conflict, Unavailable
+from lambdas.domain.errors import Conflict, InvalidValue, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.model import ActingAs, Attention, Census, Ticket
 from lambdas.domain.ports import Store
 from lambdas.domain.rules import CLAIM_HOLDS
+from lambdas.handlers import cursors
 from tests.builders import (
     B1,
     CLOSED,
@@ -351,7 +357,8 @@ def test_walking_all_parts_yields_every_business_once_and_whole(store: Store, pa
 
 
 def test_similar_user_ids_have_different_keys(store: Store) -> None:
-    leases = [virtual(user) for user in ("a", "a~", "a#b", "a%7E", "a/b", "A")]
+    leases = [virtual(user) for user in ("a", "a~", "a#b", "a%7E", "a/b", "A", "á", "a%C3")]
+    leases.append(virtual("é" * 127))
     store.write_settings(business(), settings(updated_by=U1), put=leases)
     stored = store.load(B1).virtual
     assert sorted(stored, key=str) == sorted(leases, key=str)
@@ -473,3 +480,23 @@ class TestAttentionList:
         store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, reported=True)
         store.write_settings(store.load(B1), settings(version=2, available=False))
         assert not store.list_attention(Attention.UNREACHABLE, limit=3)
+
+
+_NUMBERS = st.from_regex(r"\A-?[0-9]{1,45}(\.[0-9]{1,45})?(E[+-]?[0-9]{1,4})?\Z") | st.builds(
+    "{}{}".format, st.sampled_from(["1E+", "-9.9E+", "1E-", "1E"]), st.integers(120, 140)
+)
+
+
+@settings_of_hypothesis(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example("9" * 39)
+@example("1E+126")
+@example("1E-131")
+@example("1E+99")
+@given(_NUMBERS)
+def test_a_forged_cursor_is_refused_or_answered(store: Store, position: str) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps([position, "b1"]).encode()).decode()
+    try:
+        after = cursors.decode(cursor)
+    except InvalidValue:
+        return
+    assert store.list_attention(Attention.UNREACHABLE, limit=5, after=after) == []

@@ -153,6 +153,19 @@ def imports(tree: ast.AST, *, everywhere: bool) -> Iterator[str]:
             yield from imports(node, everywhere=everywhere)
 
 
+def test_the_package_and_the_readme_agree_on_the_license_and_on_node() -> None:
+    package = json.loads((ROOT / "package.json").read_text())
+    readme = (ROOT / "README.md").read_text()
+    assert "Apache License\n" in (ROOT / "LICENSE").read_text()
+    assert "[Apache License 2.0](LICENSE)" in readme
+    assert package["license"] == "Apache-2.0"
+    (oldest,) = re.findall(r"Node (\d+) or newer", readme)
+    assert package["engines"]["node"] == f">={oldest}"
+    locked_package = json.loads((ROOT / "package-lock.json").read_text())["packages"][""]
+    for name in ("license", "engines"):
+        assert locked_package[name] == package[name]
+
+
 def test_no_warning_of_node_buries_what_a_verb_says() -> None:
     """Node 20 works, and the CDK warns of it on each import."""
     probe = "probe:\n\t@$(BIN)/python -c 'import aws_cdk; print(\"imported\")'\n"

@@ -11,10 +11,12 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyIt
 from aws_lambda_powertools.utilities.idempotency.persistence.datarecord import DataRecord
 
 from lambdas import protocol
+from lambdas.adapters.sockets import ManagementApi
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import DomainError, TooManyCalls, Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
+from lambdas.domain.ports import SocketAnswer
 from lambdas.handlers import rest
 from local.cloudwatch.embedded_metrics import metric_data
 from tests.builders import CLOSED, NOW, OPEN, business, hours, real, settings, virtual
@@ -235,6 +237,27 @@ class TestPausesByRole:
         assert (status, answer["pausedBy"]) == (200, other.get("user_id", "u1"))
         status, answer = _call(deployed, "DELETE", PAUSE, **caller)
         assert (status, answer["pausedBy"], answer["pausedUntil"]) == (200, None, None)
+
+    def test_a_back_end_that_may_not_read_the_status_gets_none_as_answer(
+        self, deployed: Deployed
+    ) -> None:
+        assert _call(deployed, "GET", STATUS, **AS_BACKEND)[0] == 403
+        paused = _pause(deployed, "busy", **AS_BACKEND)[1]
+        assert paused == {
+            "businessId": "b1",
+            "online": False,
+            "pausedUntil": UNTIL,
+            "pausedBy": "k1",
+            "asOf": protocol.timestamp(NOW),
+        }
+        ended = _call(deployed, "DELETE", PAUSE, **AS_BACKEND)[1]
+        assert ended == {**paused, "online": True, "pausedUntil": None, "pausedBy": None}
+        as_member_too = {"roles": ("backend",), "user_id": "k1"}
+        for answer in (
+            _pause(deployed, None, **as_member_too)[1],
+            _call(deployed, "DELETE", PAUSE, **as_member_too)[1],
+        ):
+            assert answer.keys() >= {"overallStatus", "reasons", "counts"}
 
     def test_a_declaration_ends_a_back_ends_pause(self, deployed: Deployed) -> None:
         _pause(deployed, None, **AS_BACKEND)
@@ -619,6 +642,37 @@ class TestIdempotency:
             failed, _ = _push(deployed, idempotency_key="k")
         again, _ = _push(deployed, idempotency_key="k")
         assert (failed, again) == (503, 200)
+
+    def test_a_push_that_failed_for_every_socket_is_sent_again(
+        self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(deployed.context, "milliseconds_left", 10_000)  # too few to try
+            status, failed = _push(deployed, idempotency_key="k")
+        assert (status, failed["reached"], failed["failed"]) == (200, False, 1)
+        status, sent = _push(deployed, idempotency_key="k")
+        assert (status, sent["sent"], sent["messageId"]) == (200, 1, failed["messageId"])
+        assert _push(deployed, idempotency_key="k") == (200, sent)
+        assert [message["id"] for message in deployed.sent()] == [sent["messageId"]]
+
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [(SocketAnswer.GONE, SocketAnswer.GONE), (SocketAnswer.OK, SocketAnswer.UNKNOWN)],
+    )
+    def test_a_push_that_was_delivered_or_could_not_be_is_remembered(
+        self,
+        deployed: Deployed,
+        monkeypatch: pytest.MonkeyPatch,
+        first: SocketAnswer,
+        second: SocketAnswer,
+    ) -> None:
+        deployed.seed(business(real("c2")))
+        answers = {"c1": first, "c2": second}
+        with monkeypatch.context() as patch:
+            patch.setattr(ManagementApi, "post", lambda _, connection, __: answers[connection])
+            before = _push(deployed, idempotency_key="k")
+        assert _push(deployed, idempotency_key="k") == before
+        assert deployed.sent() == []
 
     def test_a_message_that_is_sent_again_has_the_same_id(
         self, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
@@ -1087,3 +1141,91 @@ def test_no_spelling_of_the_method_gets_around_the_check_of_rights(
     deployed.seed(business(declared=settings()))
     stranger = rest_event(method, STATUS, businesses=())
     assert deployed.invoke(rest.handler, stranger)["statusCode"] == 403
+
+
+SECRET: Final = "Zaphod"
+"""A text of a client that no log may have."""
+
+_LATER: Final = protocol.timestamp(NOW + 60)
+
+
+@pytest.mark.parametrize(
+    ("request_", "logged"),
+    [
+        (("GET", STATUS, {"query": {SECRET: "1"}}), ("invalid-request", "other")),
+        (
+            ("GET", "/businesses/{businessId}/history", {"query": {"cursor": SECRET}}),
+            ("invalid-request", "cursor"),
+        ),
+        (
+            ("GET", "/businesses/{businessId}/history", {"query": {"from": SECRET}}),
+            ("invalid-request", "from"),
+        ),
+        (
+            ("GET", BUSINESSES, {"query": {"attention": SECRET}, **AS_OPERATOR}),
+            ("invalid-request", "attention"),
+        ),
+        (
+            ("PUT", AVAILABILITY, {"body": f'{{"{SECRET}": 1}}'}),
+            ("invalid-request", "available other"),
+        ),
+        (
+            ("PUT", AVAILABILITY, {"body": f'{{"available": "{SECRET}"}}'}),
+            ("invalid-request", "available"),
+        ),
+        (("PUT", AVAILABILITY, {"body": SECRET}), ("invalid-request", "body")),
+        (
+            ("PUT", AVAILABILITY, {"body": f'{{"{SECRET}": 1, "{SECRET}": 2}}'}),
+            ("invalid-request", "body"),
+        ),
+        (
+            ("POST", BATCH, {"body": f'{{"businessIds": ["#{SECRET}"]}}'}),
+            ("invalid-request", "businessIds"),
+        ),
+        (
+            ("PUT", PAUSE, {"body": f'{{"until": "{_LATER}", "reason": ["{SECRET}"]}}'}),
+            ("invalid-request", "reason"),
+        ),
+        (("PUT", PAUSE, {"body": f'{{"until": "{SECRET}"}}'}), ("invalid-request", "until")),
+        (("PUT", PAUSE, {"body": f'{{"until": "{_LATER}"}}'}), ("forbidden", None)),
+        (("DELETE", PAUSE, {}), ("forbidden", None)),
+        (("PUT", OPENING_HOURS, {"body": f'{{"{SECRET}": 1}}'}), ("invalid-request", "other")),
+        (
+            ("PUT", OPENING_HOURS, {"body": f'{{"timeZone": "{SECRET}"}}'}),
+            ("invalid-request", "timeZone"),
+        ),
+        (
+            (
+                "PUT",
+                OPENING_HOURS,
+                {"body": f'{{"timeZone": "UTC", "exceptions": {{"{SECRET}": 1}}}}'},
+            ),
+            ("invalid-request", "exceptions"),
+        ),
+        (
+            ("PUT", OPENING_HOURS, {"body": f'{{"timeZone": "UTC", "weekly": {{"{SECRET}": 1}}}}'}),
+            ("invalid-request", "weekly"),
+        ),
+        (
+            ("POST", MESSAGES, {"body": "1", "idempotency_key": SECRET * 99, **AS_BACKEND}),
+            ("invalid-request", "idempotency-key"),
+        ),
+        (("GET", STATUS, {"business_id": f"#{SECRET}"}), ("invalid-request", "businessId")),
+        (
+            ("DELETE", CONNECTION, {"connection_id": f"#{SECRET}", **AS_OPERATOR}),
+            ("invalid-request", "connectionId"),
+        ),
+    ],
+)
+def test_a_refusal_is_logged_with_its_kind_and_field_and_no_text_of_anybody(
+    deployed: Deployed, request_: tuple[str, str, dict[str, Any]], logged: tuple[str, str | None]
+) -> None:
+    paused = settings(
+        paused_until=NOW + 60, paused_by="o1", pause_reason=SECRET, paused_by_operator=True
+    )
+    deployed.seed(business(declared=paused))
+    method, path, options = request_
+    assert _call(deployed, method, path, **options)[0] >= 400
+    (line,) = [each for each in deployed.log_lines if each["message"] == "refused"]
+    assert (line["problem"], line.get("field")) == logged
+    assert SECRET not in deployed.log.getvalue()

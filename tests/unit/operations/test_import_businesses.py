@@ -105,7 +105,9 @@ class TestOneBusiness:
         store.seed(business(declared=imported(version=3, updated_at=NOW - 5)))
         assert importer(store).take(declared) is Outcome.UPDATED
         assert store.load(B1).settings == imported(
-            version=4, available=declared.accepting, expects_socket=declared.expects_socket
+            version=4,
+            available=declared.accepting,
+            expects_socket=declared.expects_socket is not False,
         )
 
     @pytest.mark.parametrize("author", ["u1", ""], ids=["a user", "by hand"])
@@ -171,6 +173,15 @@ class TestOneBusiness:
         assert store.load(B1).settings == imported(
             version=4 if stored else 1, opening_hours=hours(COMING)
         )
+
+    @pytest.mark.parametrize("overwrite", [False, True])
+    def test_keeps_what_the_file_does_not_mention(self, overwrite: bool) -> None:
+        store = MemoryStore()
+        stored = imported(expects_socket=False, opening_hours=hours())
+        store.seed(business(declared=stored))
+        assert importer(store, overwrite=overwrite).take(ACCEPTING) is Outcome.UNCHANGED
+        assert importer(store, overwrite=overwrite).take(CLOSED) is Outcome.UPDATED
+        assert store.load(B1).settings == replace(stored, version=2, available=False)
 
     def test_loses_its_hours_only_if_the_file_says_so(self) -> None:
         store = MemoryStore()

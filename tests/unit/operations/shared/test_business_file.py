@@ -27,26 +27,33 @@ def read(content: bytes, name: str = "businesses.csv") -> list[Declaration | Bad
     return list(read_businesses(io.BytesIO(content), name))
 
 
-def said(line: int, business: str, accepting: bool, expects_socket: bool = True) -> Declaration:
+def said(
+    line: int, business: str, accepting: bool, expects_socket: bool | None = None
+) -> Declaration:
     return Declaration(line, BusinessId(business), accepting, expects_socket)
 
 
 @pytest.mark.parametrize(
     "content",
     [
-        pytest.param(HEADER + b"b1,true,false\nb2,false,true\n", id="plain"),
-        pytest.param(HEADER + b"b1,true,false\nb2,false,true", id="no line break at the end"),
+        pytest.param(HEADER + b"b1,true,false\nb2,false,\n", id="plain"),
+        pytest.param(HEADER + b"b1,true,false\nb2,false,", id="no line break at the end"),
         pytest.param(
-            b"\xef\xbb\xbfid,accepting,expectsSocket\r\nb1,true,false\r\nb2,false,true\r\n",
+            b"\xef\xbb\xbfid,accepting,expectsSocket\r\nb1,TRUE,FALSE\r\nb2,FALSE,\r\n,,\r\n",
             id="as a spreadsheet saves it",
         ),
         pytest.param(
-            b'"id","accepting","expectsSocket"\n"b1","true","false"\n"b2","false","true"\n',
+            b'"id","accepting","expectsSocket"\n"b1","true","false"\n"b2","false",""\n"","",""\n',
             id="quoted",
         ),
-        pytest.param(HEADER + b"b1, YES ,No\nb2,0,1\n", id="other words for true and false"),
+        pytest.param(HEADER + b"b1, YES ,No\nb2,0,\n", id="other words for true and false"),
         pytest.param(HEADER + b"b1,true,false\nb2,False,\n", id="an empty cell"),
         pytest.param(HEADER + b"b1,true,false\nb2,false\n", id="a cell less"),
+        pytest.param(HEADER + b"b1,true,false,\nb2,false, ,,\n , ,\n", id="more empty cells"),
+        pytest.param(
+            b"id,accepting,,expectsSocket,,\nb1,true,,false,,\nb2,false,,,,\n,,,,,\n,\n",
+            id="columns without a name and values",
+        ),
         pytest.param(
             b'{"id":"b0","accepting":1}\n{"id":"b1","accepting":true,"expectsSocket":false}\n'
             b'{"accepting":false,"id":"b2"}\n',
@@ -67,6 +74,7 @@ def test_columns_may_come_in_any_order() -> None:
 
 def test_blank_lines_are_skipped_and_lines_keep_their_numbers() -> None:
     assert read(b"\n" + HEADER + b"\r\n  \nb1,true\n\n") == [said(5, "b1", True)]
+    assert read(b",,\n" + HEADER + b",,\r\n ,\nb1,true\n") == [said(5, "b1", True)]
 
 
 @pytest.mark.parametrize("name", ["b.jsonl", "b.NDJSON"])
@@ -81,14 +89,19 @@ def test_json_lines_are_known_by_their_name(name: str) -> None:
     [
         (b"", "the file is empty"),
         (b"\n\n", "the file is empty"),
+        (b"\xef\xbb\xbf\r\n,,\r\n", "the file is empty"),
         (b"id,accepts\n", "line 1: 'accepts': is no known column"),
-        (b"id;accepting\n", "line 1: 'id;accepting': is no known column"),
+        (b"id;accepting\n", "line 1: CSV: a semicolon separates the columns, must be a comma"),
+        (b'"id";"accepting"\n', "line 1: CSV: a semicolon separates the columns"),
+        (b"id\taccepting\n", "line 1: CSV: a tab separates the columns, must be a comma"),
+        (b"id,accepting,,note\n", "line 1: 'note': is no known column"),
         (b"\nid,accepting,id\n", "line 2: id: comes twice"),
         (b"id,expectsSocket\n", "line 1: accepting: is missing"),
         (b"b1,true\n", "line 1: 'b1': is no known column"),
         (b'id,"accepting\n', "line 1: CSV: cannot be read"),
         ("id,accepting\n".encode("utf-16"), "line 1: text: byte 1 (0xff) is not UTF-8"),
         (b"x" * (MAX_LINE + 1), "line 1: text: is too long"),
+        (b"id,accepting\rb1,true\r", "line 1: CSV: has a lone CR, lines must end with LF or CR LF"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -112,7 +125,10 @@ def test_a_wrong_header_ends_it_before_any_line(content: bytes, told: str) -> No
         (b"b" * 65 + b",true", "line 2: id: is 'bbb"),
         ("bü,true".encode(), "line 2: id: is 'b\\xfc', must be"),
         (b"b\x00,true", "line 2: id: is 'b\\x00', must be"),
-        (b"b1,true,true,x", "line 2: column 4: is one too many, must be 3 as in the header"),
+        (b"b1,true,true,x", "line 2: column 4: is 'x', must be empty: the header names no such"),
+        (b"b1,true,true,,x", "line 2: column 5: is 'x', must be empty: the header names no such"),
+        (b'""""', "line 2: accepting: is missing"),
+        (b'"', "line 2: CSV: cannot be read (unexpected end of data), must be"),
         (b'"b1,true', "line 2: CSV: cannot be read (unexpected end of data), must be"),
         (b'"b1"x,true', "line 2: CSV: cannot be read"),
         (b"b1,\xfftrue", "line 2: text: byte 4 (0xff) is not UTF-8, must be UTF-8 throughout"),
@@ -139,6 +155,7 @@ def test_a_wrong_line_of_csv_is_named_and_spoils_no_other(line: bytes, told: str
         (b'{"id":"b1"}', "accepting: is missing, must be true or false"),
         (b'{"id":"b1","accepting":true,"open":1}', "'open': is unknown, must be one of id,"),
         (b'{"id":"b1","accepting":true,"id":"b2"}', "id: comes twice, must come once"),
+        (b",,", "JSON: cannot be read (Expecting value)"),
         (b'["b1", true]', "JSON: is no object, must be an object such as"),
         (b"{'id': 'b1'}", "JSON: cannot be read (Expecting property name"),
         (b'{"id":"b1","accepting":true} x', "JSON: cannot be read (Extra data)"),
@@ -193,17 +210,17 @@ def test_null_removes_opening_hours() -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"id,accepting,openingHours\nb1,true,\n",
-        b"id,accepting,openingHours\nb1,true\n",
+        b"id,accepting,expectsSocket,openingHours\nb1,true,,\n",
+        b"id,accepting,expectsSocket,openingHours\nb1,true\n",
         b"id,accepting\nb1,true\n",
         b'\n{"id":"b1","accepting":true}\n',
     ],
     ids=["an empty cell", "a cell less", "no column", "no field"],
 )
-def test_a_line_that_does_not_mention_opening_hours_leaves_them_as_they_are(
-    content: bytes,
-) -> None:
-    assert read(content) == [replace(said(2, "b1", True), opening_hours="as they are")]
+def test_a_line_says_nothing_about_what_it_does_not_mention(content: bytes) -> None:
+    (line,) = read(content)
+    assert isinstance(line, Declaration)
+    assert (line.expects_socket, line.opening_hours) == (None, "as they are")
 
 
 def with_changes(**changes: Any) -> str:
