@@ -43,8 +43,8 @@ from lambdas.adapters.items import settings_key
 from lambdas.bootstrap import Service
 from lambdas.domain.identifiers import BusinessId
 from lambdas.handlers import cleanup, rest, websocket
-from local.run import ministack
-from operations.shared.local_system import ACCOUNT, is_ready
+from local.run import ministack, new_emulator
+from operations.shared.local_system import ACCOUNT, Emulator, is_ready
 from tests.builders import transition
 from tests.dynamodb import create_history_table, create_table
 from tests.events import Context, changed_record, rest_event, socket_event, transition_record
@@ -230,18 +230,18 @@ def _device(number: int) -> str:
 
 
 @contextlib.contextmanager
-def emulator() -> Iterator[str]:
-    """Run MiniStack. Yields its URL."""
+def emulator() -> Iterator[Emulator]:
+    """Run MiniStack."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    with tempfile.TemporaryDirectory() as folder, ministack(Path(folder), port) as process:
-        while not is_ready(url):
+    emulator = new_emulator(port)
+    with tempfile.TemporaryDirectory() as folder, ministack(Path(folder), emulator) as process:
+        while not is_ready(emulator.url):
             if process.poll() is not None:
                 raise SystemExit("MiniStack did not start")
             time.sleep(0.05)
-        yield url
+        yield emulator
 
 
 @contextlib.contextmanager
@@ -294,14 +294,13 @@ def report(found: list[Measured]) -> str:
 def main() -> None:
     print("measuring each function in a process of its own (about a minute)", file=sys.stderr)
     set_variables()
-    with emulator() as url, issuer() as token:
+    with emulator() as aws, issuer() as token:
         os.environ.update(
             {
-                "AWS_ACCESS_KEY_ID": ACCOUNT,
-                "AWS_ENDPOINT_URL": url,
-                "WEBSOCKET_MANAGEMENT_URL": f"{url}/_aws/execute-api/none/v1",
+                **aws.variables(),
+                "WEBSOCKET_MANAGEMENT_URL": f"{aws.url}/_aws/execute-api/none/v1",
                 "EVENT_BUS_NAME": "default",
-                "DEAD_LETTERS_URL": f"{url}/{ACCOUNT}/none",
+                "DEAD_LETTERS_URL": f"{aws.url}/{ACCOUNT}/none",
                 "OIDC_ISSUER": ISSUER,
                 "OIDC_BUSINESS_PREFIX": "",
             }

@@ -1,7 +1,8 @@
 """Runs MiniStack, the AWS emulator, with changes where it differs from AWS.
 
 `local.run` starts this module and passes settings in environment variables. This module replaces
-three functions of one version of MiniStack, and `local.refused_types` adds what it cannot deploy:
+functions of one version of MiniStack, `local.emulator_access` stands in front of it, and
+`local.refused_types` adds what it cannot deploy:
 
 - MiniStack runs all events of a WebSocket function in one process, one after another, and drops its
   logs. Functions behind REST get as many processes as they need, and a log group. WebSocket
@@ -12,6 +13,8 @@ three functions of one version of MiniStack, and `local.refused_types` adds what
   CloudWatch's rules.
 - MiniStack keeps accounts apart by the access key, but a call of an API is not signed with one. It
   is answered in the account and region of the API that its path names.
+- The session token of this run, in AWS_SESSION_TOKEN, is that of all credentials. Functions have it
+  already; roles that are assumed get it.
 """
 
 import importlib
@@ -24,6 +27,7 @@ from importlib import metadata
 from typing import Any
 
 from local import refused_types
+from local.emulator_access import Guarded
 
 VERSION = "1.5.33"
 
@@ -73,6 +77,10 @@ def _in_account_of_api(parse: Callable[[str, str], Any]) -> Callable[[str, str],
     return parse_and_enter
 
 
+def _session_token() -> str:
+    return os.environ["AWS_SESSION_TOKEN"]
+
+
 def patch() -> None:
     """Make the changes. Raises `SystemExit` for any other version of MiniStack."""
     installed = metadata.version("ministack")
@@ -84,12 +92,14 @@ def patch() -> None:
     for module, name, replacement in (
         ("ministack.core.lambda_runtime", "get_or_create_worker", _ordinary_invocation),
         ("ministack.services.cloudwatch", "_evaluate_all_alarms", _judge_no_alarm),
+        ("ministack.services.sts", "_gen_session_token", _session_token),
     ):
         target = importlib.import_module(module)
         getattr(target, name)  # raises AttributeError if MiniStack no longer has it
         setattr(target, name, replacement)
     app: Any = importlib.import_module("ministack.app")
     app._parse_execute_api_url = _in_account_of_api(app._parse_execute_api_url)
+    app.app = Guarded(app.app, port=int(os.environ["GATEWAY_PORT"]), session_token=_session_token())
     refused_types.patch()
 
 

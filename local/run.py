@@ -14,6 +14,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -37,9 +38,9 @@ from operations.shared.interrupts import interrupts_held_back
 from operations.shared.local_system import (
     ACCOUNT,
     REGION,
+    Emulator,
     LocalSystem,
     NotRunning,
-    aws_client,
     is_ready,
     state_folder,
 )
@@ -146,30 +147,31 @@ def _run(stack: ExitStack) -> NoReturn:
     stack.callback(LocalSystem.file().unlink, missing_ok=True)
     LocalSystem.file().unlink(missing_ok=True)
 
-    endpoint_url = f"http://{HOST}:{port}"
-    process = stack.enter_context(ministack(state, port))
-    cdk = Cdk(stack, state, endpoint_url)
-    synthesis = SynthesisCache(state, endpoint_url, canary=bool(os.environ.get("LOCAL_CANARY")))
+    emulator = new_emulator(port)
+    process = stack.enter_context(ministack(state, emulator))
+    cdk = Cdk(stack, state, emulator)
+    synthesis = SynthesisCache(state, emulator.url, canary=bool(os.environ.get("LOCAL_CANARY")))
     finish_synthesis = synthesis.start(cdk)
-    _wait_until_ready(process, endpoint_url)
+    _wait_until_ready(process, emulator.url)
     # In a folder without cdk.json: otherwise the CLI would synthesize first.
     cdk.start("bootstrap", f"aws://{ACCOUNT}/{REGION}", folder=state).finish()
     finish_synthesis()
     outputs = _deploy(cdk, synthesis)
     for table in ("TableName", "HistoryTableName"):
-        _enable_expiry(outputs[table], endpoint_url)
-    _first_census(outputs["CleanupFunctionName"], endpoint_url)
+        _enable_expiry(outputs[table], emulator)
+    _first_census(outputs["CleanupFunctionName"], emulator)
     system = LocalSystem(
         **{name: outputs[output] for name, output in OUTPUTS.items()},
         alarmNames=outputs["AlarmNames"].split(","),
-        awsEndpointUrl=endpoint_url,
+        awsEndpointUrl=emulator.url,
+        awsSessionToken=emulator.session_token,
         region=REGION,
         consoleUrl=url_of(listener),
     )
     environment = DeployedEnvironment(LOCAL, system=system)
     give_credential(environment)
-    _first_canary_run(outputs.get("CanaryFunctionName"), endpoint_url)
-    stack.enter_context(cloudwatch_jobs(endpoint_url))
+    _first_canary_run(outputs.get("CanaryFunctionName"), emulator)
+    stack.enter_context(cloudwatch_jobs(emulator))
     devices = stack.enter_context(simulated_devices(system))
     stack.enter_context(running_console(environment, listener, devices=devices))
     system.publish()
@@ -226,8 +228,13 @@ def _already_running(state: Path) -> str:
     )
 
 
+def new_emulator(port: int) -> Emulator:
+    """Describe an emulator at a port, with a session token that nobody else knows."""
+    return Emulator(f"http://{HOST}:{port}", secrets.token_urlsafe(32))
+
+
 @contextmanager
-def ministack(state: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def ministack(state: Path, emulator: Emulator) -> Iterator[subprocess.Popen[bytes]]:
     """Run the emulator until the end of the block. It starts, but is not ready at once."""
     # MiniStack leaves large temporary folders behind, so all that it writes goes into this one.
     private = state / "ministack"
@@ -240,7 +247,8 @@ def ministack(state: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         "LANG": "C.UTF-8",
         "TMPDIR": str(private / "tmp"),
         "STATE_DIR": str(private / "state"),
-        "GATEWAY_PORT": str(port),
+        "GATEWAY_PORT": emulator.url.rpartition(":")[2],
+        "AWS_SESSION_TOKEN": emulator.session_token,
         "BIND_HOST": HOST,
         "MINISTACK_HOST": HOST,
         "MINISTACK_REGION": REGION,
@@ -292,7 +300,7 @@ class Cdk:
 
     stack: ExitStack
     state: Path
-    endpoint_url: str
+    emulator: Emulator
 
     def start(self, command: str, *arguments: str, folder: Path = ROOT) -> Step:
         """Start one command. If it still runs when the system stops, it is killed."""
@@ -300,7 +308,7 @@ class Cdk:
             process = subprocess.Popen(
                 [str(CDK), command, *arguments],
                 cwd=folder,
-                env=emulator_environment(self.endpoint_url),
+                env=emulator_environment(self.emulator),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -310,17 +318,12 @@ class Cdk:
         return Step(f"cdk {command}", process, Path(log.name), time.monotonic())
 
 
-def emulator_environment(endpoint_url: str) -> Mapping[str, str]:
+def emulator_environment(emulator: Emulator) -> Mapping[str, str]:
     """Return the caller's environment variables, changed so that nothing reaches real AWS."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return {
         **kept,
-        "AWS_ENDPOINT_URL": endpoint_url,
-        "AWS_ENDPOINT_URL_S3": endpoint_url,
-        "AWS_ACCESS_KEY_ID": ACCOUNT,
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
+        **emulator.variables(),
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -398,28 +401,28 @@ def _deploy(cdk: Cdk, synthesis: SynthesisCache) -> dict[str, str]:
     return {name: value for stack in by_stack.values() for name, value in stack.items()}
 
 
-def _enable_expiry(table: str, endpoint_url: str) -> None:
+def _enable_expiry(table: str, emulator: Emulator) -> None:
     # MiniStack ignores a table's TTL setting in a template.
-    aws_client("dynamodb", endpoint_url).update_time_to_live(
+    emulator.client("dynamodb").update_time_to_live(
         TableName=table, TimeToLiveSpecification={"Enabled": True, "AttributeName": "ttl"}
     )
 
 
-def _first_census(cleanup: str, endpoint_url: str) -> None:
+def _first_census(cleanup: str, emulator: Emulator) -> None:
     # The schedule's first run comes after a minute. Until then, an alarm would report no cleanup.
-    answer = aws_client("lambda", endpoint_url).invoke(FunctionName=cleanup, Payload=b"{}")
+    answer = emulator.client("lambda").invoke(FunctionName=cleanup, Payload=b"{}")
     if "FunctionError" in answer:
         raise StepFailed(f"The first cleanup failed:\n{answer['Payload'].read().decode()}")
 
 
-def _first_canary_run(canary: str | None, endpoint_url: str) -> None:
+def _first_canary_run(canary: str | None, emulator: Emulator) -> None:
     """Run the canary once, if there is one. Until its schedule does, an alarm would miss its runs.
 
     Raises `StepFailed`.
     """
     if canary is None:
         return
-    answer = aws_client("lambda", endpoint_url).invoke(FunctionName=canary, Payload=b"{}")
+    answer = emulator.client("lambda").invoke(FunctionName=canary, Payload=b"{}")
     report = json.loads(answer["Payload"].read())
     if not report.get("succeeded"):
         raise StepFailed(f"The first run of the canary failed:\n{report}")
@@ -434,7 +437,7 @@ Ready after {seconds:.1f} s.
   Console    {system.consoleUrl}
   REST       {system.restUrl}
   WebSocket  {system.websocketUrl}
-  AWS API    {system.awsEndpointUrl}   (region {system.region}, any credentials)
+  AWS API    {system.awsEndpointUrl}   (its session token is in the details)
   Details    {system.file()}
 
 Open the console in a browser, or try, in another terminal:

@@ -14,7 +14,7 @@ from constructs import Construct
 
 from infra.service.dead_letters import dead_letter_queue
 from infra.service.function import ServiceFunction
-from infra.service.functions import Functions, without_dead_letters
+from infra.service.functions import BUSINESSES, Functions, without_dead_letters
 from lambdas.table_schema import CONNECTION_PREFIX, SETTINGS_KEY, SORT_KEY
 
 BATCH_SIZE: Final = 100
@@ -74,11 +74,11 @@ class ChangeFeed(Construct):
         )
         self.functions = (self.recorder, self.publisher)
 
-        self.recorder.allow("dynamodb:Query", "dynamodb:UpdateItem", on=[table.table_arn])
+        self.recorder.allow_items("Query", "UpdateItem", table=table, keys=[BUSINESSES])
         for function in (self.recorder, functions.cleanup, functions.rest):
             function.function.add_environment("HISTORY_TABLE_NAME", history.table_name)
             function.function.add_environment("HISTORY_DAYS", str(history_days))
-            function.allow("dynamodb:PutItem", "dynamodb:Query", on=[history.table_arn])
+            function.allow_items("PutItem", "Query", table=history, keys=[BUSINESSES])
         self.publisher.allow("events:PutEvents", on=[bus.event_bus_arn])
 
         self._map(

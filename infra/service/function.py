@@ -1,9 +1,10 @@
 """How every Lambda function of this service is made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import aws_cdk as cdk
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
@@ -117,13 +118,28 @@ class ServiceFunction(Construct):
             "Each call would be a trace, and the metrics of the function show the same.",
         )
 
-    def allow(
-        self,
-        *actions: str,
-        on: list[str],
-        conditions: Mapping[str, Mapping[str, list[str]]] | None = None,
-    ) -> None:
+    def allow(self, *actions: str, on: list[str]) -> None:
         """Allow exactly these actions on exactly these resources (ARNs)."""
+        self.role.add_to_policy(iam.PolicyStatement(actions=list(actions), resources=on))
+
+    def allow_items(self, *operations: str, table: dynamodb.ITable, keys: Sequence[str]) -> None:
+        """Allow operations on those items of a table whose partition keys match one of `keys`.
+
+        A key may end in `*`. The operations are those of single items, also as parts of a
+        transaction, and `Query`. A `Scan` names no key, so it cannot be allowed here.
+        """
+        leading_keys = "dynamodb:LeadingKeys"
         self.role.add_to_policy(
-            iam.PolicyStatement(actions=list(actions), resources=on, conditions=conditions)
+            iam.PolicyStatement(
+                actions=[f"dynamodb:{operation}" for operation in operations],
+                resources=[table.table_arn],
+                conditions={
+                    # DynamoDB asks for this operator. It is also true for a request without keys,
+                    # which `Null` refuses.
+                    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+                    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
+                    "ForAllValues:StringLike": {leading_keys: list(keys)},
+                    "Null": {leading_keys: "false"},
+                },
+            )
         )

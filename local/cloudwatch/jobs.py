@@ -7,17 +7,17 @@ from contextlib import contextmanager
 
 from local.cloudwatch.alarm_states import AlarmStates
 from local.cloudwatch.metrics_from_logs import MetricsFromLogs
-from operations.shared.local_system import aws_client
+from operations.shared.local_system import Emulator
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def cloudwatch_jobs(endpoint_url: str) -> Iterator[None]:
+def cloudwatch_jobs(emulator: Emulator) -> Iterator[None]:
     """Publish metrics from logs and set alarm states, until the end of the block."""
-    cloudwatch = aws_client("cloudwatch", endpoint_url)
+    cloudwatch = emulator.client("cloudwatch")
     jobs = (
-        (MetricsFromLogs(aws_client("logs", endpoint_url), cloudwatch).step, 1.0),
+        (MetricsFromLogs(emulator.client("logs"), cloudwatch).step, 1.0),
         (AlarmStates(cloudwatch).step, 2.0),
     )
     stop = threading.Event()

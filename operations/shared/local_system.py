@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -16,6 +17,8 @@ from operations.shared.repository import ROOT
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "000000000000"
 
+_SECRET_KEY: Final = "any"  # noqa: S105 - the emulator checks no signatures
+
 
 class NotRunning(CannotBegin):
     """No local system uses this state folder."""
@@ -27,12 +30,51 @@ def state_folder() -> Path:
 
 
 @dataclass(frozen=True)
+class Emulator:
+    """An AWS emulator on this machine. Its AWS API wants the session token in each call.
+
+    `account` is the access key: the emulator takes it for the account.
+    """
+
+    url: str
+    session_token: str
+    account: str = ACCOUNT
+    region: str = REGION
+
+    def session(self) -> Any:
+        """Return a boto3 session, whatever the AWS settings of this machine are."""
+        return boto3.Session(
+            aws_access_key_id=self.account,
+            aws_secret_access_key=_SECRET_KEY,
+            aws_session_token=self.session_token,
+            region_name=self.region,
+        )
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client for one AWS service."""
+        return self.session().client(service, endpoint_url=self.url)
+
+    def variables(self) -> Mapping[str, str]:
+        """Return the environment variables that send AWS's tools to the emulator."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ENDPOINT_URL_S3": self.url,
+            "AWS_ACCESS_KEY_ID": self.account,
+            "AWS_SECRET_ACCESS_KEY": _SECRET_KEY,
+            "AWS_SESSION_TOKEN": self.session_token,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+        }
+
+
+@dataclass(frozen=True)
 class LocalSystem:
     """A running system, as `endpoints.json` describes it."""
 
     restUrl: str  # noqa: N815 - the names of the file are its interface
     websocketUrl: str  # noqa: N815
     awsEndpointUrl: str  # noqa: N815
+    awsSessionToken: str  # noqa: N815
     region: str
     tableName: str  # noqa: N815
     cleanupFunctionName: str  # noqa: N815
@@ -66,31 +108,27 @@ class LocalSystem:
         return system
 
     def publish(self) -> None:
-        """Write the file in one step, so that nobody reads half of it."""
+        """Write the file in one step, so that nobody reads half of it. Only its owner can read it:
+        it has the session token.
+        """
         unfinished = self.file().with_suffix(".unfinished")
+        unfinished.unlink(missing_ok=True)
+        unfinished.touch(mode=0o600)
         unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n")
         unfinished.replace(self.file())
 
+    @property
+    def emulator(self) -> Emulator:
+        """The emulator that this system runs on."""
+        return Emulator(self.awsEndpointUrl, self.awsSessionToken, region=self.region)
+
     def session(self) -> Any:
         """Return a boto3 session with the credentials that the emulator accepts."""
-        return _session(self.region)
+        return self.emulator.session()
 
     def client(self, service: str) -> Any:
         """Return a boto3 client for one AWS service of this system."""
-        return aws_client(service, self.awsEndpointUrl)
-
-
-def aws_client(service: str, endpoint_url: str) -> Any:
-    """Return a boto3 client for an emulator, whatever the AWS settings of this machine are."""
-    return _session(REGION).client(service, endpoint_url=endpoint_url)
-
-
-def _session(region: str) -> Any:
-    return boto3.Session(
-        aws_access_key_id=ACCOUNT,
-        aws_secret_access_key="local",  # noqa: S106 - the emulator accepts any
-        region_name=region,
-    )
+        return self.emulator.client(service)
 
 
 def is_ready(endpoint_url: str) -> bool:

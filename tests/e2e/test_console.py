@@ -204,12 +204,7 @@ def test_another_host_is_refused(console: Console, host: str) -> None:
 @pytest.fixture
 def shell(system: System) -> dict[str, str]:
     """The settings of a shell, as if the emulator were AWS."""
-    return {
-        "AWS_ENDPOINT_URL": system.endpoints.awsEndpointUrl,
-        "AWS_ACCESS_KEY_ID": "000000000000",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_REGION": "us-east-1",
-    }
+    return dict(system.endpoints.emulator.variables())
 
 
 def test_an_environment_that_is_not_deployed_is_explained(

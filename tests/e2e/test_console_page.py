@@ -4,14 +4,22 @@
 images of docs.
 """
 
+import base64
+import io
+import json
 import math
 import os
 import re
+import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -434,3 +442,55 @@ def save_image(name: str, png: bytes) -> None:
     images = ROOT / "docs" / "images"
     images.mkdir(exist_ok=True)
     (images / f"{name}.png").write_bytes(with_palette(png))
+
+
+def test_a_page_of_another_site_cannot_make_the_emulator_run_code(
+    browser: Browser, system: System, tmp_path: Path
+) -> None:
+    """By requests that a browser sends without asking first: a text, and a plain form."""
+    url = f"{system.endpoints.awsEndpointUrl}/2015-03-31/functions"
+    function = {
+        "Runtime": "python3.12",
+        "Role": "arn:aws:iam::000000000000:role/any",
+        "Handler": "index.handler",
+        "Code": {"ZipFile": _zipped("index.py", "def handler(event, context): return 1")},
+    }
+    by_text = json.dumps({**function, "FunctionName": "by-text"})
+    by_form = json.dumps({**function, "FunctionName": "by-form"})[:-1] + ', "Description": "'
+    fetched = """([url, body]) =>
+        fetch(url, {method: "POST", body, headers: {"Content-Type": "text/plain"}})
+        .then(() => "answered", () => "refused")"""
+    submit = """([url, name, value]) => {
+        const form = document.createElement("form");
+        form.method = "POST", form.action = url, form.enctype = "text/plain";
+        form.append(Object.assign(document.createElement("input"), {name, value}));
+        document.body.append(form);
+        form.submit();
+    }"""
+    (tmp_path / "index.html").write_text("<p>")
+    with _served(tmp_path) as port, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"http://localhost:{port}/")  # another site than that of 127.0.0.1
+        assert page.evaluate(fetched, [url, by_text]) == "refused"
+        with page.expect_navigation() as navigation:
+            page.evaluate(submit, [url, by_form, '"}'])
+        assert navigation.value.status == 403
+    functions = system.client("lambda").list_functions()["Functions"]
+    assert not {"by-text", "by-form"} & {each["FunctionName"] for each in functions}
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[int]:
+    """Serve a folder on this machine. Yields the port."""
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def _zipped(name: str, text: str) -> str:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr(name, text)
+    return base64.b64encode(archive.getvalue()).decode()

@@ -16,17 +16,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-import boto3
-
 from lambdas.table_schema import CENSUS_KEY, LAST_TRANSITION_KEY
-from local.run import emulator_environment, ministack
+from local.run import emulator_environment, ministack, new_emulator
 from operations.shared.assembly import Assembly, Manifest
-from operations.shared.local_system import is_ready
+from operations.shared.local_system import Emulator, is_ready
 from operations.shared.repository import ROOT
 from tests.e2e.harness import descendants, eventually, free_port
 
@@ -72,7 +70,7 @@ class Team:
     """What a team has: a clone of the repository, and credentials for three accounts."""
 
     folder: Path
-    endpoint_url: str
+    emulator: Emulator
 
     # Commands.
 
@@ -91,8 +89,8 @@ class Team:
         """Start a command. It has the profiles, and no other credentials."""
         kept = {
             name: value
-            for name, value in emulator_environment(self.endpoint_url).items()
-            if not name.startswith(("AWS_ACCESS", "AWS_SECRET", "AWS_REGION", "AWS_DEFAULT"))
+            for name, value in emulator_environment(self.emulator).items()
+            if not name.startswith(("AWS_ACCESS", "AWS_SE", "AWS_REGION", "AWS_DEFAULT"))
             and name not in {"MAKEFLAGS", "MAKELEVEL"}
         }
         return subprocess.Popen(
@@ -209,12 +207,7 @@ class Team:
 
     def client(self, environment: str, service: str) -> Any:
         """Return a client for the account of an environment."""
-        session: Any = boto3.Session(
-            aws_access_key_id=ACCOUNTS[environment],
-            aws_secret_access_key="any",
-            region_name=REGION,
-        )
-        return session.client(service, endpoint_url=self.endpoint_url)
+        return replace(self.emulator, account=ACCOUNTS[environment]).client(service)
 
     def stacks(self, environment: str) -> Mapping[str, Any]:
         """The stacks in the account of an environment, but for that of the bootstrap."""
@@ -310,7 +303,7 @@ def _lock_of(environment: str) -> dict[str, str]:
 def team_with_a_build(folder: Path) -> Iterator[Team]:
     """Start the emulator, prepare the three accounts, and build from a commit."""
     port = free_port()
-    team = Team(folder, f"http://127.0.0.1:{port}")
+    team = Team(folder, replace(new_emulator(port), region=REGION))
     _copy_sources(team)
     _write_profiles(team)
     (folder / "empty").mkdir()
@@ -319,13 +312,13 @@ def team_with_a_build(folder: Path) -> Iterator[Team]:
     state = folder / "state"
     state.mkdir()
     with ExitStack() as stack:
-        stack.enter_context(ministack(state, port))
+        stack.enter_context(ministack(state, team.emulator))
         built = team.make("build")
         assert built.code == 0, built.output
         first = folder / "first-build"
         team.release.rename(first)
         team.take(first)
-        eventually("the emulator is ready", lambda: is_ready(team.endpoint_url), seconds=60)
+        eventually("the emulator is ready", lambda: is_ready(team.emulator.url), seconds=60)
         bootstraps = [
             team.start("make", "bootstrap", f"ENVIRONMENT={name}", f"PROFILE={name}")
             for name in ACCOUNTS
@@ -346,7 +339,7 @@ def _copy_sources(team: Team) -> None:
             shutil.copyfile(source, copy)
     with (team.repository / "infra" / "environments.py").open("a") as environments:
         environments.write(
-            _EDIT.format(region=REGION, endpoint_url=team.endpoint_url, accounts=ACCOUNTS)
+            _EDIT.format(region=REGION, endpoint_url=team.emulator.url, accounts=ACCOUNTS)
         )
     (team.repository / "node_modules").symlink_to((ROOT / "node_modules").resolve())
     (team.repository / ".venv").symlink_to(sys.prefix)
@@ -361,7 +354,10 @@ def _write_profiles(team: Team) -> None:
     config, credentials = "", ""
     for name, account in ACCOUNTS.items():
         config += f"[profile {name}]\nregion = {REGION}\n"
-        credentials += f"[{name}]\naws_access_key_id = {account}\naws_secret_access_key = any\n"
+        credentials += (
+            f"[{name}]\naws_access_key_id = {account}\naws_secret_access_key = any\n"
+            f"aws_session_token = {team.emulator.session_token}\n"
+        )
     (team.folder / "config").write_text(config)
     (team.folder / "credentials").write_text(credentials)
 

@@ -1,6 +1,9 @@
-"""Each handler makes every AWS call it can make, and the calls are compared with its role."""
+"""Each handler makes every AWS call it can make, and the calls are compared with its role: actions,
+resources and, in the tables, partition keys.
+"""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +13,7 @@ from infra.environments import PROD
 from infra.monitoring.metrics import TABLE_OPERATIONS
 from lambdas import protocol
 from lambdas.adapters.items import settings_key
+from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.handlers import (
     authorizer,
@@ -23,6 +27,12 @@ from lambdas.handlers import (
 )
 from lambdas.handlers.entry_point import EntryPoint
 from lambdas.routes import ROUTES
+from lambdas.table_schema import (
+    BUSINESS_PREFIX,
+    CENSUS_KEY,
+    IDEMPOTENCY_PREFIX,
+    TICKET_PREFIX,
+)
 from tests.builders import B1, NOW, U1, business, real, settings, transition, virtual
 from tests.events import (
     DEVICE,
@@ -33,11 +43,12 @@ from tests.events import (
 )
 from tests.fakes import raising
 from tests.infra.every_option import EVERY_OPTION
-from tests.infra.permissions import LOGS, RUNTIME, Permissions, allowed
+from tests.infra.permissions import LOGS, RUNTIME, Permissions, Request, allowed, refused
 from tests.infra.synthesis import Templates
 from tests.infra.template import Template
 from tests.unit.handlers.conftest import (
     HOOK_STATUS,
+    Calls,
     Deployed,
     apis,
     deployed,
@@ -54,7 +65,7 @@ __all__ = ["apis", "deployed", "feed", "playing", "pool_user", "recording", "unr
 ALLOWED_BUT_NOT_CALLED: dict[str, Permissions] = {
     # Powertools reads the record of the first call if DynamoDB did not return it with a refused
     # write. DynamoDB and the fakes do return it.
-    "Rest": {("dynamodb:GetItem", "table")},
+    "Rest": {("dynamodb:GetItem", "table IDEMPOTENCY#*")},
 }
 
 READS_STREAM: dict[str, Permissions] = {
@@ -143,6 +154,10 @@ def _rest(deployed: Deployed) -> None:
     for method, path, options in REST_REQUESTS:
         answer = deployed.invoke(rest.handler, rest_event(method, path, **options))
         assert answer["statusCode"] < 300, (method, path, answer)
+    # The record of a push that fails is deleted.
+    deployed.service.store.load = raising(Unavailable("no answer"))  # type: ignore[method-assign]
+    push = rest_event("POST", f"{BUSINESS}/messages", body="[1]", idempotency_key="k2", **BACKEND)
+    assert deployed.invoke(rest.handler, push)["statusCode"] == 503
 
 
 def _cleanup(deployed: Deployed) -> None:
@@ -194,12 +209,10 @@ def test_a_function_makes_exactly_the_calls_that_its_role_allows(
     templates: Templates, deployed: Deployed, function: str
 ) -> None:
     CALLS[function](deployed)
-    called = {
-        permission
-        for operation, parameters in deployed.calls
-        for permission in _needed(operation, parameters, function)
-    }
+    requests = _requests(deployed.calls)
+    called = _needed(deployed.calls)
     for environment, stacks in templates.items():
+        assert refused(stacks["Service"], function, requests) == set(), environment
         permitted = allowed(stacks["Service"], function)
         runtime = LOGS if function == "Ping" else RUNTIME
         needed = runtime | READS_STREAM.get(function, set())
@@ -218,17 +231,58 @@ def test_every_route_is_called_here() -> None:
     assert called == {(route.method, route.path) for route in ROUTES.values()}
 
 
+@pytest.mark.usefixtures("feed")
+@pytest.mark.parametrize("function", CALLS)
+def test_a_function_may_do_nothing_with_other_items(
+    templates: Templates, deployed: Deployed, function: str
+) -> None:
+    """`UpdateItem` creates items too: with a right to update any item, a ticket can be forged."""
+    CALLS[function](deployed)
+    needed = _needed(deployed.calls) | ALLOWED_BUT_NOT_CALLED.get(function, set())
+    forged = {
+        request
+        for operation in ("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan")
+        for table in ("table", "history")
+        for key in (*(f"{kind.removesuffix('*')}forged" for kind in KINDS), None)
+        for request in [Request(f"dynamodb:{operation}", table, key)]
+        if _permission(request) not in needed
+    }
+    for environment, stacks in templates.items():
+        allowed_too = forged - refused(stacks["Service"], function, forged)
+        # A Scan has no condition.
+        assert {each for each in allowed_too if each.action != "dynamodb:Scan"} == set(), (
+            environment
+        )
+
+
+@pytest.mark.parametrize(
+    ("function", "operation", "key"),
+    [
+        ("Ping", "UpdateItem", "TICKET#forged"),
+        ("Connect", "PutItem", "CENSUS"),
+        ("Connect", "PutItem", "TICKET#forged"),
+        ("Disconnect", "DeleteItem", "TICKET#t1"),
+        ("Disconnect", "DeleteItem", "IDEMPOTENCY#b1"),
+        ("Rest", "DeleteItem", "CENSUS"),
+        ("Rest", "UpdateItem", "TICKET#forged"),
+        ("Cleanup", "PutItem", "BUSINESS#b1"),
+        ("Recorder", "UpdateItem", "TICKET#forged"),
+    ],
+)
+def test_an_item_of_another_kind_is_refused(
+    templates: Templates, function: str, operation: str, key: str
+) -> None:
+    request = Request(f"dynamodb:{operation}", "table", key)
+    for stacks in templates.values():
+        assert refused(stacks["Service"], function, {request}) == {request}
+
+
 def test_the_preflight_makes_exactly_the_calls_that_its_role_allows(
     every_option: dict[str, Template], deployed: Deployed
 ) -> None:
     event = {"DeploymentId": "d", "LifecycleEventHookExecutionId": "h"}
     assert deployed.invoke(preflight.handler, event) == {"status": "Succeeded"}
-    called = {
-        permission
-        for operation, parameters in deployed.calls
-        if operation != HOOK_STATUS
-        for permission in _needed(operation, parameters, "Preflight")
-    }
+    called = _needed([each for each in deployed.calls if each[0] != HOOK_STATUS])
     assert deployed.operations.count(HOOK_STATUS) == 1
     permitted = allowed(every_option["Service"], "Preflight")
     assert permitted >= RUNTIME
@@ -278,27 +332,69 @@ _TRANSACTION_PARTS = {
 }
 
 
-def _needed(operation: str, parameters: dict[str, Any], function: str) -> Permissions:
-    """Return the permissions that a call needs."""
-    if operation in _SOCKET_METHODS:
-        return {("execute-api:ManageConnections", _SOCKET_METHODS[operation])}
-    if operation in ("TransactWriteItems", "TransactGetItems"):
-        return {
-            (f"dynamodb:{_TRANSACTION_PARTS[part]}", _table(request))
-            for item in parameters["TransactItems"]
-            for part, request in item.items()
-        }
-    if operation == "PutEvents":
-        return {("events:PutEvents", "bus")}
-    if operation == "SendMessage":
-        return {("sqs:SendMessage", "dead letters")}
-    resource = parameters.get("IndexName", _table(parameters))
-    key = (parameters.get("Key") or parameters.get("Item") or {}).get("pk", {}).get("S", "")
-    if function == "Authorizer" and key.startswith("TICKET#"):
-        resource = "tickets of table"
-    if key == "CENSUS":
-        resource = "census of table"
-    return {(f"dynamodb:{operation}", resource)}
+KINDS = (f"{BUSINESS_PREFIX}*", f"{TICKET_PREFIX}*", f"{IDEMPOTENCY_PREFIX}*", CENSUS_KEY)
+"""The patterns of the partition keys in the tables."""
+
+
+def _needed(calls: Calls) -> Permissions:
+    """Return the permissions that calls need."""
+    needed = {_permission(request) for request in _requests(calls)}
+    for operation, _ in calls:
+        if operation in _SOCKET_METHODS:
+            needed.add(("execute-api:ManageConnections", _SOCKET_METHODS[operation]))
+        elif operation == "PutEvents":
+            needed.add(("events:PutEvents", "bus"))
+        elif operation == "SendMessage":
+            needed.add(("sqs:SendMessage", "dead letters"))
+    return needed
+
+
+def _permission(request: Request) -> tuple[str, str]:
+    """Name the permission that allows a request: for all keys of its kind, or for all items."""
+    if request.key is None or request.resource.endswith("Index"):
+        return request.action, request.resource
+    kind = next((kind for kind in KINDS if request.key.startswith(kind.removesuffix("*"))), "?")
+    return request.action, f"{request.resource} {kind}"
+
+
+def _requests(calls: Calls) -> set[Request]:
+    """Return what IAM is asked before these calls to DynamoDB. A transaction needs the permissions
+    of its parts.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
+    """
+    parts = [
+        each
+        for operation, parameters in calls
+        for each in (
+            [
+                (_TRANSACTION_PARTS[part], request)
+                for item in parameters["TransactItems"]
+                for part, request in item.items()
+            ]
+            if "TransactItems" in parameters
+            else [(operation, parameters)]
+        )
+    ]
+    return {
+        Request(
+            f"dynamodb:{operation}",
+            parameters.get("IndexName", _table(parameters)),
+            _partition_key(parameters),
+        )
+        for operation, parameters in parts
+        if "TableName" in parameters
+    }
+
+
+def _partition_key(parameters: dict[str, Any]) -> str | None:
+    """Return the partition key that a call names: that of the index, if it queries one."""
+    if "KeyConditionExpression" in parameters:
+        value = re.match(r"\w+ = (:\w+)", parameters["KeyConditionExpression"])
+        assert value is not None
+        return str(parameters["ExpressionAttributeValues"][value[1]]["S"])
+    item = parameters.get("Key") or parameters.get("Item")
+    return None if item is None else str(item["pk"]["S"])
 
 
 def _table(parameters: dict[str, Any]) -> str:

@@ -7,8 +7,6 @@ a running one.
 import json
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +16,9 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from operations.shared.local_system import is_ready
+from local.run import ministack as run_ministack
+from local.run import new_emulator
+from operations.shared.local_system import Emulator, is_ready
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -27,76 +27,47 @@ START_SECONDS = 30
 
 
 @pytest.fixture(scope="session")
-def ministack_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the MiniStack of this test session."""
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """The MiniStack of this test session."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("ministack")
-    log = folder / "log"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "GATEWAY_PORT": str(port),
-        "BIND_HOST": "127.0.0.1",
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        "LOG_LEVEL": "WARNING",
-        "TMPDIR": str(folder),
-        "STATE_DIR": str(folder),
-    }
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ministack"], env=environment, stdout=output, stderr=output
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait_until_ready(url, process, log)
-        yield url
-    finally:
-        process.kill()
-        process.wait()
+        emulator = new_emulator(probe.getsockname()[1])
+    state = tmp_path_factory.mktemp("ministack")
+    with run_ministack(state, emulator) as process:
+        deadline = time.monotonic() + START_SECONDS
+        while not is_ready(emulator.url):
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"MiniStack did not start: {state}/logs")
+            time.sleep(0.05)
+        yield emulator
 
 
-def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not is_ready(url):
-        if process.poll() is not None or time.monotonic() > deadline:
-            pytest.fail(f"MiniStack did not start:\n{log.read_text()}")
-        time.sleep(0.05)
+@pytest.fixture(scope="session")
+def ministack(emulator: Emulator) -> "DynamoDBClient":
+    """A client of MiniStack's DynamoDB."""
+    client: DynamoDBClient = emulator.client("dynamodb")
+    return client
 
 
-def _client(url: str) -> "DynamoDBClient":
+@pytest.fixture(scope="session")
+def dynamodb_local() -> "DynamoDBClient":
+    """A client of DynamoDB Local, AWS's own engine."""
     return boto3.client(
         "dynamodb",
-        endpoint_url=url,
+        endpoint_url=os.environ["DYNAMODB_LOCAL_URL"],
         region_name="us-east-1",
         aws_access_key_id="000000000000",
         aws_secret_access_key="test",
     )
 
 
-@pytest.fixture(scope="session")
-def ministack(ministack_url: str) -> "DynamoDBClient":
-    """A client of MiniStack's DynamoDB."""
-    return _client(ministack_url)
-
-
-@pytest.fixture(scope="session")
-def dynamodb_local() -> "DynamoDBClient":
-    """A client of DynamoDB Local, AWS's own engine."""
-    return _client(os.environ["DYNAMODB_LOCAL_URL"])
-
-
 @pytest.fixture
-def shell(ministack_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def shell(emulator: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A shell with the AWS settings of the emulator."""
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    for variable in ("AWS_PROFILE", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", ministack_url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "000000000000")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    for name, value in emulator.variables().items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-import boto3
 import pytest
 
 from contracts import examples
 from lambdas import protocol
 from lambdas.domain.model import Attention, OverallStatus
+from operations.shared.local_system import Emulator
 from tests.builders import transition
 from tests.protocol_document import EVENTS, snippets
 
@@ -22,14 +22,8 @@ UNKNOWN = OverallStatus.UNKNOWN
 
 
 @pytest.fixture(scope="module")
-def event_bridge(ministack_url: str) -> Any:
-    return boto3.client(
-        "events",
-        endpoint_url=ministack_url,
-        region_name="us-east-1",
-        aws_access_key_id="000000000000",
-        aws_secret_access_key="test",
-    )
+def event_bridge(emulator: Emulator) -> Any:
+    return emulator.client("events")
 
 
 def _event(before: OverallStatus, after: OverallStatus, attention: Attention | None) -> Any:

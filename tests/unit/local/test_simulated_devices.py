@@ -28,7 +28,7 @@ SYSTEM = LocalSystem(
         (
             *("awsEndpointUrl", "region", "tableName", "cleanupFunctionName", "userPoolId"),
             *("userPoolClientId", "onCallTopicArn", "eventBusName", "historyTableName"),
-            "consoleUrl",
+            *("consoleUrl", "awsSessionToken"),
         ),
         "",
     ),
