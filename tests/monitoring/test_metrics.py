@@ -40,8 +40,31 @@ def schedules_in(service: Template) -> list[dict[str, Any]]:
     ]
 
 
+@pytest.fixture(scope="module")
+def known() -> dict[str, set[Metric]]:
+    """What `published` found for each environment: calling all handlers takes a second."""
+    return {}
+
+
 @pytest.fixture
 def published(
+    environment: Environment,
+    service: Template,
+    known: dict[str, set[Metric]],
+    request: pytest.FixtureRequest,
+) -> set[Metric]:
+    """The metrics that the handlers publish; the cleanup is called as the schedules call it."""
+    if environment.name not in known:
+        known[environment.name] = _published(
+            environment,
+            service,
+            *(request.getfixturevalue(name) for name in ("feed", "playing")),
+            *(request.getfixturevalue(name) for name in ("monkeypatch", "capsys")),
+        )
+    return known[environment.name]
+
+
+def _published(
     environment: Environment,
     service: Template,
     feed: Deployed,
@@ -49,7 +72,6 @@ def published(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> set[Metric]:
-    """The metrics that the handlers publish; the cleanup is called as the schedules call it."""
     capsys.readouterr()
     feed.seed(business(declared=settings()))
     feed.invoke(websocket.on_connect, socket_event(event_type="CONNECT"))
