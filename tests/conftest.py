@@ -1,4 +1,4 @@
-"""Synthesizes every environment once, for all tests of templates.
+"""What all tests share: no timers, and one synthesis of every environment for tests of templates.
 
 Importing the CDK takes seconds, so only a test that needs a template imports it.
 """
@@ -6,10 +6,15 @@ Importing the CDK takes seconds, so only a test that needs a template imports it
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from tests.infra.synthesis import Templates
+
+# No test has a timer: a machine that is busy is no defect.
+hypothesis.settings.register_profile("without a timer", deadline=None)
+hypothesis.settings.load_profile("without a timer")
 
 _HERE = Path(__file__).parent
 _SYNTHESIZED = (_HERE / "infra", _HERE / "monitoring")

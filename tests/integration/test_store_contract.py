@@ -487,7 +487,7 @@ _NUMBERS = st.from_regex(r"\A-?[0-9]{1,45}(\.[0-9]{1,45})?(E[+-]?[0-9]{1,4})?\Z"
 )
 
 
-@settings_of_hypothesis(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings_of_hypothesis(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example("9" * 39)
 @example("1E+126")
 @example("1E-131")

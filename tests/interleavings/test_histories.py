@@ -81,6 +81,4 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories: Any = Histories.TestCase
-TestHistories.settings = settings(
-    max_examples=10_000 if SOAK else 40, stateful_step_count=40, deadline=None
-)
+TestHistories.settings = settings(max_examples=10_000 if SOAK else 40, stateful_step_count=40)

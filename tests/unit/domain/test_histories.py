@@ -230,7 +230,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps)
 @example(ANSWER_OF_THE_MARK_IS_LOST)
 @example([*REPORTED_THEN_CLOSED_AND_REOPENED, *[RUN] * 6])

@@ -128,7 +128,7 @@ class TestWindow:
             Past().reader.business_history(B1, start, end)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.sampled_from(KNOWN)), max_size=12),
     st.integers(1, 120),

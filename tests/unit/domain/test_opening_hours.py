@@ -692,7 +692,7 @@ def worlds(draw: st.DrawFn) -> tuple[dict[str, Any], Instant]:
     st.integers(0, 48 * 60),
     st.lists(st.floats(0, 1), max_size=20),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @example(
     ({**RESTAURANT, "timeZone": "Europe/Berlin"}, at("2026-12-31T23:00+00:00")), -1440, 2880, []
 )
@@ -720,7 +720,7 @@ def test_all_answers_are_those_of_a_look_at_every_minute(
 
 
 @given(worlds(), st.integers(-60 * 60, 60 * 60))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_dropping_past_exceptions_changes_no_answer_about_the_future(
     world: tuple[dict[str, Any], Instant], seconds: int
 ) -> None:
@@ -732,7 +732,7 @@ def test_dropping_past_exceptions_changes_no_answer_about_the_future(
 
 
 @given(worlds())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_hours_survive_being_stored(world: tuple[dict[str, Any], Instant]) -> None:
     known = OpeningHours.read(world[0])
     assert parse_text(known.text()) == known

@@ -272,7 +272,7 @@ ACTIONS: dict[str, Callable[[Followed], object]] = {
 }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.sampled_from([*ACTIONS]), max_size=40), st.randoms(use_true_random=False))
 def test_in_any_history_the_feed_has_no_gap_and_ends_with_what_is(
     names: list[str], chance: random.Random
@@ -294,7 +294,7 @@ def test_in_any_history_the_feed_has_no_gap_and_ends_with_what_is(
     _check_the_chain(b1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from([*ACTIONS]), max_size=25), st.randoms(use_true_random=False))
 def test_the_same_if_others_act_at_any_call_and_answers_are_lost(
     names: list[str], chance: random.Random

@@ -221,7 +221,7 @@ def test_an_error_names_a_few_unknown_fields_and_counts_the_others(deployed: Dep
     action=st.sampled_from(["ping", "status", "dance", None]),
 )
 @example(character="é", fields=1, message_id="", action="ping")
-@examined(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@examined(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_answer_is_too_large_for_api_gateway(
     deployed: Deployed, character: str, fields: int, message_id: str, action: str | None
 ) -> None:
