@@ -83,7 +83,7 @@ def issuer() -> Iterator[Issuer]:
     found = Issuer(f"http://127.0.0.1:{server.server_port}/jwks.json", server)
     found.add_key("rsa", "RS256")
     found.add_key("ec", "ES256")
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield found
     server.shutdown()
 

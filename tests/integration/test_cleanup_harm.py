@@ -52,7 +52,7 @@ def management() -> Iterator[_Answering]:
             """Say nothing."""
 
     server = _Answering(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield server
     server.shutdown()
 

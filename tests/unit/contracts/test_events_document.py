@@ -79,7 +79,7 @@ def consumer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Consumer]:
     monkeypatch.setenv("TOKEN", "a.b.c")
     with mock_aws(), HTTPServer(("127.0.0.1", 0), Api) as server:
         monkeypatch.setenv("REST_URL", f"http://127.0.0.1:{server.server_port}/v1")
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         boto3.resource("dynamodb").create_table(
             TableName="states",
             BillingMode="PAY_PER_REQUEST",
