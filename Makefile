@@ -9,6 +9,9 @@ PYTEST_ARGS ?=
 # Otherwise, on Node 20, the CDK CLI buries its messages under warnings of the end of life of Node.
 export AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED := true
 
+# Compile Python sources once, not at each start: the CDK's take seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Refuse DRY_RUN=true: taken for a flag that is not set, it would do the real thing.
 $(foreach flag,DRY_RUN FORCE OVERWRITE UNGUARDED WAIT,$(if $(filter-out 0 1,$($(flag))),\
 	$(error $(flag) must be 1 or 0, is '$($(flag))')))
