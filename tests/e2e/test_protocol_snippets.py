@@ -149,7 +149,7 @@ def test_the_device_opens_its_next_socket_before_it_closes_the_old_one(tmp_path:
             events.append("close 1")
 
     with serve(answer_pings, "127.0.0.1", 0, process_request=note_handshake) as server:
-        serving = Thread(target=server.serve_forever, args=(0.02,))
+        serving = Thread(target=server.serve_forever)
         serving.start()
         url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
         environment = {**os.environ, "WEBSOCKET_URL": url, "BUSINESS": "b1", "TOKEN": "t"}
