@@ -21,7 +21,6 @@ import json
 import logging
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -43,8 +42,8 @@ from lambdas.adapters.items import settings_key
 from lambdas.bootstrap import Service
 from lambdas.domain.identifiers import BusinessId
 from lambdas.handlers import cleanup, rest, websocket
-from local.run import ministack, new_emulator
-from operations.shared.local_system import ACCOUNT, Emulator, is_ready
+from local.run import running_emulator
+from operations.shared.local_system import ACCOUNT
 from tests.builders import transition
 from tests.dynamodb import create_history_table, create_table
 from tests.events import Context, changed_record, rest_event, socket_event, transition_record
@@ -230,21 +229,6 @@ def _device(number: int) -> str:
 
 
 @contextlib.contextmanager
-def emulator() -> Iterator[Emulator]:
-    """Run MiniStack."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    emulator = new_emulator(port)
-    with tempfile.TemporaryDirectory() as folder, ministack(Path(folder), emulator) as process:
-        while not is_ready(emulator.url):
-            if process.poll() is not None:
-                raise SystemExit("MiniStack did not start")
-            time.sleep(0.05)
-        yield emulator
-
-
-@contextlib.contextmanager
 def issuer() -> Iterator[str]:
     """Serve the keys of an issuer. Yields a token of it."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -294,7 +278,11 @@ def report(found: list[Measured]) -> str:
 def main() -> None:
     print("measuring each function in a process of its own (about a minute)", file=sys.stderr)
     set_variables()
-    with emulator() as aws, issuer() as token:
+    with (
+        tempfile.TemporaryDirectory() as state,
+        running_emulator(Path(state)) as aws,
+        issuer() as token,
+    ):
         os.environ.update(
             {
                 **aws.variables(),

@@ -152,7 +152,7 @@ def _run(stack: ExitStack) -> NoReturn:
     cdk = Cdk(stack, state, emulator)
     synthesis = SynthesisCache(state, emulator.url, canary=bool(os.environ.get("LOCAL_CANARY")))
     finish_synthesis = synthesis.start(cdk)
-    _wait_until_ready(process, emulator.url)
+    _wait_until_ready(process, emulator.url, state)
     # In a folder without cdk.json: otherwise the CLI would synthesize first.
     cdk.start("bootstrap", f"aws://{ACCOUNT}/{REGION}", folder=state).finish()
     finish_synthesis()
@@ -284,13 +284,25 @@ def _tail(log: Path, lines: int = 40) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
-def _wait_until_ready(ministack: subprocess.Popen[bytes], endpoint_url: str) -> None:
+@contextmanager
+def running_emulator(state: Path) -> Iterator[Emulator]:
+    """Run an emulator on a free port, which is ready, until the end of the block.
+
+    Raises `StepFailed` if it does not start.
+    """
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        emulator = new_emulator(probe.getsockname()[1])
+    with ministack(state, emulator) as process:
+        _wait_until_ready(process, emulator.url, state)
+        yield emulator
+
+
+def _wait_until_ready(ministack: subprocess.Popen[bytes], endpoint_url: str, state: Path) -> None:
     deadline = time.monotonic() + 60
     while not is_ready(endpoint_url):
         if ministack.poll() is not None or time.monotonic() > deadline:
-            raise StepFailed(
-                f"MiniStack did not start:\n{_tail(state_folder() / 'logs' / 'ministack.log')}"
-            )
+            raise StepFailed(f"MiniStack did not start:\n{_tail(state / 'logs' / 'ministack.log')}")
         time.sleep(0.05)
 
 

@@ -63,7 +63,7 @@ def deploy(
         environment = DeployedEnvironment.of_build(build, name, profile=profile)
     with deployment_lock(environment, f"deployment of {build.manifest.title}") as lock:
         with _nothing_deployed(name):
-            version, previous = records.version(environment), records.read(environment)
+            previous, version = records.newest(environment)
             if seen is not None and version != seen:
                 raise Refused(f"somebody has deployed to {name} since this rollback was decided")
             before = stack_states(environment)
@@ -264,17 +264,14 @@ def _cdk_deploy(
         return deployed == 0
 
     # For example when a rollback goes back to a build whose data stack had less.
-    first = [
-        f"{environment.name}/{part}"
-        for name in stacks_in_the_way(environment, build.assembly.stacks(environment.name))
-        for part in PARTS
-        if name == environment.stack(part)
-    ]
+    name = environment.name
+    in_the_way = stacks_in_the_way(environment, build.assembly.stacks(name))
+    first = [f"{name}/{part}" for part in PARTS if environment.stack(part) in in_the_way]
     if first:
         print(f"first {', '.join(first)}: what they use of another stack is not in this build")
         if not run(*first, "--exclusively"):
             return False
-    return run(f"{environment.name}/*")
+    return run(f"{name}/*")
 
 
 def parameters(build: Build, name: str, *, unguarded: bool, at: str) -> list[str]:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from operations.shared.assembly import Build
-from operations.shared.environment import DeployedEnvironment, require_configured
+from operations.shared.environment import DeployedEnvironment, configured_environment
 from operations.shared.exit_codes import exit_code
 from operations.shared.repository import RELEASE, cdk
 
@@ -24,7 +24,7 @@ def main() -> int:
 
     def diff() -> int:
         # An environment may be compared before it may be deployed.
-        require_configured(wanted.environment)
+        configured_environment(wanted.environment)
         build = Build.read(wanted.build.resolve())
         build.require(wanted.environment)
         environment = DeployedEnvironment.of_build(

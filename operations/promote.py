@@ -31,7 +31,7 @@ from operations.shared.assembly import Build
 from operations.shared.deployment_lock import deployment_lock
 from operations.shared.environment import (
     DeployedEnvironment,
-    require_configured,
+    configured_environment,
     require_deployable,
 )
 from operations.shared.exit_codes import CannotBegin, ExitCode, Refused, exit_code
@@ -80,7 +80,8 @@ class SourceState:
 def inspect_source(environment: DeployedEnvironment, build: Build) -> SourceState:
     """Find out what an environment runs and how it is. Raises `CannotBegin`."""
     stacks = build.assembly.stacks(environment.name)
-    record, existing = records.read(environment), stack_states(environment)
+    record, _ = records.newest(environment)
+    existing = stack_states(environment)
     missing = [stack.name for stack in stacks if stack.name not in existing]
     if missing:
         return SourceState(record=record, missing_stacks=missing)
@@ -196,7 +197,7 @@ def require_promotable(
         if play_smoke_test and state.is_whole:
             with deployment_lock(environment, "smoke test before a promotion"):
                 # Somebody may have deployed since, and the smoke test would be of something else.
-                if inspect_source(environment, build).record != state.record:
+                if records.newest(environment)[0] != state.record:
                     reasons.append(f"somebody has deployed to {source} meanwhile")
                 elif (failure := smoke(environment)) is not None:
                     reasons.append(f"the smoke test fails on {source}: {failure}")
@@ -254,7 +255,7 @@ def main() -> int:
     target: str = wanted.target
 
     def verb() -> int:
-        require_configured(source)
+        configured_environment(source)
         require_deployable(target)
         with Build.taken(wanted.build.resolve()) as build:
             require_promotable(

@@ -29,7 +29,6 @@ from lambdas.domain.instants import Instant, read_instant
 from lambdas.domain.transitions import Transition
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, exit_code
-from operations.shared.interrupts import interruptible
 from operations.shared.patience import wait_a_while
 from operations.shared.progress import Progress, to_its_end
 
@@ -129,8 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 run.over(window.find(history))
 
         told = "would publish" if wanted.dry_run else "published"
-        with interruptible():
-            return to_its_end(work, lambda: f"{told} {run.done} transitions")
+        return to_its_end(work, lambda: f"{told} {run.done} transitions")
 
     return exit_code(verb)
 

@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from operations.deploy import deploy
 from operations.shared import records
 from operations.shared.assembly import Build
-from operations.shared.environment import LOCAL, DeployedEnvironment, require_configured
+from operations.shared.environment import DeployedEnvironment, refuse_local_system
 from operations.shared.exit_codes import CannotBegin, ExitCode, Refused, exit_code
 from operations.shared.records import Record
 from operations.shared.stored_builds import NotKept, stored
@@ -175,8 +175,7 @@ def main() -> int:
     name: str = wanted.environment
 
     def verb() -> int:
-        if name == LOCAL:
-            require_configured(name)  # refuses it
+        refuse_local_system(name)
         environment = DeployedEnvironment(name, profile=wanted.profile)
         history, seen = _history(environment)
         way = choose(history, wanted.commit)
@@ -203,7 +202,7 @@ def main() -> int:
 def _history(environment: DeployedEnvironment) -> tuple[Sequence[Record], int]:
     """Return the history, and the version of the record that it had then."""
     try:
-        seen = records.version(environment)
+        _, seen = records.newest(environment)
         history = records.history(environment)
     except (BotoCoreError, ClientError) as error:
         environment.require_configured()

@@ -1,8 +1,11 @@
 """The tables for tests."""
 
+import os
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
+
+import boto3
 
 from lambdas.table_schema import (
     ATTENTION,
@@ -16,6 +19,17 @@ from lambdas.table_schema import (
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+
+
+def dynamodb_local_client() -> "DynamoDBClient":
+    """A client of the DynamoDB Local, AWS's own engine, that `DYNAMODB_LOCAL_URL` names."""
+    return boto3.client(
+        "dynamodb",
+        endpoint_url=os.environ["DYNAMODB_LOCAL_URL"],
+        region_name="us-east-1",
+        aws_access_key_id="000000000000",
+        aws_secret_access_key="test",
+    )
 
 
 def create_table(client: "DynamoDBClient") -> str:

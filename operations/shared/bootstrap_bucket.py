@@ -1,7 +1,7 @@
 """The bucket of the CDK bootstrap: it exists before the first deployment to an account."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -44,14 +44,14 @@ class BootstrapBucket:
         Raises `ClientError`, `BotoCoreError`, and `CannotBegin` if there is no bucket.
         """
         with self._needed():
-            for attempt in range(1, _ATTEMPTS + 1):
-                answer = self._s3.get_object(Key=f"{FOLDER}/{key}", **self._where)
-                try:
-                    return answer["Body"].read(), answer
-                except BotoCoreError:  # the SDK does not repeat what fails while it is read
-                    if attempt == _ATTEMPTS:
-                        raise
-        raise AssertionError("the last attempt returns or raises")
+            for _ in range(_ATTEMPTS - 1):
+                with suppress(BotoCoreError):  # the SDK does not repeat what fails while it is read
+                    return self._get(key)
+            return self._get(key)
+
+    def _get(self, key: str) -> tuple[bytes, Any]:
+        answer = self._s3.get_object(Key=f"{FOLDER}/{key}", **self._where)
+        return answer["Body"].read(), answer
 
     @contextmanager
     def _needed(self) -> Iterator[None]:

@@ -2,7 +2,8 @@
 
 It is an object in the bucket of the CDK bootstrap. S3 writes it only if it is still the one that
 was read (`If-Match`), so of two that want it at the same moment, one gets it. Its holder renews it
-once a minute. One that has crashed stops doing so, and after five minutes anybody may take it.
+all the time. One that has crashed stops doing so, and after five minutes anybody may take it. One
+that only seemed to have crashed is stopped when it notices that.
 """
 
 import json

@@ -34,28 +34,32 @@ def configured_environments() -> Mapping[str, Environment]:
     return {each.name: each for each in all_environments()}
 
 
-def require_configured(name: str) -> Environment:
-    """Return an environment of infra/environments.py to deploy to. Raises `CannotBegin`.
-
-    Raises `Refused` for the local one, which the CDK CLI would deploy to the account of the shell.
-    """
+def refuse_local_system(name: str) -> None:
+    """Raise `Refused` for `local`: the CDK CLI would deploy it to the account of the shell."""
     if name == LOCAL:
         raise Refused(
             f"only `make run` deploys {name}, to the emulator that it starts: stop it and start it"
             " again to try a change"
         )
+
+
+def configured_environment(name: str) -> Environment:
+    """Return an environment of infra/environments.py that is on AWS.
+
+    Raises `CannotBegin` if there is none of this name, and `Refused` for the local one.
+    """
+    refuse_local_system(name)
     environment = configured_environments().get(name)
     if environment is None:
         raise _no_such_environment(name)
     return environment
 
 
-def require_deployable(*names: str) -> None:
-    """Raise `CannotBegin` or `Refused` unless each of these environments can be deployed to."""
-    for name in names:
-        undeployable = require_configured(name).undeployable
-        if undeployable is not None:
-            raise CannotBegin(undeployable)
+def require_deployable(name: str) -> None:
+    """Raise `CannotBegin` or `Refused` unless this environment can be deployed to."""
+    undeployable = configured_environment(name).undeployable
+    if undeployable is not None:
+        raise CannotBegin(undeployable)
 
 
 def _no_such_environment(name: str) -> CannotBegin:

@@ -51,23 +51,18 @@ def parameter(environment: str) -> str:
     return f"/business-connections/{environment}/deployment"
 
 
-def read(environment: DeployedEnvironment) -> Record | None:
-    """Return the last deployment; None if there was none, or not with these tools."""
+def newest(environment: DeployedEnvironment) -> tuple[Record | None, int]:
+    """Return the last deployment, and the version of the parameter: how often it was written.
+
+    The record is None if there was no deployment, or not with these tools; the version is 0 if
+    there is no parameter.
+    """
     ssm = environment.client("ssm")
     try:
-        parameter_now = ssm.get_parameter(Name=parameter(environment.name))["Parameter"]
+        found = ssm.get_parameter(Name=parameter(environment.name))["Parameter"]
     except ssm.exceptions.ParameterNotFound:
-        return None
-    return _parse(parameter_now["Value"])
-
-
-def version(environment: DeployedEnvironment) -> int:
-    """Return how often the record was written; 0 if it never was."""
-    ssm = environment.client("ssm")
-    try:
-        return int(ssm.get_parameter(Name=parameter(environment.name))["Parameter"]["Version"])
-    except ssm.exceptions.ParameterNotFound:
-        return 0
+        return None, 0
+    return _parse(found["Value"]), int(found["Version"])
 
 
 def history(environment: DeployedEnvironment) -> list[Record]:

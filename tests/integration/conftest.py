@@ -5,9 +5,6 @@ a running one.
 """
 
 import json
-import os
-import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,29 +13,18 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from local.run import ministack as run_ministack
-from local.run import new_emulator
-from operations.shared.local_system import Emulator, is_ready
+from local.run import running_emulator
+from operations.shared.local_system import Emulator
+from tests.dynamodb import dynamodb_local_client
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
-
-START_SECONDS = 30
 
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """The MiniStack of this test session."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        emulator = new_emulator(probe.getsockname()[1])
-    state = tmp_path_factory.mktemp("ministack")
-    with run_ministack(state, emulator) as process:
-        deadline = time.monotonic() + START_SECONDS
-        while not is_ready(emulator.url):
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"MiniStack did not start: {state}/logs")
-            time.sleep(0.05)
+    with running_emulator(tmp_path_factory.mktemp("ministack")) as emulator:
         yield emulator
 
 
@@ -52,13 +38,7 @@ def ministack(emulator: Emulator) -> "DynamoDBClient":
 @pytest.fixture(scope="session")
 def dynamodb_local() -> "DynamoDBClient":
     """A client of DynamoDB Local, AWS's own engine."""
-    return boto3.client(
-        "dynamodb",
-        endpoint_url=os.environ["DYNAMODB_LOCAL_URL"],
-        region_name="us-east-1",
-        aws_access_key_id="000000000000",
-        aws_secret_access_key="test",
-    )
+    return dynamodb_local_client()
 
 
 @pytest.fixture

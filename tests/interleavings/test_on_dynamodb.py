@@ -9,13 +9,12 @@ from dataclasses import replace
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Final
 
-import boto3
 import pytest
 
 from lambdas.adapters.history import HistoryTable
 from lambdas.adapters.table import Table
 from tests.builders import B1, FakeClock, business
-from tests.dynamodb import create_history_table, create_table
+from tests.dynamodb import create_history_table, create_table, dynamodb_local_client
 from tests.interleavings.explorer import explore
 from tests.interleavings.operations import OPERATIONS, together
 from tests.interleavings.play import Play
@@ -41,13 +40,7 @@ ONE_IN: Final = 11
 
 @pytest.fixture(scope="module")
 def client() -> "DynamoDBClient":
-    return boto3.client(
-        "dynamodb",
-        endpoint_url=os.environ["DYNAMODB_LOCAL_URL"],
-        region_name="us-east-1",
-        aws_access_key_id="000000000000",
-        aws_secret_access_key="test",
-    )
+    return dynamodb_local_client()
 
 
 @pytest.fixture

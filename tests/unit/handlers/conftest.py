@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
+from moto.dynamodb.responses import DynamoHandler
 
 from lambdas.adapters.table import Table
 from lambdas.bootstrap import Service
@@ -122,6 +124,20 @@ def recording() -> tuple[boto3.Session, Calls]:
     # `moto` does not know this operation.
     session.events.register(f"before-call.codedeploy.{HOOK_STATUS}", accept)
     return session, calls
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_call_at_a_time() -> Iterator[None]:
+    """A transaction in `moto` loses what another thread writes meanwhile. DynamoDB's does not."""
+    call, lock = DynamoHandler.call_action, threading.Lock()
+
+    def alone(handler: DynamoHandler) -> Any:
+        with lock:
+            return call(handler)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(DynamoHandler, "call_action", alone)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from operations import deploy, promote
-from operations.shared import quotas
+from operations.shared import quotas, records
 from operations.shared.assembly import Build
-from operations.shared.environment import DeployedEnvironment, require_configured
+from operations.shared.environment import DeployedEnvironment, configured_environment
 from operations.shared.exit_codes import ExitCode
 from tests.runbook import OPERATORS, ROOT, blocks, commands, inline_commands
 from tests.unit.operations.builders import source_state
@@ -132,9 +132,9 @@ def taken(tool: str, arguments: list[str], build: Build, monkeypatch: pytest.Mon
             "sys.argv", [tool, *arguments, f"--build={build.assembly.folder.parent}"]
         )
         monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: None)
-        monkeypatch.setattr(module, "require_deployable", require_configured)
+        monkeypatch.setattr(module, "require_deployable", configured_environment)
         monkeypatch.setattr(promote, "_judge_source", lambda *_, **__: (source_state(), []))
-        monkeypatch.setattr(promote, "inspect_source", lambda *_: source_state())
+        monkeypatch.setattr(records, "newest", lambda _: (source_state().record, 1))
         monkeypatch.setattr(promote, "deployment_lock", lambda *_: nullcontext())
         monkeypatch.setattr(promote, "smoke", lambda *_: None)
         monkeypatch.setattr(quotas, "concurrency_shortage", lambda *_: None)

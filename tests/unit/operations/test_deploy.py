@@ -65,11 +65,13 @@ class Aws:
         monkeypatch.setattr(tool, "code_of_functions", lambda *_: {"Ping": "c0de="})
         monkeypatch.setattr(tool, "smoke", lambda *_: self.smoke_failure)
         monkeypatch.setattr(tool, "give_credential", lambda _: self.credentials.append(self.name))
-        monkeypatch.setattr(records, "read", lambda _: self.history[-1] if self.history else None)
-        monkeypatch.setattr(records, "version", lambda _: len(self.history))
+        monkeypatch.setattr(records, "newest", lambda _: self._newest())
         monkeypatch.setattr(records, "write", self._write)
         monkeypatch.setattr(records, "delete", lambda *_: self.history.clear())
         monkeypatch.setattr(tool, "cdk", self._cdk)
+
+    def _newest(self) -> tuple[Record | None, int]:
+        return (self.history[-1] if self.history else None), len(self.history)
 
     @contextmanager
     def _lock(self, *_: Any) -> Iterator["Aws"]:

@@ -12,10 +12,11 @@ import pytest
 
 from operations import promote
 from operations.promote import objections_to_build, objections_to_source, what_time_will_tell
-from operations.shared import quotas
+from operations.shared import quotas, records
 from operations.shared.assembly import Build, NoBuild
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import ExitCode
+from operations.shared.records import Record
 from tests.unit.operations.builders import BUNDLE, CODE, alarm, record, source_state, template
 
 
@@ -121,6 +122,7 @@ class Source:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.states: list[dict[str, Any]] = [{}]
+        self.newest: Record | None = source_state().record
         self.smoke_failure: str | None = None
         self.smoke_tests = 0
         self.now = TOOK_OVER + timedelta(hours=1)
@@ -129,6 +131,7 @@ class Source:
         )
         monkeypatch.setattr(promote, "require_deployable", lambda *_: None)
         monkeypatch.setattr(promote, "inspect_source", lambda *_: self._inspect())
+        monkeypatch.setattr(records, "newest", lambda _: (self.newest, 1))
         monkeypatch.setattr(promote, "deployment_lock", lambda *_: nullcontext())
         monkeypatch.setattr(promote, "smoke", lambda *_: self._smoke())
         monkeypatch.setattr(promote, "_now", lambda: self.now)
@@ -208,7 +211,7 @@ def test_a_source_that_was_deployed_to_while_it_was_judged_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The smoke test would pass or fail on another build."""
-    source.states = [{}, {"record": record(commit="another")}]
+    source.newest = record(commit="another")
     assert _promote(monkeypatch, build, "staging", "prod") == ExitCode.REFUSED
     assert "somebody has deployed to staging meanwhile" in capsys.readouterr().err
     assert source.smoke_tests == 0

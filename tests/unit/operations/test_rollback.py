@@ -134,7 +134,7 @@ def test_it_is_refused_without_a_history(
 ) -> None:
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setattr(records, "history", lambda _: [])
-    monkeypatch.setattr(records, "version", lambda _: 0)
+    monkeypatch.setattr(records, "newest", lambda _: (None, 0))
     monkeypatch.setattr(DeployedEnvironment, "account", "111111111111")
     monkeypatch.setattr("sys.argv", ["rollback", "--environment", "prod"])
     assert rollback.main() == ExitCode.REFUSED
@@ -182,7 +182,7 @@ class Kept:
         monkeypatch.setattr(DeployedEnvironment, "__init__", lambda self, name, **_: None)
         monkeypatch.setattr(DeployedEnvironment, "name", "prod", raising=False)
         monkeypatch.setattr(records, "history", lambda _: history)
-        monkeypatch.setattr(records, "version", lambda _: 7)
+        monkeypatch.setattr(records, "newest", lambda _: (history[0], 7))
         monkeypatch.setattr(rollback, "stored", self._stored)
         monkeypatch.setattr(rollback, "deploy", lambda *_, **how: self.deployed.append(how))
 
