@@ -1,4 +1,4 @@
-"""Starts a local system for each group of tests, and the demo on it in the background."""
+"""Starts one local system for all tests, and the demo on it in the background."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,14 +9,6 @@ from tests.e2e.harness import Business, System, running_system
 
 HERE = Path(__file__).parent
 
-GROUPS = {
-    "test_release.py": "release",
-    **dict.fromkeys(
-        ("test_console.py", "test_console_page.py", "test_emulator_access.py"), "pages"
-    ),
-}
-"""The group of a file, if it is not `e2e`."""
-
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "xdist_group(name): run by one worker of pytest-xdist")
@@ -25,11 +17,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marker in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # The tests of a group share a worker, and so one system. One group alone would take longer than
-    # all other tests together. Tests that wait for what takes minutes in the background come last.
+    # One system serves most of these tests, so they share a worker. Tests that wait for what takes
+    # minutes in the background come last. The tests of releases start their own emulator, so they
+    # can run in parallel.
     for item in items:
         if item.path.is_relative_to(HERE):
-            group = GROUPS.get(item.path.name, "e2e")
+            group = "release" if item.path == HERE / "test_release.py" else "e2e"
             item.add_marker(pytest.mark.xdist_group(group))
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
