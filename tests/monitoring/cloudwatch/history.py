@@ -20,6 +20,8 @@ class History:
     """Seconds of one column."""
     _judged: dict[tuple[str, tuple[Series, ...], State], State] = field(default_factory=dict)
     """States that were found before: most minutes of a day are like others."""
+    _values: dict[MetricStat, Series] = field(default_factory=dict)
+    """By statistic: item n is the value of the period that ends before column n."""
 
     def judge(self, alarm: Alarm, *, column: int, current: State) -> State:
         """Return the state of an alarm at the end of a column."""
@@ -43,14 +45,19 @@ class History:
         columns, rest = divmod(stat.period, self.step)
         assert columns > 0, f"{stat} needs columns of at most {stat.period} s, not {self.step} s"
         assert rest == 0, f"{stat} needs columns that divide {stat.period} s, not {self.step} s"
+        values = self._values.get(stat)
+        if values is None:
+            values = self._values[stat] = self._calculate(stat, columns)
+        ends = range(column + 1 - (length - 1) * columns, column + 2, columns)
+        return tuple([values[end] if end > 0 else None for end in ends])
+
+    def _calculate(self, stat: MetricStat, columns: int) -> Series:
+        """Calculate the values of all periods, each as long as so many columns."""
         cells = self.samples[stat.metric]
-        ends = [column + 1 - age * columns for age in range(length - 1, -1, -1)]
+        periods = (cells[max(end - columns, 0) : end] for end in range(len(cells) + 1))
         return tuple(
-            statistic_of(
-                stat.statistic,
-                [sample for cell in cells[max(end - columns, 0) : max(end, 0)] for sample in cell],
-            )
-            for end in ends
+            statistic_of(stat.statistic, [sample for cell in period for sample in cell])
+            for period in periods
         )
 
 
