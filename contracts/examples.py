@@ -197,7 +197,7 @@ def messages() -> Json:
     documents = {
         "ping": {"action": "ping", "id": "1"},
         "status": {"action": "status", "id": "2"},
-        "pong": protocol.pong("1", _DEVICE, _NOW),
+        "pong": protocol.pong("1", _DEVICE, _RULES, _NOW),
         "statusAnswer": protocol.status_message("2", judge(_ONLINE, _NOW, _RULES)),
         "error": protocol.error_message(
             "3", "unknown_action", "there is no such action; the actions are: ping, status"

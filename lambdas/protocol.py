@@ -302,13 +302,15 @@ class ConnectionsDocument(TypedDict):
 
 
 class PongMessage(TypedDict):
-    """The answer to a ping. `reconnectAfter`: seconds until the client should move to a new socket,
-    before API Gateway closes this one.
+    """The answer to a ping. `pingEvery`: send the next ping within this many seconds.
+    `reconnectAfter`: seconds until the client should move to a new socket, before API Gateway
+    closes this one.
     """
 
     type: Literal["pong"]
     id: str | None
     serverTime: str
+    pingEvery: int
     reconnectAfter: int
 
 
@@ -544,12 +546,15 @@ def cleanup_document(run: "CleanupRun") -> CleanupDocument:
     }
 
 
-def pong(message_id: str | None, connection: RealConnection, now: Instant) -> PongMessage:
+def pong(
+    message_id: str | None, connection: RealConnection, rules: Rules, now: Instant
+) -> PongMessage:
     """The answer to a ping."""
     return {
         "type": "pong",
         "id": message_id,
         "serverTime": timestamp(now),
+        "pingEvery": rules.ping_interval,
         "reconnectAfter": max(0, reconnect_at(connection) - now),
     }
 

@@ -73,7 +73,12 @@ class MemoryStore:
         return self.real.pop((business_id, connection_id), None)
 
     def refresh_real(
-        self, business_id: BusinessId, connection_id: ConnectionId, now: Instant
+        self,
+        business_id: BusinessId,
+        connection_id: ConnectionId,
+        now: Instant,
+        *,
+        ping_interval: int | None = None,
     ) -> RealConnection | None:
         with self.lock:
             found = self.real.get((business_id, connection_id))
@@ -83,7 +88,13 @@ class MemoryStore:
                 return None
             same_minute = found.last_seen_at // 60 == now // 60
             messages = found.messages + 1 if same_minute else 1
-            refreshed = replace(found, last_seen_at=now, closing_at=None, messages=messages)
+            refreshed = replace(
+                found,
+                last_seen_at=now,
+                closing_at=None,
+                messages=messages,
+                ping_interval=ping_interval or found.ping_interval,
+            )
             self.real[business_id, connection_id] = refreshed
             return refreshed
 

@@ -149,6 +149,8 @@ def real_item(connection: RealConnection) -> Attributes:
     }
     if connection.user_agent is not None:
         attributes["userAgent"] = text(connection.user_agent)
+    if connection.ping_interval is not None:
+        attributes["pingInterval"] = number(connection.ping_interval)
     return attributes
 
 
@@ -467,6 +469,7 @@ def _read_real(business_id: BusinessId, key: str, item: Item) -> RealConnection:
         closing_at=_number(item, "closingAt"),
         messages=_messages(item),
         user_agent=_text(item, "userAgent"),
+        ping_interval=_number(item, "pingInterval"),
     )
 
 
@@ -550,7 +553,7 @@ _READERS: Final[Mapping[str, Callable[[Item, str], object]]] = {
         (
             *("version", "updatedAt", "pausedUntil", ATTENTION_SINCE, "connectedAt", "lastSeenAt"),
             *("closingAt", "createdAt", "renewedAt", TTL, "worker", "workers"),
-            *("realConnections", "takenAt"),
+            *("realConnections", "takenAt", "pingInterval"),
         ),
         _number,
     ),

@@ -103,7 +103,12 @@ class Table:
         return None if item is None else items.read_real(business_id, item)
 
     def refresh_real(
-        self, business_id: BusinessId, connection_id: ConnectionId, now: Instant
+        self,
+        business_id: BusinessId,
+        connection_id: ConnectionId,
+        now: Instant,
+        *,
+        ping_interval: int | None = None,
     ) -> RealConnection | None:
         counter, start = items.message_counter(now)
         others = ", ".join(name for name in items.MESSAGE_COUNTERS if name != counter)
@@ -118,11 +123,15 @@ class Table:
             ":claimed": number(now - CLAIM_HOLDS + 1),
             ":latest": number(now + CLOCK_SKEW),
         }
+        change = "SET lastSeenAt = :now"
+        if ping_interval is not None:
+            change += ", pingInterval = :pingInterval"
+            values[":pingInterval"] = number(ping_interval)
         try:
             item = self._update(
                 **request,
                 UpdateExpression=(
-                    f"SET lastSeenAt = :now, {counter} = if_not_exists({counter}, :start) + :one"
+                    f"{change}, {counter} = if_not_exists({counter}, :start) + :one"
                     f" REMOVE closingAt, {others}"
                 ),
                 ExpressionAttributeValues={**values, ":start": number(start), ":one": number(1)},
@@ -133,9 +142,7 @@ class Table:
             # Somebody overwrote the counter with something that is not a number.
             item = self._update(
                 **request,
-                UpdateExpression=(
-                    f"SET lastSeenAt = :now, {counter} = :first REMOVE closingAt, {others}"
-                ),
+                UpdateExpression=f"{change}, {counter} = :first REMOVE closingAt, {others}",
                 ExpressionAttributeValues={**values, ":first": number(start + 1)},
             )
         return None if item is None else items.read_real(business_id, item)

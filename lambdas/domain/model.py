@@ -231,6 +231,10 @@ class RealConnection:
     user_agent: str | None = None
     """What its client calls itself, for example ``Till/4.2 (Android 14)``; None if it did not say.
     """
+    ping_interval: int | None = None
+    """The ping interval, in seconds, that its client was last told. None if it was stored without
+    one.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,9 +56,15 @@ class Store(Protocol):
         """Remove a real connection and return it; None if it was not there (which is fine)."""
 
     def refresh_real(
-        self, business_id: BusinessId, connection_id: ConnectionId, now: Instant
+        self,
+        business_id: BusinessId,
+        connection_id: ConnectionId,
+        now: Instant,
+        *,
+        ping_interval: int | None = None,
     ) -> RealConnection | None:
-        """Set `last_seen_at` of an existing connection and lift a claim that no longer holds.
+        """Set `last_seen_at` of an existing connection, and `ping_interval` if there is a new one.
+        Lift a claim that no longer holds.
 
         Adds the message to `messages`, which never counts more than came in the minute of `now`.
         Returns None, and writes nothing, if the connection is not there or a claim on it holds.

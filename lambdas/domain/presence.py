@@ -49,6 +49,7 @@ class Presence:
             last_seen_at=now,
             expires_at=now + MAX_CONNECTION_AGE + CONNECTION_AGE_MARGIN,
             user_agent=_printable(user_agent or "") or None,
+            ping_interval=self.rules.ping_interval,
         )
         self.store.add_real(connection)
         return connection
@@ -65,9 +66,11 @@ class Presence:
         return None if business_id is None else self.store.remove_real(business_id, connection_id)
 
     def heard_from(
-        self, business_id: BusinessId | None, connection_id: ConnectionId
+        self, business_id: BusinessId | None, connection_id: ConnectionId, *, is_ping: bool = False
     ) -> RealConnection | None:
         """Record that the client sent something: one write. Nothing else keeps it active.
+
+        The answer to a ping tells the client the ping interval, by which it is judged from then on.
 
         None if the connection is no longer registered, or is about to be closed for its silence.
         Such a connection is never restored: its client has to connect again.
@@ -75,7 +78,8 @@ class Presence:
         business_id = business_id or self.store.find_business(connection_id)
         if business_id is None:
             return None
-        return self.store.refresh_real(business_id, connection_id, self.clock())
+        told = self.rules.ping_interval if is_ping else None
+        return self.store.refresh_real(business_id, connection_id, self.clock(), ping_interval=told)
 
 
 def _printable(text: str) -> str:

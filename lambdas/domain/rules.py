@@ -85,7 +85,16 @@ class Rules:
     @property
     def silent_after(self) -> int:
         """After this long without a word from it, a client counts as gone: it missed two pings."""
-        return 2 * self.ping_interval + self.ping_grace
+        return self._silent_after(self.ping_interval)
+
+    def _silent_after(self, ping_interval: int) -> int:
+        return 2 * ping_interval + self.ping_grace
+
+    def _told_interval(self, connection: RealConnection) -> int:
+        """The ping interval by which a connection is judged: what its client was told, so that
+        another interval of the environment changes nothing for a client that has not heard of it.
+        """
+        return connection.ping_interval or self.ping_interval
 
     def is_active(self, connection: RealConnection | VirtualConnection, now: Instant) -> bool:
         """Whether a connection counts at this moment, even if the cleanup has not run since."""
@@ -100,7 +109,7 @@ class Rules:
         return connection.expires_at
 
     def _silent_from(self, connection: RealConnection) -> Instant:
-        return connection.last_seen_at + self.silent_after + 1
+        return connection.last_seen_at + self._silent_after(self._told_interval(connection)) + 1
 
     def is_young(self, connection: RealConnection, now: Instant) -> bool:
         """Whether it is too early to believe that the socket of a connection is gone."""
@@ -108,7 +117,7 @@ class Rules:
 
     def is_quiet(self, connection: RealConnection, now: Instant) -> bool:
         """Whether a client missed a ping, so that it is worth asking for its socket."""
-        return now - connection.last_seen_at > self.ping_interval
+        return now - connection.last_seen_at > self._told_interval(connection)
 
     def verdict(self, connection: RealConnection, now: Instant) -> Verdict:
         """What to do with a connection at this moment."""

@@ -89,12 +89,14 @@ def on_disconnect(service: Service, event: Event, context: LambdaContext) -> Rep
 def on_ping(service: Service, event: Event, context: LambdaContext) -> Reply:
     """Answer a client's heartbeat, which keeps its real connection active."""
     socket, message = _socket(event), _message(event)
-    connection = _heard_from(service, socket, message)
+    connection = _heard_from(service, socket, message, is_ping=message.problem is None)
     if connection is None:
         return _no_reply()
     if message.problem:
         return _reply(protocol.error_message(message.id, "bad_request", message.problem))
-    return _reply(protocol.pong(message.id, connection, service.clock()))
+    return _reply(
+        protocol.pong(message.id, connection, service.configuration.rules, service.clock())
+    )
 
 
 @entry_point
@@ -189,9 +191,13 @@ def _some_of(names: Set[str]) -> str:
     return f"{named} and {more} more" if more > 0 else named
 
 
-def _heard_from(service: Service, socket: _Socket, message: _Message) -> RealConnection | None:
+def _heard_from(
+    service: Service, socket: _Socket, message: _Message, *, is_ping: bool = False
+) -> RealConnection | None:
     """Record a sign of life. None if the socket was told an error and closed instead."""
-    connection = service.presence.heard_from(socket.business_id, socket.connection_id)
+    connection = service.presence.heard_from(
+        socket.business_id, socket.connection_id, is_ping=is_ping
+    )
     if connection is None:
         logger.warning("message from a connection that is not registered")
         _close_socket(service, socket, NotRegistered(message.id))

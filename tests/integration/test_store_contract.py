@@ -101,6 +101,12 @@ class TestRefresh:
         )
         assert store.load(B1).real == (heard,)
 
+    def test_keeps_the_ping_interval_unless_there_is_a_new_one(self, store: Store) -> None:
+        store.add_real(real("c1", ping_interval=300))
+        assert _told(store, None) == 300
+        assert _told(store, 60) == 60
+        assert _told(store, None) == 60
+
     def test_creates_nothing(self, store: Store) -> None:
         assert store.refresh_real(B1, C1, NOW) is None
         assert store.load(B1) == business()
@@ -142,6 +148,11 @@ class TestMessagesOfAMinute:
         with ThreadPoolExecutor(8) as pool:
             counted = list(pool.map(lambda _: _heard(store, NOW), range(24)))
         assert sorted(counted) == list(range(1, 25))
+
+
+def _told(store: Store, ping_interval: int | None) -> int | None:
+    store.refresh_real(B1, C1, NOW, ping_interval=ping_interval)
+    return store.load(B1).real[0].ping_interval
 
 
 def _heard(store: Store, now: int) -> int:

@@ -86,6 +86,29 @@ def test_a_message_of_the_client_keeps_the_connection_active(
     assert heard.connected_at == NOW
 
 
+@pytest.mark.parametrize(("told", "then"), [(300, 60), (60, 300)])
+def test_a_client_is_judged_by_the_ping_interval_that_it_was_told(
+    store: MemoryStore, clock: FakeClock, told: int, then: int
+) -> None:
+    before, after = (replace(RULES, ping_interval=interval) for interval in (told, then))
+    connection = Presence(store, before, clock).connect(B1, U1, C1)
+    assert after.active_until(connection) == before.active_until(connection)
+    assert after.is_quiet(connection, NOW + told + 1) and not after.is_quiet(connection, NOW + told)
+
+    heard = Presence(store, after, clock).heard_from(B1, C1)  # not a ping: its answer tells nothing
+    assert heard is not None
+    assert after.active_until(heard) == before.active_until(heard)
+
+    pinged = Presence(store, after, clock).heard_from(B1, C1, is_ping=True)
+    assert pinged is not None
+    assert after.active_until(pinged) == NOW + after.silent_after + 1
+    assert before.active_until(pinged) == NOW + after.silent_after + 1
+
+
+def test_a_connection_without_a_told_interval_is_judged_by_the_one_of_the_environment() -> None:
+    assert RULES.active_until(real(seen=0)) == NOW + RULES.silent_after + 1
+
+
 def test_one_client_may_send_sixty_messages_within_a_minute(
     presence: Presence, clock: FakeClock
 ) -> None:

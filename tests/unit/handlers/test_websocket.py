@@ -41,7 +41,7 @@ def test_connect_costs_one_read_and_one_write(deployed: Deployed) -> None:
     assert item["isVirtualConnection"] == {"BOOL": False}
     assert item.keys() == {
         "pk", "sk", "connectionId", "userId", "isVirtualConnection",
-        "connectedAt", "lastSeenAt", "ttl",
+        "connectedAt", "lastSeenAt", "pingInterval", "ttl",
     }  # fmt: skip
 
 
@@ -133,8 +133,9 @@ def test_ping_costs_one_write_and_is_answered(deployed: Deployed) -> None:
     deployed.seed(business(real(DEVICE, user_agent="Till/4.2"), declared=settings()))
     pong = _answer(deployed, websocket.on_ping, '{"action":"ping","id":"1"}')
     assert deployed.operations == ["UpdateItem"]
-    assert pong.keys() == {"type", "id", "serverTime", "reconnectAfter"}
+    assert pong.keys() == {"type", "id", "serverTime", "pingEvery", "reconnectAfter"}
     assert (pong["type"], pong["id"]) == ("pong", "1")
+    assert pong["pingEvery"] == 300
     assert 0 < pong["reconnectAfter"] < 7200
 
 
