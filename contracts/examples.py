@@ -10,7 +10,7 @@ from lambdas.domain.availability import AvailabilityOutcome
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.cleanup_report import CleanupReport
 from lambdas.domain.history import HistoryPage
-from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+from lambdas.domain.identifiers import BusinessId, ConnectionId, DeviceId, UserId
 from lambdas.domain.messages import AvailabilityChanged, PushedMessage
 from lambdas.domain.messaging import Delivery
 from lambdas.domain.model import (
@@ -55,6 +55,8 @@ _DEVICE: Final = RealConnection(
     last_seen_at=_NOW - 40,
     expires_at=_NOW + 6900,
     user_agent="Till/4.2 (Android 14)",
+    device_id=DeviceId("till-1"),
+    ping_interval=300,
 )
 _LEASE: Final = VirtualConnection(
     business_id=_BUSINESS,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lambdas.adapters.sockets import ManagementApi
     from lambdas.adapters.table import Table
     from lambdas.adapters.tokens import TokenVerifier
+    from lambdas.domain.admission import Admission
     from lambdas.domain.availability import Availability
     from lambdas.domain.cleanup import Cleanup
     from lambdas.domain.history import HistoryReader
@@ -187,6 +188,12 @@ class Service:
     def pop_socket_failures(self) -> "dict[str, int]":
         """`ManagementApi.pop_failures`; nothing if no socket was called yet."""
         return self.sockets.pop_failures() if "sockets" in vars(self) else {}
+
+    @cached_property
+    def admission(self) -> "Admission":
+        from lambdas.domain.admission import Admission
+
+        return Admission(self.store, self.sockets, self.configuration.rules, self.clock)
 
     @cached_property
     def presence(self) -> "Presence":

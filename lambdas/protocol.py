@@ -18,6 +18,7 @@ from lambdas.domain.messages import (
     AvailabilityChanged,
     NotRegistered,
     PushedMessage,
+    ReservedAction,
     SocketMessage,
     TooManyMessages,
 )
@@ -55,7 +56,9 @@ EVENT_VERSION: Final = 1
 reasons do not change it.
 """
 
-ErrorCode = Literal["unknown_action", "bad_request", "not_registered", "too_many_messages"]
+ErrorCode = Literal[
+    "unknown_action", "bad_request", "not_registered", "too_many_messages", "reserved_action"
+]
 """The codes of error messages on a socket."""
 
 
@@ -272,11 +275,14 @@ else:
 
 
 class RealConnectionDocument(TypedDict):
-    """A stored real connection. `userAgent`: what its client calls itself, if it said."""
+    """A stored real connection. `userAgent` and `deviceId`: what its client and its device call
+    themselves, if they said.
+    """
 
     connectionId: str
     userId: str
     userAgent: str | None
+    deviceId: str | None
     active: bool
     connectedAt: str
     lastSeenAt: str
@@ -417,6 +423,7 @@ def connections_document(business: Business, rules: Rules, now: Instant) -> Conn
                 "connectionId": c.connection_id,
                 "userId": c.user_id,
                 "userAgent": c.user_agent,
+                "deviceId": c.device_id,
                 "active": rules.is_active(c, now),
                 "connectedAt": timestamp(c.connected_at),
                 "lastSeenAt": timestamp(c.last_seen_at),
@@ -587,6 +594,9 @@ def message_document(message: SocketMessage) -> PushedDocument:
                 " and is closed: send fewer, then connect again"
             )
             return error_message(message.reply_to, "too_many_messages", detail)
+        case ReservedAction():
+            detail = "$connect and $disconnect are no actions; this connection is closed"
+            return error_message(message.reply_to, "reserved_action", detail)
         case PushedMessage():
             return {"type": "message", "id": message.id, "body": message.body}
 

@@ -75,10 +75,12 @@ def socket_event(
     authorizer: dict[str, str] | None = None,
     event_type: str = "MESSAGE",
     headers: dict[str, str] | None = None,
+    query: dict[str, list[str]] | None = None,
 ) -> dict[str, Any]:
-    """An event of the WebSocket API. Only a handshake has headers."""
+    """An event of the WebSocket API. Only a handshake has headers and a query."""
     return {
         **({} if headers is None else {"headers": headers}),
+        **({} if query is None else {"multiValueQueryStringParameters": query}),
         "requestContext": {
             "eventType": event_type,
             "connectionId": connection_id,

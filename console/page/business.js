@@ -112,7 +112,7 @@ function realConnections(id, all, now) {
   return [table("Real connections", ["Client", "User", "Last heard from", "Connected", "Active", "Actions"], all.map((each) => ({
     key: each.connectionId,
     cells: [
-      html("span", { title: each.connectionId }, each.userAgent ?? "not named"),
+      html("span", { title: each.connectionId }, [each.deviceId, each.userAgent].filter(Boolean).join(", ") || "not named"),
       each.userId, ago(seconds(each.lastSeenAt), now), ago(seconds(each.connectedAt), now), active(each.active),
       html("span.actions", {}, button("Close…", "close", { business: id, connection: each.connectionId })),
     ],

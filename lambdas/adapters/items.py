@@ -15,6 +15,7 @@ from typing import Any, Final
 from lambdas.domain.identifiers import (
     BusinessId,
     ConnectionId,
+    DeviceId,
     UserId,
     decode_user_id,
     encode_user_id,
@@ -149,6 +150,8 @@ def real_item(connection: RealConnection) -> Attributes:
     }
     if connection.user_agent is not None:
         attributes["userAgent"] = text(connection.user_agent)
+    if connection.device_id is not None:
+        attributes["deviceId"] = text(connection.device_id)
     if connection.ping_interval is not None:
         attributes["pingInterval"] = number(connection.ping_interval)
     return attributes
@@ -459,6 +462,7 @@ def _read_settings(item: Item) -> Settings:
 
 
 def _read_real(business_id: BusinessId, key: str, item: Item) -> RealConnection:
+    device_id = _text(item, "deviceId")
     return RealConnection(
         business_id=business_id,
         connection_id=ConnectionId(key.removeprefix(CONNECTION_PREFIX)),
@@ -469,6 +473,7 @@ def _read_real(business_id: BusinessId, key: str, item: Item) -> RealConnection:
         closing_at=_number(item, "closingAt"),
         messages=_messages(item),
         user_agent=_text(item, "userAgent"),
+        device_id=DeviceId(device_id) if device_id else None,
         ping_interval=_number(item, "pingInterval"),
     )
 
@@ -543,7 +548,8 @@ def _flag(item: Item, name: str, *, default: bool) -> bool:
 
 _READERS: Final[Mapping[str, Callable[[Item, str], object]]] = {
     **dict.fromkeys(
-        ("updatedBy", "declaredBy", "pausedBy", "pauseReason", "userId", "userAgent"), _text
+        ("updatedBy", "declaredBy", "pausedBy", "pauseReason", "userId", "userAgent", "deviceId"),
+        _text,
     ),
     **dict.fromkeys(
         ("acceptingOrders", "expectsSocket", "pausedByOperator", "attentionReported"),

@@ -12,6 +12,9 @@ from lambdas.domain.errors import InvalidValue
 BusinessId = NewType("BusinessId", str)
 """A merchant, as the marketplace names it: up to 64 characters of ``A-Z a-z 0-9 . _ : @ -``."""
 
+DeviceId = NewType("DeviceId", str)
+"""A till, tablet or printer of a business, as it names itself, in the alphabet of business ids."""
+
 UserId = NewType("UserId", str)
 """A person or integration acting for a business: a claim of the token, as the issuer wrote it."""
 
@@ -36,12 +39,21 @@ _PRINTABLE_ASCII: Final = "".join(map(chr, range(0x20, 0x7F)))
 
 def business_id(text: str, *, field: str = "businessId") -> BusinessId:
     """Check that a text from outside is a business id. Raises `InvalidValue` for that field."""
+    return BusinessId(_name(text, field))
+
+
+def device_id(text: str) -> DeviceId:
+    """Check that a text from outside is a device id. Raises `InvalidValue`."""
+    return DeviceId(_name(text, "deviceId"))
+
+
+def _name(text: str, field: str) -> str:
     if not BUSINESS_ID.fullmatch(text):
         raise InvalidValue(
             field,
             "must be 1 to 64 characters of A-Z a-z 0-9 . _ : @ - and begin with a letter or digit",
         )
-    return BusinessId(text)
+    return text
 
 
 def connection_id(text: str) -> ConnectionId:

@@ -37,6 +37,16 @@ class TooManyMessages:
 
 
 @dataclass(frozen=True, slots=True)
+class ReservedAction:
+    """The client sent a message whose action only API Gateway may use; its socket is about to be
+    closed.
+    """
+
+    reply_to: str | None
+    """The id of the message that this answers; None if it had none."""
+
+
+@dataclass(frozen=True, slots=True)
 class PushedMessage:
     """What a back end or an operator sends to the devices of a business."""
 
@@ -56,4 +66,6 @@ def repeatable_message_id(business_id: BusinessId, user_id: UserId, key: str) ->
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-SocketMessage = AvailabilityChanged | NotRegistered | TooManyMessages | PushedMessage
+SocketMessage = (
+    AvailabilityChanged | NotRegistered | TooManyMessages | ReservedAction | PushedMessage
+)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, Self
 
-from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+from lambdas.domain.identifiers import BusinessId, ConnectionId, DeviceId, UserId
 from lambdas.domain.instants import Instant as Instant
 from lambdas.domain.opening_hours import OpeningHours
 
@@ -231,6 +231,8 @@ class RealConnection:
     user_agent: str | None = None
     """What its client calls itself, for example ``Till/4.2 (Android 14)``; None if it did not say.
     """
+    device_id: DeviceId | None = None
+    """What its device calls itself; None if it did not say."""
     ping_interval: int | None = None
     """The ping interval, in seconds, that its client was last told. None if it was stored without
     one.

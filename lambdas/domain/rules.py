@@ -80,7 +80,7 @@ class Rules:
     attention_grace: int = 300
     """How long a business may need attention before it is reported."""
     max_real_connections: int = 50
-    """Active sockets that one business may hold; one more is refused."""
+    """Devices of one business that may hold sockets; one more is refused."""
 
     @property
     def silent_after(self) -> int:
@@ -116,7 +116,14 @@ class Rules:
         return now - connection.connected_at < YOUNG_CONNECTION
 
     def is_quiet(self, connection: RealConnection, now: Instant) -> bool:
-        """Whether a client missed a ping, so that it is worth asking for its socket."""
+        """Whether it is worth asking for the socket of a connection: its client missed a ping, or
+        sent nothing since its handshake, which may have failed after the connection was stored.
+        """
+        is_new = connection.messages == 0 and connection.last_seen_at == connection.connected_at
+        return self.missed_ping(connection, now) or (is_new and not self.is_young(connection, now))
+
+    def missed_ping(self, connection: RealConnection, now: Instant) -> bool:
+        """Whether a client has sent nothing for longer than its ping interval."""
         return now - connection.last_seen_at > self._told_interval(connection)
 
     def verdict(self, connection: RealConnection, now: Instant) -> Verdict:

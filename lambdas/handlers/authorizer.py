@@ -53,7 +53,7 @@ def handler(service: Service, event: Event, context: LambdaContext) -> Policy:
 
 def _allow_handshake(service: Service, event: Event) -> Policy:
     query = event.get("multiValueQueryStringParameters") or {}
-    match sorted(query):
+    match sorted(query.keys() - {"deviceId"}):  # `$connect` checks that one
         case ["businessId"]:
             business_id = identifiers.business_id(_once("businessId", query["businessId"]))
             caller = _caller(service, event)
@@ -67,7 +67,7 @@ def _allow_handshake(service: Service, event: Event) -> Policy:
                 raise _Refused("the ticket is unknown, used or expired")
             business_id, user_id = ticket.business_id, ticket.user_id
         case _:
-            raise _Refused("the only query parameter must be businessId or ticket")
+            raise _Refused("the query must be businessId or ticket, with or without deviceId")
     context = {"businessId": business_id, **callers.context_of_user(user_id)}
     return _policy("Allow", event["methodArn"], user_id, context)
 

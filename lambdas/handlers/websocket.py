@@ -8,10 +8,9 @@ Failures of the table are not caught here: API Gateway answers with its own erro
 function's error metric alerts on-call.
 
 A client can send a message whose action is ``$connect`` or ``$disconnect``. AWS does not document
-which route receives it, so the two functions behind those routes act only on their own event type.
-They have no permission to refresh or close a connection, so such a message does not count as a sign
-of life there. Those routes have no route response either: if AWS uses them, the client receives no
-answer.
+which route receives it. Where the functions of those routes receive one, they close its socket at
+once: they do not count messages, and a client that sends many must not use up what is reserved for
+handshakes.
 """
 
 from collections.abc import Set
@@ -24,8 +23,8 @@ from lambdas import protocol
 from lambdas.bootstrap import Service
 from lambdas.domain import identifiers
 from lambdas.domain.errors import InvalidValue, TooManyConnections
-from lambdas.domain.identifiers import BusinessId, ConnectionId
-from lambdas.domain.messages import NotRegistered, SocketMessage, TooManyMessages
+from lambdas.domain.identifiers import BusinessId, ConnectionId, DeviceId
+from lambdas.domain.messages import NotRegistered, ReservedAction, SocketMessage, TooManyMessages
 from lambdas.domain.model import RealConnection
 from lambdas.domain.rules import sends_too_much
 from lambdas.handlers import callers, json_bodies, snapshots
@@ -48,19 +47,34 @@ def on_connect(service: Service, event: Event, context: LambdaContext) -> Reply:
     """Register a socket. Nothing can be sent to it until this has answered 200."""
     socket = _socket(event)
     if event["requestContext"]["eventType"] != "CONNECT":
-        return _error_reply(_message(event))
+        return _refuse_reserved_action(service, socket, event)
     authorizer = event["requestContext"]["authorizer"]
     business_id = identifiers.business_id(authorizer["businessId"])
     user_id = callers.user_of(authorizer)
     try:
-        connection = service.presence.connect(
-            business_id, user_id, socket.connection_id, _user_agent(event)
+        admitted = service.admission.connect(
+            business_id,
+            user_id,
+            socket.connection_id,
+            user_agent=_user_agent(event),
+            device_id=_device_id(event),
         )
+    except InvalidValue as error:
+        logger.warning("connection refused", extra={"reason": str(error)})
+        return {"statusCode": 400, "body": str(error)}
     except TooManyConnections as error:
         logger.warning("connection refused", extra={"reason": str(error)})
         return {"statusCode": 429, "body": str(error)}
     service.metrics.count_of(business_id, MetricName.CONNECTED)
-    logger.info("connected", extra={"userId": user_id, "userAgent": connection.user_agent})
+    logger.info(
+        "connected",
+        extra={
+            "userId": user_id,
+            "userAgent": admitted.connection.user_agent,
+            "deviceId": admitted.connection.device_id,
+            "replaced": [replaced.connection_id for replaced in admitted.replaced],
+        },
+    )
     return {"statusCode": 200}
 
 
@@ -69,7 +83,7 @@ def on_disconnect(service: Service, event: Event, context: LambdaContext) -> Rep
     """Forget a socket. API Gateway does not promise this call: the cleanup finds what it misses."""
     socket = _socket(event)
     if event["requestContext"]["eventType"] != "DISCONNECT":
-        return _error_reply(_message(event))
+        return _refuse_reserved_action(service, socket, event)
     removed = service.presence.disconnect(socket.business_id, socket.connection_id)
     business_id = removed.business_id if removed else socket.business_id
     service.metrics.count_of(business_id, MetricName.DISCONNECTED)
@@ -148,6 +162,17 @@ def _user_agent(event: Event) -> str | None:
     return next((value for name, value in headers.items() if name.lower() == "user-agent"), None)
 
 
+def _device_id(event: Event) -> DeviceId | None:
+    """What a device calls itself in its handshake. Raises `InvalidValue`."""
+    query = event.get("multiValueQueryStringParameters") or {}
+    match query.get("deviceId", []):
+        case []:
+            return None
+        case [device_id]:
+            return identifiers.device_id(device_id)
+    raise InvalidValue("deviceId", "must come once at most")
+
+
 @dataclass(frozen=True, slots=True)
 class _Message:
     """A client's message, as far as it could be parsed."""
@@ -214,6 +239,13 @@ def _close_socket(service: Service, socket: _Socket, reason: SocketMessage) -> N
     service.sockets.close(socket.connection_id)
 
 
+def _refuse_reserved_action(service: Service, socket: _Socket, event: Event) -> Reply:
+    """Close the socket of a client that sent a message to a route of API Gateway's own events."""
+    logger.warning("message with a reserved action")
+    _close_socket(service, socket, ReservedAction(_message(event).id))
+    return _no_reply()
+
+
 def _error_reply(message: _Message) -> Reply:
     """Say what is wrong with a message that no route handles."""
     if message.action is None:
@@ -233,5 +265,11 @@ def _no_reply() -> Reply:
 
 
 snapshots.before_snapshot(
-    lambda service: (service.presence, service.status_reader, service.sockets, service.metrics)
+    lambda service: (
+        service.admission,
+        service.presence,
+        service.status_reader,
+        service.sockets,
+        service.metrics,
+    )
 )

@@ -189,19 +189,14 @@ def test_a_bad_message_is_answered_and_the_socket_stays_open(
 
 
 @pytest.mark.parametrize("action", ["$connect", "$disconnect"])
-def test_a_client_cannot_trigger_the_routes_of_connecting_and_disconnecting(
+def test_a_message_with_a_reserved_action_closes_its_socket(
     business: Business, action: str
 ) -> None:
     with business.socket() as device:
-        now = int(time.time())
-        # With an earlier time, an item that is written again would differ. It is recent enough that
-        # no cleanup closes the socket.
-        business.write_connection(device.connection_id, connected_at=now - 60, last_seen_at=now - 5)
-        before = business.items()
         answer = device.ask({"action": action, "id": "11"})
-        assert (answer["code"], answer["id"]) == ("unknown_action", "11")
-        assert business.items() == before
-        assert device.ask({"action": "ping", "id": "after"})["type"] == "pong"
+        assert (answer["code"], answer["id"]) == ("reserved_action", "11")
+        assert device.is_closed()
+    eventually("its connection is removed", lambda: not business.items())
 
 
 def test_a_socket_without_a_stored_connection_gets_an_error_and_is_closed(

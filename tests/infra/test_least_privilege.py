@@ -99,9 +99,14 @@ def _authorize(deployed: Deployed) -> None:
 
 def _connect(deployed: Deployed) -> None:
     deployed.invoke(websocket.on_connect, socket_event(event_type="CONNECT"))
+    # The limit is 2: these make room.
+    deployed.seed(business(real("c1", seen=400), real("c2", seen=400)))
+    deployed.invoke(websocket.on_connect, socket_event(event_type="CONNECT"))
+    deployed.invoke(websocket.on_connect, socket_event('{"action":"$connect"}'))
 
 
 def _disconnect(deployed: Deployed) -> None:
+    deployed.invoke(websocket.on_disconnect, socket_event('{"action":"$disconnect"}'))
     _a_device(deployed)
     deployed.invoke(websocket.on_disconnect, socket_event(authorizer={}, event_type="DISCONNECT"))
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import Conflict, InvalidValue, Unavailable
-from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+from lambdas.domain.identifiers import BusinessId, ConnectionId, DeviceId, UserId
 from lambdas.domain.model import ActingAs, Attention, Census, Ticket
 from lambdas.domain.ports import Store
 from lambdas.domain.rules import CLAIM_HOLDS
@@ -81,8 +81,9 @@ def test_a_connection_finds_its_business(store: Store) -> None:
 
 
 def test_removing_returns_what_was_there(store: Store) -> None:
-    store.add_real(real("c1", user_agent="Till/4.2"))
-    assert store.remove_real(B1, C1) == real("c1", user_agent="Till/4.2")
+    stored = real("c1", user_agent="Till/4.2", device_id=DeviceId("till-1"), ping_interval=300)
+    store.add_real(stored)
+    assert store.remove_real(B1, C1) == stored
     assert store.remove_real(B1, C1) is None
     assert store.load(B1) == business()
 

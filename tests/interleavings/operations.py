@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lambdas.domain.errors import NotFound
-from lambdas.domain.identifiers import ConnectionId, UserId
+from lambdas.domain.identifiers import ConnectionId, DeviceId, UserId
 from lambdas.domain.messages import NotRegistered, PushedMessage
 from lambdas.domain.model import ActingAs
 from lambdas.domain.transitions import RemovedConnection
@@ -21,6 +21,8 @@ SOON: Final = 10
 C1: Final = ConnectionId("c1")
 U2: Final = UserId("u2")
 OPERATOR: Final = UserId("o1")
+TILL: Final = DeviceId("till-1")
+"""The device that connects."""
 
 Operation = Callable[[Service], object]
 
@@ -46,7 +48,7 @@ def connect(service: Service) -> object:
     new = new_connection(service.caller.name)
     world = service.world
     service.happens(lambda: world.opening.add(new))
-    service.presence.connect(B1, DEVICE, new)
+    service.admission.connect(B1, DEVICE, new, device_id=TILL)
     service.happens(lambda: world.end_handshake(new))
     return "connected"
 
@@ -69,7 +71,7 @@ def ping(service: Service) -> object:
     """The device sends a ping. If it is not registered, it is told so and its socket is closed."""
     if C1 not in service.world.sockets.open:
         return "cannot send"
-    if service.presence.heard_from(B1, C1) is None:
+    if service.presence.heard_from(B1, C1, is_ping=True) is None:
         service.sockets.post(C1, NotRegistered(None))
         service.sockets.close(C1)
         return "not registered"

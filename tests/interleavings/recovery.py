@@ -38,7 +38,7 @@ def recover(world: World) -> tuple[Business, CleanupRun]:
             world.pass_time(_STEP)
         for name in sorted(world.sockets.open):
             connection_id = ConnectionId(name)
-            if service.presence.heard_from(B1, connection_id) is None:
+            if service.presence.heard_from(B1, connection_id, is_ping=True) is None:
                 _connect_again(service, connection_id)
         service.recorder.record(B1)
         stored = world.memory.load(B1)
@@ -70,6 +70,6 @@ def problems_after_recovery(world: World) -> Iterator[str]:
 def _connect_again(service: Service, connection_id: ConnectionId) -> None:
     world = service.world
     again = ConnectionId(f"{connection_id}+")
-    service.presence.connect(B1, DEVICE, again)
+    service.admission.connect(B1, DEVICE, again)
     world.end_handshake(again)
     world.lose(connection_id)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from lambdas.domain.model import Attention, RealConnection, Settings, VirtualConnection
 from tests.builders import B1, CLOSED, NOW, RULES, business, real, settings, virtual
-from tests.interleavings.operations import C1, SOON
+from tests.interleavings.operations import C1, SOON, TILL
 from tests.interleavings.world import DEVICE, World, at_once
 
 MARKED: Final[Mapping[str, Any]] = {
@@ -46,6 +46,11 @@ def _state(
 STATES: Final[Mapping[str, Callable[[], World]]] = {
     "nothing is known": _state,
     "online": partial(_state, real(C1), virtual("u1"), declared=settings()),
+    "a device with two sockets": partial(
+        _state,
+        *(real(C1, seen=90, device_id=TILL), real("c2", seen=50, device_id=TILL)),
+        declared=settings(),
+    ),
     "connected, not accepting": partial(_state, real(C1), declared=settings(available=False)),
     "virtual only": partial(_state, virtual("u1"), virtual("u2"), declared=settings()),
     "virtual only, nothing recorded": partial(

@@ -53,6 +53,8 @@ class Watch:
             return
         if call == "close" and caller.name.startswith("cleanup"):
             self._check_is_silent(arguments[0])
+        if call == "close" and caller.name.startswith("connect"):
+            self._check_is_of_its_device(arguments[0])
         if call == "write_settings":
             self._settings_before = self._settings()
 
@@ -97,6 +99,12 @@ class Watch:
         if stored is not None and connection_id in self._world.sockets.open:
             silent = not RULES.is_active(stored, self._world.clock())
             self._require(silent, 1, "the cleanup closed", connection_id)
+
+    def _check_is_of_its_device(self, connection_id: ConnectionId) -> None:
+        """There is room for all, so a newcomer may close sockets of its own device only."""
+        closed = self._world.memory.real.get((B1, connection_id))
+        if closed is not None:
+            self._require(closed.device_id is not None, 1, "a newcomer closed", connection_id)
 
     def _check_was_dead(self, connection_id: ConnectionId) -> None:
         self._removed.add(connection_id)

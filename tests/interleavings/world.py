@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, cast
 
+from lambdas.domain.admission import Admission
 from lambdas.domain.attention import AttentionReport
 from lambdas.domain.availability import Availability
 from lambdas.domain.cleanup import Cleanup
@@ -130,6 +131,10 @@ class Service:
         self.history = cast(History, _Calls(world.history, world, caller))
         asked = world.clock_is_asked
         self.clock: Clock = (lambda: caller.call(world.clock)) if asked else world.clock
+
+    @property
+    def admission(self) -> Admission:
+        return Admission(self.store, self.sockets, RULES, self.clock)
 
     @property
     def presence(self) -> Presence:

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from lambdas.domain.identifiers import DeviceId
 from lambdas.domain.model import Business
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.handlers import authorizer, cleanup, publisher, recorder, rest, websocket
 from operations.import_businesses import Importer
 from operations.shared.business_file import Declaration
-from tests.builders import B1, NOW, no_wait
+from tests.builders import B1, NOW, no_wait, real
 from tests.events import socket_event
 from tests.integration.faults.network import Plan
 from tests.integration.faults.world import B2, NEW, Outcome, World
@@ -68,17 +69,28 @@ def _heard(world: World, outcome: Outcome, kind: str) -> bool:
     return c1.last_seen_at >= NOW and outcome.document["type"] == kind
 
 
+TILL: Final = DeviceId("till-1")
+
+
 def _connect(connection_id: str) -> Call:
     def call(world: World, plan: Plan | None) -> Outcome:
-        outcome = world.call(
-            websocket.on_connect, world.socket(connection_id, kind="CONNECT"), plan
-        )
+        handshake = world.socket(connection_id, kind="CONNECT")
+        handshake["multiValueQueryStringParameters"] = {"deviceId": [TILL]}
+        outcome = world.call(websocket.on_connect, handshake, plan)
         if not outcome.failed:
             world.network.open.add(connection_id)
             world.clients[connection_id] = B1
         return outcome
 
     return call
+
+
+def _old_sockets(world: World) -> None:
+    """The device that connects has two sockets, whose clients are gone."""
+    for name, seen in (("o1", 100), ("o2", 90)):
+        world.store.add_real(real(name, seen=seen, device_id=TILL))
+        world.network.open.add(name)
+        world.may_close.add(name)
 
 
 def _lose(connection_id: str) -> Callable[[World], None]:
@@ -299,6 +311,13 @@ OPERATIONS: Final = (
         "$connect",
         _connect("n1"),
         lambda world, _: bool(world.real() & {"n1", "n2"}),
+        again=_connect("n2"),
+    ),
+    Operation(
+        "$connect of a device with two sockets",
+        _connect("n1"),
+        lambda world, _: bool(world.real() & {"n1", "n2"}) and "o1" not in world.network.open,
+        prepare=_old_sockets,
         again=_connect("n2"),
     ),
     Operation(

@@ -174,6 +174,17 @@ def test_an_operation_ends_by_itself_before_its_time_is_up_whatever_is_down(
     assert killed == []
 
 
+def test_a_handshake_that_fails_leaves_no_connection_although_its_write_was_executed(
+    worlds: Worlds,
+) -> None:
+    connect = next(each for each in OPERATIONS if each.name == "$connect")
+    world = worlds.new(connect)
+    plan = Plan(LOST_ANSWER, Lasting.ALWAYS, "PutItem BUSINESS#b1 CONNECTION#n1", 1)
+    outcome = connect.call(world, plan)
+    assert outcome.failed
+    assert "n1" not in world.real()
+
+
 def _is_telling(fault: Fault, lasting: Lasting, request: Request) -> bool:
     """To a function, a read whose answer is lost for good is like one that is throttled for good.
     And it makes no difference whether it is killed after a read or after the write before.

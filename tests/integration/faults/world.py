@@ -40,6 +40,7 @@ B2, B3, B4, NEW = (BusinessId(name) for name in ("b2", "b3", "b4", "new"))
 
 SECONDS: Final[Mapping[EntryPoint, int]] = {
     rest.handler: 28,
+    websocket.on_connect: 28,
     cleanup.handler: 290,
     recorder.handler: 60,
     publisher.handler: 60,

@@ -3,19 +3,17 @@
 from typing import Any
 
 from lambdas.adapters import items
-from lambdas.domain.identifiers import BusinessId, UserId
-from lambdas.domain.presence import USER_AGENT_MAX
-from tests.builders import real
+from lambdas.domain.admission import USER_AGENT_MAX
+from lambdas.domain.identifiers import BusinessId, DeviceId, UserId
+from tests.builders import NOW, real
 
 WRITE_UNIT = 1024
 """Bytes that one write unit pays for."""
 
-NUMBER_MAX = 21
-"""Bytes of the longest number."""
-
 
 def _bytes(item: dict[str, Any]) -> int:
-    """The size of an item at most, by AWS's rules: its names, and its values.
+    """The size of an item at most, by AWS's rules: its names, and its values. Two digits of a number
+    take one byte.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
@@ -23,7 +21,7 @@ def _bytes(item: dict[str, Any]) -> int:
     for name, typed in item.items():
         ((kind, value),) = typed.items()
         size += len(name)
-        size += len(value) if kind == "S" else NUMBER_MAX if kind == "N" else 1
+        size += {"S": len(value), "N": (len(value) + 1) // 2 + 1}.get(kind, 1)
     return size
 
 
@@ -33,8 +31,11 @@ def test_the_largest_real_connection_is_written_with_one_unit() -> None:
         business_id=BusinessId("b" * 64),
         user_id=UserId("u" * 255),
         user_agent="a" * USER_AGENT_MAX,
+        device_id=DeviceId("d" * 64),
+        ping_interval=300,
     )
     item = items.real_item(largest)
     # A ping adds one counter and removes the others. A claim adds when it was made.
-    item |= {items.MESSAGE_COUNTERS[0]: {"N": "1"}, "closingAt": {"N": "1"}}
+    counter, start = items.message_counter(NOW)
+    item |= {counter: items.number(start + 1), "closingAt": items.number(NOW)}
     assert _bytes(item) <= WRITE_UNIT

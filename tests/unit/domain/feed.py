@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from lambdas.domain.admission import Admission
 from lambdas.domain.cleanup import Cleanup, CleanupRun
 from lambdas.domain.identifiers import ConnectionId, UserId
 from lambdas.domain.model import ActingAs, OverallStatus
 from lambdas.domain.operators import Operators
-from lambdas.domain.presence import Presence
 from lambdas.domain.recorder import Recorder
 from lambdas.domain.settings import SettingsWriter
 from lambdas.domain.status import judge
@@ -43,8 +43,8 @@ class Followed:
     # What happens to the business.
 
     def connect(self, connection_id: str = "c1") -> None:
-        presence = Presence(self.store, RULES, self.clock)
-        presence.connect(B1, U1, ConnectionId(connection_id))
+        admission = Admission(self.store, self.sockets, RULES, self.clock)
+        admission.connect(B1, U1, ConnectionId(connection_id))
         self.sockets.open.add(connection_id)
 
     def disconnect(self, connection_id: str = "c1") -> None:

@@ -89,6 +89,16 @@ def test_a_ping_that_comes_in_before_the_claim_wins(sockets: FakeSockets) -> Non
     assert _stored(store) == {"c1"}
 
 
+def test_a_connection_that_sent_nothing_since_its_handshake_is_probed_after_a_minute(
+    store: MemoryStore,
+) -> None:
+    # Its handshake may have failed after it was stored.
+    store.seed(business(real("failed", seen=60, age=60), real("new", seen=59, age=59)))
+    report = clean_up(store).report
+    assert (report.probed, report.gone, report.too_young) == (1, 1, 1)
+    assert [connection for _, connection in store.real] == ["new"]
+
+
 def test_an_expired_virtual_connection_is_removed_unless_it_was_renewed_meanwhile(
     store: MemoryStore,
 ) -> None:

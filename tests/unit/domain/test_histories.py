@@ -13,13 +13,13 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from lambdas.domain.admission import Admission
 from lambdas.domain.attention import AttentionReport
 from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.errors import Conflict, Forbidden, NotDeclared, Unavailable
 from lambdas.domain.identifiers import ConnectionId, UserId
 from lambdas.domain.model import ActingAs, Instant, RealConnection
 from lambdas.domain.opening_hours import OpeningHours
-from lambdas.domain.presence import Presence
 from lambdas.domain.settings import SettingsWriter
 from lambdas.domain.status import judge
 from tests.builders import (
@@ -168,7 +168,7 @@ class World:
         self.devices += 1
         socket = ConnectionId(f"c{self.devices}")
         self.sockets.open.add(socket)
-        Presence(self.store, RULES, self.clock).connect(B1, UserId("device"), socket)
+        Admission(self.store, self.sockets, RULES, self.clock).connect(B1, UserId("device"), socket)
 
     def lose_sockets(self) -> None:
         """Lose them without an event: their connections stay stored."""

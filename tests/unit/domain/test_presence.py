@@ -6,12 +6,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lambdas.domain.errors import TooManyConnections
+from lambdas.domain.admission import Admission
 from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.presence import Presence
 from lambdas.domain.rules import reconnect_at, sends_too_much
 from tests.builders import B1, NOW, RULES, U1, FakeClock, business, real
-from tests.fakes import MemoryStore
+from tests.fakes import FakeSockets, MemoryStore
 
 C1 = ConnectionId("c1")
 
@@ -21,69 +21,15 @@ def presence(store: MemoryStore, clock: FakeClock) -> Presence:
     return Presence(store, RULES, clock)
 
 
-def test_a_connection_outlives_the_two_hours_of_its_socket(
-    presence: Presence, store: MemoryStore
-) -> None:
-    presence.connect(B1, U1, C1)
-    assert store.real[B1, C1].expires_at > NOW + 2 * 3600
-
-
-@pytest.mark.parametrize(
-    ("sent", "kept"),
-    [
-        ("Till/4.2 (Android 14)", "Till/4.2 (Android 14)"),
-        (" \tTill/4.2\r\n", "Till/4.2"),
-        ("Käse\x00/1\n2\x7f", "K?se?/1?2?"),
-        ("x" * 250, "x" * 200),
-        ("x" * 199 + " y", "x" * 199),
-        ("", None),
-        (" \t ", None),
-        (None, None),
-    ],
-)
-def test_a_connection_keeps_the_printable_beginning_of_its_user_agent(
-    presence: Presence, store: MemoryStore, sent: str | None, kept: str | None
-) -> None:
-    presence.connect(B1, U1, C1, sent)
-    assert store.real[B1, C1].user_agent == kept
-
-
-@given(st.text(max_size=300))
-def test_whatever_a_client_calls_itself_is_kept_short_and_in_printable_ascii(sent: str) -> None:
-    presence = Presence(MemoryStore(), RULES, FakeClock())
-    kept = presence.connect(B1, U1, C1, sent).user_agent
-    assert kept is None or (
-        1 <= len(kept) <= 200 and kept.isascii() and kept.isprintable() and kept == kept.strip()
-    )
-
-
-def test_one_more_than_the_limit_is_refused(presence: Presence, store: MemoryStore) -> None:
-    store.seed(business(*(real(f"c{i}") for i in range(50))))
-    with pytest.raises(TooManyConnections, match="50"):
-        presence.connect(B1, U1, ConnectionId("new"))
-    assert len(store.real) == 50
-
-
-def test_dead_sockets_count_for_the_limit_until_two_pings_and_the_grace_are_over(
-    presence: Presence, store: MemoryStore, clock: FakeClock
-) -> None:
-    store.seed(business(*(real(f"c{i}", seen=660) for i in range(50))))
-    with pytest.raises(TooManyConnections):
-        presence.connect(B1, U1, ConnectionId("new"))
-    clock.advance(1)
-    presence.connect(B1, U1, ConnectionId("new"))
-    assert (B1, ConnectionId("new")) in store.real
-
-
 def test_a_message_of_the_client_keeps_the_connection_active(
     presence: Presence, store: MemoryStore, clock: FakeClock
 ) -> None:
-    presence.connect(B1, U1, C1)
+    store.seed(business(real(seen=0)))
     clock.advance(500)
     heard = presence.heard_from(B1, C1)
     assert heard is not None
     assert heard.last_seen_at == NOW + 500
-    assert heard.connected_at == NOW
+    assert heard.connected_at == NOW - 1800
 
 
 @pytest.mark.parametrize(("told", "then"), [(300, 60), (60, 300)])
@@ -91,9 +37,10 @@ def test_a_client_is_judged_by_the_ping_interval_that_it_was_told(
     store: MemoryStore, clock: FakeClock, told: int, then: int
 ) -> None:
     before, after = (replace(RULES, ping_interval=interval) for interval in (told, then))
-    connection = Presence(store, before, clock).connect(B1, U1, C1)
+    connection = Admission(store, FakeSockets(), before, clock).connect(B1, U1, C1).connection
     assert after.active_until(connection) == before.active_until(connection)
-    assert after.is_quiet(connection, NOW + told + 1) and not after.is_quiet(connection, NOW + told)
+    assert after.missed_ping(connection, NOW + told + 1)
+    assert not after.missed_ping(connection, NOW + told)
 
     heard = Presence(store, after, clock).heard_from(B1, C1)  # not a ping: its answer tells nothing
     assert heard is not None
@@ -110,9 +57,9 @@ def test_a_connection_without_a_told_interval_is_judged_by_the_one_of_the_enviro
 
 
 def test_one_client_may_send_sixty_messages_within_a_minute(
-    presence: Presence, clock: FakeClock
+    presence: Presence, store: MemoryStore, clock: FakeClock
 ) -> None:
-    presence.connect(B1, U1, C1)
+    store.seed(business(real()))
     assert [_too_much(presence) for _ in range(62)] == [False] * 60 + [True] * 2
     clock.advance(60)
     assert not _too_much(presence)
@@ -129,8 +76,9 @@ def test_a_busy_client_never_sends_too_much_however_late_and_often_its_messages_
     deliveries: list[tuple[int, bool]],
 ) -> None:
     clock = FakeClock()
-    presence = Presence(MemoryStore(), RULES, clock)
-    presence.connect(B1, U1, C1)
+    store = MemoryStore()
+    store.seed(business(real()))
+    presence = Presence(store, RULES, clock)
     arrivals = [
         at + late
         for at, (late, repeated) in zip(SENT, deliveries, strict=True)
@@ -150,7 +98,8 @@ def _too_much(presence: Presence) -> bool:
 def test_the_business_is_looked_up_if_an_event_does_not_name_it(
     presence: Presence, store: MemoryStore
 ) -> None:
-    connected = presence.connect(B1, U1, C1, "Till/4.2")
+    connected = real(user_agent="Till/4.2")
+    store.seed(business(connected))
     heard = presence.heard_from(None, C1)
     assert heard == replace(connected, messages=1)
     assert presence.disconnect(None, C1) == heard

@@ -43,9 +43,14 @@ def test_a_ticket_opens_one_socket_and_costs_one_write(deployed: Deployed, ticke
     assert ticket not in deployed.log.getvalue()
 
 
+def test_a_ticket_may_come_with_the_name_of_a_device(deployed: Deployed, ticket: str) -> None:
+    assert _handshake(deployed, {"ticket": [ticket], "deviceId": ["till-1"]})[0] == "Allow"
+
+
 @pytest.mark.parametrize(
     ("query", "headers"),
     [
+        ({"ticket": ["TICKET"], "deviceID": ["till-1"]}, {}),
         ({"ticket": ["TICKET", "TICKET"]}, {}),
         ({"ticket": ["TICKET"], "businessId": ["b1"]}, {}),
         ({"ticket": ["TICKET"]}, {"Authorization": ["Bearer x"]}),

@@ -76,6 +76,42 @@ def test_a_client_that_does_not_say_what_it_is_may_connect(
     assert "userAgent" not in item
 
 
+def test_a_device_that_names_itself_is_stored_and_logged_with_its_name(deployed: Deployed) -> None:
+    query = {"businessId": ["b1"], "deviceId": ["till-1"]}
+    connect = socket_event(event_type="CONNECT", query=query)
+    assert deployed.invoke(websocket.on_connect, connect) == {"statusCode": 200}
+    (item,) = deployed.items()
+    assert item["deviceId"] == {"S": "till-1"}
+    (line,) = deployed.log_lines
+    assert (line["deviceId"], line["replaced"]) == ("till-1", [])
+
+
+@pytest.mark.parametrize(
+    "given", [[""], ["a#b"], ["-a"], ["x" * 65], ["é"], ["till-1\n"], ["till-1", "till-1"]]
+)
+def test_a_device_id_that_is_not_valid_is_refused_with_400_and_says_why(
+    deployed: Deployed, given: list[str]
+) -> None:
+    connect = socket_event(event_type="CONNECT", query={"businessId": ["b1"], "deviceId": given})
+    answer = deployed.invoke(websocket.on_connect, connect)
+    assert answer["statusCode"] == 400
+    assert answer["body"].startswith("deviceId: must ")
+    assert deployed.operations == []
+
+
+def test_at_the_limit_a_device_that_missed_a_ping_is_claimed_closed_and_removed(
+    deployed: Deployed,
+) -> None:
+    deployed.seed(business(real("c1", seen=301), real("c2")))
+    connect = socket_event(event_type="CONNECT")
+    assert deployed.invoke(websocket.on_connect, connect) == {"statusCode": 200}
+    assert deployed.operations == [
+        *("Query", "UpdateItem", "DeleteConnection", "DeleteItem", "PutItem")
+    ]
+    (line,) = deployed.log_lines
+    assert line["replaced"] == ["c1"]
+
+
 def test_connect_beyond_the_limit_is_refused_with_429(deployed: Deployed) -> None:
     deployed.seed(business(real("c1"), real("c2")))
     assert (
@@ -116,15 +152,16 @@ def test_disconnect_without_authorizer_context_asks_the_index(deployed: Deployed
 
 
 @pytest.mark.parametrize("route", ["connect", "disconnect"])
-def test_a_message_named_like_a_lifecycle_event_is_refused_and_changes_nothing(
+def test_a_message_named_like_a_lifecycle_event_closes_its_socket_and_writes_nothing(
     deployed: Deployed, capsys: pytest.CaptureFixture[str], route: str
 ) -> None:
     _alive(deployed)
     before = deployed.items()
     message = socket_event(json.dumps({"action": f"${route}", "id": "1"}))
-    error = json.loads(deployed.invoke(getattr(websocket, f"on_{route}"), message)["body"])
-    assert (error["type"], error["code"], error["id"]) == ("error", "unknown_action", "1")
-    assert deployed.operations == []
+    assert deployed.invoke(getattr(websocket, f"on_{route}"), message) == {"statusCode": 200}
+    assert deployed.operations == ["PostToConnection", "DeleteConnection"]
+    error = json.loads(deployed.calls[0][1]["Data"])
+    assert (error["type"], error["code"], error["id"]) == ("error", "reserved_action", "1")
     assert deployed.items() == before
     assert capsys.readouterr().out == "", "it counts as no connection that came or went"
 
