@@ -12,8 +12,8 @@ WRITE_UNIT = 1024
 
 
 def _bytes(item: dict[str, Any]) -> int:
-    """The size of an item at most, by AWS's rules: its names, and its values. Two digits of a number
-    take one byte.
+    """The size of an item by AWS's rules: its names, and its values. Two digits of a number take one
+    byte.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
@@ -21,7 +21,7 @@ def _bytes(item: dict[str, Any]) -> int:
     for name, typed in item.items():
         ((kind, value),) = typed.items()
         size += len(name)
-        size += {"S": len(value), "N": (len(value) + 1) // 2 + 1}.get(kind, 1)
+        size += len(value) if kind == "S" else (len(value) + 1) // 2 + 1 if kind == "N" else 1
     return size
 
 
