@@ -213,10 +213,11 @@ class _Device:
         self._connection_id = None
         self._sockets += 1
         agent = f"simulated-device/{self.id}.{self._sockets}"
+        query = urlencode({"businessId": self.business_id, "deviceId": self.id})
         try:
             async with self._handshakes:
                 socket = await connect(
-                    f"{self._system.websocketUrl}?{urlencode({'businessId': self.business_id})}",
+                    f"{self._system.websocketUrl}?{query}",
                     additional_headers={"Authorization": f"Bearer {token}"},
                     user_agent_header=agent,
                     open_timeout=30,

@@ -243,10 +243,11 @@ class Business:
         return status
 
     @contextmanager
-    def socket(self) -> Iterator["Socket"]:
+    def socket(self, device_id: str | None = None) -> Iterator["Socket"]:
         """Open a socket of this business, and wait until its item is stored."""
         before = {item["sk"] for item in self.real()}
-        with self.handshake() as opened:
+        name = {} if device_id is None else {"deviceId": device_id}
+        with self.handshake(query=urlencode({"businessId": self.id, **name})) as opened:
             new = eventually(
                 "the connection is stored",
                 lambda: next((i for i in self.real() if i["sk"] not in before), None),
@@ -293,7 +294,9 @@ class Business:
     def virtual(self) -> list[Item]:
         return [i for i in self.items() if i.get("isVirtualConnection") is True]
 
-    def write_connection(self, connection: str, *, connected_at: int, last_seen_at: int) -> None:
+    def write_connection(
+        self, connection: str, *, connected_at: int, last_seen_at: int, **more: str
+    ) -> None:
         """Write the item of a real connection, bypassing the service."""
         self._table.put_item(
             TableName=self._endpoints.tableName,
@@ -306,6 +309,7 @@ class Business:
                 "connectedAt": {"N": str(connected_at)},
                 "lastSeenAt": {"N": str(last_seen_at)},
                 "ttl": {"N": str(connected_at + 8000)},
+                **{name: {"S": value} for name, value in more.items()},
             },
         )
 

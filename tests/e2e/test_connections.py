@@ -188,6 +188,23 @@ def test_a_bad_message_is_answered_and_the_socket_stays_open(
         assert len(business.items()) == 1
 
 
+def test_the_third_socket_of_a_device_closes_the_one_that_was_heard_from_longest_ago(
+    business: Business,
+) -> None:
+    with business.socket("till-1") as first, business.socket("till-1") as second:
+        now = int(time.time())
+        for socket, age in ((first, 120), (second, 90)):  # young ones are left alone
+            business.write_connection(
+                socket.connection_id, connected_at=now - age, last_seen_at=now, deviceId="till-1"
+            )
+        with business.socket("till-1") as third:
+            assert first.is_closed()
+            for socket in (second, third):
+                assert socket.ask({"action": "ping", "id": "1"})["type"] == "pong"
+            listed = business.call("GET", "connections").body["real"]
+            assert [each["deviceId"] for each in listed] == ["till-1", "till-1"]
+
+
 @pytest.mark.parametrize("action", ["$connect", "$disconnect"])
 def test_a_message_with_a_reserved_action_closes_its_socket(
     business: Business, action: str

@@ -12,8 +12,7 @@ WRITE_UNIT = 1024
 
 
 def _bytes(item: dict[str, Any]) -> int:
-    """The size of an item by AWS's rules: its names, and its values. Two digits of a number take one
-    byte.
+    """The size of an item by AWS's rules: its names and its values. Two digits take one byte.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
