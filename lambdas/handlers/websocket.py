@@ -72,7 +72,7 @@ def on_connect(service: Service, event: Event, context: LambdaContext) -> Reply:
             "userId": user_id,
             "userAgent": admitted.connection.user_agent,
             "deviceId": admitted.connection.device_id,
-            "replaced": [replaced.connection_id for replaced in admitted.replaced],
+            "replaced": " ".join(replaced.connection_id for replaced in admitted.replaced),
         },
     )
     return {"statusCode": 200}
