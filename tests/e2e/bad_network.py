@@ -1,10 +1,9 @@
-"""A WebSocket server that does what a test tells it, and a network before it that fails on demand."""
+"""A WebSocket server that does what a test tells it, behind a network that fails on demand."""
 
 import asyncio
 import json
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -124,8 +123,8 @@ class Socket:
     def send(self, message: object) -> None:
         self.connection.send(message if isinstance(message, str) else json.dumps(message))
 
-    def push(self, id: str, body: object = None) -> None:
-        self.send({"type": "message", "id": id, "body": body})
+    def push(self, message_id: str, body: object = None) -> None:
+        self.send({"type": "message", "id": message_id, "body": body})
 
 
 def pong(*, every: float = 3600, reconnect_after: float = 3600) -> dict[str, Any]:
@@ -137,8 +136,10 @@ class Server:
     """The two APIs, as far as a client needs them, without a rule of their own."""
 
     on_ping: Callable[[Socket], None] = lambda socket: socket.send(pong())
-    refusals: deque[int] = field(default_factory=deque)
-    """Statuses for the next handshakes."""
+    refusal: int | None = None
+    """The status with which handshakes are refused."""
+    answers_only_first: bool = False
+    """Leave the pings of every socket but the first without an answer."""
     sockets: list[Socket] = field(default_factory=list)
     """All that were ever open, oldest first."""
     tickets: int = 0
@@ -148,8 +149,8 @@ class Server:
         return [socket for socket in self.sockets if socket.is_open]
 
     def decide(self, connection: ServerConnection, _: Request) -> Response | None:
-        if self.refusals:
-            return connection.respond(HTTPStatus(self.refusals.popleft()), "refused")
+        if self.refusal:
+            return connection.respond(HTTPStatus(self.refusal), "refused")
         return None
 
     def serve_socket(self, connection: ServerConnection) -> None:
@@ -161,7 +162,8 @@ class Server:
             for text in connection:
                 assert json.loads(text) == {"action": "ping"}
                 socket.pings.append(time.monotonic())
-                self.on_ping(socket)
+                if socket is self.sockets[0] or not self.answers_only_first:
+                    self.on_ping(socket)
         socket.is_open = False
 
 
@@ -184,7 +186,7 @@ def running_server() -> Iterator[tuple[Server, int, int]]:
             self.end_headers()
             self.wfile.write(body.encode())
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             pass
 
     with (

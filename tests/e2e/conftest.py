@@ -18,12 +18,12 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marker in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # One system serves most of these tests, so they share a worker. Tests that wait for what takes
-    # minutes in the background come last. The tests of releases start their own emulator, so they
-    # can run in parallel.
+    # minutes in the background come last. The tests of releases start their own emulator, and those
+    # of clients none, so they can run in parallel.
     for item in items:
         if item.path.is_relative_to(HERE):
-            group = "release" if item.path == HERE / "test_release.py" else "e2e"
-            item.add_marker(pytest.mark.xdist_group(group))
+            alone = {HERE / "test_release.py": "release", HERE / "test_clients.py": "clients"}
+            item.add_marker(pytest.mark.xdist_group(alone.get(item.path, "e2e")))
     items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
 

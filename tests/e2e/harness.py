@@ -33,12 +33,14 @@ Item = dict[str, Any]
 T = TypeVar("T")
 
 
-def eventually(what: str, condition: Callable[[], T | None], *, seconds: float = 10) -> T:
+def eventually(
+    what: str, condition: Callable[[], T | None], *, seconds: float = 10, every: float = 0.1
+) -> T:
     """Wait until a condition gives a true value, and return that. Fails when the time is up."""
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
+        time.sleep(every)
     return answer
 
 

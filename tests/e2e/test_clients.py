@@ -1,175 +1,100 @@
 """The two clients of docs/protocol.md on bad networks, and with servers that refuse them.
 
-They run as they are in the document, in front of a server and a network of the tests. Only their
-named constants are replaced, so that nobody waits 10 s for a pong.
+They run as they are in the document, before a server and networks of the tests. Only named
+constants are replaced, so that nobody waits 10 s for a pong or a minute for a reconnect.
+`WITHOUT_BROWSER=1` skips the one in the browser.
 """
 
-import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
-from typing import Any, Protocol
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from tests.e2e.bad_network import Proxy, Server, Socket, pong, running_proxy, running_server
 from tests.e2e.browser import NoBrowser, find_chromium, running_browser
+from tests.e2e.clients import CODE, Client, Program, running_program, running_tab, with_constants
 from tests.e2e.harness import eventually
-from tests.protocol_document import snippets
 
-CODE = {snippet.name: snippet.code for snippet in snippets()}
+DEVICE = CODE["device"]
+for shipped, used in (
+    ('os.environ["TOKEN"]', 'open("token").read()'),  # a token that can be away
+    ("flush=True)\n", 'flush=True)\n    assert message.get("body") != "fail"\n'),
+):
+    assert shipped in DEVICE
+    DEVICE = DEVICE.replace(shipped, used)
 
-FAST = {"DEADLINE": 0.6, "BACK_OFF": 0.1}
-NEVER = 3600.0
+PAGE = """
+    const messages = [];
+    const REST_URL = location.origin;
+    const WEBSOCKET_URL = "%s";
+    const BUSINESS = "b1";
+    const accessToken = async () => "t";
+    console.log = (message) => {
+      messages.push(message);
+      if (message.body === "fail") throw new Error("handled badly");
+    };
+"""
 
 
 @dataclass(frozen=True)
 class World:
-    """A server, and the networks on which a client reaches its two APIs."""
+    """A server, the networks on which a client reaches its two APIs, and the client's token."""
 
     server: Server
     network: Proxy
     rest: Proxy
-
-
-class Client(Protocol):
-    def handled(self) -> list[dict[str, Any]]:
-        """Return the messages that the client's user got, in order."""
-
-    def withhold_credentials(self) -> None:
-        """Let the client get no token or ticket from now on."""
-
-    def give_credentials(self) -> None: ...
-
-
-Start = Callable[..., Client]
-"""Starts a client, with these values for its constants."""
-
-
-@dataclass(frozen=True)
-class Program:
-    """The device in Python."""
-
-    process: subprocess.Popen[str]
     token: Path
-    printed: list[dict[str, Any]] = field(default_factory=list)
-
-    def listen(self) -> None:
-        for line in self.process.stdout or ():
-            self.printed.append(json.loads(line))
-
-    def handled(self) -> list[dict[str, Any]]:
-        return self.printed
 
     def withhold_credentials(self) -> None:
-        self.token.rename(self.token.with_suffix(".away"))
-
-    def give_credentials(self) -> None:
-        self.token.with_suffix(".away").rename(self.token)
-
-
-@dataclass(frozen=True)
-class Tab:
-    """The client in a browser."""
-
-    page: Page
-    rest: Proxy
-
-    def handled(self) -> list[dict[str, Any]]:
-        messages: list[dict[str, Any]] = self.page.evaluate("messages")
-        return messages
-
-    def withhold_credentials(self) -> None:
+        """Give neither a token nor a ticket from now on."""
+        self.token.unlink()
         self.rest.refuses = True
 
     def give_credentials(self) -> None:
+        self.token.write_text("t")
         self.rest.refuses = False
 
+    def every_pong(self, **said: float) -> None:
+        """Answer each ping with this."""
+        self.server.on_ping = lambda socket: socket.send(pong(**said))
 
-def with_constants(code: str, values: dict[str, float]) -> str:
-    for name, value in values.items():
-        code, found = re.subn(rf"^((?:const )?{name} =) [\d.]+", rf"\1 {value}", code, flags=re.M)
-        assert found == 1, f"the client has no constant {name}"
-    return code
+    def only_the_first_moves(self) -> None:
+        """Let the first socket be told to move soon, and the others to stay."""
 
+        def answer(socket: Socket) -> None:
+            is_first = socket is self.server.sockets[0]
+            socket.send(pong(every=0.05, reconnect_after=0.02) if is_first else pong())
 
-def replaced(code: str, old: str, new: str) -> str:
-    assert old in code
-    return code.replace(old, new)
-
-
-@contextmanager
-def running_program(world: World, folder: Path, constants: dict[str, float]) -> Iterator[Program]:
-    code = with_constants(CODE["device"], constants)
-    code = replaced(code, 'os.environ["TOKEN"]', 'open("token").read()')
-    failure = '    assert message.get("body") != "fail"\n'
-    code = replaced(code, "flush=True)\n", f"flush=True)\n{failure}")
-    token = folder / "token"
-    token.write_text("t")
-    file = folder / "device.py"
-    file.write_text(code)
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, str(file)],
-            env={
-                **os.environ,
-                "WEBSOCKET_URL": f"ws://127.0.0.1:{world.network.port}",
-                "BUSINESS": "b1",
-            },
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
-    with process:
-        program = Program(process, token)
-        listener = Thread(target=program.listen)
-        listener.start()
-        try:
-            yield program
-            assert process.poll() is None, "it ended by itself"
-        finally:
-            process.kill()
-            listener.join()
-            print((folder / "log").read_text())
+        self.server.on_ping = answer
 
 
 @contextmanager
-def running_tab(browser: Browser, world: World, constants: dict[str, float]) -> Iterator[Tab]:
-    prelude = f"""
-        const messages = [];
-        const REST_URL = location.origin;
-        const WEBSOCKET_URL = "ws://127.0.0.1:{world.network.port}";
-        const BUSINESS = "b1";
-        const accessToken = async () => "t";
-        console.log = (message) => {{
-          messages.push(message);
-          if (message.body === "fail") throw new Error("handled badly");
-        }};
-    """
-    page = browser.new_page()
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda message: print(message.text))
-    page.goto(f"http://127.0.0.1:{world.rest.port}")
-    page.add_script_tag(content=prelude + with_constants(CODE["browser"], constants))
-    try:
-        yield Tab(page, world.rest)
-        assert errors == []
-    finally:
-        page.close()
+def running_world(folder: Path) -> Iterator[World]:
+    with ExitStack() as stack:
+        server, sockets, rest = stack.enter_context(running_server())
+        network = stack.enter_context(running_proxy(sockets))
+        world = World(server, network, stack.enter_context(running_proxy(rest)), folder / "token")
+        world.give_credentials()
+        yield world
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    with running_world(tmp_path) as world:
+        yield world
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator[Browser | None]:
+    if os.environ.get("WITHOUT_BROWSER") == "1":
+        yield None
+        return
     try:
         chromium = find_chromium()
     except NoBrowser as error:
@@ -178,238 +103,227 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture
-def world() -> Iterator[World]:
+Start = Callable[..., Client]
+"""Starts the client, with these values for its constants."""
+
+
+@contextmanager
+def starter(kind: str, world: World, browser: Browser | None) -> Iterator[Start]:
+    if kind == "browser" and not browser:
+        pytest.skip("WITHOUT_BROWSER=1")
     with ExitStack() as stack:
-        server, sockets, rest = stack.enter_context(running_server())
-        network = stack.enter_context(running_proxy(sockets))
-        yield World(server, network, stack.enter_context(running_proxy(rest)))
-
-
-without_browser = pytest.mark.skipif(
-    os.environ.get("WITHOUT_BROWSER") == "1", reason="WITHOUT_BROWSER=1"
-)
-
-
-@pytest.fixture(params=["device", pytest.param("browser", marks=without_browser)])
-def start(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Iterator[Start]:
-    with ExitStack() as stack:
+        url = f"ws://127.0.0.1:{world.network.port}"
 
         def start(**constants: float) -> Client:
-            values = {**FAST, **constants}
-            running: AbstractContextManager[Client]
-            if request.param == "device":
-                running = running_program(world, tmp_path, values)
-            else:
-                running = running_tab(request.getfixturevalue("browser"), world, values)
-            return stack.enter_context(running)
+            values = {"BACK_OFF": 0.1, **constants}
+            if browser and kind == "browser":
+                script = PAGE % url + with_constants(CODE["browser"], values)
+                page = f"http://127.0.0.1:{world.rest.port}"
+                return stack.enter_context(running_tab(browser, page, script))
+            environment = {**os.environ, "WEBSOCKET_URL": url, "BUSINESS": "b1"}
+            code = with_constants(DEVICE, values)
+            return stack.enter_context(running_program(code, environment, world.token.parent))
 
         yield start
 
 
-def connected(world: World, client: Client, *, pings: int = 1) -> Socket:
-    """Wait for one more socket with so many pings, and return it."""
-    eventually(
-        "a socket is pinged",
-        lambda: (
-            client.handled() is not None  # lets the browser work
-            and world.server.sockets
-            and len(world.server.sockets[-1].pings) >= pings
-        ),
-    )
-    return world.server.sockets[-1]
+@pytest.fixture(params=["device", "browser"])
+def start(request: pytest.FixtureRequest, world: World, browser: Browser | None) -> Iterator[Start]:
+    with starter(request.param, world, browser) as start:
+        yield start
 
 
-def ids(client: Client) -> list[str]:
+def wait(client: Client, what: str, condition: Callable[[], object]) -> None:
+    eventually(what, lambda: client.failures() >= 0 and condition(), every=0.01)
+
+
+def wait_for_socket(world: World, client: Client, *, pings: int = 1) -> Socket:
+    """Wait until the newest socket was pinged so often, and return it."""
+    sockets = world.server.sockets
+    wait(client, "a ping", lambda: sockets and len(sockets[-1].pings) >= pings)
+    return sockets[-1]
+
+
+def pushes(client: Client) -> list[str]:
     return [message["id"] for message in client.handled() if message["type"] == "message"]
 
 
-def test_a_client_names_its_device_and_pings_as_soon_as_it_is_connected(
+def assert_reached(world: World, client: Client, push: str) -> None:
+    """Fail unless a push reaches the client, once, over whatever sockets it has."""
+
+    def reached() -> bool:
+        for socket in world.server.open_sockets():
+            socket.push(push)
+        return push in pushes(client)
+
+    wait(client, f"{push} is handled", reached)
+    for socket in world.server.open_sockets():
+        socket.push(push)
+        socket.push(f"after {push}")
+    wait(client, "so is the next", lambda: f"after {push}" in pushes(client))
+    assert pushes(client).count(push) == 1
+
+
+def test_a_client_names_its_device_and_pings_at_once_and_then_as_the_last_pong_says(
     world: World, start: Start
 ) -> None:
-    socket = connected(world, start(PING_EVERY=NEVER))
+    intervals = iter([0.05, 0.2, 0.05])
+    world.server.on_ping = lambda socket: socket.send(pong(every=next(intervals, 3600)))
+    socket = wait_for_socket(world, start(), pings=4)
     assert re.fullmatch(r"[A-Za-z0-9][\w.:@-]{0,63}", socket.handshake["deviceId"])
-
-
-def test_a_client_pings_as_the_last_pong_says(world: World, start: Start) -> None:
-    intervals = iter([0.05, 0.5, 0.05])
-    world.server.on_ping = lambda socket: socket.send(pong(every=next(intervals, NEVER)))
-    socket = connected(world, start(PING_EVERY=NEVER), pings=4)
     first, second, third, fourth = socket.pings
     assert second - first >= 0.04
-    assert third - second >= 0.4
+    assert third - second >= 0.16
     assert fourth - third >= 0.04
 
 
 def test_a_client_leaves_a_network_that_swallows_everything(world: World, start: Start) -> None:
-    world.server.on_ping = lambda socket: socket.send(pong(every=0.2))
-    client = start()
-    first = connected(world, client)
+    world.every_pong(every=0.05)
+    client = start(DEADLINE=0.3)
+    first = wait_for_socket(world, client)
     world.network.swallow()
-    eventually("there is another socket", lambda: client.handled() and world.server.sockets[1:])
-    second = connected(world, client)
-    assert second is not first
-    second.push("m1")
-    eventually("it gets a push", lambda: ids(client) == ["m1"])
+    wait(client, "another socket", lambda: world.server.sockets[-1] is not first)
+    assert_reached(world, client, "m1")
 
 
-def test_a_client_whose_pongs_are_late_stays(world: World, start: Start) -> None:
-    world.server.on_ping = lambda socket: socket.send(pong(every=0.01))
-    client = start(DEADLINE=5)
-    socket = connected(world, client)
+def test_a_client_stays_on_a_network_that_is_only_slow(world: World, start: Start) -> None:
+    world.every_pong(every=0.01)
+    client = start()
+    socket = wait_for_socket(world, client)
     world.network.piece, world.network.delay = 8, 0.005
-    before = len(socket.pings)
-    connected(world, client, pings=before + 5)
+    wait_for_socket(world, client, pings=len(socket.pings) + 5)
     assert world.server.sockets == [socket]
 
 
-def test_a_client_reconnects_after_a_reset_and_refused_connections(
-    world: World, start: Start
-) -> None:
+def test_a_client_survives_resets_and_refused_connections(world: World, start: Start) -> None:
     client = start()
-    connected(world, client)
+    wait_for_socket(world, client)
     world.network.refuses = True
     world.network.reset()
-    eventually(
-        "it tries again", lambda: client.handled() is not None and len(world.network.attempts) > 3
-    )
+    wait(client, "it tries again", lambda: len(world.network.attempts) >= 3)
     world.network.refuses = False
-    eventually("there is another socket", lambda: client.handled() and world.server.sockets[1:])
+    assert_reached(world, client, "m1")
 
 
-def test_a_client_gives_up_a_handshake_that_never_ends(world: World, start: Start) -> None:
-    world.network.swallows_new = True
-    client = start()
-    eventually(
-        "it tries again", lambda: client.handled() is not None and len(world.network.attempts) > 1
-    )
-    world.network.swallows_new = False
-    connected(world, client)
+HINDRANCES: dict[str, tuple[Callable[[World], None], Callable[[World], None]]] = {
+    "401": (
+        lambda world: setattr(world.server, "refusal", 401),
+        lambda world: setattr(world.server, "refusal", None),
+    ),
+    "no credentials": (World.withhold_credentials, World.give_credentials),
+    "a dead network": (
+        lambda world: setattr(world.network, "swallows_new", True),
+        lambda world: setattr(world.network, "swallows_new", False),
+    ),
+    "no answer": (
+        lambda world: setattr(world.server, "answers_only_first", True),
+        lambda world: setattr(world.server, "answers_only_first", False),
+    ),
+}
+"""What can keep a client from a new socket: how it begins and how it ends."""
 
 
-def moving(socket: Socket) -> None:
-    socket.send(pong(reconnect_after=0.05 if "first" not in vars(socket) else NEVER))
-
-
-def move_first(world: World) -> None:
-    """Let the first socket, and no other, be told to move soon."""
-
-    def answer(socket: Socket) -> None:
-        is_first = socket is world.server.sockets[0]
-        socket.send(pong(reconnect_after=0.05 if is_first else NEVER))
-
-    world.server.on_ping = answer
-
-
-def test_a_client_opens_its_next_socket_before_it_closes_the_old_one(
-    world: World, start: Start
-) -> None:
-    open_at_pings: list[int] = []
-
-    def answer(socket: Socket) -> None:
-        open_at_pings.append(len(world.server.open_sockets()))
-        socket.send(pong(reconnect_after=0.05 if len(open_at_pings) == 1 else NEVER))
-
-    world.server.on_ping = answer
-    client = start()
-    eventually("it moved", lambda: client.handled() is not None and len(open_at_pings) == 2)
-    eventually("it closed the first", lambda: len(world.server.open_sockets()) == 1)
-    assert open_at_pings == [1, 2]
-    assert world.server.open_sockets() == world.server.sockets[1:]
-
-
-@pytest.mark.parametrize("hindrance", ["403 and 429", "no credentials", "a dead network"])
-def test_a_move_that_fails_is_repeated_and_leaks_no_socket(
+@pytest.mark.parametrize("hindrance", HINDRANCES)
+def test_a_client_keeps_its_socket_until_the_next_one_works(
     world: World, start: Start, hindrance: str
 ) -> None:
-    ready = False
-
-    def answer(socket: Socket) -> None:
-        is_first = socket is world.server.sockets[0]
-        if is_first and hindrance == "403 and 429":
-            world.server.refusals.extend([403, 429])
-        elif is_first and hindrance == "no credentials":
-            client.withhold_credentials()
-        elif is_first:
-            world.network.swallows_new = True
-        socket.send(pong(reconnect_after=0.05 if is_first else NEVER))
-
-    del ready
-    world.server.on_ping = lambda socket: socket.send(pong(every=0.1))
-    client = start()
-    first = connected(world, client)
-    world.server.on_ping = answer
-    tries = len(world.network.attempts), len(world.rest.attempts)
-    eventually("the move begins", lambda: client.handled() and len(first.pings) >= 2)
-    if hindrance == "403 and 429":
-        eventually("it was refused", lambda: client.handled() and not world.server.refusals)
-    elif hindrance == "a dead network":
-        eventually(
-            "it tried", lambda: client.handled() and len(world.network.attempts) > tries[0] + 1
-        )
-    first.push("m1")
-    eventually("the first socket still works", lambda: ids(client) == ["m1"])
-    assert first.is_open
-    if hindrance == "no credentials":
-        client.give_credentials()
-    world.network.swallows_new = False
-    eventually(
-        "it moved", lambda: client.handled() and world.server.sockets[1:] and not first.is_open
+    begin, end = HINDRANCES[hindrance]
+    world.every_pong(every=0.05)
+    client = start(DEADLINE=0.3 if hindrance in ("a dead network", "no answer") else 10)
+    first = wait_for_socket(world, client)
+    begin(world)
+    world.only_the_first_moves()
+    wait(
+        client,
+        "a failure",
+        lambda: client.failures() or any(not socket.is_open for socket in world.server.sockets),
     )
-    (second,) = world.server.open_sockets()
-    second.push("m2")
-    eventually("the second socket works", lambda: ids(client) == ["m1", "m2"])
+    assert_reached(world, client, "m1")
+    assert first.is_open
+    end(world)
+    wait(client, "it moved", lambda: not first.is_open)
+    wait(client, "one socket", lambda: len(world.server.open_sockets()) == 1)
+    assert_reached(world, client, "m2")
 
 
-def test_a_push_that_comes_twice_is_handled_once(world: World, start: Start) -> None:
+def test_a_socket_that_closes_while_its_client_moves_is_replaced_once(
+    world: World, start: Start
+) -> None:
+    def close_first(socket: Socket) -> None:
+        is_first = socket is world.server.sockets[0]
+        socket.send(pong(reconnect_after=0 if is_first else 3600))
+        if is_first:
+            socket.connection.close()
+
+    world.server.on_ping = close_first
     client = start()
-    socket = connected(world, client)
-    for id in ("m1", "m1", "m2"):
-        socket.push(id)
-    eventually("it gets both", lambda: "m2" in ids(client))
-    assert ids(client) == ["m1", "m2"]
+    wait(client, "another socket", lambda: len(world.server.sockets) == 2)
+    assert_reached(world, client, "m1")
+    assert len(world.server.sockets) == 2
 
 
 def test_a_message_that_cannot_be_handled_ends_nothing(world: World, start: Start) -> None:
-    world.server.on_ping = lambda socket: socket.send(pong(every=0.1))
+    world.every_pong(every=0.05)
     client = start()
-    socket = connected(world, client)
-    for text in ("not JSON", "null", "[]", '{"type": "pong"}'):
+    socket = wait_for_socket(world, client)
+    for text in ("not JSON", "null"):
         socket.send(text)
     socket.push("m1", "fail")
-    socket.push("m1", "right")
-    eventually("it goes on", lambda: ids(client) == ["m1", "m1"])
-    connected(world, client, pings=len(socket.pings) + 3)
+    socket.push("m1", "again")
+    wait(client, "it goes on", lambda: pushes(client) == ["m1", "m1"])
+    wait_for_socket(world, client, pings=len(socket.pings) + 3)
     assert world.server.sockets == [socket]
 
 
 def test_a_failure_of_the_gateway_is_no_silence(world: World, start: Start) -> None:
-    def fail(socket: Socket) -> None:
-        socket.send({"message": "Internal server error", "connectionId": "c", "requestId": "r"})
-
-    world.server.on_ping = fail
-    socket = connected(world, start(PING_EVERY=0.1), pings=3)
+    failure = {"message": "Internal server error", "connectionId": "c", "requestId": "r"}
+    world.server.on_ping = lambda socket: socket.send(failure)
+    socket = wait_for_socket(world, start(PING_EVERY=0.1), pings=3)
     assert world.server.sockets == [socket]
 
 
-@pytest.mark.parametrize("what", ["every socket is closed", "every handshake is refused"])
-def test_a_client_reconnects_ever_more_slowly_with_fresh_credentials(
-    world: World, start: Start, what: str
-) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def refused(
+    tmp_path_factory: pytest.TempPathFactory, browser: Browser | None
+) -> Iterator[list[tuple[World, Client]]]:
+    """Clients whose sockets are all closed again. They mostly wait, while other tests run."""
+
     def close(socket: Socket) -> None:
         socket.send(pong())
         socket.send({"type": "error", "id": None, "code": "not_registered", "detail": "gone"})
         socket.connection.close()
 
-    world.server.on_ping = close
-    if what == "every handshake is refused":
-        world.server.refusals.extend([401, 403, 429])
-    client = start(BACK_OFF=60)
-    eventually(
-        "three attempts", lambda: client.handled() is not None and len(world.network.attempts) >= 3
-    )
-    first, second, third, *_ = world.network.attempts
-    assert second - first >= 0.5
-    assert third - second >= 1
-    if isinstance(client, Tab):
-        assert world.server.tickets >= 3
+    with ExitStack() as stack:
+        running: list[tuple[World, Client]] = []
+        for kind in ("device", "browser") if browser else ("device",):
+            world = stack.enter_context(running_world(tmp_path_factory.mktemp(kind)))
+            world.server.on_ping = close
+            start = stack.enter_context(starter(kind, world, browser))
+            running.append((world, start(BACK_OFF=60)))
+        yield running
+
+
+def test_a_client_reconnects_ever_more_slowly_with_fresh_credentials(
+    refused: list[tuple[World, Client]],
+) -> None:
+    for world, client in refused:
+        sockets = world.server.sockets
+        wait(client, "three sockets", lambda sockets=sockets: len(sockets) >= 3)  # type: ignore[misc]
+        first, second, third = world.network.attempts[:3]
+        assert second - first >= 0.5
+        assert third - second >= 1
+        tickets = [socket.handshake.get("ticket") for socket in sockets[:3]]
+        assert tickets in (["t1", "t2", "t3"], [None] * 3)
+
+
+def test_the_program_closes_its_socket_when_it_is_interrupted(world: World, tmp_path: Path) -> None:
+    with starter("device", world, None) as start:
+        program = start()
+        assert isinstance(program, Program)
+        socket = wait_for_socket(world, program)
+        program.process.send_signal(signal.SIGINT)
+        program.process.wait(10)
+    eventually("the socket is closed", lambda: not socket.is_open)
+    assert socket.connection.close_code == 1000
+    assert program.errors[-1] == "KeyboardInterrupt\n"
+    assert "was never retrieved" not in "".join(program.errors)

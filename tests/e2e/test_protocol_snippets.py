@@ -3,27 +3,23 @@
 import json
 import os
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosedError, InvalidStatus
-from websockets.http11 import Request
-from websockets.sync.server import ServerConnection, serve
+from websockets.exceptions import InvalidStatus
 
 from local.token import access_token
+from tests.e2e.clients import running_program
 from tests.e2e.harness import Business, System, eventually
 from tests.protocol_document import Snippet, snippets
 
 SNIPPETS = {snippet.name: snippet for snippet in snippets() if snippet.name}
 
 NOT_RUN = {"browser", "websocat"}
-"""Snippets that need a browser or websocat, which the tests do not have."""
+"""Run by test_clients.py; needs websocat, which the tests do not have."""
 
 
 @dataclass(frozen=True)
@@ -47,47 +43,6 @@ class Reader:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout) if done.stdout else None
-
-
-@dataclass(frozen=True)
-class Program:
-    """A running program that prints JSON lines."""
-
-    process: subprocess.Popen[str]
-    printed: list[dict[str, Any]] = field(default_factory=list)
-
-    def listen(self) -> None:
-        for line in self.process.stdout or ():
-            self.printed.append(json.loads(line))
-
-    def of_type(self, kind: str) -> list[dict[str, Any]]:
-        return [message for message in self.printed if message["type"] == kind]
-
-
-@contextmanager
-def device_program(environment: dict[str, str], folder: Path) -> Iterator[Program]:
-    """Run the device program of the document until the block ends."""
-    file = folder / "device.py"
-    file.write_text(SNIPPETS["device"].code)
-    with subprocess.Popen(
-        [sys.executable, str(file)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        program = Program(process)
-        listener = Thread(target=program.listen)
-        listener.start()
-        try:
-            yield program
-            assert process.poll() is None, "it ended by itself"
-        finally:
-            process.terminate()
-            listener.join()
-            assert process.stderr is not None
-            errors = process.stderr.read()
-    assert errors == ""
 
 
 @pytest.fixture
@@ -121,7 +76,8 @@ def ticket(reader: Reader) -> None:
 
 def device(reader: Reader) -> None:
     business = reader.business
-    with device_program(reader.environment, reader.folder) as program:
+    code = SNIPPETS["device"].code
+    with running_program(code, reader.environment, reader.folder) as program:
         eventually("its ping is answered", lambda: program.of_type("pong"), seconds=20)
         assert business.status()["hasRealTimeConnection"] is True
         delivery = reader.run("message")
@@ -131,37 +87,6 @@ def device(reader: Reader) -> None:
         eventually("it gets availability.changed", lambda: program.of_type("availability.changed"))
         eventually("it is connected again", lambda: len(program.of_type("pong")) == 2, seconds=20)
         assert business.status()["hasRealTimeConnection"] is True
-
-
-def test_the_device_opens_its_next_socket_before_it_closes_the_old_one(tmp_path: Path) -> None:
-    events: list[str] = []
-
-    def note_handshake(_: ServerConnection, __: Request) -> None:
-        events.append(f"open {sum(event.startswith('open') for event in events) + 1}")
-
-    def answer_pings(socket: ServerConnection) -> None:
-        is_first = "open 2" not in events
-        with suppress(ConnectionClosedError):  # when the program ends
-            for _ in socket:
-                after = 0 if is_first else 3600
-                socket.send(json.dumps({"type": "pong", "reconnectAfter": after}))
-        if is_first:
-            events.append("close 1")
-
-    with serve(answer_pings, "127.0.0.1", 0, process_request=note_handshake) as server:
-        serving = Thread(target=server.serve_forever)
-        serving.start()
-        url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
-        environment = {**os.environ, "WEBSOCKET_URL": url, "BUSINESS": "b1", "TOKEN": "t"}
-        with device_program(environment, tmp_path) as program:
-            eventually("it closed the first socket", lambda: "close 1" in events)
-            eventually(
-                "its ping on the second socket is answered",
-                lambda: len(program.of_type("pong")) == 2,
-            )
-            assert events == ["open 1", "open 2", "close 1"]
-        server.shutdown()
-        serving.join()
 
 
 def available(reader: Reader) -> None:
