@@ -91,8 +91,10 @@ class Proxy:
             self.port = server.sockets[0].getsockname()[1]
             ready.set()
             await asyncio.to_thread(end.wait)
-            for link in tuple(self._links):
-                link.reset()
+            while self._links:
+                for link in tuple(self._links):
+                    link.reset()
+                await asyncio.sleep(0.001)
 
 
 @contextmanager
