@@ -87,6 +87,8 @@ def device(reader: Reader) -> None:
         eventually("it gets availability.changed", lambda: program.of_type("availability.changed"))
         eventually("it is connected again", lambda: len(program.of_type("pong")) == 2, seconds=20)
         assert business.status()["hasRealTimeConnection"] is True
+        assert program.process.poll() is None, "it ended by itself"
+    assert program.errors == []
 
 
 def available(reader: Reader) -> None:
