@@ -132,11 +132,17 @@ class MemoryStore:
             for connection in remove:
                 self.virtual.pop((connection.business_id, connection.user_id), None)
 
-    def announce_removal(self, business_id: BusinessId, removal: AnnouncedRemoval) -> None:
+    def announce_removal(self, business_id: BusinessId, removal: AnnouncedRemoval | None) -> None:
         with self.lock:
             last = self.last_transitions.get(business_id)
             if last is not None:
                 self.last_transitions[business_id] = replace(last, removal=removal)
+
+    def note_unchanged(self, business_id: BusinessId, sequence: int, now: Instant) -> None:
+        with self.lock:
+            last = self.last_transitions.get(business_id)
+            if last is not None and last.sequence == sequence:
+                self.last_transitions[business_id] = replace(last, unchanged_at=now)
 
     def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
         with self.lock:

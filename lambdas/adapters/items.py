@@ -159,7 +159,7 @@ def real_item(connection: RealConnection) -> Attributes:
 
 def virtual_item(connection: VirtualConnection) -> Attributes:
     """A virtual connection."""
-    return {
+    attributes: Attributes = {
         **virtual_key(connection),
         "userId": text(connection.user_id),
         "isVirtualConnection": {"BOOL": True},
@@ -167,6 +167,9 @@ def virtual_item(connection: VirtualConnection) -> Attributes:
         "renewedAt": number(connection.renewed_at),
         TTL: number(connection.expires_at),
     }
+    if connection.previous_until is not None:
+        attributes["previousUntil"] = number(connection.previous_until)
+    return attributes
 
 
 def settings_attributes(settings: Settings) -> Attributes:
@@ -250,16 +253,28 @@ def last_transition_attributes(transition: Transition, settings_version: int | N
     return attributes
 
 
-OPTIONAL_OF_LAST_TRANSITION: Final = ("toldAttention", "by", "settingsVersion", "removal")
+UNCHANGED_AT: Final = "unchangedAt"
+"""When a business was last found to be what its last transition says."""
+
+OPTIONAL_OF_LAST_TRANSITION: Final = (
+    *("toldAttention", "by", "settingsVersion", "removal"),
+    UNCHANGED_AT,
+)
 """The attributes of the last transition that can be missing. A new one removes those that it does
 not set.
+"""
+
+
+_ALL_CONNECTIONS: Final = "*"
+"""In place of a connection id in an announced removal. Builds that do not know it read it as the id
+of a connection that does not exist.
 """
 
 
 def removal_attribute(removal: AnnouncedRemoval) -> Attributes:
     """An announced removal, as an attribute of the last transition."""
     attributes: Attributes = {
-        CONNECTION_ID: text(removal.connection_id),
+        CONNECTION_ID: text(removal.connection_id or _ALL_CONNECTIONS),
         "cause": text(removal.cause),
         "at": number(removal.at),
     }
@@ -404,6 +419,7 @@ def _read_last_transition(item: Item) -> LastTransition:
         seconds=_read_seconds(item),
         settings_version=_number(item, "settingsVersion"),
         removal=_read_removal(item["removal"]["M"]) if "removal" in item else None,
+        unchanged_at=_number(item, UNCHANGED_AT),
     )
 
 
@@ -426,9 +442,9 @@ def _read_reasons(item: Item) -> tuple[ReasonCode, ...]:
 
 
 def _read_removal(removal: Item) -> AnnouncedRemoval:
-    by = _text(removal, "by")
+    by, connection_id = _text(removal, "by"), removal[CONNECTION_ID]["S"]
     return AnnouncedRemoval(
-        ConnectionId(removal[CONNECTION_ID]["S"]),
+        None if connection_id == _ALL_CONNECTIONS else ConnectionId(connection_id),
         _read_cause(removal),
         UserId(by) if by else None,
         at=_number(removal, "at") or 0,
@@ -495,6 +511,7 @@ def _read_virtual(business_id: BusinessId, key: str, item: Item) -> VirtualConne
         created_at=_number(item, "createdAt") or 0,
         renewed_at=_number(item, "renewedAt") or 0,
         expires_at=_number(item, TTL) or 0,
+        previous_until=_number(item, "previousUntil"),
     )
 
 
@@ -558,7 +575,7 @@ _READERS: Final[Mapping[str, Callable[[Item, str], object]]] = {
     **dict.fromkeys(
         (
             *("version", "updatedAt", "pausedUntil", ATTENTION_SINCE, "connectedAt", "lastSeenAt"),
-            *("closingAt", "createdAt", "renewedAt", TTL, "worker", "workers"),
+            *("closingAt", "createdAt", "renewedAt", "previousUntil", TTL, "worker", "workers"),
             *("realConnections", "takenAt", "pingInterval"),
         ),
         _number,

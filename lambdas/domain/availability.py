@@ -79,12 +79,16 @@ class Availability:
         now = self.clock()
         mine = next((c for c in before.virtual if c.user_id == user_id), None)
         renewing = mine is not None and self.rules.is_active(mine, now)
+        previous_until = None
+        if mine is not None:
+            previous_until = mine.previous_until if renewing else mine.expires_at
         lease = VirtualConnection(
             business_id=before.business_id,
             user_id=user_id,
             created_at=mine.created_at if mine and renewing else now,
             renewed_at=now,
             expires_at=now + self.rules.virtual_lease,
+            previous_until=previous_until,
         )
         put, ended = make_room(before, [lease], now)
         if not put:

@@ -35,7 +35,7 @@ from lambdas.domain.recorder import Recorder
 from lambdas.domain.removal import Removal, remove_closed, remove_gone
 from lambdas.domain.rules import CLOCK_SKEW, Rules, Verdict
 from lambdas.domain.status import BusinessStatus, judge
-from lambdas.domain.transitions import has_transition
+from lambdas.domain.transitions import has_misleading_rest, has_transition
 
 PARTS_PER_WORKER: Final = 4
 """Parts of the store that one worker walks in parallel."""
@@ -364,7 +364,9 @@ class Cleanup:
         """Record what only the time changed. All other changes reach the recorder by themselves."""
         if self.recorder is None or run.dry_run:
             return
-        if not has_transition(business, judge(business, run.now, self.rules)):
+        status = judge(business, run.now, self.rules)
+        is_due = has_transition(business, status)
+        if not is_due and not has_misleading_rest(business, status, self.rules):
             return
         is_recorded = False
         if not run.recorder_failed and not run.half_time():
@@ -377,7 +379,7 @@ class Cleanup:
                     run.recorder_failed = True
                     raise
                 is_recorded = True
-        report.unrecorded += not is_recorded
+        report.unrecorded += is_due and not is_recorded
 
     def _remove_if_stale(
         self, connection: RealConnection, run: _RunState, report: CleanupReport

@@ -255,6 +255,10 @@ class VirtualConnection:
     renewed_at: Instant
     expires_at: Instant
     """When the lease ends."""
+    previous_until: Instant | None = None
+    """When the lease before this one ended, if it was not renewed in time. None if there was none,
+    or if the cleanup had removed it.
+    """
     odd_key: str | None = None
     """The store's key, if somebody stored it by hand under another key than this user's."""
 
@@ -317,7 +321,8 @@ class Cause(StrEnum):
 class AnnouncedRemoval:
     """A real connection that is about to be removed without a `$disconnect`, and why."""
 
-    connection_id: ConnectionId
+    connection_id: ConnectionId | None
+    """None: all that the business has, because it is declared unavailable."""
     cause: Cause
     by: UserId | None
     at: Instant
@@ -342,6 +347,13 @@ class LastTransition:
     """The version of the settings that was judged; None if there were none."""
     removal: AnnouncedRemoval | None = None
     """The last removal that was announced since this transition."""
+    unchanged_at: Instant | None = None
+    """When the business was last found to be unchanged, if that had to be noted."""
+
+    @property
+    def judged_at(self) -> Instant:
+        """Until when the business is known to have been what this transition says."""
+        return max(self.at, self.unchanged_at or 0)
 
 
 @dataclass(frozen=True, slots=True)

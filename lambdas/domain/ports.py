@@ -91,10 +91,17 @@ class Store(Protocol):
         writes nothing, if the version of the settings is no longer that of `before`.
         """
 
-    def announce_removal(self, business_id: BusinessId, removal: AnnouncedRemoval) -> None:
+    def announce_removal(self, business_id: BusinessId, removal: AnnouncedRemoval | None) -> None:
         """Keep the cause of a removal with the last transition, until the next one is recorded.
+        None takes an announcement back.
 
         Nothing is kept if no transition of the business was recorded yet.
+        """
+
+    def note_unchanged(self, business_id: BusinessId, sequence: int, now: Instant) -> None:
+        """Keep with the last transition that the business was found unchanged at this moment.
+
+        Nothing is kept if its last transition no longer has this sequence.
         """
 
     def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:

@@ -10,7 +10,14 @@ from lambdas.domain.model import Business, Clock
 from lambdas.domain.ports import History, Store
 from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import Rules
-from lambdas.domain.transitions import RemovedConnection, Transition, next_transition
+from lambdas.domain.status import judge
+from lambdas.domain.transitions import (
+    Found,
+    RemovedConnection,
+    Transition,
+    has_misleading_rest,
+    next_transitions,
+)
 
 _MOST_AT_ONCE: Final = 5
 """Transitions that one call records. A business that changes more often is looked at again soon."""
@@ -43,38 +50,49 @@ class Recorder:
         recorded: list[Transition] = []
         # Look again after each transition: another recorder may have looked in the meantime, and
         # found nothing to record because this one was not written yet.
-        while len(recorded) < _MOST_AT_ONCE and (
-            transition := until_no_conflict(
-                lambda: self._record_next(business_id, removed), self.backoff
-            )
+        while len(recorded) < _MOST_AT_ONCE and until_no_conflict(
+            lambda: self._record_next(business_id, removed, recorded), self.backoff
         ):
-            recorded.append(transition)
+            pass
         return recorded
 
     def _record_next(
-        self, business_id: BusinessId, removed: RemovedConnection | None
-    ) -> Transition | None:
-        business, transition = self._read_next(business_id, removed)
-        if transition is not None and transition.sequence == 1:
+        self,
+        business_id: BusinessId,
+        removed: RemovedConnection | None,
+        recorded: list[Transition],
+    ) -> bool:
+        """Look once, and add what was recorded; false if there was nothing to record."""
+        business, found = self._look(business_id, removed)
+        if found and found[0].transition.sequence == 1:
             known = self.history.last_until(business_id)
             if known is not None:
                 # Read again: what was read may be older than the known transition.
-                business, transition = self._read_next(business_id, removed)
+                business, found = self._look(business_id, removed)
                 if business.last_transition is not None:
                     raise Conflict("another recorder has recorded the first transition")
                 # Somebody deleted the last transition from the table. The sequence must go on:
                 # whoever follows the feed would ignore one that begins again.
-                transition = transition and transition.following(known)
-        if transition is None:
-            return None
-        version = business.settings.version if business.settings else None
-        self.history.commit(transition, settings_version=version)
-        return transition
+                found = [
+                    each._replace(transition=each.transition.following(known)) for each in found
+                ]
+        for transition, version in found:
+            self.history.commit(transition, settings_version=version)
+            recorded.append(transition)
+        return bool(found)
 
-    def _read_next(
+    def _look(
         self, business_id: BusinessId, removed: RemovedConnection | None
-    ) -> tuple[Business, Transition | None]:
+    ) -> tuple[Business, Sequence[Found]]:
+        """Read a business, and find what is to be recorded about it."""
         business = self.store.load(business_id)
         # Read the clock after the business: what was just written must not be judged as of an
         # earlier time.
-        return business, next_transition(business, self.clock(), self.rules, removed)
+        now = self.clock()
+        found = next_transitions(business, now, self.rules, removed)
+        last = business.last_transition
+        if not found and last is not None:
+            status = judge(business, now, self.rules)
+            if has_misleading_rest(business, status, self.rules):
+                self.store.note_unchanged(business_id, last.sequence, now)
+        return business, found

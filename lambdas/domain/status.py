@@ -119,10 +119,10 @@ def judge(business: Business, now: Instant, rules: Rules) -> BusinessStatus:
     real = rules.active_real(business, now)
     virtual = rules.active_virtual(business, now)
     episode = settings if settings is not None and not settings.is_episode_over(now) else None
-    overall = (
-        OverallStatus.UNKNOWN if settings is None else _STATUS[accepting, bool(real), bool(virtual)]
-    )
-    attention = None if business.business_id == CANARY else _attention(overall, settings)
+    overall = OverallStatus.UNKNOWN
+    if settings is not None:
+        overall = overall_status(accepting, real=bool(real), virtual=bool(virtual))
+    attention = None if business.business_id == CANARY else attention_of(overall, settings)
     return BusinessStatus(
         business_id=business.business_id,
         overall_status=overall,
@@ -141,7 +141,15 @@ def judge(business: Business, now: Instant, rules: Rules) -> BusinessStatus:
     )
 
 
-def _attention(overall: OverallStatus, settings: Settings | None) -> Attention | None:
+def overall_status(accepting: bool, *, real: bool, virtual: bool) -> OverallStatus:
+    """The status of a business that has settings: whether it accepts orders, and which kinds of
+    active connections it has.
+    """
+    return _STATUS[accepting, real, virtual]
+
+
+def attention_of(overall: OverallStatus, settings: Settings | None) -> Attention | None:
+    """Why a business with this status needs attention; None if it does not."""
     if settings is None or not settings.expects_socket:
         return None
     return {

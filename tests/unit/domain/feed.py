@@ -6,7 +6,7 @@ from typing import Any
 from lambdas.domain.admission import Admission
 from lambdas.domain.cleanup import Cleanup, CleanupRun
 from lambdas.domain.identifiers import ConnectionId, UserId
-from lambdas.domain.model import ActingAs, OverallStatus
+from lambdas.domain.model import ActingAs, Cause, OverallStatus
 from lambdas.domain.operators import Operators
 from lambdas.domain.recorder import Recorder
 from lambdas.domain.settings import SettingsWriter
@@ -104,6 +104,10 @@ class Followed:
         """The last transition: from, to, cause, by, and how many seconds ago."""
         last = self.last
         return last.before, last.after, last.cause, last.by, self.clock() - last.at
+
+    def changes(self) -> list[tuple[int, OverallStatus, Cause, str | None]]:
+        """All transitions: how many seconds ago, to what, cause and by."""
+        return [(self.clock() - t.at, t.after, t.cause, t.by) for t in self.recorded]
 
     def status(self) -> OverallStatus:
         return judge(self.store.load(B1), self.clock(), RULES).overall_status

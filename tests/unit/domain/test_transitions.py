@@ -266,7 +266,9 @@ class TestDevices:
         assert b1.last.after is ONLINE
         b1.clock.advance(RULES.silent_after + 300)
         b1.record()
-        assert b1.last_change() == (ONLINE, UNREACHABLE, Cause.SILENCE, None, 200)
+        assert b1.changes()[1:] == [
+            (299, VIRTUAL_ONLY, Cause.SILENCE, None), (200, UNREACHABLE, Cause.LEASE_ENDED, None),
+        ]  # fmt: skip
 
     def test_keep_the_cause_of_the_removal_of_another_device_to_themselves(
         self, online: Followed
@@ -393,6 +395,168 @@ class TestTime:
         online.pass_time(330)
         online.record()
         assert online.last_change() == (CONNECTED, ONLINE, Cause.PAUSE_ENDED, None, 30)
+
+
+def _write_between(b1: Followed, write: Write) -> None:
+    """Let the device of a business fall silent, write its settings 139 s later, and look 60 s after
+    that. Nobody can close the device.
+    """
+    b1.sockets.open.clear()
+    b1.sockets.unknown.add("c1")
+    b1.clock.advance(RULES.silent_after + 1 + 139)
+    write(b1)
+    b1.clock.advance(60)
+    b1.record()
+
+
+def _import(available: bool) -> Write:
+    def write(b1: Followed) -> None:
+        before = b1.store.load(B1)
+        assert before.settings is not None
+        after = before.settings.imported(available, True, None, at=b1.clock(), by=OPERATOR)
+        b1.store.write_settings(before, after, remove=() if available else before.virtual)
+
+    return write
+
+
+def _reopen(b1: Followed) -> None:
+    b1.declare(False)
+    b1.declare(True)
+
+
+SILENCE_139_S_EARLIER = (199, VIRTUAL_ONLY, Cause.SILENCE, None)
+AFTER_SILENCE: dict[str, tuple[Write, list[tuple[int, OverallStatus, Cause, str | None]]]] = {
+    "a pause": (
+        lambda b1: b1.pause(600),
+        [SILENCE_139_S_EARLIER, (60, OFFLINE, Cause.MEMBER, U1)],
+    ),
+    "hours": (
+        lambda b1: b1.settings.set_opening_hours(B1, U1, CLOSED),
+        [SILENCE_139_S_EARLIER, (60, OFFLINE, Cause.MEMBER, U1)],
+    ),
+    "a renewed lease": (lambda b1: b1.declare(True), [SILENCE_139_S_EARLIER]),
+    "an import that changes nothing": (_import(True), [SILENCE_139_S_EARLIER]),
+    # The leases that there were are gone: nobody knows what the business was before.
+    "an end": (lambda b1: b1.declare(False), [(60, OFFLINE, Cause.MEMBER, U1)]),
+    "an import that closes": (_import(False), [(60, OFFLINE, Cause.IMPORT, None)]),
+    "an end and a new begin": (_reopen, [(60, VIRTUAL_ONLY, Cause.SILENCE, None)]),
+}
+
+
+class TestDate:
+    """A transition is dated no earlier than what is stored proves."""
+
+    @pytest.mark.parametrize("what", AFTER_SILENCE)
+    def test_of_silence_before_the_settings_were_written(self, online: Followed, what: str) -> None:
+        write, changes = AFTER_SILENCE[what]
+        _write_between(online, write)
+        assert online.changes()[1:] == changes
+
+    @pytest.mark.parametrize(
+        ("lease_left", "changes"),
+        [
+            (-100, [(199, UNREACHABLE, Cause.SILENCE, None)]),
+            (50, [(199, VIRTUAL_ONLY, Cause.SILENCE, None),
+                  (149, UNREACHABLE, Cause.LEASE_ENDED, None)]),
+        ],
+    )  # fmt: skip
+    def test_of_silence_before_a_lease_began_anew(
+        self,
+        online: Followed,
+        lease_left: int,
+        changes: list[tuple[int, OverallStatus, Cause, str | None]],
+    ) -> None:
+        """The lease of the same user had ended: before the silence, or after it."""
+        ends = online.clock() + RULES.silent_after + 1 + lease_left
+        lease = online.store.virtual[B1, U1]
+        online.store.virtual[B1, U1] = replace(lease, expires_at=ends)
+        _write_between(online, lambda b1: b1.declare(True))
+        online.clean_up()
+        assert online.changes()[1:] == [*changes, (60, VIRTUAL_ONLY, Cause.MEMBER, U1)]
+        assert online.last.seconds[UNREACHABLE] == changes[-1][0] - 60
+        assert online.recorded[1].reasons[1] == "real_connection_silent"
+
+    def test_of_silence_in_a_pause_that_ended_since(self, online: Followed) -> None:
+        online.pause(700)
+        online.record()
+        online.sockets.open.clear()
+        online.clock.advance(900)
+        online.record()
+        assert online.changes()[2:] == [
+            (239, OFFLINE, Cause.SILENCE, None), (200, VIRTUAL_ONLY, Cause.PAUSE_ENDED, None),
+        ]  # fmt: skip
+
+    def test_of_silence_while_closed_by_hours_that_began_since(self, online: Followed) -> None:
+        # It is 09:00.
+        online.settings.set_opening_hours(B1, U1, hours(("09:12", "20:00")))
+        online.record()
+        online.sockets.open.clear()
+        online.clock.advance(900)
+        online.record()
+        assert online.changes()[2:] == [
+            (239, OFFLINE, Cause.SILENCE, None), (180, VIRTUAL_ONLY, Cause.OPENING_HOURS, None),
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("look", ["recorder", "cleanup"])
+    def test_of_a_loss_is_not_the_silence_of_another_device_before_the_last_look(
+        self, online: Followed, look: str
+    ) -> None:
+        """The recorder looks before the record of the removal comes."""
+        online.connect("c2")
+        online.sockets.open.discard("c1")
+        online.sockets.unknown.add("c1")  # so that the cleanup cannot remove it
+        online.pass_time(860)
+        online.record() if look == "recorder" else online.clean_up()
+        assert len(online.recorded) == 1
+        online.clock.advance(30)
+        online.disconnect("c2")
+        online.record()
+        assert online.changes()[1:] == [(0, VIRTUAL_ONLY, Cause.DEVICE_DISCONNECTED, None)]
+
+    def test_of_a_loss_is_that_of_the_removal_if_its_record_is_new(self, online: Followed) -> None:
+        online.disconnect()
+        removed = RemovedConnection(ConnectionId("c1"), online.clock())
+        online.clock.advance(8)
+        online.recorder.record(B1, removed)
+        assert online.changes()[1:] == [(8, VIRTUAL_ONLY, Cause.DEVICE_DISCONNECTED, None)]
+
+    def test_of_a_loss_is_not_that_of_a_removal_long_before_the_look(
+        self, online: Followed
+    ) -> None:
+        """The record of the removal of the other device comes with the next batch."""
+        online.connect("c2")
+        online.disconnect("c1")
+        removed = RemovedConnection(ConnectionId("c1"), online.clock())
+        online.pass_time(60)
+        online.disconnect("c2")
+        online.recorder.record(B1, removed)
+        assert online.changes()[1:] == [(0, VIRTUAL_ONLY, Cause.DEVICE_DISCONNECTED, None)]
+
+    def test_of_a_first_transition_is_when_its_device_fell_silent(self, b1: Followed) -> None:
+        b1.connect()
+        b1.declare(True)
+        b1.clock.advance(800)
+        b1.record()
+        assert b1.changes() == [(139, VIRTUAL_ONLY, Cause.MEMBER, U1)]
+
+    def test_of_a_first_transition_is_not_before_a_device_was_removed(self, b1: Followed) -> None:
+        b1.connect()
+        b1.declare(True)
+        b1.clock.advance(20)
+        b1.disconnect()
+        b1.record("c1")
+        assert b1.changes() == [(0, VIRTUAL_ONLY, Cause.MEMBER, U1)]
+
+    def test_of_what_came_and_went_between_two_looks_is_none(self, online: Followed) -> None:
+        online.sockets.open.clear()
+        online.clock.advance(800)
+        online.connect("c2")
+        online.record()
+        assert len(online.recorded) == 1
+        online.clock.advance(60)
+        online.disconnect("c2")
+        online.record("c2")
+        assert online.changes()[1:] == [(0, VIRTUAL_ONLY, Cause.DEVICE_DISCONNECTED, None)]
 
 
 class TestAttention:
