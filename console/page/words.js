@@ -38,6 +38,7 @@ export const CAUSES = {
   device_disconnected: "the last device disconnected",
   silence: "the last device fell silent",
   cleanup: "the cleanup found the socket gone",
+  push: "a push found the socket gone",
   lease_ended: "the last lease ended",
   pause_ended: "the pause ended",
   opening_hours: "opening hours",

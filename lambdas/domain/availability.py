@@ -10,7 +10,9 @@ from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.leases import MAX_VIRTUAL_CONNECTIONS, make_room
 from lambdas.domain.messages import AvailabilityChanged
 from lambdas.domain.model import (
+    AnnouncedRemoval,
     Business,
+    Cause,
     Clock,
     Instant,
     OutOfTime,
@@ -19,7 +21,7 @@ from lambdas.domain.model import (
     VirtualConnection,
 )
 from lambdas.domain.ports import Sockets, Store
-from lambdas.domain.removal import Removal, close_and_remove
+from lambdas.domain.removal import Removal, announce, close_and_remove
 from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import Rules
 from lambdas.domain.status import BusinessStatus, judge
@@ -72,6 +74,9 @@ class Availability:
             lambda: self._declare_unavailable(self.store.load(business_id), user_id), self.backoff
         )
         remaining = self._close_sockets(after, out_of_time)
+        if remaining:
+            # They stay connected for now. Whatever ends them later has a cause of its own.
+            announce(after, None, store=self.store)
         status = judge(replace(after, real=remaining), self.clock(), self.rules)
         return AvailabilityOutcome(status, lease_until=None, sockets_remaining=len(remaining))
 
@@ -103,7 +108,12 @@ class Availability:
         return AvailabilityOutcome(status, lease.expires_at, sockets_remaining=0)
 
     def _declare_unavailable(self, before: Business, user_id: UserId) -> Business:
-        settings = _declared_settings(before.settings, False, user_id, self.clock())
+        now = self.clock()
+        if before.real:
+            # Before the write: whoever looks between it and the removals must know of them.
+            because = AnnouncedRemoval(None, Cause.MEMBER, by=user_id, at=now)
+            announce(before, because, store=self.store)
+        settings = _declared_settings(before.settings, False, user_id, now)
         self.store.write_settings(before, settings, remove=before.virtual)
         return replace(before, settings=settings, virtual=())
 

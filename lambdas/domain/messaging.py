@@ -9,9 +9,16 @@ from typing import Final
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.messages import PushedMessage
-from lambdas.domain.model import Clock, OutOfTime, RealConnection
+from lambdas.domain.model import (
+    AnnouncedRemoval,
+    Business,
+    Cause,
+    Clock,
+    OutOfTime,
+    RealConnection,
+)
 from lambdas.domain.ports import SocketAnswer, Sockets, Store
-from lambdas.domain.removal import remove_gone
+from lambdas.domain.removal import announce, remove_gone
 from lambdas.domain.rules import Rules
 
 _ATTEMPTS: Final = 4
@@ -61,7 +68,8 @@ class Messaging:
         A connection whose socket turns out to be gone is removed, unless it is too young to be
         sure.
         """
-        connections = self.rules.active_real(self.store.load(business_id), self.clock())
+        business = self.store.load(business_id)
+        connections = self.rules.active_real(business, self.clock())
 
         not_removed: list[RealConnection] = []
 
@@ -69,7 +77,7 @@ class Messaging:
             answer = self._post(connection, message, out_of_time)
             if answer is SocketAnswer.GONE:
                 try:
-                    remove_gone(connection, store=self.store, rules=self.rules, now=self.clock())
+                    self._remove_gone(business, connection)
                 except Unavailable:  # the message matters more
                     not_removed.append(connection)
             return answer
@@ -85,6 +93,13 @@ class Messaging:
             failed=answers[SocketAnswer.UNKNOWN],
             not_removed=len(not_removed),
         )
+
+    def _remove_gone(self, business: Business, connection: RealConnection) -> None:
+        now = self.clock()
+        if not self.rules.is_young(connection, now):
+            because = AnnouncedRemoval(connection.connection_id, Cause.PUSH, by=None, at=now)
+            announce(business, because, store=self.store)
+        remove_gone(connection, store=self.store, rules=self.rules, now=now)
 
     def _post(
         self, connection: RealConnection, message: PushedMessage, out_of_time: OutOfTime

@@ -311,6 +311,8 @@ class Cause(StrEnum):
     OPENING_HOURS = "opening_hours"
     CLEANUP = "cleanup"
     """The cleanup found that the socket of the last device is gone."""
+    PUSH = "push"
+    """A push found that the socket of the last device is gone."""
     UNKNOWN = "unknown"
     """Nothing that is stored explains it: the business was recorded for the first time, or somebody
     edited the table.

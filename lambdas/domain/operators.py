@@ -9,7 +9,7 @@ from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.model import AnnouncedRemoval, Attention, Cause, Clock, OutOfTime
 from lambdas.domain.parallel import read_in_parallel
 from lambdas.domain.ports import AttentionEntry, Sockets, Store
-from lambdas.domain.removal import Removal, close_and_remove
+from lambdas.domain.removal import Removal, announce, close_and_remove
 from lambdas.domain.rules import Rules
 from lambdas.domain.status import BusinessStatus, judge
 
@@ -79,9 +79,8 @@ class Operators:
         found = next((c for c in business.real if c.connection_id == connection_id), None)
         if found is None:
             raise NotFound("the business has no such real connection")
-        if business.last_transition is not None:
-            because = AnnouncedRemoval(connection_id, Cause.OPERATOR, by=user_id, at=self.clock())
-            self.store.announce_removal(business_id, because)
+        because = AnnouncedRemoval(connection_id, Cause.OPERATOR, by=user_id, at=self.clock())
+        announce(business, because, store=self.store)
         removal = close_and_remove(
             found, store=self.store, sockets=self.sockets, rules=self.rules, now=self.clock()
         )

@@ -2,11 +2,16 @@
 
 A connection is removed only after the gateway said that its socket is closed or gone. Just after
 connecting, "gone" is not believed, because the gateway may not know the socket yet.
+
+The cause of a removal cannot be seen afterwards, so whoever removes a connection announces it
+first.
 """
 
+from contextlib import suppress
 from enum import Enum, auto
 
-from lambdas.domain.model import Instant, RealConnection
+from lambdas.domain.errors import Unavailable
+from lambdas.domain.model import AnnouncedRemoval, Business, Instant, RealConnection
 from lambdas.domain.ports import SocketAnswer, Sockets, Store
 from lambdas.domain.rules import Rules
 
@@ -19,6 +24,16 @@ class Removal(Enum):
     """Its socket is gone, and something else removed the connection first."""
     KEPT = auto()
     """The socket could not be closed, or is too young to be believed gone."""
+
+
+def announce(business: Business, removal: AnnouncedRemoval | None, *, store: Store) -> None:
+    """Tell the recorder why a connection is about to be removed; None takes that back.
+
+    Best effort: a removal does not depend on the change feed. Nothing is written where none is on.
+    """
+    if business.last_transition is not None:
+        with suppress(Unavailable):
+            store.announce_removal(business.business_id, removal)
 
 
 def close_and_remove(

@@ -168,7 +168,7 @@ BREAKS: Final = {
     ),
     "a recorder follows another one with what it read before": Break(
         "lambdas.domain.recorder",
-        "                business, transition = self._read_next(business_id, removed)\n",
+        "                business, found = self._look(business_id, removed)\n",
         "",
         "virtual only, nothing recorded",
         ("record", "record", "connect"),

@@ -7,10 +7,13 @@ import pytest
 
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import ConnectionId, UserId
+from lambdas.domain.messages import PushedMessage
+from lambdas.domain.messaging import Messaging
 from lambdas.domain.model import ActingAs, Attention, Cause, OverallStatus
 from lambdas.domain.rules import CONNECTION_AGE_MARGIN, MAX_CONNECTION_AGE
 from lambdas.domain.transitions import RemovedConnection
-from tests.builders import B1, CLOSED, NOW, RULES, U1, hours, settings
+from tests.builders import B1, CLOSED, NOW, RULES, U1, hours, in_time, no_wait, settings
+from tests.fakes import raising
 from tests.unit.domain.feed import OPERATOR, Followed
 
 ONLINE = OverallStatus.ONLINE
@@ -303,6 +306,78 @@ class TestDevices:
         online.clock.advance(RULES.silent_after + 100)
         online.record()
         assert online.last_change() == (ONLINE, VIRTUAL_ONLY, Cause.SILENCE, None, 99)
+
+
+class TestRemovals:
+    """Whoever removes the last device is the cause."""
+
+    @pytest.mark.parametrize("moment", ["post", "close", "remove_real"])
+    def test_of_all_devices_of_a_business_that_is_declared_unavailable_is_one_transition(
+        self, online: Followed, moment: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The recorder looks at each moment between the write of the settings and the end."""
+        online.connect("c2")
+        port = online.store if moment == "remove_real" else online.sockets
+        call = getattr(port, moment)
+
+        def looked_at_before(*arguments: object) -> object:
+            online.record()
+            online.clock.advance(1)
+            return call(*arguments)
+
+        monkeypatch.setattr(port, moment, looked_at_before)
+        online.declare(False)
+        online.record("c2")
+        assert online.changes()[1:] == [(0, OFFLINE, Cause.MEMBER, U1)]
+
+    def test_that_follow_from_an_end_in_a_pause_have_its_author(self, online: Followed) -> None:
+        online.pause(600, by=OPERATOR)
+        online.record()
+        online.declare(False)
+        online.record("c1")
+        assert online.last_change() == (CONNECTED, OFFLINE, Cause.MEMBER, U1, 0)
+
+    def test_that_failed_leave_a_business_connected_and_explain_nothing_later(
+        self, online: Followed
+    ) -> None:
+        online.sockets.unknown.add("c1")
+        online.declare(False)
+        online.record()
+        assert online.last_change() == (ONLINE, CONNECTED, Cause.MEMBER, U1, 0)
+        online.clock.advance(20)
+        online.disconnect()
+        online.record("c1")
+        assert online.last_change() == (CONNECTED, OFFLINE, Cause.DEVICE_DISCONNECTED, None, 0)
+
+    def test_that_died_on_the_way_leave_a_business_that_is_recorded_as_it_is(
+        self, online: Followed, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(online.sockets, "post", raising(RuntimeError("the process died")))
+        with pytest.raises(RuntimeError):
+            online.declare(False)
+        online.record()
+        assert len(online.recorded) == 1
+        online.pass_time(40)
+        online.clean_up()
+        assert online.last_change() == (ONLINE, CONNECTED, Cause.MEMBER, U1, 40)
+
+    def test_by_a_push_that_finds_the_socket_gone(self, online: Followed) -> None:
+        online.sockets.open.clear()
+        messaging = Messaging(online.store, online.sockets, RULES, online.clock, no_wait)
+        messaging.push(B1, PushedMessage("m1", {}), in_time)
+        online.record("c1")
+        assert online.last_change() == (ONLINE, VIRTUAL_ONLY, Cause.PUSH, None, 0)
+
+    def test_are_done_also_if_their_cause_cannot_be_announced(
+        self, online: Followed, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(online.store, "announce_removal", raising(Unavailable("held")))
+        online.connect("c2")
+        online.close_by_operator("c1")
+        online.declare(False)
+        assert not online.store.real
+        online.record("c2")
+        assert online.last_change() == (ONLINE, OFFLINE, Cause.MEMBER, U1, 0)
 
 
 class TestTime:
