@@ -114,7 +114,12 @@ class Availability:
             because = AnnouncedRemoval(None, Cause.MEMBER, by=user_id, at=now)
             announce(before, because, store=self.store)
         settings = _declared_settings(before.settings, False, user_id, now)
-        self.store.write_settings(before, settings, remove=before.virtual)
+        try:
+            self.store.write_settings(before, settings, remove=before.virtual)
+        except Unavailable:
+            if before.real:
+                announce(before, None, store=self.store)
+            raise
         return replace(before, settings=settings, virtual=())
 
     def _close_sockets(

@@ -499,7 +499,7 @@ class _Past:
         if announced is None or at - announced.at > _ANNOUNCEMENT_HOLDS:
             return _Change(at, Cause.DEVICE_DISCONNECTED)
         if announced.connection_id is None:
-            is_announced = not self._settings.available
+            is_announced = True
         elif removed is None:
             stored = {each.connection_id for each in self._business.real}
             is_announced = announced.connection_id not in stored
@@ -529,16 +529,23 @@ class _Past:
         if had and not _includes(spans, floor):
             until = min((begin for begin, _ in spans if begin >= floor), default=now)
             spans.append((floor - 1, until))
-        turns = [
-            _Turn(at, value, self._author(at) if value else _Change(at, Cause.LEASE_ENDED))
-            for at, value in _edges(spans, floor, now, before=had)
-        ]
-        begin_value: _Known = _includes(spans, floor) if had is None else had
         are_some_lost = (
             self._is_written
             and recorded is not None
             and (not self._is_written_once or not self._settings.available)
         )
+        ends = {each.expires_at for each in self._business.virtual}
+        turns = [
+            _Turn(
+                at,
+                value,
+                self._author(at)
+                if value or (are_some_lost and at not in ends)
+                else _Change(at, Cause.LEASE_ENDED),
+            )
+            for at, value in _edges(spans, floor, now, before=had)
+        ]
+        begin_value: _Known = _includes(spans, floor) if had is None else had
         if are_some_lost and had is None:
             # Where there is a lease, there is one. Where there is none, it may have been removed.
             written_at = self._written_at

@@ -42,6 +42,7 @@ class Play:
             task.step()
         else:
             task.kill()
+            self.world.watch.has_died = True
             # The gateway opens no socket if `$connect` does not answer.
             self.world.opening.discard(new_connection(task.name))
         self.schedule = (*self.schedule, choice)

@@ -1,5 +1,6 @@
 """Watches whether the promises are kept: every call, and what is stored after it."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from lambdas.domain.attention import AttentionReport
@@ -9,6 +10,7 @@ from lambdas.domain.status import judge
 from lambdas.domain.transitions import Transition
 from tests.builders import B1, RULES
 from tests.interleavings.tasks import Caller
+from tests.interleavings.truth import Truth
 from tests.promises import broken
 
 if TYPE_CHECKING:
@@ -32,11 +34,19 @@ class Watch:
         self._true_since_commit: set[State] = set()
         self._settings_before: Settings | None = None
         self._tickets_taken = 0
+        self._has_begun = False
+        self.truth = Truth()
+        self.has_died = False
+        """Whether an operation died, so that what it was about to tell is not told."""
 
     def begin(self) -> None:
         settings = self._settings()
         self.told = settings is not None and settings.attention_reported
         self._true_since_commit = {self._now()}
+        self.truth = Truth()
+        self._has_begun = True
+        # What is set up has been so for as long as anybody can ask.
+        self.truth.add(0, replace(self._world.memory.load(B1), last_transition=None))
 
     def snapshot(self) -> object:
         return (
@@ -45,6 +55,8 @@ class Watch:
             sorted((name, sorted(map(str, t))) for name, t in self._true_since_read.items()),
             sorted(map(str, self._true_since_commit)),
             self._tickets_taken,
+            self.truth.snapshot(),
+            self.has_died,
         )
 
     def before(self, caller: Caller, call: str, arguments: tuple[Any, ...]) -> None:
@@ -63,7 +75,7 @@ class Watch:
         if not self._world.is_in_memory:
             return
         if call == "remove_real" and result is not None:
-            self._check_was_dead(result.connection_id)
+            self._check_was_dead(caller, result.connection_id)
         elif call == "write_settings":
             self._after_write(arguments[1])
         elif call == "report":
@@ -87,6 +99,7 @@ class Watch:
         settings = self._settings()
         if settings is not None and not settings.available:
             self._require(not memory.virtual, 5)
+        self.truth.add(self._world.clock(), replace(memory.load(B1), last_transition=None))
         now = self._now()
         for true in self._true_since_read.values():
             true.add(now)
@@ -106,8 +119,9 @@ class Watch:
         if closed is not None:
             self._require(closed.device_id is not None, 1, "a newcomer closed", connection_id)
 
-    def _check_was_dead(self, connection_id: ConnectionId) -> None:
+    def _check_was_dead(self, caller: Caller, connection_id: ConnectionId) -> None:
         self._removed.add(connection_id)
+        self.truth.removals.append(caller.name)
         alive = self._world.sockets.open | self._world.opening
         self._require(connection_id not in alive, 1, connection_id)
 
@@ -136,9 +150,11 @@ class Watch:
                 before.at,
             )
             self._require(follows, 10, before, transition)
+        if self._has_begun:
+            late = self.has_died
+            for problem in self.truth.problems(transition, before, may_be_late=late):
+                self._require(False, 10, transition, problem)
         true = self._true_since_commit
-        states = {status for status, _ in true}
-        self._require(transition.after in states, 10, transition, true)
         if transition.attention is not None:
             told = (transition.after, transition.attention) in true
             self._require(told, 10, transition, true)

@@ -75,6 +75,8 @@ class World:
     def remove_expired(self) -> None:
         """Remove what has expired from the store, as DynamoDB's TTL does."""
         memory, now = self.memory, self.clock()
+        if any(c.expires_at <= now for c in memory.real.values()):
+            self.watch.truth.removals.append("expiry")
         memory.real = {key: c for key, c in memory.real.items() if c.expires_at > now}
         memory.virtual = {key: c for key, c in memory.virtual.items() if c.expires_at > now}
         memory.tickets = {key: t for key, t in memory.tickets.items() if t.expires_at > now}

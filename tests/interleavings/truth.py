@@ -1,0 +1,119 @@
+"""What really was so: a slow, obvious account of one business, which shares no rule with the code.
+
+It keeps a copy of all that was stored after each call. What was so at a moment follows from what
+was stored then.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from lambdas.domain.model import Business, Instant
+from lambdas.domain.transitions import Transition
+
+SILENT_FROM: Final = 300 + 300 + 60 + 1
+"""Seconds after its last word from which a device counts as gone: two pings missed, and the grace.
+"""
+
+WRITES_TAKE: Final = 10
+"""Seconds that may pass in these tests from the moment at which a call reads the clock until its
+write is done. What it wrote bears the earlier moment.
+"""
+
+_WRITTEN: Final = {"member", "operator", "backend", "import", "device_connected"}
+
+
+@dataclass
+class Truth:
+    """All that was stored, and who removed what."""
+
+    stored: list[tuple[Instant, Business]] = field(default_factory=list)
+    removals: list[str] = field(default_factory=list)
+    """Who removed a real connection, or let one expire."""
+
+    def add(self, now: Instant, business: Business) -> None:
+        """Keep what is stored now."""
+        if not self.stored or self.stored[-1] != (now, business):
+            self.stored.append((now, business))
+
+    def snapshot(self) -> object:
+        """What later checks depend on."""
+        moments = sorted({at for at, _ in self.stored})
+        return [(at, sorted(self.statuses(at))) for at in moments], sorted(set(self.removals))
+
+    def statuses(self, moment: Instant) -> set[str]:
+        """Every status that the business had in the second of a moment."""
+        before = [business for at, business in self.stored if at < moment][-1:]
+        during = [business for at, business in self.stored if at == moment]
+        return {_status(business, moment) for business in (*before, *during)}
+
+    def problems(
+        self, transition: Transition, previous: Transition | None, *, may_be_late: bool
+    ) -> Iterator[str]:
+        """What is wrong with a transition that was just recorded."""
+        if previous is not None:
+            seconds = dict(previous.seconds)
+            passed = transition.at - previous.at
+            seconds[previous.after] = seconds.get(previous.after, 0) + passed
+            if dict(transition.seconds) != seconds:
+                yield f"the sums are {transition.seconds}, not {seconds}"
+        if transition.before is transition.after:
+            return  # only the need for attention changed
+        last_second = transition.at + (WRITES_TAKE if transition.cause in _WRITTEN else 0)
+        was = {s for at in range(transition.at, last_second + 1) for s in self.statuses(at)}
+        if transition.after not in was:
+            yield f"at {transition.at} it was {was}, not {transition.after}"
+        if (problem := self._cause_problem(transition, previous)) is not None:
+            yield problem
+        silences = {at for _, business in self.stored for at in _silences(business)}
+        if transition.cause == "silence" and not may_be_late and transition.at not in silences:
+            yield f"nothing fell silent at {transition.at}"
+
+    def _cause_problem(self, transition: Transition, previous: Transition | None) -> str | None:
+        cause, by = transition.cause.value, transition.by
+        versions = [b.settings for _, b in self.stored if b.settings is not None]
+        authors = {(s.updated_as.value, s.updated_by) for s in versions}
+        ends = {c.expires_at for _, b in self.stored for c in b.virtual}
+        pauses = {s.paused_until for s in versions}
+        possible = {
+            "member": ("member", by) in authors,
+            "operator": ("operator", by) in authors
+            or any(who.startswith("close by an operator") for who in self.removals),
+            "import": any(each == "import" for each, _ in authors),
+            "device_connected": any(b.real for _, b in self.stored),
+            "device_disconnected": any(
+                not who.startswith(("unavailable", "push", "close by")) for who in self.removals
+            ),
+            "silence": any(_silences(b) for _, b in self.stored),
+            # The event of a closed socket may come between the announcement and the removal.
+            "cleanup": any(who.startswith(("cleanup", "disconnect")) for who in self.removals),
+            "push": any(who.startswith("push") for who in self.removals),
+            "lease_ended": any(end <= transition.at for end in ends),
+            "pause_ended": transition.at in pauses,
+            "opening_hours": False,  # the hours of these tests never begin or end
+            "unknown": previous is None,
+        }
+        return None if possible[cause] else f"{cause} by {by} did not happen: {self.removals}"
+
+
+def _silences(business: Business) -> set[Instant]:
+    return {min(c.last_seen_at + SILENT_FROM, c.expires_at) for c in business.real}
+
+
+def _status(business: Business, moment: Instant) -> str:
+    """The table of statuses, as a reader of the documents would apply it."""
+    settings = business.settings
+    if settings is None:
+        return "UNKNOWN"
+    paused = settings.paused_until is not None and moment < settings.paused_until
+    # The hours of these tests are never open.
+    accepts = settings.available and not paused and settings.opening_hours is None
+    device = any(
+        moment < c.last_seen_at + SILENT_FROM and moment < c.expires_at for c in business.real
+    )
+    lease = any(moment < c.expires_at for c in business.virtual)
+    if not accepts:
+        return "CONNECTED_NOT_ACCEPTING" if device else "OFFLINE"
+    if device:
+        return "ONLINE"
+    return "VIRTUAL_ONLY" if lease else "UNREACHABLE"
