@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import permutations
 
-from tests.interleavings.operations import Named, time_passes
+from tests.interleavings.operations import Named, clean_slowly, time_passes
 from tests.interleavings.play import Play, Schedule
 from tests.interleavings.tasks import Note, digest, no_note
 from tests.interleavings.world import World
@@ -44,15 +44,20 @@ class Answers:
 
 
 def explore(
-    begin: Callable[[], World], operations: Sequence[Named], *, may_die: bool = False
+    begin: Callable[[], World],
+    operations: Sequence[Named],
+    *,
+    may_die: bool = False,
+    may_lose: bool = False,
 ) -> Explored:
     """Play all schedules of these operations. Raises `PromiseBroken`.
 
-    With `may_die`, each operation can also die before each of its calls.
+    With `may_die`, each operation can also die before each of its calls; with `may_lose`, the
+    answer of each call can be lost.
     """
     # Time that passes in the middle of an operation is no call that comes before or after it.
     serial = None if _asks_clock(operations) else _one_after_the_other(begin, operations)
-    kinds = ("step", "kill") if may_die else ("step",)
+    kinds = ("step", *(["kill"] if may_die else []), *(["lose"] if may_lose else []))
     answers = Answers()
     numbers: dict[bytes, int] = {}
     followers: dict[int, list[int]] = defaultdict(list)
@@ -103,17 +108,18 @@ def _one_after_the_other(begin: Callable[[], World], operations: Sequence[Named]
 def _play(begin: Callable[[], World], operations: Sequence[Named], note: Note = no_note) -> Play:
     world = begin()
     world.clock_is_asked = _asks_clock(operations)
+    world.is_left_alone = len(operations) == 1
     play = Play(world, note)
     play.begin(*operations)
     return play
 
 
 def _asks_clock(operations: Sequence[Named]) -> bool:
-    return any(each.operation is time_passes for each in operations)
+    return any(each.operation in (time_passes, clean_slowly) for each in operations)
 
 
 def _check_end(play: Play, serial: frozenset[str] | None) -> None:
-    if serial is not None and not play.was_killed() and play.result() not in serial:
+    if serial is not None and not play.was_disturbed() and play.result() not in serial:
         play.world.watch.problems.append(
             "\n  ".join([broken(6, play.result()), "one after the other:", *serial])
         )

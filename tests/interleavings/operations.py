@@ -9,11 +9,14 @@ from lambdas.domain.errors import NotFound
 from lambdas.domain.identifiers import ConnectionId, DeviceId, UserId
 from lambdas.domain.messages import NotRegistered, PushedMessage
 from lambdas.domain.model import ActingAs
+from lambdas.domain.rules import CLAIM_HOLDS
 from lambdas.domain.transitions import RemovedConnection
+from lambdas.handlers.cleanup import census
 from operations.shared.business_file import Declaration
-from tests.builders import B1, CLOSED, U1, in_time
+from tests.builders import B1, CLOSED, RULES, U1, in_time
 from tests.interleavings.tasks import Caller
 from tests.interleavings.world import DEVICE, SECRET, Service, World
+from tests.promises import wrong_census
 
 SOON: Final = 10
 """Seconds that may pass while an operation is under way."""
@@ -145,6 +148,11 @@ def clean_all(service: Service) -> object:
     run = service.cleanup.cleanup_all_connections(out_of_time=in_time)
     if run.error is not None:
         raise run.error
+    world = service.world
+    if world.is_left_alone and run.complete:
+        counted = {str(name): value for name, value in census(run.report).items()}
+        stored = [world.memory.load(B1)]
+        world.watch.problems += wrong_census(stored, counted, world.clock(), RULES)
     return None
 
 
@@ -172,6 +180,12 @@ def time_passes(service: Service) -> object:
     """Some seconds pass: in some states, something ends by itself."""
     service.happens(lambda: service.world.pass_time(SOON))
     return None
+
+
+def clean_slowly(service: Service) -> object:
+    """A run of the cleanup that takes longer than a claim holds, until it comes to a business."""
+    service.world.walk_takes = CLAIM_HOLDS + 1
+    return clean_all(service)
 
 
 OPERATIONS: Final[Mapping[str, tuple[Operation, Operation]]] = {
@@ -204,9 +218,12 @@ OPERATIONS: Final[Mapping[str, tuple[Operation, Operation]]] = {
 """Each operation, and the one that is played against it when it meets itself."""
 
 
+_LONG: Final = {"slow cleanup of all": (clean_slowly, clean_slowly)}
+
+
 def together(*names: str) -> list[Named]:
     """Operations that meet."""
     return [
-        Named(f"{name} ({number + 1})", OPERATIONS[name][number % 2])
+        Named(f"{name} ({number + 1})", {**OPERATIONS, **_LONG}[name][number % 2])
         for number, name in enumerate(names)
     ]

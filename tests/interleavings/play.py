@@ -10,7 +10,7 @@ from tests.interleavings.world import World
 from tests.promises import PromiseBroken
 
 Choice = tuple[str, int]
-"""`step` or `kill`, and whose."""
+"""`step`, `kill` or `lose` (the answer of its call), and whose."""
 
 Schedule = tuple[Choice, ...]
 
@@ -40,6 +40,9 @@ class Play:
         task = self._tasks[number]
         if kind == "step":
             task.step()
+        elif kind == "lose":
+            task.lose()
+            self.world.watch.has_died = True
         else:
             task.kill()
             self.world.watch.has_died = True
@@ -58,7 +61,7 @@ class Play:
         if problems := self.world.watch.problems:
             names = [task.name for task in self._tasks]
             steps = " → ".join(
-                names[number] + ("" if kind == "step" else " dies")
+                names[number] + {"step": "", "kill": " dies", "lose": " gets no answer"}[kind]
                 for kind, number in self.schedule
             )
             raise PromiseBroken("\n".join([*problems, f"calls: {steps}"]))
@@ -82,5 +85,5 @@ class Play:
         """What can be seen from outside when all operations are over."""
         return repr((self.world.outside(), [task.outcome for task in self._tasks]))
 
-    def was_killed(self) -> bool:
-        return any(kind == "kill" for kind, _ in self.schedule)
+    def was_disturbed(self) -> bool:
+        return any(kind != "step" for kind, _ in self.schedule)

@@ -21,6 +21,7 @@ def _state(
     *connections: RealConnection | VirtualConnection,
     declared: Settings | None = None,
     sockets: str = "open",
+    cannot_tell: str | None = None,
     recorded: bool = True,
 ) -> World:
     """A world with one business, and the sockets of its devices: open, gone, opening, or such that
@@ -37,6 +38,8 @@ def _state(
         world.sockets.open |= names
     if sockets == "unknown":
         world.sockets.unknown |= names
+    if cannot_tell is not None:
+        world.sockets.unknown.add(cannot_tell)
     if recorded:
         service.recorder.record(B1)
     world.begin()
@@ -80,6 +83,13 @@ STATES: Final[Mapping[str, Callable[[], World]]] = {
     ),
     "a device that is silent soon": partial(
         _state, real(C1, seen=SILENT - SOON), declared=settings()
+    ),
+    "a silent device beside a living one": partial(
+        _state,
+        real("c0", seen=SILENT + 40),
+        real(C1),
+        declared=settings(),
+        cannot_tell="c0",
     ),
     "a device that missed a ping, its socket gone": partial(
         _state, real(C1, seen=400), virtual("u1"), declared=settings(), sockets="gone"

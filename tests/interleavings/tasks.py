@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from lambdas.domain.errors import DomainError
+from lambdas.domain.errors import DomainError, Unavailable
 
 Result = TypeVar("Result")
 
@@ -58,6 +58,7 @@ class Task:
         """A number for all answers that it has got so far. What it does next depends on them alone.
         """
         self._note = note
+        self._loses_answer = False
         self._operation = operation
         self._scheduler = getcurrent()
         self._greenlet = greenlet(self._run)
@@ -71,6 +72,11 @@ class Task:
         """Make its next call, and go on until the one after it."""
         self._greenlet.switch()
 
+    def lose(self) -> None:
+        """Make its next call, but lose the answer."""
+        self._loses_answer = True
+        self._greenlet.switch()
+
     def kill(self) -> None:
         """End it before its next call, as if its process had died."""
         self._greenlet.throw(GreenletExit)
@@ -80,6 +86,9 @@ class Task:
         self._scheduler.switch()
         try:
             result = do()
+            if self._loses_answer:
+                self._loses_answer = False
+                raise Unavailable("the answer was lost")
         except DomainError as error:
             self.heard = self._note(self.heard, type(error).__name__)
             raise

@@ -26,6 +26,7 @@ class Break(NamedTuple):
     promise: int
     """Which promise is broken then."""
     may_die: bool = False
+    may_lose: bool = False
 
 
 BREAKS: Final = {
@@ -174,6 +175,57 @@ BREAKS: Final = {
         ("record", "record", "connect"),
         10,
     ),
+    "a claim is made as of the begin of the run": Break(
+        "lambdas.domain.cleanup",
+        "self.store.claim_real(connection, self.clock())",
+        "self.store.claim_real(connection, run.now)",
+        "a silent device, its socket open",
+        ("slow cleanup of all", "ping"),
+        1,
+    ),
+    "the cleanup records after it has removed": Break(
+        "lambdas.domain.cleanup",
+        "        self._record_transition(business, run, report)\n        kept,",
+        "        for each in business.real:\n"
+        "            self._remove_if_stale(each, run, report)\n"
+        "        self._record_transition(business, run, report)\n        kept,",
+        "a device that is silent soon",
+        ("cleanup of all", "time passes", "time passes"),
+        10,
+    ),
+    "a business is counted as it was before an outage": Break(
+        "lambdas.domain.cleanup",
+        "after = self.store.load(business.business_id)",
+        "after = after",
+        "a device that missed a ping, its socket gone",
+        ("cleanup of all",),
+        8,
+        may_lose=True,
+    ),
+    "the last look does not bound a date": Break(
+        "lambdas.domain.model",
+        "return max(self.at, self.unchanged_at or 0)",
+        "return self.at",
+        "a silent device beside a living one",
+        ("cleanup of all", "disconnect"),
+        10,
+    ),
+    "a transition forgets the sums": Break(
+        "lambdas.domain.transitions",
+        "seconds=seconds_until(last, at) if last else {},",
+        "seconds={},",
+        "online",
+        ("disconnect", "record"),
+        10,
+    ),
+    "a declaration does not announce that it closes devices": Break(
+        "lambdas.domain.availability",
+        "announce(before, because, store=self.store)",
+        "pass",
+        "online",
+        ("unavailable", "record"),
+        10,
+    ),
     "a ticket is read but not removed": Break(
         "tests.fakes",
         "return self.tickets.pop(digest)",
@@ -189,9 +241,10 @@ BREAKS: Final = {
 def test_a_broken_guard_is_noticed(name: str) -> None:
     broken = BREAKS[name]
     operations = together(*broken.operations)
-    explore(STATES[broken.state], operations, may_die=broken.may_die)
+    faults = {"may_die": broken.may_die, "may_lose": broken.may_lose}
+    explore(STATES[broken.state], operations, **faults)
     with _broken(broken), pytest.raises(PromiseBroken, match=rf"^{broken.promise}\."):
-        explore(STATES[broken.state], operations, may_die=broken.may_die)
+        explore(STATES[broken.state], operations, **faults)
 
 
 @contextmanager

@@ -48,7 +48,12 @@ class Truth:
         return {_status(business, moment) for business in (*before, *during)}
 
     def problems(
-        self, transition: Transition, previous: Transition | None, *, may_be_late: bool
+        self,
+        transition: Transition,
+        previous: Transition | None,
+        *,
+        may_be_late: bool,
+        walk_takes: int,
     ) -> Iterator[str]:
         """What is wrong with a transition that was just recorded."""
         if previous is not None:
@@ -59,7 +64,8 @@ class Truth:
                 yield f"the sums are {transition.seconds}, not {seconds}"
         if transition.before is transition.after:
             return  # only the need for attention changed
-        last_second = transition.at + (WRITES_TAKE if transition.cause in _WRITTEN else 0)
+        takes = max(WRITES_TAKE, walk_takes)
+        last_second = transition.at + (takes if transition.cause in _WRITTEN else 0)
         was = {s for at in range(transition.at, last_second + 1) for s in self.statuses(at)}
         if transition.after not in was:
             yield f"at {transition.at} it was {was}, not {transition.after}"
@@ -86,7 +92,9 @@ class Truth:
             ),
             "silence": any(_silences(b) for _, b in self.stored),
             # The event of a closed socket may come between the announcement and the removal.
-            "cleanup": any(who.startswith(("cleanup", "disconnect")) for who in self.removals),
+            "cleanup": any(
+                "cleanup" in who or who.startswith("disconnect") for who in self.removals
+            ),
             "push": any(who.startswith("push") for who in self.removals),
             "lease_ended": any(end <= transition.at for end in ends),
             "pause_ended": transition.at in pauses,

@@ -63,7 +63,7 @@ class Watch:
         """Look at a call that is about to be made."""
         if not self._world.is_in_memory:
             return
-        if call == "close" and caller.name.startswith("cleanup"):
+        if call == "close" and "cleanup" in caller.name:
             self._check_is_silent(arguments[0])
         if call == "close" and caller.name.startswith("connect"):
             self._check_is_of_its_device(arguments[0])
@@ -152,7 +152,10 @@ class Watch:
             self._require(follows, 10, before, transition)
         if self._has_begun:
             late = self.has_died
-            for problem in self.truth.problems(transition, before, may_be_late=late):
+            takes = self._world.walk_takes
+            for problem in self.truth.problems(
+                transition, before, may_be_late=late, walk_takes=takes
+            ):
                 self._require(False, 10, transition, problem)
         true = self._true_since_commit
         if transition.attention is not None:

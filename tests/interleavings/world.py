@@ -7,11 +7,12 @@ from lambdas.domain.admission import Admission
 from lambdas.domain.attention import AttentionReport
 from lambdas.domain.availability import Availability
 from lambdas.domain.cleanup import Cleanup
+from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import ConnectionId, UserId
 from lambdas.domain.messaging import Messaging
 from lambdas.domain.model import Business, Clock
 from lambdas.domain.operators import Operators
-from lambdas.domain.ports import History, Sockets, Store
+from lambdas.domain.ports import History, SocketAnswer, Sockets, Store
 from lambdas.domain.presence import Presence
 from lambdas.domain.recorder import Recorder
 from lambdas.domain.rules import MAX_CONNECTION_AGE
@@ -44,6 +45,10 @@ class World:
         self.reports: list[AttentionReport] = []
         self.clock_is_asked = False
         """Whether others can come in between when an operation reads the clock, too."""
+        self.is_left_alone = False
+        """Whether only one operation runs, so that what it counts must be exact."""
+        self.walk_takes = 0
+        """Seconds that pass between the walk of a cleanup and what it does with what it found."""
         self.watch = Watch(self)
 
     @property
@@ -215,14 +220,25 @@ class _Calls:
                 watch.after(caller, name, arguments, result)
                 return result
 
-            return caller.call(do)
+            try:
+                return caller.call(do)
+            except Unavailable:
+                if self._port is self._world.sockets:
+                    return SocketAnswer.UNKNOWN  # the port never raises
+                raise
 
         return call
 
     def walk(self, part: int, parts: int) -> Iterator[Business]:
         store = cast(Store, self._port)
         businesses: Sequence[Business] = self._caller.call(lambda: [*store.walk(part, parts)])
+        if self._world.walk_takes:
+            self._caller.call(self._wait)
         yield from businesses
+
+    def _wait(self) -> None:
+        self._world.pass_time(self._world.walk_takes)
+        self._world.watch.after(self._caller, "", (), None)
 
 
 def at_once(world: World, name: str = "at once") -> Service:
