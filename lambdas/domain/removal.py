@@ -7,10 +7,8 @@ The cause of a removal cannot be seen afterwards, so whoever removes a connectio
 first.
 """
 
-from contextlib import suppress
 from enum import Enum, auto
 
-from lambdas.domain.errors import Unavailable
 from lambdas.domain.model import AnnouncedRemoval, Business, Instant, RealConnection
 from lambdas.domain.ports import SocketAnswer, Sockets, Store
 from lambdas.domain.rules import Rules
@@ -29,11 +27,10 @@ class Removal(Enum):
 def announce(business: Business, removal: AnnouncedRemoval | None, *, store: Store) -> None:
     """Tell the recorder why a connection is about to be removed; None takes that back.
 
-    Best effort: a removal does not depend on the change feed. Nothing is written where none is on.
+    Nothing is written where no change feed is on. Raises `Unavailable`.
     """
     if business.last_transition is not None:
-        with suppress(Unavailable):
-            store.announce_removal(business.business_id, removal)
+        store.announce_removal(business.business_id, removal)
 
 
 def close_and_remove(

@@ -351,7 +351,14 @@ class _Past:
         self._business, self._last, self._settings = business, last, settings
         self._status, self._now, self._rules = status, status.as_of, rules
         self._floor = min(last.judged_at if last else settings.updated_at, self._now)
-        self._removed = removed if removed and self._floor <= removed.at <= self._now else None
+        self._stored = {each.connection_id for each in business.real}
+        self._removed = None
+        if (
+            removed is not None
+            and self._floor <= removed.at <= self._now
+            and removed.connection_id not in self._stored  # otherwise the record is wrong
+        ):
+            self._removed = removed
         version = last.settings_version if last else None
         self._is_written = settings.version != version
         self._is_written_once = version is not None and settings.version == version + 1
@@ -501,8 +508,7 @@ class _Past:
         if announced.connection_id is None:
             is_announced = True
         elif removed is None:
-            stored = {each.connection_id for each in self._business.real}
-            is_announced = announced.connection_id not in stored
+            is_announced = announced.connection_id not in self._stored
         else:
             is_announced = removed.connection_id == announced.connection_id
         if not is_announced:

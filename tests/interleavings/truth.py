@@ -30,6 +30,7 @@ class Truth:
     stored: list[tuple[Instant, Business]] = field(default_factory=list)
     removals: list[str] = field(default_factory=list)
     """Who removed a real connection, or let one expire."""
+    last_removal: Instant = 0
 
     def add(self, now: Instant, business: Business) -> None:
         """Keep what is stored now."""
@@ -89,7 +90,9 @@ class Truth:
             "device_connected": any(b.real for _, b in self.stored),
             "device_disconnected": any(
                 not who.startswith(("unavailable", "push", "close by")) for who in self.removals
-            ),
+            )
+            # An announcement holds for five minutes.
+            or transition.at - self.last_removal > 300,
             "silence": any(_silences(b) for _, b in self.stored),
             # The event of a closed socket may come between the announcement and the removal.
             "cleanup": any(

@@ -122,6 +122,7 @@ class Watch:
     def _check_was_dead(self, caller: Caller, connection_id: ConnectionId) -> None:
         self._removed.add(connection_id)
         self.truth.removals.append(caller.name)
+        self.truth.last_removal = self._world.clock()
         alive = self._world.sockets.open | self._world.opening
         self._require(connection_id not in alive, 1, connection_id)
 

@@ -368,16 +368,17 @@ class TestRemovals:
         online.record("c1")
         assert online.last_change() == (ONLINE, VIRTUAL_ONLY, Cause.PUSH, None, 0)
 
-    def test_are_done_also_if_their_cause_cannot_be_announced(
+    def test_are_not_begun_if_their_cause_cannot_be_announced(
         self, online: Followed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(online.store, "announce_removal", raising(Unavailable("held")))
-        online.connect("c2")
-        online.close_by_operator("c1")
-        online.declare(False)
-        assert not online.store.real
-        online.record("c2")
-        assert online.last_change() == (ONLINE, OFFLINE, Cause.MEMBER, U1, 0)
+        with pytest.raises(Unavailable):
+            online.close_by_operator()
+        with pytest.raises(Unavailable):
+            online.declare(False)
+        online.record()
+        assert len(online.recorded) == 1
+        assert online.sockets.open == {"c1"}
 
 
 class TestTime:
