@@ -7,7 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
 from lambdas.adapters.pacing import TokenBucket, wait_with_jitter
-from lambdas.domain.model import Clock, Instant
+from lambdas.domain.errors import Unavailable
+from lambdas.domain.model import Business, Clock, Instant
 from lambdas.domain.rules import Rules
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ class Service:
     ) -> None:
         self._environ = environ
         self.clock = clock
+        self._unrecorded: list[str] = []
         if session is not None:
             self.session = session
 
@@ -212,14 +214,25 @@ class Service:
         from lambdas.domain.availability import Availability
 
         return Availability(
-            self.store, self.sockets, self.configuration.rules, self.clock, wait_with_jitter
+            self.store,
+            self.sockets,
+            self.configuration.rules,
+            self.clock,
+            wait_with_jitter,
+            self._record_before_change,
         )
 
     @cached_property
     def settings_writer(self) -> "SettingsWriter":
         from lambdas.domain.settings import SettingsWriter
 
-        return SettingsWriter(self.store, self.configuration.rules, self.clock, wait_with_jitter)
+        return SettingsWriter(
+            self.store,
+            self.configuration.rules,
+            self.clock,
+            wait_with_jitter,
+            self._record_before_change,
+        )
 
     @cached_property
     def tickets(self) -> "Tickets":
@@ -287,6 +300,21 @@ class Service:
             keep_seconds=days * 24 * 60 * 60,
             clock=self.clock,
         )
+
+    def _record_before_change(self, business: "Business") -> None:
+        """Record what the time has changed. The change itself does not depend on the feed."""
+        if self.recorder is not None:
+            try:
+                self.recorder.record_if_due(business)
+            except Unavailable as error:
+                self._unrecorded.append(f"{business.business_id}: {error}")
+
+    def pop_unrecorded(self) -> "list[str]":
+        """The businesses whose transitions could not be recorded since the last call of this
+        method, and why.
+        """
+        unrecorded, self._unrecorded = self._unrecorded, []
+        return unrecorded
 
     @cached_property
     def recorder(self) -> "Recorder | None":

@@ -24,7 +24,7 @@ from typing import Final, TextIO
 
 from lambdas.bootstrap import now
 from lambdas.domain.errors import Unavailable
-from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.domain.identifiers import IMPORT, BusinessId
 from lambdas.domain.model import ActingAs, Clock, Instant, Settings
 from lambdas.domain.ports import Store
 from lambdas.domain.retrying import Backoff
@@ -34,9 +34,6 @@ from operations.shared.exit_codes import CannotBegin, exit_code
 from operations.shared.interrupts import interrupted_between
 from operations.shared.patience import until_written, wait_a_while
 from operations.shared.progress import Progress, in_parallel, to_its_end
-
-IMPORT: Final = UserId("operations/import")
-"""The author of settings that an import wrote. Another import may change them."""
 
 IN_FLIGHT: Final = 32
 """Businesses that are read and written at the same time."""

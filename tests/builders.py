@@ -21,6 +21,7 @@ from lambdas.domain.model import (
 )
 from lambdas.domain.opening_hours import WEEKDAYS, OpeningHours
 from lambdas.domain.ports import Sockets, Store
+from lambdas.domain.recorder import BeforeChange, record_nothing
 from lambdas.domain.rules import Rules
 from lambdas.domain.settings import SettingsWriter
 from lambdas.domain.transitions import Transition
@@ -220,12 +221,17 @@ def declare(
     sockets: Sockets | None = None,
     clock: Clock | None = None,
     out_of_time: OutOfTime = in_time,
+    before_change: BeforeChange = record_nothing,
 ) -> AvailabilityOutcome:
     """Declare b1 available or unavailable."""
-    calls = Availability(store, sockets or FakeSockets(), RULES, clock or FakeClock(), no_wait)
+    calls = Availability(
+        *(store, sockets or FakeSockets(), RULES, clock or FakeClock(), no_wait), before_change
+    )
     return calls.set_business_availability(B1, user_id, available, out_of_time=out_of_time)
 
 
-def settings_writer(store: Store, clock: Clock) -> SettingsWriter:
+def settings_writer(
+    store: Store, clock: Clock, before_change: BeforeChange = record_nothing
+) -> SettingsWriter:
     """What changes settings, without a wait between its attempts."""
-    return SettingsWriter(store, RULES, clock, no_wait)
+    return SettingsWriter(store, RULES, clock, no_wait, before_change)

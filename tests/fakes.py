@@ -132,7 +132,7 @@ class MemoryStore:
             for connection in remove:
                 self.virtual.pop((connection.business_id, connection.user_id), None)
 
-    def announce_removal(self, business_id: BusinessId, removal: AnnouncedRemoval | None) -> None:
+    def announce_removal(self, business_id: BusinessId, removal: AnnouncedRemoval) -> None:
         with self.lock:
             last = self.last_transitions.get(business_id)
             if last is not None:
@@ -230,6 +230,7 @@ class MemoryHistory:
                 by=transition.by,
                 seconds=transition.seconds,
                 settings_version=settings_version,
+                removal=last.removal if last else None,
             )
 
     def last_until(

@@ -159,7 +159,7 @@ def real_item(connection: RealConnection) -> Attributes:
 
 def virtual_item(connection: VirtualConnection) -> Attributes:
     """A virtual connection."""
-    attributes: Attributes = {
+    return {
         **virtual_key(connection),
         "userId": text(connection.user_id),
         "isVirtualConnection": {"BOOL": True},
@@ -167,9 +167,6 @@ def virtual_item(connection: VirtualConnection) -> Attributes:
         "renewedAt": number(connection.renewed_at),
         TTL: number(connection.expires_at),
     }
-    if connection.previous_until is not None:
-        attributes["previousUntil"] = number(connection.previous_until)
-    return attributes
 
 
 def settings_attributes(settings: Settings) -> Attributes:
@@ -256,25 +253,16 @@ def last_transition_attributes(transition: Transition, settings_version: int | N
 UNCHANGED_AT: Final = "unchangedAt"
 """When a business was last found to be what its last transition says."""
 
-OPTIONAL_OF_LAST_TRANSITION: Final = (
-    *("toldAttention", "by", "settingsVersion", "removal"),
-    UNCHANGED_AT,
-)
+OPTIONAL_OF_LAST_TRANSITION: Final = ("toldAttention", "by", "settingsVersion", UNCHANGED_AT)
 """The attributes of the last transition that can be missing. A new one removes those that it does
-not set.
-"""
-
-
-_ALL_CONNECTIONS: Final = "*"
-"""In place of a connection id in an announced removal. Builds that do not know it read it as the id
-of a connection that does not exist.
+not set. It keeps `removal`: the announced removal may be under way.
 """
 
 
 def removal_attribute(removal: AnnouncedRemoval) -> Attributes:
     """An announced removal, as an attribute of the last transition."""
     attributes: Attributes = {
-        CONNECTION_ID: text(removal.connection_id or _ALL_CONNECTIONS),
+        CONNECTION_ID: text(removal.connection_id),
         "cause": text(removal.cause),
         "at": number(removal.at),
     }
@@ -442,9 +430,9 @@ def _read_reasons(item: Item) -> tuple[ReasonCode, ...]:
 
 
 def _read_removal(removal: Item) -> AnnouncedRemoval:
-    by, connection_id = _text(removal, "by"), removal[CONNECTION_ID]["S"]
+    by = _text(removal, "by")
     return AnnouncedRemoval(
-        None if connection_id == _ALL_CONNECTIONS else ConnectionId(connection_id),
+        ConnectionId(removal[CONNECTION_ID]["S"]),
         _read_cause(removal),
         UserId(by) if by else None,
         at=_number(removal, "at") or 0,
@@ -511,7 +499,6 @@ def _read_virtual(business_id: BusinessId, key: str, item: Item) -> VirtualConne
         created_at=_number(item, "createdAt") or 0,
         renewed_at=_number(item, "renewedAt") or 0,
         expires_at=_number(item, TTL) or 0,
-        previous_until=_number(item, "previousUntil"),
     )
 
 
@@ -575,7 +562,7 @@ _READERS: Final[Mapping[str, Callable[[Item, str], object]]] = {
     **dict.fromkeys(
         (
             *("version", "updatedAt", "pausedUntil", ATTENTION_SINCE, "connectedAt", "lastSeenAt"),
-            *("closingAt", "createdAt", "renewedAt", "previousUntil", TTL, "worker", "workers"),
+            *("closingAt", "createdAt", "renewedAt", TTL, "worker", "workers"),
             *("realConnections", "takenAt", "pingInterval"),
         ),
         _number,

@@ -217,16 +217,12 @@ class Table:
         with translated_errors():
             self._client.transact_write_items(TransactItems=writes)
 
-    def announce_removal(self, business_id: BusinessId, removal: AnnouncedRemoval | None) -> None:
-        if removal is None:
-            change: dict[str, Any] = {"UpdateExpression": "REMOVE removal"}
-        else:
-            change = {
-                "UpdateExpression": "SET removal = :removal",
-                "ExpressionAttributeValues": {":removal": items.removal_attribute(removal)},
-            }
+    def announce_removal(self, business_id: BusinessId, removal: AnnouncedRemoval) -> None:
         self._update(
-            Key=items.last_transition_key(business_id), ConditionExpression=_EXISTS, **change
+            Key=items.last_transition_key(business_id),
+            UpdateExpression="SET removal = :removal",
+            ConditionExpression=_EXISTS,
+            ExpressionAttributeValues={":removal": items.removal_attribute(removal)},
         )
 
     def note_unchanged(self, business_id: BusinessId, sequence: int, now: Instant) -> None:

@@ -10,9 +10,7 @@ from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.leases import MAX_VIRTUAL_CONNECTIONS, make_room
 from lambdas.domain.messages import AvailabilityChanged
 from lambdas.domain.model import (
-    AnnouncedRemoval,
     Business,
-    Cause,
     Clock,
     Instant,
     OutOfTime,
@@ -21,7 +19,8 @@ from lambdas.domain.model import (
     VirtualConnection,
 )
 from lambdas.domain.ports import Sockets, Store
-from lambdas.domain.removal import Removal, announce, close_and_remove
+from lambdas.domain.recorder import BeforeChange, record_nothing
+from lambdas.domain.removal import Removal, close_and_remove
 from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import Rules
 from lambdas.domain.status import BusinessStatus, judge
@@ -52,6 +51,7 @@ class Availability:
     rules: Rules
     clock: Clock
     backoff: Backoff
+    before_change: BeforeChange = record_nothing
 
     def set_business_availability(
         self, business_id: BusinessId, user_id: UserId, available: bool, *, out_of_time: OutOfTime
@@ -68,32 +68,30 @@ class Availability:
         """
         if available:
             return until_no_conflict(
-                lambda: self._declare_available(self.store.load(business_id), user_id), self.backoff
+                lambda: self._declare_available(self._load(business_id), user_id), self.backoff
             )
         after = until_no_conflict(
-            lambda: self._declare_unavailable(self.store.load(business_id), user_id), self.backoff
+            lambda: self._declare_unavailable(self._load(business_id), user_id), self.backoff
         )
         remaining = self._close_sockets(after, out_of_time)
-        if remaining:
-            # They stay connected for now. Whatever ends them later has a cause of its own.
-            announce(after, None, store=self.store)
         status = judge(replace(after, real=remaining), self.clock(), self.rules)
         return AvailabilityOutcome(status, lease_until=None, sockets_remaining=len(remaining))
+
+    def _load(self, business_id: BusinessId) -> Business:
+        before = self.store.load(business_id)
+        self.before_change(before)
+        return before
 
     def _declare_available(self, before: Business, user_id: UserId) -> AvailabilityOutcome:
         now = self.clock()
         mine = next((c for c in before.virtual if c.user_id == user_id), None)
         renewing = mine is not None and self.rules.is_active(mine, now)
-        previous_until = None
-        if mine is not None:
-            previous_until = mine.previous_until if renewing else mine.expires_at
         lease = VirtualConnection(
             business_id=before.business_id,
             user_id=user_id,
             created_at=mine.created_at if mine and renewing else now,
             renewed_at=now,
             expires_at=now + self.rules.virtual_lease,
-            previous_until=previous_until,
         )
         put, ended = make_room(before, [lease], now)
         if not put:
@@ -108,18 +106,8 @@ class Availability:
         return AvailabilityOutcome(status, lease.expires_at, sockets_remaining=0)
 
     def _declare_unavailable(self, before: Business, user_id: UserId) -> Business:
-        now = self.clock()
-        if before.real:
-            # Before the write: whoever looks between it and the removals must know of them.
-            because = AnnouncedRemoval(None, Cause.MEMBER, by=user_id, at=now)
-            announce(before, because, store=self.store)
-        settings = _declared_settings(before.settings, False, user_id, now)
-        try:
-            self.store.write_settings(before, settings, remove=before.virtual)
-        except Unavailable:
-            if before.real:
-                announce(before, None, store=self.store)
-            raise
+        settings = _declared_settings(before.settings, False, user_id, self.clock())
+        self.store.write_settings(before, settings, remove=before.virtual)
         return replace(before, settings=settings, virtual=())
 
     def _close_sockets(

@@ -26,6 +26,9 @@ CANARY: Final = BusinessId("business-connections-canary")
 this id, because it counts nowhere: not in the census, attention, transitions, or our own metrics.
 """
 
+IMPORT: Final = UserId("operations/import")
+"""The author of settings that an import wrote. Another import may change them."""
+
 BUSINESS_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}")
 CONNECTION_ID: Final = re.compile(r"[A-Za-z0-9_=+/-]{1,128}")
 _USER_ID_MAX: Final = 255

@@ -255,10 +255,6 @@ class VirtualConnection:
     renewed_at: Instant
     expires_at: Instant
     """When the lease ends."""
-    previous_until: Instant | None = None
-    """When the lease before this one ended, if it was not renewed in time. None if there was none,
-    or if the cleanup had removed it.
-    """
     odd_key: str | None = None
     """The store's key, if somebody stored it by hand under another key than this user's."""
 
@@ -323,8 +319,7 @@ class Cause(StrEnum):
 class AnnouncedRemoval:
     """A real connection that is about to be removed without a `$disconnect`, and why."""
 
-    connection_id: ConnectionId | None
-    """None: all that the business has, because it is declared unavailable."""
+    connection_id: ConnectionId
     cause: Cause
     by: UserId | None
     at: Instant
@@ -348,7 +343,7 @@ class LastTransition:
     settings_version: int | None
     """The version of the settings that was judged; None if there were none."""
     removal: AnnouncedRemoval | None = None
-    """The last removal that was announced since this transition."""
+    """The last removal that was announced."""
     unchanged_at: Instant | None = None
     """When the business was last found to be unchanged, if that had to be noted."""
 

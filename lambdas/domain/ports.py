@@ -91,9 +91,8 @@ class Store(Protocol):
         writes nothing, if the version of the settings is no longer that of `before`.
         """
 
-    def announce_removal(self, business_id: BusinessId, removal: AnnouncedRemoval | None) -> None:
-        """Keep the cause of a removal with the last transition, until the next one is recorded.
-        None takes an announcement back.
+    def announce_removal(self, business_id: BusinessId, removal: AnnouncedRemoval) -> None:
+        """Keep the cause of a removal with the last transition, until the next announcement.
 
         Nothing is kept if no transition of the business was recorded yet.
         """

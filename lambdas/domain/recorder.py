@@ -1,6 +1,6 @@
 """Records the transitions of businesses: the change feed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,11 +16,22 @@ from lambdas.domain.transitions import (
     RemovedConnection,
     Transition,
     has_misleading_rest,
+    has_transition,
     next_transitions,
 )
 
 _MOST_AT_ONCE: Final = 5
 """Transitions that one call records. A business that changes more often is looked at again soon."""
+
+
+BeforeChange = Callable[[Business], None]
+"""Records what the time has changed about a business that was just read. Called before its settings
+are written: what is written hides when that was.
+"""
+
+
+def record_nothing(business: Business) -> None:
+    """`BeforeChange` where no change feed is on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,11 @@ class Recorder:
         ):
             pass
         return recorded
+
+    def record_if_due(self, business: Business) -> None:
+        """Record what has changed about a business that was just read. Raises `Unavailable`."""
+        if has_transition(business, judge(business, self.clock(), self.rules)):
+            self.record(business.business_id)
 
     def _record_next(
         self,

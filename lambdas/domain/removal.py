@@ -4,7 +4,7 @@ A connection is removed only after the gateway said that its socket is closed or
 connecting, "gone" is not believed, because the gateway may not know the socket yet.
 
 The cause of a removal cannot be seen afterwards, so whoever removes a connection announces it
-first.
+first. Only the removals that follow from a declaration need no announcement: the settings say it.
 """
 
 from enum import Enum, auto
@@ -24,8 +24,8 @@ class Removal(Enum):
     """The socket could not be closed, or is too young to be believed gone."""
 
 
-def announce(business: Business, removal: AnnouncedRemoval | None, *, store: Store) -> None:
-    """Tell the recorder why a connection is about to be removed; None takes that back.
+def announce(business: Business, removal: AnnouncedRemoval, *, store: Store) -> None:
+    """Tell the recorder why a connection is about to be removed.
 
     Nothing is written where no change feed is on. Raises `Unavailable`.
     """

@@ -12,6 +12,7 @@ from lambdas.domain.instants import timestamp
 from lambdas.domain.model import ActingAs, Clock, Instant, Settings
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.ports import Store
+from lambdas.domain.recorder import BeforeChange, record_nothing
 from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import Rules
 from lambdas.domain.status import BusinessStatus, judge
@@ -28,6 +29,7 @@ class SettingsWriter:
     rules: Rules
     clock: Clock
     backoff: Backoff
+    before_change: BeforeChange = record_nothing
 
     def pause_business(
         self,
@@ -113,6 +115,7 @@ class SettingsWriter:
             before = self.store.load(business_id)
             if before.settings is None:
                 raise NotDeclared("nobody ever declared this business available or unavailable")
+            self.before_change(before)
             now = self.clock()
             settings = change(before.settings, now)
             self.store.write_settings(before, settings)

@@ -5,13 +5,14 @@ Everything here is a pure function of what is stored and of the time. The last r
 is stored with the business, so judging the same business again finds nothing new.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Self
 
 from lambdas.domain.attention import current_mark
-from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
+from lambdas.domain.identifiers import IMPORT, BusinessId, ConnectionId, UserId
 from lambdas.domain.model import (
+    ActingAs,
     Attention,
     Business,
     Cause,
@@ -45,6 +46,11 @@ _ANNOUNCEMENT_HOLDS: Final = 5 * 60
 _CLOSING_TAKES: Final = 30
 """Seconds after which a call that closes the devices of a business is over. API Gateway lets it run
 for 29.
+"""
+
+_LEASE_IS_KEPT: Final = 15 * 60
+"""Seconds for which a lease that has ended is still stored: the cleanup records before it removes,
+and DynamoDB's TTL is not that fast.
 """
 
 _RECORD_IS_NEWS: Final = 30
@@ -137,11 +143,11 @@ class _Change:
 
 def has_transition(business: Business, status: BusinessStatus) -> bool:
     """Whether there is something to record about a business that was just judged."""
+    if _is_being_closed(business, status):
+        return False  # the removal of its devices is recorded, or the next cleanup looks again
     last = business.last_transition
     if last is None:
         return status.overall_status is not OverallStatus.UNKNOWN
-    if _is_being_closed(business, last, status):
-        return False  # the removal of its devices is recorded, or the next cleanup looks again
     attention = _told_attention(status, business.settings)
     return (last.status, last.attention) != (status.overall_status, attention)
 
@@ -187,7 +193,7 @@ def next_transitions(
         because = _attention_change(settings, last, status)
         step = _Step(because.at, status.overall_status, because)
     else:
-        *earlier, step = _Past(business, last, status, settings, rules, removed).steps()
+        *earlier, step = _steps(business, last, status, settings, rules, removed)
     version: int | None
     found: list[Found] = []
     previous: LastTransition | Transition | None = last
@@ -212,17 +218,25 @@ def _as_of(business: Business, moment: Instant) -> Business:
     )
 
 
-def _is_being_closed(business: Business, last: LastTransition, status: BusinessStatus) -> bool:
+def _closed_by(settings: Settings | None, moment: Instant) -> UserId | None:
+    """Who declared the business unavailable so shortly before a moment that the call may still be
+    closing its devices. None if nobody did.
+    """
+    if settings is None or settings.available or settings.declared_by in (None, IMPORT):
+        return None  # an import closes no devices
+    is_closing = -CLOCK_SKEW <= moment - settings.updated_at < _CLOSING_TAKES
+    return settings.declared_by if is_closing else None
+
+
+def _is_being_closed(business: Business, status: BusinessStatus) -> bool:
     """Whether a call that declared the business unavailable is still closing its devices."""
-    settings, removal = business.settings, last.removal
+    settings = business.settings
     return (
         status.overall_status is OverallStatus.CONNECTED_NOT_ACCEPTING
         and settings is not None
-        and not settings.available
-        and removal is not None
-        and removal.connection_id is None
-        and -CLOCK_SKEW <= status.as_of - removal.at < _CLOSING_TAKES
-        and all(c.connected_at <= removal.at for c in business.real)
+        and settings.updated_as is ActingAs.MEMBER
+        and _closed_by(settings, status.as_of) is not None
+        and all(c.connected_at <= settings.updated_at for c in business.real)
     )
 
 
@@ -242,7 +256,7 @@ def _first_step(
     ):
         return _Step(now, overall, _Change(now, Cause.UNKNOWN))
     because = _author(settings, min(settings.updated_at, now))
-    steps = _Past(business, None, status, settings, rules, removed).steps()
+    steps = _steps(business, None, status, settings, rules, removed)
     return _Step(steps[-1].at if steps else because.at, overall, because)
 
 
@@ -302,302 +316,234 @@ class _Step(NamedTuple):
     because: _Change
 
 
-_Known = bool | None
-"""What is known of the past. None: it is not known."""
+def _steps(
+    business: Business,
+    last: LastTransition | None,
+    status: BusinessStatus,
+    settings: Settings,
+    rules: Rules,
+    removed: RemovedConnection | None,
+) -> Sequence[_Step]:
+    """What happened since the business was last judged, or since its settings were written if that
+    was later. The last step leads to what it is now.
+
+    What is stored now tells what was so at a moment since then: settings and leases change by the
+    time alone, and a device was connected from its handshake until it fell silent. Only of removed
+    devices nothing is left. A moment at which one may have been connected, or not, is no date for a
+    transition. Whoever writes settings has recorded what was so before.
+    """
+    now = status.as_of
+    start = floor = min(last.judged_at if last else settings.updated_at, now)
+    is_written = last is None or settings.version != last.settings_version
+    if is_written:
+        start = settings.updated_at if floor <= settings.updated_at <= now else now
+    devices = _Devices.of(business, last, floor, start, now, rules, removed)
+    author = _author(settings, start) if is_written else _Change(start, Cause.UNKNOWN)
+
+    by_time = _edges_of_time(settings, start, now)
+    moments = {start, now, *devices.edges, *by_time}
+    moments |= {at for lease in business.virtual for at in (lease.created_at, lease.expires_at)}
+    accepts = connected = leased = None
+    if last is not None and last.status is not OverallStatus.UNKNOWN:
+        accepts, connected = last.status in _ACCEPTING, last.status in _CONNECTED
+        leased = {OverallStatus.VIRTUAL_ONLY: True, OverallStatus.UNREACHABLE: False}.get(
+            last.status
+        )
+
+    def lease_change(at: Instant) -> _Change:
+        ended = not leased and (not is_written or any(e.expires_at == at for e in business.virtual))
+        return _Change(at, Cause.LEASE_ENDED) if ended else author
+
+    before = last.status if last else None
+    steps: list[_Step] = []
+    causes: list[_Change] = []
+    for at in sorted(moment for moment in moments if start <= moment <= now):
+        was = accepts, connected, leased
+        accepts = settings.accepts_orders(at)
+        is_leased = _leased_at(business, last, start, at, now)
+        is_connected = devices.connected_at(at)
+        if is_leased is not None:
+            leased = is_leased
+        if is_connected is not None:
+            connected = is_connected
+        causes += [
+            change
+            for change, (old, new) in (
+                (_Change(at, by_time[at]) if at in by_time else author, (was[0], accepts)),
+                (devices.cause(at, connected), (was[1], connected)),
+                (lease_change(at), (was[2], leased)),
+            )
+            if old is not None and old is not new
+        ]
+        if at == now:
+            after = status.overall_status
+        elif is_connected is None or (is_leased is None and accepts and not is_connected):
+            continue
+        else:
+            after = overall_status(accepts, real=is_connected, virtual=bool(is_leased))
+        if after is not before:
+            because = min(causes, key=_rank, default=author)
+            steps.append(_Step(at, after, because))
+        before, causes = after, []
+    return _with_closing_as_one(steps, settings)
 
 
-class _Turn(NamedTuple):
-    """From a moment on, something is so, or no longer, or it is known."""
+def _leased_at(
+    business: Business, last: LastTransition | None, start: Instant, moment: Instant, now: Instant
+) -> bool | None:
+    """Whether there was an active lease; None if it may have ended and been removed since."""
 
-    at: Instant
-    value: _Known
-    because: _Change | None
-    """None if it only became known."""
+    def is_stored(at: Instant) -> bool:
+        return any(each.created_at <= at < each.expires_at for each in business.virtual)
+
+    if is_stored(moment):
+        return True
+    had = last is not None and last.status is OverallStatus.VIRTUAL_ONLY
+    may_be_removed = now - moment > _LEASE_IS_KEPT or (had and not is_stored(start))
+    return None if may_be_removed and moment < now else False
+
+
+def _edges_of_time(settings: Settings, start: Instant, now: Instant) -> Mapping[Instant, Cause]:
+    """When a pause or the opening hours may have changed whether orders are accepted."""
+    edges: dict[Instant, Cause] = {}
+    if settings.paused_until is not None:
+        edges[settings.paused_until] = Cause.PAUSE_ENDED
+    if settings.opening_hours is not None:
+        earliest = max(start, now - _HOURS_LOOKED_AT)
+        # One second more, so that an edge at the very beginning or end is one.
+        for span in settings.opening_hours.intervals(earliest - 1, now + 1):
+            edges |= dict.fromkeys(span, Cause.OPENING_HOURS)
+    # A write that came at the same moment explains it better.
+    return {at: cause for at, cause in edges.items() if start < at <= now or at == start}
 
 
 @dataclass(frozen=True, slots=True)
-class _Track:
-    """One of the three parts of a status, since the business was last judged."""
+class _Devices:
+    """When a device was connected, as far as it is known."""
 
-    begin: _Known
-    turns: Sequence[_Turn]
-    """In the order of time."""
+    spans: Sequence[tuple[Instant, Instant]]
+    """From a moment on, and until before another, a device was connected."""
+    unknown_until: Instant
+    """Until before this moment, there may have been others."""
+    silent_at: frozenset[Instant]
+    removal: _Change
+    """The cause of a loss that is no silence."""
 
-    def at(self, moment: Instant) -> _Known:
-        """What was so at a moment."""
-        return next((t.value for t in reversed(self.turns) if t.at <= moment), self.begin)
-
-
-_Span = tuple[Instant, Instant]
-"""From a moment on, and until before another."""
-
-
-class _Past:
-    """What a business was since it was last judged, as far as what is stored shows it.
-
-    What was removed meanwhile left no trace. So each part of a status is known or not, and a moment
-    at which the status is not known is no date for a transition.
-    """
-
-    def __init__(
-        self,
+    @classmethod
+    def of(
+        cls,
         business: Business,
         last: LastTransition | None,
-        status: BusinessStatus,
-        settings: Settings,
+        floor: Instant,
+        start: Instant,
+        now: Instant,
         rules: Rules,
         removed: RemovedConnection | None,
-    ) -> None:
-        self._business, self._last, self._settings = business, last, settings
-        self._status, self._now, self._rules = status, status.as_of, rules
-        self._floor = min(last.judged_at if last else settings.updated_at, self._now)
-        self._stored = {each.connection_id for each in business.real}
-        self._removed = None
-        if (
-            removed is not None
-            and self._floor <= removed.at <= self._now
-            and removed.connection_id not in self._stored  # otherwise the record is wrong
-        ):
-            self._removed = removed
-        version = last.settings_version if last else None
-        self._is_written = settings.version != version
-        self._is_written_once = version is not None and settings.version == version + 1
-        self._written_at = self._if_since(settings.updated_at) if self._is_written else self._floor
-
-    def steps(self) -> Sequence[_Step]:
-        """What happened since the business last was what is recorded. The last step leads to what
-        it is now. Of a business without a record: what happened since its settings were written.
-        """
-        tracks = (self._acceptance(), self._devices(), self._leases())
-
-        def status_at(moment: Instant) -> OverallStatus | None:
-            if moment == self._now:
-                return self._status.overall_status
-            return _status_of(*(track.at(moment) for track in tracks))
-
-        recorded = self._last.status if self._last else None
-        before = recorded or status_at(self._floor)
-        steps: list[_Step] = []
-        unexplained: list[_Change] = []
-        moments = {self._now, *(turn.at for track in tracks for turn in track.turns)}
-        for moment in sorted(moments):
-            causes = [
-                turn.because
-                for track in tracks
-                for turn in track.turns
-                if turn.at == moment and turn.because is not None
-            ]
-            unexplained += causes
-            status = status_at(moment)
-            if status is None:
-                continue
-            if status is recorded:
-                steps.clear()
-            elif status is not before:
-                because = min(unexplained, key=_rank, default=_Change(moment, Cause.UNKNOWN))
-                steps.append(_Step(moment, status, because))
-            before, unexplained = status, []
-        return self._with_closing_as_one(steps)
-
-    def _with_closing_as_one(self, steps: Sequence[_Step]) -> Sequence[_Step]:
-        """Make one step of a declaration and of the removal of devices that follows from it."""
-        if len(steps) < 2 or self._settings.available:
-            return steps
-        *others, closes, loses = steps
-        if (
-            closes.status is OverallStatus.CONNECTED_NOT_ACCEPTING
-            and closes.because.cause is Cause.MEMBER
-            and loses.because.cause is not Cause.SILENCE
-        ):
-            return [*others, loses._replace(because=closes.because)]
-        return steps
-
-    def _if_since(self, at: Instant) -> Instant:
-        """A moment, if it was since the business was last judged; otherwise now."""
-        return at if self._floor <= at <= self._now else self._now
-
-    def _author(self, at: Instant) -> _Change:
-        """The last write of the settings as a cause, if there was one."""
-        return _author(self._settings, at) if self._is_written else _Change(at, Cause.UNKNOWN)
-
-    def _acceptance(self) -> _Track:
-        """Whether it accepted orders. Before the last write of the settings, that is only known if
-        no other write came before.
-        """
-        settings, last, floor, now = self._settings, self._last, self._floor, self._now
-        recorded = begin = None
-        start = self._written_at
-        if last is None:
-            start = floor
-        elif last.status is not OverallStatus.UNKNOWN:
-            recorded = begin = last.status in _ACCEPTING
-            if settings.updated_at < floor and settings.accepts_orders(floor) == recorded:
-                start = floor  # the last look has seen this write
-            elif self._is_written and not self._is_written_once:
-                begin = None
-        causes = {}
-        if settings.paused_until is not None:
-            causes[settings.paused_until] = Cause.PAUSE_ENDED
-        if settings.opening_hours is not None:
-            earliest = max(start, now - _HOURS_LOOKED_AT)
-            # One second more, so that an edge at the very beginning or end is one.
-            for span in settings.opening_hours.intervals(earliest - 1, now + 1):
-                causes |= {edge: Cause.OPENING_HOURS for edge in span if edge >= earliest}
-        turns: list[_Turn] = []
-        value = begin
-        for moment in sorted({start, now, *causes}):
-            accepts = settings.accepts_orders(moment)
-            if not start <= moment <= now or accepts is value:
-                continue
-            if moment in causes and value is not None:
-                because: _Change | None = _Change(moment, causes[moment])
-            elif moment == start and not self._is_written and last is not None and start < now:
-                continue  # it was recorded otherwise, and nothing that is stored says why
-            else:
-                because = None if accepts is recorded else self._author(moment)
-            turns.append(_Turn(moment, accepts, because))
-            value = accepts
-        return _Track(begin, turns)
-
-    def _devices(self) -> _Track:
-        """Whether a device was connected. One that was removed lived until the record of its
-        removal says, or nobody knows how long.
-        """
-        floor, now, last = self._floor, self._now, self._last
+    ) -> Self:
+        """Find out what is known since `start`. It was last judged at `floor`."""
         had = last.status in _CONNECTED if last else None
-        silent_at = {self._rules.active_until(each) for each in self._business.real}
-        spans: list[_Span] = []
-        for each in self._business.real:
-            begin = min(each.connected_at, now)
-            if had is False and begin < floor:
-                # It had been silent, and was heard from again: nobody knows since when, exactly.
-                begin = self._if_since(each.last_seen_at)
-            spans.append((begin, self._rules.active_until(each)))
-        removed, lost_at = self._removed, now
-        if removed is not None and now - removed.at <= _RECORD_IS_NEWS:
-            lost_at = removed.at
-        if (
-            removed is not None
-            and not self._status.real
-            and removed.at > max(silent_at, default=floor - 1)
+        unknown_until = start
+        spans: list[tuple[Instant, Instant]] = []
+        for each in business.real:
+            begin, end = min(each.connected_at, now), rules.active_until(each)
+            if had is False and begin < floor < end:
+                # It was heard from again after a silence: nobody knows since when, exactly.
+                begin = each.last_seen_at if start <= each.last_seen_at <= now else now
+                unknown_until = max(unknown_until, begin)
+            spans.append((begin, end))
+        silent_at = frozenset(end for _, end in spans)
+        stored = {each.connection_id for each in business.real}
+        if removed is not None and (
+            not start <= removed.at <= now or removed.connection_id in stored
         ):
-            spans.append((floor - 1, lost_at))
-        elif had and not _includes(spans, floor):
-            # It was removed, and may have lived until the next one connected.
-            until = min((begin for begin, _ in spans if begin >= floor), default=lost_at)
-            spans.append((floor - 1, until))
-        turns = [
-            _Turn(
-                at,
-                value,
-                _Change(at, Cause.DEVICE_CONNECTED)
-                if value
-                else _Change(at, Cause.SILENCE)
-                if at in silent_at
-                else self._removal(at),
-            )
-            for at, value in _edges(spans, floor, now, before=had)
-        ]
-        return _Track(_includes(spans, floor) if had is None else had, turns)
+            removed = None  # nothing that explains what happened since
+        if (
+            had is not False
+            and removed is not None
+            and not rules.active_real(business, now)
+            and removed.at > max(silent_at, default=start - 1)
+        ):
+            if now - removed.at <= _RECORD_IS_NEWS:
+                spans.append((start, removed.at))
+            else:
+                unknown_until = now
+        if had and not any(begin <= start < end for begin, end in spans):
+            if any(floor <= end <= start for end in silent_at):
+                silent_at |= {start}
+            else:
+                # It was removed, and may have lived until the next one connected.
+                begins = (begin for begin, _ in spans if begin > start)
+                unknown_until = max(unknown_until, min(begins, default=now))
+        removal = _removal(business.settings, last, removed, stored, floor, start, now)
+        return cls(spans, unknown_until, silent_at, removal)
 
-    def _removal(self, at: Instant) -> _Change:
-        """The removal of the last device: announced, or because the device disconnected."""
-        announced, removed = self._last.removal if self._last else None, self._removed
-        if announced is None or at - announced.at > _ANNOUNCEMENT_HOLDS:
-            return _Change(at, Cause.DEVICE_DISCONNECTED)
-        if announced.connection_id is None:
-            is_announced = True
-        elif removed is None:
-            is_announced = announced.connection_id not in self._stored
-        else:
-            is_announced = removed.connection_id == announced.connection_id
-        if not is_announced:
-            return _Change(at, Cause.DEVICE_DISCONNECTED)
-        return _Change(at, announced.cause, announced.by)
+    @property
+    def edges(self) -> Iterator[Instant]:
+        """When what is known may change."""
+        yield self.unknown_until
+        for span in self.spans:
+            yield from span
 
-    def _leases(self) -> _Track:
-        """Whether there was an active lease. Those that a write of the settings removed are not
-        known any more.
-        """
-        floor, now = self._floor, self._now
-        recorded = self._last.status if self._last else None
-        had = {OverallStatus.VIRTUAL_ONLY: True, OverallStatus.UNREACHABLE: False}.get(
-            recorded or OverallStatus.UNKNOWN
-        )
-        spans: list[_Span] = []
-        for each in self._business.virtual:
-            begin = min(each.created_at, now)
-            if had is False and begin < floor < each.expires_at:
-                begin = self._if_since(each.renewed_at)
-            spans.append((begin, each.expires_at))
-            if each.previous_until is not None and had is not False:
-                spans.append((floor - 1, min(each.previous_until, begin)))
-        if had and not _includes(spans, floor):
-            until = min((begin for begin, _ in spans if begin >= floor), default=now)
-            spans.append((floor - 1, until))
-        are_some_lost = (
-            self._is_written
-            and recorded is not None
-            and (not self._is_written_once or not self._settings.available)
-        )
-        ends = {each.expires_at for each in self._business.virtual}
-        turns = [
-            _Turn(
-                at,
-                value,
-                self._author(at)
-                if value or (are_some_lost and at not in ends)
-                else _Change(at, Cause.LEASE_ENDED),
-            )
-            for at, value in _edges(spans, floor, now, before=had)
-        ]
-        begin_value: _Known = _includes(spans, floor) if had is None else had
-        if are_some_lost and had is None:
-            # Where there is a lease, there is one. Where there is none, it may have been removed.
-            written_at = self._written_at
-            turns = [
-                turn._replace(
-                    value=turn.value or (None if turn.at < written_at else False),
-                    because=None if turn.value else turn.because,
-                )
-                for turn in turns
-            ]
-            if not any(turn.at == written_at for turn in turns):
-                turns.append(_Turn(written_at, _includes(spans, written_at), None))
-                turns.sort(key=lambda turn: turn.at)
-            begin_value = begin_value or None
-        return _Track(begin_value, turns)
+    def connected_at(self, moment: Instant) -> bool | None:
+        """Whether a device was connected; None if nobody knows."""
+        if any(begin <= moment < end for begin, end in self.spans):
+            return True
+        return None if moment < self.unknown_until else False
+
+    def cause(self, moment: Instant, connected: bool | None) -> _Change:
+        """Why a device was connected at a moment, or none any more."""
+        if connected:
+            return _Change(moment, Cause.DEVICE_CONNECTED)
+        if moment in self.silent_at:
+            return _Change(moment, Cause.SILENCE)
+        return self.removal
+
+
+def _removal(
+    settings: Settings | None,
+    last: LastTransition | None,
+    removed: RemovedConnection | None,
+    stored: Collection[ConnectionId],
+    floor: Instant,
+    start: Instant,
+    now: Instant,
+) -> _Change:
+    """The removal of the last device: announced, or because the device disconnected."""
+    at = removed.at if removed else now
+    announced = last.removal if last else None
+    if announced is not None and at - announced.at <= _ANNOUNCEMENT_HOLDS:
+        is_removed = announced.at >= floor and announced.connection_id not in stored
+        if removed.connection_id == announced.connection_id if removed else is_removed:
+            return _Change(at, announced.cause, announced.by)
+    if (closed_by := _closed_by(settings, removed.at if removed else start)) is not None:
+        return _Change(at, Cause.MEMBER, closed_by)
+    return _Change(at, Cause.DEVICE_DISCONNECTED)
+
+
+def _with_closing_as_one(steps: Sequence[_Step], settings: Settings) -> Sequence[_Step]:
+    """Make one step of a declaration and of the removal of devices that follows from it."""
+    if len(steps) < 2 or settings.available:
+        return steps
+    *others, closes, loses = steps
+    if (
+        closes.status is OverallStatus.CONNECTED_NOT_ACCEPTING
+        and closes.because.cause is Cause.MEMBER
+        and loses.because.cause is not Cause.SILENCE
+    ):
+        return [*others, loses._replace(because=closes.because)]
+    return steps
 
 
 def _rank(change: _Change) -> int:
     """Of changes that together led to a status, which one explains it best."""
-    if change.cause in (Cause.DEVICE_CONNECTED, Cause.SILENCE, Cause.DEVICE_DISCONNECTED):
-        return 1
-    return 2 if change.cause is Cause.LEASE_ENDED else 0
-
-
-def _includes(spans: Sequence[_Span], moment: Instant) -> bool:
-    return any(begin <= moment < end for begin, end in spans)
-
-
-def _edges(
-    spans: Sequence[_Span], start: Instant, end: Instant, *, before: _Known
-) -> Iterator[tuple[Instant, bool]]:
-    """When any of some spans begins to hold, or none holds any more, from `start` to `end`."""
-    if before is None:
-        before = _includes(spans, start - 1)
-    for moment in sorted({each for span in spans for each in span if start <= each <= end}):
-        has = _includes(spans, moment)
-        if has is not before:
-            yield moment, has
-        before = has
-
-
-def _status_of(accepts: _Known, real: _Known, virtual: _Known) -> OverallStatus | None:
-    """The status that follows from what is known; None if it depends on what is not known."""
-    if accepts is None or real is None or (virtual is None and accepts and not real):
-        return None
-    return overall_status(accepts, real=real, virtual=bool(virtual))
+    match change.cause:
+        case Cause.DEVICE_CONNECTED | Cause.SILENCE | Cause.DEVICE_DISCONNECTED:
+            return 1
+        case Cause.LEASE_ENDED:
+            return 2
+        case Cause.UNKNOWN:
+            return 3
+    return 0
 
 
 def _author(settings: Settings, at: Instant) -> _Change:

@@ -62,5 +62,7 @@ def entry_point(function: Callable[[Service, Event, LambdaContext], dict[str, An
             service.metrics.write_counted()
             if failures := service.pop_socket_failures():
                 logger.warning("calls to sockets failed", extra={"failures": failures})
+            if unrecorded := service.pop_unrecorded():
+                logger.warning("transitions could not be recorded", extra={"failures": unrecorded})
 
     return logger.inject_lambda_context(handler, clear_state=True)

@@ -167,16 +167,6 @@ def test_an_announced_removal_is_kept_with_the_last_transition(tables: Tables) -
     assert (last.sequence, last.removal) == (1, announced)
 
 
-def test_an_announcement_can_be_of_all_connections_and_is_taken_back(tables: Tables) -> None:
-    tables.keep(FIRST)
-    announced = AnnouncedRemoval(None, Cause.MEMBER, U1, NOW)
-    for each in (announced, None, None):
-        tables.store.announce_removal(B1, each)
-        last = tables.store.load(B1).last_transition
-        assert last is not None
-        assert last.removal == each
-
-
 def test_that_a_business_is_unchanged_is_noted_until_the_next_transition(tables: Tables) -> None:
     tables.store.note_unchanged(B1, 1, NOW)
     assert tables.store.load(B1) == business(), "there is no last transition to note it with"

@@ -15,10 +15,10 @@ import pytest
 
 from lambdas.adapters.table import Table
 from lambdas.domain.availability import Availability
-from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.domain.identifiers import IMPORT, BusinessId, UserId
 from lambdas.domain.model import Business
 from lambdas.domain.opening_hours import OpeningHours
-from operations.import_businesses import IMPORT, Importer, ImportRun, main
+from operations.import_businesses import Importer, ImportRun, main
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin
 from tests.builders import RULES, FakeClock, in_time, no_wait, settings

@@ -20,6 +20,9 @@ WRITES_TAKE: Final = 10
 write is done. What it wrote bears the earlier moment.
 """
 
+LOOKS_EVERY: Final = 15 * 60
+"""Seconds after which a silence that nobody has looked at may be dated later than it was."""
+
 _WRITTEN: Final = {"member", "operator", "backend", "import", "device_connected"}
 
 
@@ -31,6 +34,8 @@ class Truth:
     removals: list[str] = field(default_factory=list)
     """Who removed a real connection, or let one expire."""
     last_removal: Instant = 0
+    announced: set[str] = field(default_factory=set)
+    """Why somebody was about to remove a real connection."""
 
     def add(self, now: Instant, business: Business) -> None:
         """Keep what is stored now."""
@@ -40,7 +45,11 @@ class Truth:
     def snapshot(self) -> object:
         """What later checks depend on."""
         moments = sorted({at for at, _ in self.stored})
-        return [(at, sorted(self.statuses(at))) for at in moments], sorted(set(self.removals))
+        return (
+            [(at, sorted(self.statuses(at))) for at in moments],
+            sorted(set(self.removals)),
+            sorted(self.announced),
+        )
 
     def statuses(self, moment: Instant) -> set[str]:
         """Every status that the business had in the second of a moment."""
@@ -68,13 +77,29 @@ class Truth:
         takes = max(WRITES_TAKE, walk_takes)
         last_second = transition.at + (takes if transition.cause in _WRITTEN else 0)
         was = {s for at in range(transition.at, last_second + 1) for s in self.statuses(at)}
+        was |= {
+            _status(business, transition.at)
+            for at, business in self.stored
+            if transition.at <= at <= last_second
+        }
         if transition.after not in was:
             yield f"at {transition.at} it was {was}, not {transition.after}"
         if (problem := self._cause_problem(transition, previous)) is not None:
             yield problem
+        if transition.cause == "silence" and not may_be_late:
+            yield from self._silence_problems(transition.at)
+
+    def _silence_problems(self, at: Instant) -> Iterator[str]:
         silences = {at for _, business in self.stored for at in _silences(business)}
-        if transition.cause == "silence" and not may_be_late and transition.at not in silences:
-            yield f"nothing fell silent at {transition.at}"
+        # An import records nothing before it writes.
+        imports = {
+            business.settings.updated_at
+            for _, business in self.stored
+            if business.settings is not None and business.settings.updated_as == "import"
+        }
+        latest = max((silence for silence in silences if silence <= at), default=None)
+        if latest is None or not (at == latest or at in imports or at - latest > LOOKS_EVERY):
+            yield f"nothing fell silent at {at}, but at {latest}"
 
     def _cause_problem(self, transition: Transition, previous: Transition | None) -> str | None:
         cause, by = transition.cause.value, transition.by
@@ -84,23 +109,22 @@ class Truth:
         pauses = {s.paused_until for s in versions}
         possible = {
             "member": ("member", by) in authors,
-            "operator": ("operator", by) in authors
-            or any(who.startswith("close by an operator") for who in self.removals),
+            # Something else may come between an announcement and the removal.
+            "operator": ("operator", by) in authors or "operator" in self.announced,
             "import": any(each == "import" for each, _ in authors),
             "device_connected": any(b.real for _, b in self.stored),
             "device_disconnected": any(
                 not who.startswith(("unavailable", "push", "close by")) for who in self.removals
             )
             # An announcement holds for five minutes.
-            or transition.at - self.last_removal > 300,
+            or transition.at - self.last_removal > 300
+            # Somebody declared it available while its devices were being closed.
+            or (versions[-1].available and any("unavailable" in who for who in self.removals)),
             "silence": any(_silences(b) for _, b in self.stored),
-            # The event of a closed socket may come between the announcement and the removal.
-            "cleanup": any(
-                "cleanup" in who or who.startswith("disconnect") for who in self.removals
-            ),
-            "push": any(who.startswith("push") for who in self.removals),
+            "cleanup": "cleanup" in self.announced,
+            "push": "push" in self.announced,
             "lease_ended": any(end <= transition.at for end in ends),
-            "pause_ended": transition.at in pauses,
+            "pause_ended": any(p is not None and p <= transition.at for p in pauses),
             "opening_hours": False,  # the hours of these tests never begin or end
             "unknown": previous is None,
         }

@@ -76,6 +76,8 @@ class Watch:
             return
         if call == "remove_real" and result is not None:
             self._check_was_dead(caller, result.connection_id)
+        elif call == "announce_removal":
+            self.truth.announced.add(arguments[1].cause.value)
         elif call == "write_settings":
             self._after_write(arguments[1])
         elif call == "report":

@@ -149,11 +149,13 @@ class Service:
 
     @property
     def availability(self) -> Availability:
-        return Availability(self.store, self.sockets, RULES, self.clock, no_wait)
+        return Availability(
+            *(self.store, self.sockets, RULES, self.clock, no_wait), self.recorder.record_if_due
+        )
 
     @property
     def settings(self) -> SettingsWriter:
-        return SettingsWriter(self.store, RULES, self.clock, no_wait)
+        return SettingsWriter(self.store, RULES, self.clock, no_wait, self.recorder.record_if_due)
 
     @property
     def messaging(self) -> Messaging:

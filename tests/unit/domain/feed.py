@@ -55,7 +55,14 @@ class Followed:
         self.store.refresh_real(B1, ConnectionId(connection_id), self.clock())
 
     def declare(self, available: bool, user: UserId = U1) -> None:
-        declare(self.store, available, user_id=user, sockets=self.sockets, clock=self.clock)
+        declare(
+            self.store,
+            available,
+            user_id=user,
+            sockets=self.sockets,
+            clock=self.clock,
+            before_change=self.recorder.record_if_due,
+        )
 
     def pause(self, seconds: int, acting_as: ActingAs = ActingAs.MEMBER, by: UserId = U1) -> None:
         until = self.clock() + seconds
@@ -63,7 +70,7 @@ class Followed:
 
     @property
     def settings(self) -> SettingsWriter:
-        return settings_writer(self.store, self.clock)
+        return settings_writer(self.store, self.clock, self.recorder.record_if_due)
 
     def close_by_operator(self, connection_id: str = "c1") -> None:
         operators = Operators(self.store, self.sockets, RULES, self.clock)

@@ -11,11 +11,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lambdas.domain.errors import Unavailable
-from lambdas.domain.identifiers import BusinessId, UserId
+from lambdas.domain.identifiers import IMPORT, BusinessId, UserId
 from lambdas.domain.model import ActingAs, Business, Settings
 from lambdas.domain.opening_hours import OpeningHours
 from operations.import_businesses import (
-    IMPORT,
     IN_FLIGHT,
     WAITING,
     Importer,
