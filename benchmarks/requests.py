@@ -159,7 +159,9 @@ def measure(*, businesses: int) -> list[Measured]:
     available = f"{root}/availability"
     over_rest("PUT", available, {"available": False})  # its first declaration
     step("`$connect`", lambda: over_socket(websocket.on_connect, event_type="CONNECT"))
+    record(business)
     step("`PUT …/availability` true", lambda: over_rest("PUT", available, {"available": True}))
+    record(business)
     step(
         "`PUT …/availability` true again, which renews the lease",
         lambda: over_rest("PUT", available, {"available": True}),
@@ -174,6 +176,7 @@ def measure(*, businesses: int) -> list[Measured]:
     step("recorder, a change that is no transition", lambda: record(business))
     step("`GET …/history`", lambda: over_rest("GET", f"{root}/history"))
     over_socket(websocket.on_connect, event_type="CONNECT")
+    record(business)
     step("`PUT …/opening-hours`", lambda: over_rest("PUT", f"{root}/opening-hours", HOURS))
     message = {"order": "1", "items": ["x" * 500]}
     step(
@@ -190,6 +193,7 @@ def measure(*, businesses: int) -> list[Measured]:
     step(
         "authorizer, with a ticket", lambda: authorizer.handler(handshake, context, service=service)
     )
+    record(business)
     step("`PUT …/availability` false", lambda: over_rest("PUT", available, {"available": False}))
     over_socket(websocket.on_connect, event_type="CONNECT")
     step("`$disconnect`", lambda: over_socket(websocket.on_disconnect, event_type="DISCONNECT"))

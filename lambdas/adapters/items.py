@@ -406,7 +406,7 @@ def _read_last_transition(item: Item) -> LastTransition:
         by=UserId(by) if by else None,
         seconds=_read_seconds(item),
         settings_version=_number(item, "settingsVersion"),
-        removal=_read_removal(item["removal"]["M"]) if "removal" in item else None,
+        removal=_read_removal(item),
         unchanged_at=_number(item, UNCHANGED_AT),
     )
 
@@ -429,14 +429,21 @@ def _read_reasons(item: Item) -> tuple[ReasonCode, ...]:
     return tuple(ReasonCode(code) for code in codes if code in _REASONS)
 
 
-def _read_removal(removal: Item) -> AnnouncedRemoval:
-    by = _text(removal, "by")
-    return AnnouncedRemoval(
-        ConnectionId(removal[CONNECTION_ID]["S"]),
-        _read_cause(removal),
-        UserId(by) if by else None,
-        at=_number(removal, "at") or 0,
-    )
+def _read_removal(item: Item) -> AnnouncedRemoval | None:
+    """An announced removal, if it can be read: the next transition would keep a damaged one."""
+    if "removal" not in item:
+        return None
+    try:
+        removal = item["removal"]["M"]
+        by = _text(removal, "by")
+        return AnnouncedRemoval(
+            ConnectionId(removal[CONNECTION_ID]["S"]),
+            _read_cause(removal),
+            UserId(by) if by else None,
+            at=_number(removal, "at") or 0,
+        )
+    except _NOT_READABLE:
+        return None
 
 
 def _read_seconds(item: Item) -> dict[OverallStatus, int]:

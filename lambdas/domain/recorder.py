@@ -20,6 +20,9 @@ from lambdas.domain.transitions import (
     next_transitions,
 )
 
+_READ_TAKES: Final = 5
+"""Seconds after which a read of a business is repeated."""
+
 _MOST_AT_ONCE: Final = 5
 """Transitions that one call records. A business that changes more often is looked at again soon."""
 
@@ -100,11 +103,16 @@ class Recorder:
     def _look(
         self, business_id: BusinessId, removed: RemovedConnection | None
     ) -> tuple[Business, Sequence[Found]]:
-        """Read a business, and find what is to be recorded about it."""
+        """Read a business, and find what is to be recorded about it. Raises `Conflict` if the read
+        took so long that what it returned may be of the past.
+        """
+        began = self.clock()
         business = self.store.load(business_id)
         # Read the clock after the business: what was just written must not be judged as of an
         # earlier time.
         now = self.clock()
+        if now - began > _READ_TAKES:
+            raise Conflict("the read took too long")
         found = next_transitions(business, now, self.rules, removed)
         last = business.last_transition
         if not found and last is not None:

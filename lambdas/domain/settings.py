@@ -115,9 +115,9 @@ class SettingsWriter:
             before = self.store.load(business_id)
             if before.settings is None:
                 raise NotDeclared("nobody ever declared this business available or unavailable")
-            self.before_change(before)
             now = self.clock()
             settings = change(before.settings, now)
+            self.before_change(before)
             self.store.write_settings(before, settings)
             return judge(replace(before, settings=settings), now, self.rules)
 

@@ -106,11 +106,12 @@ def test_a_transition_is_read_back_and_is_the_last_one(
     assert [each.last_transition for each in tables.store.walk(0, 1)] == [expected]
 
 
-def test_the_last_transition_loses_what_the_next_one_lacks(tables: Tables) -> None:
+def test_the_last_transition_loses_what_the_next_one_lacks_except_an_announcement(
+    tables: Tables,
+) -> None:
     tables.keep(FIRST, SECOND)
-    tables.store.announce_removal(
-        B1, AnnouncedRemoval(ConnectionId("c1"), Cause.CLEANUP, None, NOW)
-    )
+    announced = AnnouncedRemoval(ConnectionId("c1"), Cause.CLEANUP, None, NOW)
+    tables.store.announce_removal(B1, announced)
     third = replace(FIRST, sequence=3, at=NOW + 61)
     tables.history.commit(third, settings_version=None)
     assert tables.store.load(B1).last_transition == LastTransition(
@@ -122,6 +123,7 @@ def test_the_last_transition_loses_what_the_next_one_lacks(tables: Tables) -> No
         by=None,
         seconds={},
         settings_version=None,
+        removal=announced,
     )
 
 
@@ -232,7 +234,6 @@ DAMAGE: dict[str, dict[str, Any]] = {
     "to": {"S": "OPEN"},
     "cause": {"N": "1"},
     "seconds": {"S": "{}"},
-    "removal": {"M": {}},
 }
 
 
@@ -254,6 +255,24 @@ def test_a_damaged_last_transition_is_named_and_replaced(
     assert (found.last_transition, found.unreadable) == (None, (LAST_TRANSITION_KEY,))
     real_tables.keep(replace(SECOND, sequence=3))
     assert real_tables.store.load(B1).unreadable == ()
+
+
+@pytest.mark.parametrize("damaged", [{"M": {}}, {"S": "c1"}])
+def test_a_damaged_announcement_announces_nothing(
+    real_tables: Tables, damaged: dict[str, Any]
+) -> None:
+    real_tables.keep(FIRST)
+    client, (table, _) = real_tables.client, real_tables.names
+    assert client is not None
+    client.update_item(
+        TableName=table,
+        Key={"pk": {"S": "BUSINESS#b1"}, "sk": {"S": LAST_TRANSITION_KEY}},
+        UpdateExpression="SET removal = :removal",
+        ExpressionAttributeValues={":removal": damaged},
+    )
+    found = real_tables.store.load(B1)
+    assert found.last_transition is not None
+    assert (found.last_transition.removal, found.unreadable) == (None, ())
 
 
 def test_codes_that_only_a_newer_build_knows_are_read_as_unknown(real_tables: Tables) -> None:

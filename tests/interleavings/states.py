@@ -23,9 +23,10 @@ def _state(
     sockets: str = "open",
     cannot_tell: str | None = None,
     recorded: bool = True,
+    then_passed: int = 0,
 ) -> World:
     """A world with one business, and the sockets of its devices: open, gone, opening, or such that
-    the gateway cannot tell.
+    the gateway cannot tell. Since it was recorded, so many seconds passed.
     """
     world = World()
     service = at_once(world)
@@ -42,6 +43,7 @@ def _state(
         world.sockets.unknown.add(cannot_tell)
     if recorded:
         service.recorder.record(B1)
+    world.pass_time(then_passed)
     world.begin()
     return world
 
@@ -80,6 +82,9 @@ STATES: Final[Mapping[str, Callable[[], World]]] = {
     ),
     "a silent device, and the gateway cannot tell": partial(
         _state, real(C1, seen=SILENT), virtual("u1"), declared=settings(), sockets="unknown"
+    ),
+    "a device that fell silent unnoticed": partial(
+        _state, real(C1), declared=settings(), then_passed=SILENT + 100
     ),
     "a device that is silent soon": partial(
         _state, real(C1, seen=SILENT - SOON), declared=settings()

@@ -218,12 +218,20 @@ BREAKS: Final = {
         ("disconnect", "record"),
         10,
     ),
-    "a declaration does not announce that it closes devices": Break(
-        "lambdas.domain.availability",
-        "announce(before, because, store=self.store)",
-        "pass",
+    "the settings do not tell why devices were closed": Break(
+        "lambdas.domain.transitions",
+        "return settings.declared_by if is_closing else None",
+        "return None",
         "online",
         ("unavailable", "record"),
+        10,
+    ),
+    "settings are written before what the time changed is recorded": Break(
+        "lambdas.domain.availability",
+        "self.before_change(before)",
+        "pass",
+        "a device that fell silent unnoticed",
+        ("available", "record"),
         10,
     ),
     "a ticket is read but not removed": Break(

@@ -91,14 +91,15 @@ class Truth:
 
     def _silence_problems(self, at: Instant) -> Iterator[str]:
         silences = {at for _, business in self.stored for at in _silences(business)}
-        # An import records nothing before it writes.
-        imports = {
-            business.settings.updated_at
-            for _, business in self.stored
-            if business.settings is not None and business.settings.updated_as == "import"
-        }
         latest = max((silence for silence in silences if silence <= at), default=None)
-        if latest is None or not (at == latest or at in imports or at - latest > LOOKS_EVERY):
+        if latest is None:
+            yield f"nothing had fallen silent at {at}"
+            return
+        late = at - latest
+        writes = [b.settings for _, b in self.stored if b.settings and b.settings.updated_at == at]
+        # A write records first what it has read. An import records nothing.
+        is_hidden = any(s.updated_as == "import" or late <= WRITES_TAKE for s in writes)
+        if late and not is_hidden and late <= LOOKS_EVERY:
             yield f"nothing fell silent at {at}, but at {latest}"
 
     def _cause_problem(self, transition: Transition, previous: Transition | None) -> str | None:

@@ -19,7 +19,7 @@ from lambdas.domain.model import Attention
 from lambdas.domain.ports import SocketAnswer
 from lambdas.handlers import rest
 from local.cloudwatch.embedded_metrics import metric_data
-from tests.builders import CLOSED, NOW, OPEN, business, hours, real, settings, virtual
+from tests.builders import B1, CLOSED, NOW, OPEN, business, hours, real, settings, virtual
 from tests.events import rest_event
 from tests.fakes import raising
 from tests.unit.handlers.conftest import Deployed
@@ -98,7 +98,29 @@ def test_declaring_a_business_available_and_unavailable(deployed: Deployed) -> N
     status, body = _call(deployed, "PUT", AVAILABILITY, body='{"available": false}')
     assert (status, body["overallStatus"]) == (200, "OFFLINE")
     assert (body["leaseUntil"], body["socketsRemaining"]) == (None, 0)
-    assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS"]
+    assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS", "TRANSITION"]
+
+
+def test_what_the_time_changed_is_recorded_before_the_settings_are_written(
+    deployed: Deployed,
+) -> None:
+    deployed.seed(business(real("c1", seen=700), virtual(left=-1), declared=settings()))
+    _call(deployed, "PUT", AVAILABILITY, body='{"available": true}')
+    assert deployed.operations.index("TransactWriteItems") < len(deployed.operations) - 1
+    (last,) = [item for item in deployed.items() if item["sk"]["S"] == "TRANSITION"]
+    assert last["to"] == {"S": "UNREACHABLE"}
+
+
+def test_a_history_that_does_not_answer_stops_no_declaration_and_is_logged(
+    deployed: Deployed,
+) -> None:
+    deployed.seed(business(virtual(), declared=settings()))
+    recorder = deployed.service.recorder
+    assert recorder is not None
+    recorder.history.commit = raising(Unavailable("no answer"))  # type: ignore[method-assign]
+    status, _ = _call(deployed, "PUT", AVAILABILITY, body='{"available": false}')
+    assert status == 200
+    assert "transitions could not be recorded" in deployed.log.getvalue()
 
 
 def test_real_and_virtual_connections_are_listed_separately(deployed: Deployed) -> None:
@@ -145,17 +167,27 @@ def test_a_bad_batch_is_refused_by_name(deployed: Deployed, ids: object, detail:
     assert deployed.operations == []
 
 
+def _record(deployed: Deployed) -> None:
+    """Let the change feed catch up."""
+    recorder = deployed.service.recorder
+    assert recorder is not None
+    recorder.record(B1)
+    deployed.calls.clear()
+
+
 def test_pausing_and_resuming(deployed: Deployed) -> None:
     deployed.seed(business(real("c1"), declared=settings()))
+    _record(deployed)
     until = protocol.timestamp(NOW + 1200)
     body = json.dumps({"until": until, "reason": "busy"})
     status, answer = _call(deployed, "PUT", PAUSE, body=body)
     assert (status, answer["overallStatus"]) == (200, "CONNECTED_NOT_ACCEPTING")
     assert answer["pausedUntil"] == until
     assert "busy" in answer["reasons"][0]["detail"]
+    _record(deployed)
     status, answer = _call(deployed, "DELETE", PAUSE)
     assert (status, answer["overallStatus"], answer["pausedUntil"]) == (200, "ONLINE", None)
-    assert deployed.operations == ["Query", "UpdateItem"] * 2
+    assert deployed.operations == ["Query", "UpdateItem"]
 
 
 @pytest.mark.parametrize("moment", ["2099-01-01T00:00:00+02:00", "2099-01-01t00:00:00.5z"])
@@ -341,6 +373,7 @@ class TestOpeningHours:
             "asOf": "2027-01-15T08:00:00Z",
         }
         body = json.dumps(HOURS)
+        _record(deployed)
         assert _call(deployed, "PUT", OPENING_HOURS, body=body, **caller) == (200, expected)
         assert deployed.operations == ["Query", "UpdateItem"]
         assert _call(deployed, "GET", OPENING_HOURS, **caller) == (200, expected)
