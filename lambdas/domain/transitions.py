@@ -336,7 +336,9 @@ def _steps(
     start = floor = min(last.judged_at if last else settings.updated_at, now)
     is_written = last is None or settings.version != last.settings_version
     if is_written:
-        start = settings.updated_at if floor <= settings.updated_at <= now else now
+        # The clock of the writer may have been behind that of the last look.
+        is_known = floor - CLOCK_SKEW <= settings.updated_at <= now
+        start = max(settings.updated_at, floor) if is_known else now
     devices = _Devices.of(business, last, floor, start, now, rules, removed)
     author = _author(settings, start) if is_written else _Change(start, Cause.UNKNOWN)
 
@@ -446,7 +448,7 @@ class _Devices:
         spans: list[tuple[Instant, Instant]] = []
         for each in business.real:
             begin, end = min(each.connected_at, now), rules.active_until(each)
-            if had is False and begin < floor < end:
+            if had is False and begin < start < end:
                 # It was heard from again after a silence: nobody knows since when, exactly.
                 begin = each.last_seen_at if start <= each.last_seen_at <= now else now
                 unknown_until = max(unknown_until, begin)
@@ -512,7 +514,8 @@ def _removal(
     at = removed.at if removed else now
     announced = last.removal if last else None
     if announced is not None and at - announced.at <= _ANNOUNCEMENT_HOLDS:
-        is_removed = announced.at >= floor and announced.connection_id not in stored
+        is_news = announced.at >= floor - CLOCK_SKEW
+        is_removed = is_news and announced.connection_id not in stored
         if removed.connection_id == announced.connection_id if removed else is_removed:
             return _Change(at, announced.cause, announced.by)
     if (closed_by := _closed_by(settings, removed.at if removed else start)) is not None:

@@ -36,9 +36,11 @@ class Named:
 
     name: str
     operation: Operation
+    skew: int = 0
+    """Seconds by which the clock of its machine is ahead."""
 
     def __call__(self, world: World, caller: Caller) -> object:
-        return self.operation(Service(world, caller))
+        return self.operation(Service(world, caller, self.skew))
 
 
 def new_connection(caller: str) -> ConnectionId:

@@ -14,6 +14,9 @@ from tests.interleavings.states import STATES
 from tests.interleavings.world import Service, at_once
 from tests.soak import SOAK
 
+SKEW = 4
+"""Seconds by which the clocks of two operations differ, at most."""
+
 AT_ONCE = 4
 """Operations under way at the same time."""
 
@@ -25,6 +28,7 @@ class Histories(RuleBasedStateMachine):
     def begin(self, state: str) -> None:
         world = STATES[state]()
         world.clock_is_asked = True
+        world.watch.truth.skew = 2 * SKEW
         self._play = Play(world)
         self._begun = 0
 
@@ -33,10 +37,15 @@ class Histories(RuleBasedStateMachine):
         return at_once(self._play.world)
 
     @precondition(lambda self: len(self._play.under_way) < AT_ONCE)
-    @rule(name=st.sampled_from(list(OPERATIONS)), variant=st.integers(0, 1))
-    def an_operation_begins(self, name: str, variant: int) -> None:
+    @rule(
+        name=st.sampled_from(list(OPERATIONS)),
+        variant=st.integers(0, 1),
+        skew=st.sampled_from([0, -SKEW, SKEW]),
+    )
+    def an_operation_begins(self, name: str, variant: int, skew: int) -> None:
         self._begun += 1
-        self._play.begin(Named(f"{name} ({self._begun})", OPERATIONS[name][variant]))
+        named = Named(f"{name} ({self._begun})", OPERATIONS[name][variant], skew)
+        self._play.begin(named)
 
     @precondition(lambda self: self._play.under_way)
     @rule(which=st.integers(0, AT_ONCE - 1), calls=st.integers(1, 8))

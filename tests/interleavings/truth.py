@@ -6,6 +6,7 @@ was stored then.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Final
 
 from lambdas.domain.model import Business, Instant
@@ -34,6 +35,10 @@ class Truth:
     removals: list[str] = field(default_factory=list)
     """Who removed a real connection, or let one expire."""
     last_removal: Instant = 0
+    skew: Instant = 0
+    """Seconds by which the clocks of two machines differ, at most. What happened so shortly one
+    after the other may be recorded the other way round.
+    """
     announced: set[str] = field(default_factory=set)
     """Why somebody was about to remove a real connection."""
 
@@ -82,12 +87,27 @@ class Truth:
             for at, business in self.stored
             if transition.at <= at <= last_second
         }
+        if self.skew:
+            was |= self._statuses_in_any_order(transition.at - self.skew, last_second + self.skew)
         if transition.after not in was:
             yield f"at {transition.at} it was {was}, not {transition.after}"
         if (problem := self._cause_problem(transition, previous)) is not None:
             yield problem
         if transition.cause == "silence" and not may_be_late:
             yield from self._silence_problems(transition.at)
+
+    def _statuses_in_any_order(self, start: Instant, end: Instant) -> set[str]:
+        """Every status that the business may have had if all that happened from `start` to `end`
+        happened in another order.
+        """
+        before = [business for at, business in self.stored if at < start][-1:]
+        during = [business for at, business in self.stored if start <= at <= end]
+        parts = [
+            _parts(business, moment)
+            for business in (*before, *during)
+            for moment in range(start, end + 1)
+        ]
+        return {_named(*mixed) for mixed in product(*map(set, zip(*parts, strict=True)))}
 
     def _silence_problems(self, at: Instant) -> Iterator[str]:
         silences = {at for _, business in self.stored for at in _silences(business)}
@@ -138,16 +158,28 @@ def _silences(business: Business) -> set[Instant]:
 
 def _status(business: Business, moment: Instant) -> str:
     """The table of statuses, as a reader of the documents would apply it."""
+    return _named(*_parts(business, moment))
+
+
+def _parts(business: Business, moment: Instant) -> tuple[bool | None, bool, bool]:
+    """Whether orders are accepted (None: nobody ever declared the business), whether a device is
+    connected, and whether there is a lease.
+    """
     settings = business.settings
-    if settings is None:
-        return "UNKNOWN"
-    paused = settings.paused_until is not None and moment < settings.paused_until
-    # The hours of these tests are never open.
-    accepts = settings.available and not paused and settings.opening_hours is None
+    accepts: bool | None = None
+    if settings is not None:
+        paused = settings.paused_until is not None and moment < settings.paused_until
+        # The hours of these tests are never open.
+        accepts = settings.available and not paused and settings.opening_hours is None
     device = any(
         moment < c.last_seen_at + SILENT_FROM and moment < c.expires_at for c in business.real
     )
-    lease = any(moment < c.expires_at for c in business.virtual)
+    return accepts, device, any(moment < c.expires_at for c in business.virtual)
+
+
+def _named(accepts: bool | None, device: bool, lease: bool) -> str:
+    if accepts is None:
+        return "UNKNOWN"
     if not accepts:
         return "CONNECTED_NOT_ACCEPTING" if device else "OFFLINE"
     if device:
