@@ -17,9 +17,9 @@ from typing import Final
 
 from lambdas.domain.errors import TooManyConnections, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId, DeviceId, UserId
-from lambdas.domain.model import Clock, Instant, RealConnection
+from lambdas.domain.model import AnnouncedRemoval, Business, Cause, Clock, Instant, RealConnection
 from lambdas.domain.ports import Sockets, Store
-from lambdas.domain.removal import Removal, close_and_remove
+from lambdas.domain.removal import Removal, announce, close_and_remove
 from lambdas.domain.rules import CONNECTION_AGE_MARGIN, MAX_CONNECTION_AGE, Rules
 
 USER_AGENT_MAX: Final = 200
@@ -72,7 +72,7 @@ class Admission:
             replaced = self._close_surplus(own, now)
         else:
             rivals = [c for c in active if device_id is None or c.device_id is not None]
-            replaced = self._make_room(rivals, now)
+            replaced = self._make_room(business, rivals, now)
         connection = RealConnection(
             business_id=business_id,
             connection_id=connection_id,
@@ -123,7 +123,7 @@ class Admission:
         return (c for c in active if c.device_id == connection.device_id)
 
     def _make_room(
-        self, rivals: Sequence[RealConnection], now: Instant
+        self, business: Business, rivals: Sequence[RealConnection], now: Instant
     ) -> Sequence[RealConnection]:
         """Close the sockets of one device if there is no room. Raises `TooManyConnections`."""
         devices: dict[str, list[RealConnection]] = {}
@@ -137,19 +137,25 @@ class Admission:
         silent = [held for held in devices.values() if self.rules.missed_ping(held[-1], now)]
         silent.sort(key=lambda held: held[-1].last_seen_at)
         for held in silent[:_REPLACED_AT_ONCE]:
-            removals = [self._replace(connection, now) for connection in held]
+            removals = [self._replace(each, now, silent_in=business) for each in held]
             if Removal.KEPT in removals:
                 break  # the gateway does not answer
             if None not in removals:
                 return held
         raise TooManyConnections(f"the business already holds the sockets of {limit} devices")
 
-    def _replace(self, connection: RealConnection, now: Instant) -> Removal | None:
+    def _replace(
+        self, connection: RealConnection, now: Instant, *, silent_in: Business | None = None
+    ) -> Removal | None:
         """Close a socket and remove its connection. None if its client was heard from, or the
-        connection removed, in the meantime.
+        connection removed, in the meantime. `silent_in` is its business if its silence is the
+        cause, not its own device.
         """
         if not self.store.claim_real(connection, self.clock()):
             return None
+        if silent_in is not None:
+            silence = AnnouncedRemoval(connection.connection_id, Cause.SILENCE, None, self.clock())
+            announce(silent_in, silence, store=self.store)
         return close_and_remove(
             connection, store=self.store, sockets=self.sockets, rules=self.rules, now=now
         )

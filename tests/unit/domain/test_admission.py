@@ -8,7 +8,13 @@ from benchmarks.bad_networks import NETWORKS, Devices, simulate
 from lambdas.domain.admission import Admission
 from lambdas.domain.errors import TooManyConnections, Unavailable
 from lambdas.domain.identifiers import ConnectionId, DeviceId
-from lambdas.domain.model import RealConnection
+from lambdas.domain.model import (
+    AnnouncedRemoval,
+    Cause,
+    LastTransition,
+    OverallStatus,
+    RealConnection,
+)
 from tests.builders import B1, NOW, RULES, U1, FakeClock, business, real
 from tests.fakes import FakeSockets, MemoryStore
 
@@ -89,7 +95,13 @@ def test_at_the_limit_a_newcomer_replaces_the_device_that_missed_a_ping_and_was_
     device_id: DeviceId | None,
 ) -> None:
     _seed(store, sockets, *(_till(i, seen=290 + i) for i in range(50)))
+    store.last_transitions[B1] = LastTransition(
+        *(1, NOW - 900, OverallStatus.ONLINE, None, Cause.DEVICE_CONNECTED, None, {}, 1)
+    )
     admitted = admission.connect(B1, U1, NEW, device_id=device_id)
+    assert store.last_transitions[B1].removal == AnnouncedRemoval(
+        ConnectionId("c49"), Cause.SILENCE, None, NOW
+    )
     assert [c.device_id for c in admitted.replaced] == ["till-49"]
     assert len(store.real) == 50
     assert (B1, "c49") not in store.real
