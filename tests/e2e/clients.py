@@ -18,6 +18,14 @@ from tests.protocol_document import snippets
 CODE = {snippet.name: snippet.code for snippet in snippets()}
 
 
+# A shell ignores Ctrl-C for what it runs in the background, and so would the program.
+_PROGRAM = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
 class Client(Protocol):
     """What a test may ask either of them."""
 
@@ -88,7 +96,7 @@ def running_program(code: str, environment: Mapping[str, str], folder: Path) -> 
     file = folder / "device.py"
     file.write_text(code)
     with subprocess.Popen(
-        [sys.executable, str(file)],
+        [sys.executable, "-c", _PROGRAM, str(file)],
         env=environment,
         cwd=folder,
         stdout=subprocess.PIPE,
