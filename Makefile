@@ -97,10 +97,11 @@ replay: .venv/.tools ## Publish transitions again: make replay ENVIRONMENT=dev F
 contracts: .venv/.done ## Write the contracts in docs from the code
 	$(BIN)/python -m contracts
 
-check: setup ## Check format, lint, types, contracts and the synthesized templates (cfn-lint, cdk-nag), workflows
+check: setup ## Check format, lint, types, imports, contracts and the synthesized templates (cfn-lint, cdk-nag), workflows
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(CDK) synth --quiet --context securityChecks=true
 	$(BIN)/cfn-lint
 	$(BIN)/python -m contracts --check

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from lambdas.domain.admission import Admission
 from lambdas.domain.errors import TooManyConnections
 from lambdas.domain.identifiers import ConnectionId, DeviceId
-from lambdas.domain.presence import Presence
+from lambdas.use_cases.admission import Admission
+from lambdas.use_cases.presence import Presence
 from tests.builders import B1, RULES, U1, FakeClock, in_time, make_cleanup
 from tests.fakes import FakeSockets, MemoryStore
 

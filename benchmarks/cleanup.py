@@ -30,7 +30,6 @@ from benchmarks.measuring import answer_requests, cpu_seconds, ratio, take_turns
 from lambdas.adapters.history import HistoryTable
 from lambdas.adapters.items import read_business
 from lambdas.adapters.table import Table
-from lambdas.domain.cleanup import PARTS_PER_WORKER
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.model import (
     Cause,
@@ -41,7 +40,8 @@ from lambdas.domain.model import (
     VirtualConnection,
 )
 from lambdas.domain.opening_hours import WEEKDAYS, OpeningHours, parse_text
-from lambdas.domain.recorder import Recorder
+from lambdas.use_cases.cleanup import PARTS_PER_WORKER
+from lambdas.use_cases.recorder import Recorder
 from tests.builders import NOW, RULES, FakeClock, in_time, make_cleanup, no_wait
 
 LIMIT: Final = 1.5

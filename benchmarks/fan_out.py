@@ -24,10 +24,10 @@ import boto3
 
 from benchmarks.measuring import VARIABLES, answer_requests, seconds, set_variables
 from lambdas.bootstrap import MANAGEMENT_CALLS_PER_SECOND, Service
-from lambdas.domain.cleanup import PARTS_PER_WORKER
 from lambdas.domain.identifiers import BusinessId
-from lambdas.domain.messages import PushedMessage
 from lambdas.domain.model import Business, RealConnection
+from lambdas.domain.socket_messages import PushedMessage
+from lambdas.use_cases.cleanup import PARTS_PER_WORKER
 from tests.builders import B1, U1, FakeClock, business, in_time, real, settings
 from tests.fakes import MemoryStore
 

@@ -6,13 +6,8 @@ from typing import Final
 
 from contracts.schemas import Json, plain
 from lambdas import protocol
-from lambdas.domain.availability import AvailabilityOutcome
-from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.cleanup_report import CleanupReport
-from lambdas.domain.history import HistoryPage
 from lambdas.domain.identifiers import BusinessId, ConnectionId, DeviceId, UserId
-from lambdas.domain.messages import AvailabilityChanged, PushedMessage
-from lambdas.domain.messaging import Delivery
 from lambdas.domain.model import (
     Attention,
     Business,
@@ -24,11 +19,16 @@ from lambdas.domain.model import (
     VirtualConnection,
 )
 from lambdas.domain.opening_hours import OpeningHours
-from lambdas.domain.operators import AttentionPage
-from lambdas.domain.ports import AttentionEntry
 from lambdas.domain.rules import Rules
+from lambdas.domain.socket_messages import AvailabilityChanged, PushedMessage
 from lambdas.domain.status import ReasonCode, judge
 from lambdas.domain.transitions import Transition
+from lambdas.use_cases.availability import AvailabilityOutcome
+from lambdas.use_cases.cleanup import CleanupRun
+from lambdas.use_cases.history import HistoryPage
+from lambdas.use_cases.operators import AttentionPage
+from lambdas.use_cases.ports import AttentionEntry
+from lambdas.use_cases.push_messages import Delivery
 
 _NOW: Final = int(datetime(2026, 1, 31, 12, tzinfo=UTC).timestamp())
 _BUSINESS: Final = BusinessId("b1")

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from lambdas.adapters.sockets import ManagementApi
     from lambdas.adapters.table import Table
     from lambdas.adapters.tokens import TokenVerifier
-    from lambdas.domain.admission import Admission
-    from lambdas.domain.availability import Availability
-    from lambdas.domain.cleanup import Cleanup
-    from lambdas.domain.history import HistoryReader
-    from lambdas.domain.messaging import Messaging
-    from lambdas.domain.operators import Operators
-    from lambdas.domain.presence import Presence
-    from lambdas.domain.recorder import Recorder
-    from lambdas.domain.settings import SettingsWriter
-    from lambdas.domain.status import StatusReader
-    from lambdas.domain.tickets import Tickets
+    from lambdas.use_cases.admission import Admission
+    from lambdas.use_cases.availability import Availability
+    from lambdas.use_cases.cleanup import Cleanup
+    from lambdas.use_cases.history import HistoryReader
+    from lambdas.use_cases.operators import Operators
+    from lambdas.use_cases.presence import Presence
+    from lambdas.use_cases.push_messages import Messaging
+    from lambdas.use_cases.recorder import Recorder
+    from lambdas.use_cases.settings import SettingsWriter
+    from lambdas.use_cases.status import StatusReader
+    from lambdas.use_cases.tickets import Tickets
 
 MANAGEMENT_CALLS_PER_SECOND: Final = 500
 """Calls that one cleanup makes to the management API. All APIs of an account and region share
@@ -193,25 +193,25 @@ class Service:
 
     @cached_property
     def admission(self) -> "Admission":
-        from lambdas.domain.admission import Admission
+        from lambdas.use_cases.admission import Admission
 
         return Admission(self.store, self.sockets, self.configuration.rules, self.clock)
 
     @cached_property
     def presence(self) -> "Presence":
-        from lambdas.domain.presence import Presence
+        from lambdas.use_cases.presence import Presence
 
         return Presence(self.store, self.configuration.rules, self.clock)
 
     @cached_property
     def status_reader(self) -> "StatusReader":
-        from lambdas.domain.status import StatusReader
+        from lambdas.use_cases.status import StatusReader
 
         return StatusReader(self.store, self.configuration.rules, self.clock)
 
     @cached_property
     def availability(self) -> "Availability":
-        from lambdas.domain.availability import Availability
+        from lambdas.use_cases.availability import Availability
 
         return Availability(
             self.store,
@@ -224,7 +224,7 @@ class Service:
 
     @cached_property
     def settings_writer(self) -> "SettingsWriter":
-        from lambdas.domain.settings import SettingsWriter
+        from lambdas.use_cases.settings import SettingsWriter
 
         return SettingsWriter(
             self.store,
@@ -238,7 +238,7 @@ class Service:
     def tickets(self) -> "Tickets":
         import secrets
 
-        from lambdas.domain.tickets import SECRET_BYTES, Tickets
+        from lambdas.use_cases.tickets import SECRET_BYTES, Tickets
 
         return Tickets(
             self.store, self.clock, new_secret=lambda: secrets.token_urlsafe(SECRET_BYTES)
@@ -246,7 +246,7 @@ class Service:
 
     @cached_property
     def messaging(self) -> "Messaging":
-        from lambdas.domain.messaging import Messaging
+        from lambdas.use_cases.push_messages import Messaging
 
         return Messaging(
             self.store, self.sockets, self.configuration.rules, self.clock, wait_with_jitter
@@ -260,13 +260,13 @@ class Service:
 
     @cached_property
     def operators(self) -> "Operators":
-        from lambdas.domain.operators import Operators
+        from lambdas.use_cases.operators import Operators
 
         return Operators(self.store, self.sockets, self.configuration.rules, self.clock)
 
     @cached_property
     def cleanup(self) -> "Cleanup":
-        from lambdas.domain.cleanup import Cleanup
+        from lambdas.use_cases.cleanup import Cleanup
 
         calls = TokenBucket(MANAGEMENT_CALLS_PER_SECOND, burst=MANAGEMENT_CALLS_PER_SECOND // 10)
         marks = TokenBucket(MARKS_PER_SECOND, burst=MARKS_PER_SECOND // 10)
@@ -321,7 +321,7 @@ class Service:
         """None if the change feed is off."""
         if self.history is None:
             return None
-        from lambdas.domain.recorder import Recorder
+        from lambdas.use_cases.recorder import Recorder
 
         rules = self.configuration.rules
         return Recorder(self.store, self.history, rules, self.clock, wait_with_jitter)
@@ -331,7 +331,7 @@ class Service:
         """None if the change feed is off."""
         if self.history is None:
             return None
-        from lambdas.domain.history import HistoryReader
+        from lambdas.use_cases.history import HistoryReader
 
         return HistoryReader(self.store, self.history, self.clock)
 

@@ -14,14 +14,6 @@ from typing_extensions import TypedDict  # Pydantic needs this one before Python
 from lambdas.domain.cleanup_report import CleanupReport
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.instants import timestamp as timestamp
-from lambdas.domain.messages import (
-    AvailabilityChanged,
-    NotRegistered,
-    PushedMessage,
-    ReservedAction,
-    SocketMessage,
-    TooManyMessages,
-)
 from lambdas.domain.model import (
     Attention,
     Business,
@@ -33,15 +25,23 @@ from lambdas.domain.model import (
 )
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.rules import MAX_MESSAGES_PER_MINUTE, Rules, reconnect_at
+from lambdas.domain.socket_messages import (
+    AvailabilityChanged,
+    NotRegistered,
+    PushedMessage,
+    ReservedAction,
+    SocketMessage,
+    TooManyMessages,
+)
 from lambdas.domain.status import BusinessStatus, ReasonCode
 
 if TYPE_CHECKING:
-    from lambdas.domain.availability import AvailabilityOutcome
-    from lambdas.domain.cleanup import CleanupRun
-    from lambdas.domain.history import HistoryPage
-    from lambdas.domain.messaging import Delivery
-    from lambdas.domain.operators import AttentionPage
     from lambdas.domain.transitions import Transition
+    from lambdas.use_cases.availability import AvailabilityOutcome
+    from lambdas.use_cases.cleanup import CleanupRun
+    from lambdas.use_cases.history import HistoryPage
+    from lambdas.use_cases.operators import AttentionPage
+    from lambdas.use_cases.push_messages import Delivery
 
 _WEEK: Final = 7 * 24 * 60 * 60
 

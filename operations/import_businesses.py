@@ -26,8 +26,8 @@ from lambdas.bootstrap import now
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import IMPORT, BusinessId
 from lambdas.domain.model import ActingAs, Clock, Instant, Settings
-from lambdas.domain.ports import Store
-from lambdas.domain.retrying import Backoff
+from lambdas.use_cases.ports import Store
+from lambdas.use_cases.retrying import Backoff
 from operations.shared.business_file import BadLine, Declaration, count_businesses, read_businesses
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, exit_code

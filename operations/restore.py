@@ -30,8 +30,8 @@ from lambdas.domain.errors import InvalidValue, Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.leases import make_room
 from lambdas.domain.model import ActingAs, Business, Clock, Settings, VirtualConnection
-from lambdas.domain.retrying import Backoff
 from lambdas.table_schema import SETTINGS_KEY
+from lambdas.use_cases.retrying import Backoff
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, exit_code
 from operations.shared.interrupts import interrupted_between

@@ -4,9 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from lambdas.domain.attention import AttentionReport
-from lambdas.domain.availability import Availability, AvailabilityOutcome
-from lambdas.domain.cleanup import Cleanup, CleanupRun
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.model import (
     Business,
@@ -20,11 +17,14 @@ from lambdas.domain.model import (
     VirtualConnection,
 )
 from lambdas.domain.opening_hours import WEEKDAYS, OpeningHours
-from lambdas.domain.ports import Sockets, Store
-from lambdas.domain.recorder import BeforeChange, record_nothing
 from lambdas.domain.rules import Rules
-from lambdas.domain.settings import SettingsWriter
 from lambdas.domain.transitions import Transition
+from lambdas.use_cases.attention import AttentionReport
+from lambdas.use_cases.availability import Availability, AvailabilityOutcome
+from lambdas.use_cases.cleanup import Cleanup, CleanupRun
+from lambdas.use_cases.ports import Sockets, Store
+from lambdas.use_cases.recorder import BeforeChange, record_nothing
+from lambdas.use_cases.settings import SettingsWriter
 from tests.fakes import FakeSockets
 
 NOW: Instant = 1_800_000_000

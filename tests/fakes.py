@@ -11,7 +11,6 @@ from typing import NoReturn
 
 from lambdas.domain.errors import Conflict
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
-from lambdas.domain.messages import SocketMessage
 from lambdas.domain.model import (
     AnnouncedRemoval,
     Attention,
@@ -24,14 +23,15 @@ from lambdas.domain.model import (
     Ticket,
     VirtualConnection,
 )
-from lambdas.domain.ports import AttentionEntry, SocketAnswer
 from lambdas.domain.rules import CLAIM_HOLDS
+from lambdas.domain.socket_messages import SocketMessage
 from lambdas.domain.transitions import Position, Transition
+from lambdas.use_cases.ports import AttentionEntry, SocketAnswer
 
 
 @dataclass
 class MemoryStore:
-    """`lambdas.domain.ports.Store` in dictionaries."""
+    """`lambdas.use_cases.ports.Store` in dictionaries."""
 
     settings: dict[BusinessId, Settings] = field(default_factory=dict)
     real: dict[tuple[BusinessId, ConnectionId], RealConnection] = field(default_factory=dict)
@@ -210,7 +210,7 @@ class MemoryStore:
 
 @dataclass
 class MemoryHistory:
-    """`lambdas.domain.ports.History` in a list."""
+    """`lambdas.use_cases.ports.History` in a list."""
 
     store: MemoryStore
     transitions: list[Transition] = field(default_factory=list)
@@ -283,7 +283,7 @@ def failing_store(error: Exception, *calls: str) -> MemoryStore:
 
 @dataclass
 class FakeSockets:
-    """`lambdas.domain.ports.Sockets`: which sockets are open, and what was sent to them."""
+    """`lambdas.use_cases.ports.Sockets`: which sockets are open, and what was sent to them."""
 
     open: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)

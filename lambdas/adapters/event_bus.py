@@ -10,8 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from lambdas import protocol
 from lambdas.adapters.pacing import wait_with_jitter
 from lambdas.domain.errors import Unavailable
-from lambdas.domain.retrying import Backoff
 from lambdas.domain.transitions import Transition
+from lambdas.use_cases.retrying import Backoff
 
 if TYPE_CHECKING:
     from types_boto3_events import EventBridgeClient

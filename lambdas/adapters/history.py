@@ -22,7 +22,7 @@ _AFTER_ALL: Final = items.transition_sort_key(END_OF_TIME)
 
 
 class HistoryTable:
-    """`lambdas.domain.ports.History` on DynamoDB.
+    """`lambdas.use_cases.ports.History` on DynamoDB.
 
     `table` has the businesses and their last transitions, `history` all transitions. Those are
     deleted after `keep_seconds`. DynamoDB does that late and in no order, so older ones are not

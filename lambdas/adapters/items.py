@@ -37,7 +37,6 @@ from lambdas.domain.model import (
     VirtualConnection,
 )
 from lambdas.domain.opening_hours import parse_text
-from lambdas.domain.ports import AttentionEntry
 from lambdas.domain.rules import CONNECTION_AGE_MARGIN, MAX_CONNECTION_AGE
 from lambdas.domain.status import ReasonCode
 from lambdas.domain.transitions import Transition
@@ -56,6 +55,7 @@ from lambdas.table_schema import (
     TTL,
     VIRTUAL_PREFIX,
 )
+from lambdas.use_cases.ports import AttentionEntry
 
 Item = Mapping[str, Any]
 """An item in DynamoDB's JSON: attribute name to ``{"S": …}``, ``{"N": …}`` or ``{"BOOL": …}``."""

@@ -19,7 +19,7 @@ from lambdas.observability import (
 )
 
 if TYPE_CHECKING:
-    from lambdas.domain.attention import AttentionReport
+    from lambdas.use_cases.attention import AttentionReport
 
 
 class Metrics:

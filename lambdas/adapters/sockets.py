@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lambdas.domain.identifiers import ConnectionId
-from lambdas.domain.messages import SocketMessage
-from lambdas.domain.ports import SocketAnswer
+from lambdas.domain.socket_messages import SocketMessage
 from lambdas.protocol import encode, message_document
+from lambdas.use_cases.ports import SocketAnswer
 
 if TYPE_CHECKING:
     from types_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 
 
 class ManagementApi:
-    """`lambdas.domain.ports.Sockets` on API Gateway."""
+    """`lambdas.use_cases.ports.Sockets` on API Gateway."""
 
     def __init__(self, client: "ApiGatewayManagementApiClient") -> None:
         self._client = client

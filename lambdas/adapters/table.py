@@ -29,8 +29,6 @@ from lambdas.domain.model import (
     Ticket,
     VirtualConnection,
 )
-from lambdas.domain.ports import AttentionEntry
-from lambdas.domain.retrying import Backoff
 from lambdas.domain.rules import CLAIM_HOLDS, CLOCK_SKEW
 from lambdas.table_schema import (
     ATTENTION,
@@ -43,6 +41,8 @@ from lambdas.table_schema import (
     PARTITION_KEY,
     TTL,
 )
+from lambdas.use_cases.ports import AttentionEntry
+from lambdas.use_cases.retrying import Backoff
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -63,7 +63,7 @@ _Answer = TypeVar("_Answer")
 
 
 class Table:
-    """`lambdas.domain.ports.Store` on DynamoDB.
+    """`lambdas.use_cases.ports.Store` on DynamoDB.
 
     `backoff` waits before a single write is tried again after it met a transaction.
     """

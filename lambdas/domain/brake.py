@@ -1,23 +1,16 @@
-"""What keeps a cleanup run from doing harm: a brake on removals, and careful use of the gateway."""
+"""The brake of the cleanup, which limits how many connections one run removes."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
-
-from lambdas.domain.identifiers import ConnectionId
-from lambdas.domain.messages import SocketMessage
-from lambdas.domain.ports import SocketAnswer, Sockets
 
 BRAKE_FLOOR: Final = 20
 """Real connections that a run may always remove, however small the marketplace."""
 
 BRAKE_SHARE: Final = 10
 """Beyond the floor, a run may remove one in this many of the real connections that are known."""
-
-OUTAGE_AFTER: Final = 50
-"""After this many calls in a row without a useful answer, the rest of the run makes no more."""
 
 
 @dataclass(slots=True)
@@ -98,42 +91,3 @@ class Brake:
     @property
     def _limit(self) -> int:
         return max(BRAKE_FLOOR, max(self.last_census, self._seen) // BRAKE_SHARE)
-
-
-class GuardedSockets:
-    """`Sockets` that are called no faster than `pace` permits, and no more once there is an outage.
-
-    In an outage every call takes its whole timeout: a run that went on calling would neither remove
-    anything nor finish its census.
-    """
-
-    def __init__(self, sockets: Sockets, pace: Callable[[], None]) -> None:
-        self._sockets = sockets
-        self._pace = pace
-        self._unknown_in_a_row = 0
-        self._lock = threading.Lock()
-
-    @property
-    def has_outage(self) -> bool:
-        """Whether the gateway counts as down for the rest of the run."""
-        return self._unknown_in_a_row >= OUTAGE_AFTER
-
-    def probe(self, connection_id: ConnectionId) -> SocketAnswer:
-        return self._call(lambda: self._sockets.probe(connection_id))
-
-    def post(self, connection_id: ConnectionId, message: SocketMessage) -> SocketAnswer:
-        return self._call(lambda: self._sockets.post(connection_id, message))
-
-    def close(self, connection_id: ConnectionId) -> SocketAnswer:
-        return self._call(lambda: self._sockets.close(connection_id))
-
-    def _call(self, call: Callable[[], SocketAnswer]) -> SocketAnswer:
-        if self.has_outage:
-            return SocketAnswer.UNKNOWN
-        self._pace()
-        answer = call()
-        with self._lock:
-            if not self.has_outage:
-                is_unknown = answer is SocketAnswer.UNKNOWN
-                self._unknown_in_a_row = self._unknown_in_a_row + 1 if is_unknown else 0
-        return answer

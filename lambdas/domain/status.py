@@ -1,6 +1,6 @@
 """Whether a business is online, and why: a pure function of what is stored and of the time."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -10,18 +10,11 @@ from lambdas.domain.instants import timestamp
 from lambdas.domain.model import (
     Attention,
     Business,
-    Clock,
     Instant,
-    OutOfTime,
     Settings,
 )
 from lambdas.domain.model import OverallStatus as OverallStatus
-from lambdas.domain.parallel import read_in_parallel
-from lambdas.domain.ports import Store
 from lambdas.domain.rules import Rules
-
-_PARALLEL_READS: Final = 25
-
 
 _STATUS: Final = {
     # accepts orders, has a real connection, has a virtual connection
@@ -212,38 +205,3 @@ def _virtual_reason(business: Business, active: int) -> Reason:
         detail = f"{active} of {total} virtual connections active"
         return Reason(ReasonCode.VIRTUAL_CONNECTION_ACTIVE, detail)
     return Reason(ReasonCode.VIRTUAL_CONNECTION_EXPIRED, f"{total} virtual connections, expired")
-
-
-@dataclass(frozen=True, slots=True)
-class StatusReader:
-    """Answers questions about businesses, with one read for each business."""
-
-    store: Store
-    rules: Rules
-    clock: Clock
-
-    def comprehensive_business_status(self, business_id: BusinessId) -> BusinessStatus:
-        """The status with all its evidence. Sees every write that came before."""
-        return judge(self.store.load(business_id), self.clock(), self.rules)
-
-    def is_business_online(self, business_id: BusinessId) -> bool | None:
-        """Whether customers can order at this moment; None if the business is unknown.
-
-        Costs half as much as the comprehensive status, and may lag behind the last write.
-        """
-        business = self.store.load(business_id, consistent=False)
-        return judge(business, self.clock(), self.rules).online
-
-    def are_businesses_online(
-        self, business_ids: Sequence[BusinessId], *, out_of_time: OutOfTime
-    ) -> Mapping[BusinessId, bool | None]:
-        """The same for many businesses, read in parallel. Each of them is read once."""
-        unique = list(dict.fromkeys(business_ids))
-        online = read_in_parallel(
-            self.is_business_online, unique, threads=_PARALLEL_READS, out_of_time=out_of_time
-        )
-        return dict(zip(unique, online, strict=True))
-
-    def stored_business(self, business_id: BusinessId) -> Business:
-        """Everything that is stored about a business, including connections that have expired."""
-        return self.store.load(business_id)

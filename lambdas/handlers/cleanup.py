@@ -15,11 +15,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from lambdas import protocol
 from lambdas.adapters.metrics import Metrics
 from lambdas.bootstrap import Service
-from lambdas.domain.cleanup import CleanupRun, Share
 from lambdas.domain.cleanup_report import CleanupReport
 from lambdas.domain.errors import InvalidValue
 from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.observability import NEEDS_ATTENTION, MetricName, attention_fields
+from lambdas.use_cases.cleanup import CleanupRun, Share
 
 _RESERVED_MILLISECONDS: Final = 15_000
 """A run stops this long before the function times out, so that it can still report."""

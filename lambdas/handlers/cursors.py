@@ -10,8 +10,8 @@ from typing import Final
 from lambdas.domain import identifiers
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.instants import END_OF_TIME
-from lambdas.domain.ports import AttentionEntry
 from lambdas.domain.transitions import Position
+from lambdas.use_cases.ports import AttentionEntry
 
 _POSITION: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?(E[+-]?[0-9]{1,3})?")
 _DIGITS: Final = 38

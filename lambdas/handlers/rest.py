@@ -29,9 +29,9 @@ from lambdas.domain.errors import (
     Unavailable,
 )
 from lambdas.domain.identifiers import BusinessId, ConnectionId
-from lambdas.domain.messages import PushedMessage, repeatable_message_id
 from lambdas.domain.model import Attention
 from lambdas.domain.opening_hours import OpeningHours
+from lambdas.domain.socket_messages import PushedMessage, repeatable_message_id
 from lambdas.domain.status import BusinessStatus
 from lambdas.handlers import callers, cursors, json_bodies, problem_responses, snapshots
 from lambdas.handlers.entry_point import Event, entry_point, logger

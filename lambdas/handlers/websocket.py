@@ -24,9 +24,14 @@ from lambdas.bootstrap import Service
 from lambdas.domain import identifiers
 from lambdas.domain.errors import InvalidValue, TooManyConnections
 from lambdas.domain.identifiers import BusinessId, ConnectionId, DeviceId
-from lambdas.domain.messages import NotRegistered, ReservedAction, SocketMessage, TooManyMessages
 from lambdas.domain.model import RealConnection
 from lambdas.domain.rules import sends_too_much
+from lambdas.domain.socket_messages import (
+    NotRegistered,
+    ReservedAction,
+    SocketMessage,
+    TooManyMessages,
+)
 from lambdas.handlers import callers, json_bodies, snapshots
 from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.observability import MetricName

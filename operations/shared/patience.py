@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from lambdas.domain.errors import Unavailable
-from lambdas.domain.retrying import Backoff, until_no_conflict
+from lambdas.use_cases.retrying import Backoff, until_no_conflict
 
 _ATTEMPTS: Final = 8
 

@@ -6,11 +6,11 @@ import pytest
 
 from lambdas.adapters import items
 from lambdas.adapters.table import Table
-from lambdas.domain.attention import AttentionReport
-from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.errors import Forbidden
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import ActingAs, Attention
+from lambdas.use_cases.attention import AttentionReport
+from lambdas.use_cases.cleanup import CleanupRun
 from tests.builders import (
     B1,
     NOW,

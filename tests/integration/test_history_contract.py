@@ -19,10 +19,10 @@ from lambdas.domain.model import (
     LastTransition,
     OverallStatus,
 )
-from lambdas.domain.ports import History, Store
 from lambdas.domain.status import ReasonCode
 from lambdas.domain.transitions import Transition
 from lambdas.table_schema import LAST_TRANSITION_KEY
+from lambdas.use_cases.ports import History, Store
 from tests.builders import B1, NOW, U1, FakeClock, business, settings, transition
 from tests.dynamodb import create_history_table, create_table
 from tests.fakes import MemoryHistory, MemoryStore

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lambdas.adapters.table import Table
-from lambdas.domain.availability import Availability
 from lambdas.domain.identifiers import IMPORT, BusinessId, UserId
 from lambdas.domain.model import Business
 from lambdas.domain.opening_hours import OpeningHours
+from lambdas.use_cases.availability import Availability
 from operations.import_businesses import Importer, ImportRun, main
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin

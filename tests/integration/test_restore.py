@@ -11,11 +11,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lambdas.adapters.table import Table
-from lambdas.domain.availability import Availability
 from lambdas.domain.errors import TooManyConnections
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import ActingAs, Attention, Business, Settings
 from lambdas.domain.opening_hours import OpeningHours
+from lambdas.use_cases.availability import Availability
 from operations import restore as tool
 from operations.import_businesses import Importer
 from operations.restore import Outcome, Restore, require_restored_table, restore

@@ -16,9 +16,9 @@ from lambdas.adapters.table import Table
 from lambdas.domain.errors import Conflict, InvalidValue, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId, DeviceId, UserId
 from lambdas.domain.model import ActingAs, Attention, Census, Ticket
-from lambdas.domain.ports import Store
 from lambdas.domain.rules import CLAIM_HOLDS
 from lambdas.handlers import cursors
+from lambdas.use_cases.ports import Store
 from tests.builders import (
     B1,
     CLOSED,

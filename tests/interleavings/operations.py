@@ -7,9 +7,9 @@ from typing import Final
 
 from lambdas.domain.errors import NotFound
 from lambdas.domain.identifiers import ConnectionId, DeviceId, UserId
-from lambdas.domain.messages import NotRegistered, PushedMessage
 from lambdas.domain.model import ActingAs
 from lambdas.domain.rules import CLAIM_HOLDS
+from lambdas.domain.socket_messages import NotRegistered, PushedMessage
 from lambdas.domain.transitions import RemovedConnection
 from lambdas.handlers.cleanup import census
 from operations.shared.business_file import Declaration

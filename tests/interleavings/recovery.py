@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.model import Business
 from lambdas.handlers.cleanup import census
+from lambdas.use_cases.cleanup import CleanupRun
 from tests import promises
 from tests.builders import B1, RULES, in_time
 from tests.interleavings.world import DEVICE, Service, World, at_once

@@ -138,7 +138,7 @@ def without_threads() -> Iterator[None]:
         patch(f"lambdas.domain.{module}.ThreadPoolExecutor", _InTurn) for module in _WITH_THREADS
     ]
     # One part: the store of these tests holds one business.
-    patches.append(patch("lambdas.domain.cleanup.PARTS_PER_WORKER", 1))
+    patches.append(patch("lambdas.use_cases.cleanup.PARTS_PER_WORKER", 1))
     for each in patches:
         each.start()
     try:

@@ -31,7 +31,7 @@ class Break(NamedTuple):
 
 BREAKS: Final = {
     "a young socket is believed gone": Break(
-        "lambdas.domain.removal",
+        "lambdas.use_cases.removal",
         "if rules.is_young(connection, now):",
         "if False:",
         "a device that has just connected",
@@ -39,7 +39,7 @@ BREAKS: Final = {
         1,
     ),
     "no answer means gone": Break(
-        "lambdas.domain.removal",
+        "lambdas.use_cases.removal",
         "    return Removal.KEPT\n\n\ndef remove_gone",
         "    return _remove(connection, store)\n\n\ndef remove_gone",
         "a silent device, and the gateway cannot tell",
@@ -47,7 +47,7 @@ BREAKS: Final = {
         1,
     ),
     "the cleanup closes without a claim": Break(
-        "lambdas.domain.cleanup",
+        "lambdas.use_cases.cleanup",
         "if not self.store.claim_real(connection, self.clock()):",
         "if False:",
         "a silent device, its socket open",
@@ -81,7 +81,7 @@ BREAKS: Final = {
         3,
     ),
     "unavailable leaves virtual connections": Break(
-        "lambdas.domain.availability",
+        "lambdas.use_cases.availability",
         "self.store.write_settings(before, settings, remove=before.virtual)",
         "self.store.write_settings(before, settings)",
         "virtual only",
@@ -168,7 +168,7 @@ BREAKS: Final = {
         10,
     ),
     "a recorder follows another one with what it read before": Break(
-        "lambdas.domain.recorder",
+        "lambdas.use_cases.recorder",
         "                business, found = self._look(business_id, removed)\n",
         "",
         "virtual only, nothing recorded",
@@ -176,7 +176,7 @@ BREAKS: Final = {
         10,
     ),
     "a claim is made as of the begin of the run": Break(
-        "lambdas.domain.cleanup",
+        "lambdas.use_cases.cleanup",
         "self.store.claim_real(connection, self.clock())",
         "self.store.claim_real(connection, run.now)",
         "a silent device, its socket open",
@@ -184,7 +184,7 @@ BREAKS: Final = {
         1,
     ),
     "the cleanup records after it has removed": Break(
-        "lambdas.domain.cleanup",
+        "lambdas.use_cases.cleanup",
         "        self._record_transition(business, run, report)\n        kept,",
         "        for each in business.real:\n"
         "            self._remove_if_stale(each, run, report)\n"
@@ -194,7 +194,7 @@ BREAKS: Final = {
         10,
     ),
     "a business is counted as it was before an outage": Break(
-        "lambdas.domain.cleanup",
+        "lambdas.use_cases.cleanup",
         "after = self.store.load(business.business_id)",
         "after = after",
         "a device that missed a ping, its socket gone",
@@ -227,7 +227,7 @@ BREAKS: Final = {
         10,
     ),
     "settings are written before what the time changed is recorded": Break(
-        "lambdas.domain.availability",
+        "lambdas.use_cases.availability",
         "self.before_change(before)",
         "pass",
         "a device that fell silent unnoticed",

@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from lambdas.domain.attention import AttentionReport
 from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.model import Attention, OverallStatus, Settings
 from lambdas.domain.status import judge
 from lambdas.domain.transitions import Transition
+from lambdas.use_cases.attention import AttentionReport
 from tests.builders import B1, RULES
 from tests.interleavings.tasks import Caller
 from tests.interleavings.truth import Truth

@@ -3,21 +3,21 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, cast
 
-from lambdas.domain.admission import Admission
-from lambdas.domain.attention import AttentionReport
-from lambdas.domain.availability import Availability
-from lambdas.domain.cleanup import Cleanup
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import ConnectionId, UserId
-from lambdas.domain.messaging import Messaging
 from lambdas.domain.model import Business, Clock
-from lambdas.domain.operators import Operators
-from lambdas.domain.ports import History, SocketAnswer, Sockets, Store
-from lambdas.domain.presence import Presence
-from lambdas.domain.recorder import Recorder
 from lambdas.domain.rules import MAX_CONNECTION_AGE
-from lambdas.domain.settings import SettingsWriter
-from lambdas.domain.tickets import Tickets
+from lambdas.use_cases.admission import Admission
+from lambdas.use_cases.attention import AttentionReport
+from lambdas.use_cases.availability import Availability
+from lambdas.use_cases.cleanup import Cleanup
+from lambdas.use_cases.operators import Operators
+from lambdas.use_cases.ports import History, SocketAnswer, Sockets, Store
+from lambdas.use_cases.presence import Presence
+from lambdas.use_cases.push_messages import Messaging
+from lambdas.use_cases.recorder import Recorder
+from lambdas.use_cases.settings import SettingsWriter
+from lambdas.use_cases.tickets import Tickets
 from operations.import_businesses import Importer
 from tests.builders import B1, RULES, FakeClock, make_cleanup, no_wait
 from tests.fakes import FakeSockets, MemoryHistory, MemoryStore

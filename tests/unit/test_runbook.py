@@ -16,10 +16,10 @@ from botocore.model import OperationModel, Shape
 from jmespath.exceptions import JMESPathError  # type: ignore[import-untyped]  # as above
 
 from lambdas import observability, protocol
-from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.cleanup_report import CleanupReport
 from lambdas.domain.model import Attention
 from lambdas.routes import methods_by_path
+from lambdas.use_cases.cleanup import CleanupRun
 from tests.monitoring.aws_metrics import DOCUMENTED
 from tests.runbook import (
     OPERATORS,

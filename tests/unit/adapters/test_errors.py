@@ -13,8 +13,8 @@ from lambdas.adapters.sockets import ManagementApi
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import ConnectionId
-from lambdas.domain.messages import AvailabilityChanged
-from lambdas.domain.ports import SocketAnswer
+from lambdas.domain.socket_messages import AvailabilityChanged
+from lambdas.use_cases.ports import SocketAnswer
 from tests.builders import B1, NOW, business, settings, transition, virtual
 from tests.fakes import raising
 

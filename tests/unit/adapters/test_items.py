@@ -3,8 +3,8 @@
 from typing import Any
 
 from lambdas.adapters import items
-from lambdas.domain.admission import USER_AGENT_MAX
 from lambdas.domain.identifiers import BusinessId, DeviceId, UserId
+from lambdas.use_cases.admission import USER_AGENT_MAX
 from tests.builders import NOW, real
 
 WRITE_UNIT = 1024

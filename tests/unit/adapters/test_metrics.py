@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lambdas.adapters.metrics import Metrics
-from lambdas.domain.attention import AttentionReport
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
+from lambdas.use_cases.attention import AttentionReport
 
 
 class Unbuffered(io.StringIO):

@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from lambdas.domain.brake import BRAKE_FLOOR, Brake
-from lambdas.domain.cleanup import CENSUS_HOLDS, Share, real_in_last_census
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Census, Instant, RealConnection
-from lambdas.domain.ports import SocketAnswer
+from lambdas.use_cases.cleanup import CENSUS_HOLDS, Share, real_in_last_census
+from lambdas.use_cases.ports import SocketAnswer
 from tests.builders import B1, NOW, business, clean_up, devices, in_time, make_cleanup, real
 from tests.fakes import FakeSockets, MemoryStore, failing_store
 

@@ -7,14 +7,14 @@ import pytest
 
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import ConnectionId, UserId
-from lambdas.domain.messages import PushedMessage
-from lambdas.domain.messaging import Messaging
 from lambdas.domain.model import ActingAs, Attention, Cause, OverallStatus
 from lambdas.domain.rules import CONNECTION_AGE_MARGIN, MAX_CONNECTION_AGE
+from lambdas.domain.socket_messages import PushedMessage
 from lambdas.domain.transitions import RemovedConnection
+from lambdas.use_cases.push_messages import Messaging
 from tests.builders import B1, CLOSED, NOW, RULES, U1, hours, in_time, no_wait, settings
 from tests.fakes import raising
-from tests.unit.domain.feed import OPERATOR, Followed
+from tests.unit.use_cases.feed import OPERATOR, Followed
 
 ONLINE = OverallStatus.ONLINE
 VIRTUAL_ONLY = OverallStatus.VIRTUAL_ONLY

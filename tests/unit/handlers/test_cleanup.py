@@ -10,9 +10,9 @@ from lambdas.adapters.table import Table
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
-from lambdas.domain.recorder import Recorder
 from lambdas.handlers.cleanup import handler
 from lambdas.observability import MetricName
+from lambdas.use_cases.recorder import Recorder
 from tests.builders import (
     NOW,
     RULES,

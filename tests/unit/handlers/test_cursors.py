@@ -5,8 +5,8 @@ import base64
 import pytest
 
 from lambdas.domain.errors import InvalidValue
-from lambdas.domain.ports import AttentionEntry
 from lambdas.handlers import cursors
+from lambdas.use_cases.ports import AttentionEntry
 from tests.builders import B1, NOW
 
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 import pytest
 
 from lambdas.bootstrap import Service
-from lambdas.domain.history import MAX_WINDOW, PAGE
 from lambdas.domain.model import Attention, Cause, OverallStatus
-from lambdas.domain.ports import AttentionEntry
 from lambdas.domain.status import ReasonCode
 from lambdas.handlers import cursors, rest
+from lambdas.use_cases.history import MAX_WINDOW, PAGE
+from lambdas.use_cases.ports import AttentionEntry
 from tests.builders import B1, NOW, U1, transition
 from tests.events import rest_event
 from tests.unit.handlers.conftest import Deployed

@@ -16,8 +16,8 @@ from lambdas.adapters.table import Table
 from lambdas.domain.errors import DomainError, TooManyCalls, Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention
-from lambdas.domain.ports import SocketAnswer
 from lambdas.handlers import rest
+from lambdas.use_cases.ports import SocketAnswer
 from local.cloudwatch.embedded_metrics import metric_data
 from tests.builders import B1, CLOSED, NOW, OPEN, business, hours, real, settings, virtual
 from tests.events import rest_event

@@ -7,11 +7,11 @@ from typing import Final
 from lambdas.domain.errors import NotFound, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId, UserId
 from lambdas.domain.model import AnnouncedRemoval, Attention, Cause, Clock, OutOfTime
-from lambdas.domain.parallel import read_in_parallel
-from lambdas.domain.ports import AttentionEntry, Sockets, Store
-from lambdas.domain.removal import Removal, announce, close_and_remove
 from lambdas.domain.rules import Rules
 from lambdas.domain.status import BusinessStatus, judge
+from lambdas.use_cases.parallel import read_in_parallel
+from lambdas.use_cases.ports import AttentionEntry, Sockets, Store
+from lambdas.use_cases.removal import Removal, announce, close_and_remove
 
 _PARALLEL_READS: Final = 10
 

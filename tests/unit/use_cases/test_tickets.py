@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 
 from lambdas.domain.model import Ticket
-from lambdas.domain.tickets import TICKET_LIFETIME, Tickets
+from lambdas.use_cases.tickets import TICKET_LIFETIME, Tickets
 from tests.builders import B1, NOW, U1, FakeClock
 from tests.fakes import MemoryStore
 

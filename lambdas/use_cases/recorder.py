@@ -7,8 +7,6 @@ from typing import Final
 from lambdas.domain.errors import Conflict
 from lambdas.domain.identifiers import CANARY, BusinessId
 from lambdas.domain.model import Business, Clock
-from lambdas.domain.ports import History, Store
-from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import Rules
 from lambdas.domain.status import judge
 from lambdas.domain.transitions import (
@@ -19,6 +17,8 @@ from lambdas.domain.transitions import (
     has_transition,
     next_transitions,
 )
+from lambdas.use_cases.ports import History, Store
+from lambdas.use_cases.retrying import Backoff, until_no_conflict
 
 _READ_TAKES: Final = 5
 """Seconds after which a read of a business is repeated."""

@@ -9,12 +9,12 @@ import pytest
 
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
-from lambdas.domain.messages import SocketMessage
 from lambdas.domain.model import Attention, Business, Instant, RealConnection, VirtualConnection
-from lambdas.domain.operators import Operators
-from lambdas.domain.parallel import read_in_parallel
-from lambdas.domain.ports import SocketAnswer
-from lambdas.domain.status import StatusReader
+from lambdas.domain.socket_messages import SocketMessage
+from lambdas.use_cases.operators import Operators
+from lambdas.use_cases.parallel import read_in_parallel
+from lambdas.use_cases.ports import SocketAnswer
+from lambdas.use_cases.status import StatusReader
 from tests.builders import (
     B1,
     NOW,

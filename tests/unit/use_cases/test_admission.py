@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.bad_networks import NETWORKS, Devices, simulate
-from lambdas.domain.admission import Admission
 from lambdas.domain.errors import TooManyConnections, Unavailable
 from lambdas.domain.identifiers import ConnectionId, DeviceId
 from lambdas.domain.model import (
@@ -15,6 +14,7 @@ from lambdas.domain.model import (
     OverallStatus,
     RealConnection,
 )
+from lambdas.use_cases.admission import Admission
 from tests.builders import B1, NOW, RULES, U1, FakeClock, business, real
 from tests.fakes import FakeSockets, MemoryStore
 

@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from lambdas.domain.attention import AttentionReport, AttentionTracker
-from lambdas.domain.brake import Brake, GuardedSockets
+from lambdas.domain.brake import Brake
 from lambdas.domain.cleanup_report import CleanupReport
 from lambdas.domain.errors import InvalidValue, Unavailable
 from lambdas.domain.identifiers import CANARY, BusinessId
@@ -30,12 +29,14 @@ from lambdas.domain.model import (
     RealConnection,
     VirtualConnection,
 )
-from lambdas.domain.ports import SocketAnswer, Sockets, Store
-from lambdas.domain.recorder import Recorder
-from lambdas.domain.removal import Removal, remove_closed, remove_gone
 from lambdas.domain.rules import CLOCK_SKEW, Rules, Verdict
 from lambdas.domain.status import BusinessStatus, judge
 from lambdas.domain.transitions import has_misleading_rest, has_transition
+from lambdas.use_cases.attention import AttentionReport, AttentionTracker
+from lambdas.use_cases.circuit_breaker import GuardedSockets
+from lambdas.use_cases.ports import SocketAnswer, Sockets, Store
+from lambdas.use_cases.recorder import Recorder
+from lambdas.use_cases.removal import Removal, remove_closed, remove_gone
 
 PARTS_PER_WORKER: Final = 4
 """Parts of the store that one worker walks in parallel."""

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambdas.domain.errors import InvalidValue
-from lambdas.domain.history import DEFAULT_WINDOW, MAX_WINDOW, PAGE, HistoryReader
 from lambdas.domain.model import Instant, OverallStatus
+from lambdas.use_cases.history import DEFAULT_WINDOW, MAX_WINDOW, PAGE, HistoryReader
 from tests.builders import B1, NOW, FakeClock, transition
 from tests.fakes import MemoryHistory, MemoryStore
 

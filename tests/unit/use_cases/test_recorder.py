@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from lambdas.domain.errors import Conflict, Forbidden, InvalidValue, NotDeclared, Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import ActingAs, Cause, OverallStatus
-from lambdas.domain.recorder import Recorder
 from lambdas.domain.status import judge
 from lambdas.domain.transitions import Transition, has_transition
+from lambdas.use_cases.recorder import Recorder
 from tests.builders import B1, NOW, RULES, U1, FakeClock, hours, no_wait
 from tests.fakes import MemoryHistory, MemoryStore, raising
-from tests.unit.domain.feed import OPERATOR, Followed
+from tests.unit.use_cases.feed import OPERATOR, Followed
 
 ONLINE = OverallStatus.ONLINE
 VIRTUAL_ONLY = OverallStatus.VIRTUAL_ONLY

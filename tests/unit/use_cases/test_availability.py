@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
-from lambdas.domain.availability import Availability
 from lambdas.domain.errors import Conflict, TooManyCalls, TooManyConnections
 from lambdas.domain.identifiers import UserId
-from lambdas.domain.messages import AvailabilityChanged
 from lambdas.domain.model import Attention
+from lambdas.domain.socket_messages import AvailabilityChanged
 from lambdas.domain.status import OverallStatus
+from lambdas.use_cases.availability import Availability
 from tests.builders import (
     B1,
     CLOSED,

@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from lambdas.domain.admission import Admission
-from lambdas.domain.cleanup import Cleanup, CleanupRun
 from lambdas.domain.identifiers import ConnectionId, UserId
 from lambdas.domain.model import ActingAs, Cause, OverallStatus
-from lambdas.domain.operators import Operators
-from lambdas.domain.recorder import Recorder
-from lambdas.domain.settings import SettingsWriter
 from lambdas.domain.status import judge
 from lambdas.domain.transitions import RemovedConnection, Transition
+from lambdas.use_cases.admission import Admission
+from lambdas.use_cases.cleanup import Cleanup, CleanupRun
+from lambdas.use_cases.operators import Operators
+from lambdas.use_cases.recorder import Recorder
+from lambdas.use_cases.settings import SettingsWriter
 from tests.builders import (
     B1,
     RULES,

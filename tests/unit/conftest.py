@@ -1,4 +1,4 @@
-"""The store, the sockets and the clock that most tests of the domain use."""
+"""The store, the sockets and the clock that most tests of the domain and the use cases use."""
 
 import pytest
 

@@ -7,8 +7,8 @@ import pytest
 from lambdas.domain.errors import Forbidden, InvalidValue, NotDeclared
 from lambdas.domain.identifiers import UserId
 from lambdas.domain.model import ActingAs, Attention, Business, Settings
-from lambdas.domain.settings import MAX_PAUSE, SettingsWriter
 from lambdas.domain.status import OverallStatus
+from lambdas.use_cases.settings import MAX_PAUSE, SettingsWriter
 from tests.builders import (
     B1,
     CLOSED,

@@ -8,7 +8,6 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 from lambdas.domain.identifiers import BusinessId, ConnectionId
-from lambdas.domain.messages import SocketMessage
 from lambdas.domain.model import (
     AnnouncedRemoval,
     Attention,
@@ -20,6 +19,7 @@ from lambdas.domain.model import (
     Ticket,
     VirtualConnection,
 )
+from lambdas.domain.socket_messages import SocketMessage
 
 if TYPE_CHECKING:
     from lambdas.domain.transitions import Position, Transition

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lambdas.domain.admission import Admission
 from lambdas.domain.identifiers import ConnectionId
-from lambdas.domain.presence import Presence
 from lambdas.domain.rules import reconnect_at, sends_too_much
+from lambdas.use_cases.admission import Admission
+from lambdas.use_cases.presence import Presence
 from tests.builders import B1, NOW, RULES, U1, FakeClock, business, real
 from tests.fakes import FakeSockets, MemoryStore
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from lambdas.domain.identifiers import ConnectionId
-from lambdas.domain.messages import PushedMessage, SocketMessage
-from lambdas.domain.messaging import Delivery, Messaging
-from lambdas.domain.ports import SocketAnswer
+from lambdas.domain.socket_messages import PushedMessage, SocketMessage
+from lambdas.use_cases.ports import SocketAnswer
+from lambdas.use_cases.push_messages import Delivery, Messaging
 from tests.builders import B1, NOW, RULES, FakeClock, business, no_wait, real, settings, virtual
 from tests.fakes import FakeSockets, MemoryStore
 

@@ -8,7 +8,6 @@ from typing import Final
 from lambdas.domain.errors import TooManyConnections, Unavailable
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.leases import MAX_VIRTUAL_CONNECTIONS, make_room
-from lambdas.domain.messages import AvailabilityChanged
 from lambdas.domain.model import (
     Business,
     Clock,
@@ -18,12 +17,13 @@ from lambdas.domain.model import (
     Settings,
     VirtualConnection,
 )
-from lambdas.domain.ports import Sockets, Store
-from lambdas.domain.recorder import BeforeChange, record_nothing
-from lambdas.domain.removal import Removal, close_and_remove
-from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import Rules
+from lambdas.domain.socket_messages import AvailabilityChanged
 from lambdas.domain.status import BusinessStatus, judge
+from lambdas.use_cases.ports import Sockets, Store
+from lambdas.use_cases.recorder import BeforeChange, record_nothing
+from lambdas.use_cases.removal import Removal, close_and_remove
+from lambdas.use_cases.retrying import Backoff, until_no_conflict
 
 _PARALLEL_CLOSES: Final = 25
 

@@ -8,7 +8,6 @@ from typing import Final
 
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
-from lambdas.domain.messages import PushedMessage
 from lambdas.domain.model import (
     AnnouncedRemoval,
     Business,
@@ -17,9 +16,10 @@ from lambdas.domain.model import (
     OutOfTime,
     RealConnection,
 )
-from lambdas.domain.ports import SocketAnswer, Sockets, Store
-from lambdas.domain.removal import announce, remove_gone
 from lambdas.domain.rules import Rules
+from lambdas.domain.socket_messages import PushedMessage
+from lambdas.use_cases.ports import SocketAnswer, Sockets, Store
+from lambdas.use_cases.removal import announce, remove_gone
 
 _ATTEMPTS: Final = 4
 """How often one socket is tried while the gateway cannot tell."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import Clock, Ticket
-from lambdas.domain.ports import Store
+from lambdas.use_cases.ports import Store
 
 TICKET_LIFETIME: Final = 60
 """Seconds between asking for a ticket and connecting with it."""

@@ -7,8 +7,8 @@ from typing import Final
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Clock, Instant, OverallStatus
-from lambdas.domain.ports import History, Store
 from lambdas.domain.transitions import Position, Transition, seconds_until
+from lambdas.use_cases.ports import History, Store
 
 DEFAULT_WINDOW: Final = 24 * 60 * 60
 """Seconds before its end at which a window begins, unless the caller says."""

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from lambdas.domain.attention import AttentionReport, AttentionTracker, AttentionUpdate
-from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention, Business, Settings
+from lambdas.use_cases.attention import AttentionReport, AttentionTracker, AttentionUpdate
+from lambdas.use_cases.cleanup import CleanupRun
 from tests.builders import (
     B1,
     NOW,

@@ -6,14 +6,14 @@ from itertools import count
 
 import pytest
 
-from lambdas.domain.attention import AttentionReport
-from lambdas.domain.brake import OUTAGE_AFTER
-from lambdas.domain.cleanup import MAX_NAMED, Share
 from lambdas.domain.cleanup_report import CleanupReport
 from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Attention, Business, Instant, RealConnection
-from lambdas.domain.ports import SocketAnswer
+from lambdas.use_cases.attention import AttentionReport
+from lambdas.use_cases.circuit_breaker import OUTAGE_AFTER
+from lambdas.use_cases.cleanup import MAX_NAMED, Share
+from lambdas.use_cases.ports import SocketAnswer
 from tests.builders import (
     B1,
     NOW,

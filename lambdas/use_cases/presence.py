@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Clock, RealConnection
-from lambdas.domain.ports import Store
 from lambdas.domain.rules import Rules
+from lambdas.use_cases.ports import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,15 +13,15 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lambdas.domain.admission import Admission
-from lambdas.domain.attention import AttentionReport
-from lambdas.domain.cleanup import CleanupRun
 from lambdas.domain.errors import Conflict, Forbidden, NotDeclared, Unavailable
 from lambdas.domain.identifiers import ConnectionId, UserId
 from lambdas.domain.model import ActingAs, Instant, RealConnection
 from lambdas.domain.opening_hours import OpeningHours
-from lambdas.domain.settings import SettingsWriter
 from lambdas.domain.status import judge
+from lambdas.use_cases.admission import Admission
+from lambdas.use_cases.attention import AttentionReport
+from lambdas.use_cases.cleanup import CleanupRun
+from lambdas.use_cases.settings import SettingsWriter
 from tests.builders import (
     B1,
     NOW,

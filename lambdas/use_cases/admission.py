@@ -18,9 +18,9 @@ from typing import Final
 from lambdas.domain.errors import TooManyConnections, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId, DeviceId, UserId
 from lambdas.domain.model import AnnouncedRemoval, Business, Cause, Clock, Instant, RealConnection
-from lambdas.domain.ports import Sockets, Store
-from lambdas.domain.removal import Removal, announce, close_and_remove
 from lambdas.domain.rules import CONNECTION_AGE_MARGIN, MAX_CONNECTION_AGE, Rules
+from lambdas.use_cases.ports import Sockets, Store
+from lambdas.use_cases.removal import Removal, announce, close_and_remove
 
 USER_AGENT_MAX: Final = 200
 """Characters that are kept of what a client calls itself."""

@@ -7,7 +7,7 @@ import pytest
 from lambdas.domain.errors import NotFound, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Attention, Business
-from lambdas.domain.operators import Operators
+from lambdas.use_cases.operators import Operators
 from tests.builders import (
     B1,
     CLOSED,

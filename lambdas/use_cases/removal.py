@@ -10,8 +10,8 @@ first. Only the removals that follow from a declaration need no announcement: th
 from enum import Enum, auto
 
 from lambdas.domain.model import AnnouncedRemoval, Business, Instant, RealConnection
-from lambdas.domain.ports import SocketAnswer, Sockets, Store
 from lambdas.domain.rules import Rules
+from lambdas.use_cases.ports import SocketAnswer, Sockets, Store
 
 
 class Removal(Enum):

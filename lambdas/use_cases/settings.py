@@ -11,11 +11,11 @@ from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.instants import timestamp
 from lambdas.domain.model import ActingAs, Clock, Instant, Settings
 from lambdas.domain.opening_hours import OpeningHours
-from lambdas.domain.ports import Store
-from lambdas.domain.recorder import BeforeChange, record_nothing
-from lambdas.domain.retrying import Backoff, until_no_conflict
 from lambdas.domain.rules import Rules
 from lambdas.domain.status import BusinessStatus, judge
+from lambdas.use_cases.ports import Store
+from lambdas.use_cases.recorder import BeforeChange, record_nothing
+from lambdas.use_cases.retrying import Backoff, until_no_conflict
 
 MAX_PAUSE: Final = 7 * 24 * 60 * 60
 """Seconds that a pause may last. A business that is away for longer is not available."""
