@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from console.alarms import Alarms
 from console.errors import Unanswered
 from console.recent import Recent
-from infra.parameters import DEPLOYMENT
+from infra import names
+from infra.names import DEPLOYMENT
+from lambdas import variables
 from lambdas.bootstrap import Configuration, MissingConfiguration
 from lambdas.domain.rules import Rules
 from operations.shared.environment import DeployedEnvironment
@@ -55,13 +57,13 @@ class DeployedFacts:
             each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", ())
         }
         settings = self._lambda.get_function_configuration(
-            FunctionName=outputs["CleanupFunctionName"]
+            FunctionName=outputs[names.CLEANUP_FUNCTION_NAME]
         )["Environment"]["Variables"]
         return Facts(
             deployed=parameters.get(DEPLOYMENT),
             interval=self._alarms.census().period,
             rules=_rules(settings),
-            feed="HISTORY_TABLE_NAME" in settings,
+            feed=variables.HISTORY_TABLE_NAME in settings,
         )
 
 

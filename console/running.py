@@ -14,6 +14,7 @@ from console.metrics import Metrics
 from console.rest import RestApi
 from console.server import port_of, serve
 from console.tokens import operator_token
+from infra import names
 from operations.shared.environment import DeployedEnvironment
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def running_console(
     """Serve the console of an environment until the end of the block. Raises `CannotBegin`."""
     cloudwatch: CloudWatchClient = environment.client("cloudwatch")
     alarms = Alarms(cloudwatch, stack=environment.stack("Monitoring"))
-    rest_url = environment.output("Service", "RestUrl")
+    rest_url = environment.output("Service", names.REST_URL)
     with operator_token(environment, token) as operator:
         parts = Parts(
             environment_name=environment.name,

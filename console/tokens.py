@@ -12,6 +12,7 @@ import jwt
 from botocore.exceptions import BotoCoreError, ClientError
 
 from console.errors import Unanswered
+from infra import names
 from lambdas.domain.authorization import Role
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin
@@ -78,7 +79,7 @@ def operator_token(
         yield OperatorToken(lambda: given)
         return
     outputs = environment.outputs
-    pool, client = outputs.get("UserPoolId"), outputs.get("UserPoolClientId")
+    pool, client = outputs.get(names.USER_POOL_ID), outputs.get(names.USER_POOL_CLIENT_ID)
     if pool is None or client is None:
         raise CannotBegin(
             f"{environment.name} has no user pool: give TOKEN, an operator's access token of its"

@@ -5,6 +5,7 @@ from pathlib import Path
 import aws_cdk as cdk
 from constructs import Construct
 
+from infra import names
 from infra.configuration import Environment
 from infra.data.stack import DataStack
 from infra.monitoring.stack import MonitoringStack
@@ -27,7 +28,7 @@ class BusinessConnectionsStage(cdk.Stage):
         cdk.Tags.of(self).add("environment", environment.name)
 
         def stack_name(part: str) -> str:
-            return f"BusinessConnections-{environment.name}-{part}"
+            return names.stack_name(environment.name, part)
 
         self.data = DataStack(self, "Data", stack_name=stack_name("Data"), environment=environment)
         self.service = ServiceStack(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, Self
 
+from lambdas import variables
 from lambdas.adapters.pacing import TokenBucket, wait_with_jitter
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.model import Business, Clock, Instant
@@ -69,9 +70,9 @@ class Configuration:
         """Read environment variables. Raises `MissingConfiguration`."""
         read = _Reader(environ)
         configuration = cls(
-            environment=read.text("ENVIRONMENT"),
-            table_name=read.text("TABLE_NAME"),
-            websocket_management_url=read.text("WEBSOCKET_MANAGEMENT_URL"),
+            environment=read.text(variables.ENVIRONMENT),
+            table_name=read.text(variables.TABLE_NAME),
+            websocket_management_url=read.text(variables.WEBSOCKET_MANAGEMENT_URL),
             # The variable of each rule is its name in capitals: PING_INTERVAL, PING_GRACE, …
             rules=Rules(
                 **{rule.name: read.whole_number(rule.name.upper()) for rule in fields(Rules)}
@@ -286,12 +287,15 @@ class Service:
     @cached_property
     def history(self) -> "HistoryTable | None":
         """None if the change feed is off."""
-        if "HISTORY_TABLE_NAME" not in self._environ:
+        if variables.HISTORY_TABLE_NAME not in self._environ:
             return None
         from lambdas.adapters.history import HistoryTable
 
         read = _Reader(self._environ)
-        name, days = read.text("HISTORY_TABLE_NAME"), read.whole_number("HISTORY_DAYS")
+        name, days = (
+            read.text(variables.HISTORY_TABLE_NAME),
+            read.whole_number(variables.HISTORY_DAYS),
+        )
         read.check()
         return HistoryTable(
             self.dynamodb,
@@ -340,20 +344,20 @@ class Service:
         from lambdas.adapters.event_bus import EventBus
 
         client = self.session.client("events", config=_patient())
-        return EventBus(client, self.variable("EVENT_BUS_NAME"))
+        return EventBus(client, self.variable(variables.EVENT_BUS_NAME))
 
     @cached_property
     def dead_letters(self) -> "DeadLetters":
         from lambdas.adapters.dead_letters import DeadLetters
 
         client = self.session.client("sqs", config=_patient())
-        return DeadLetters(client, self.variable("DEAD_LETTERS_URL"))
+        return DeadLetters(client, self.variable(variables.DEAD_LETTERS_URL))
 
     @cached_property
     def credential(self) -> "Credential":
         from lambdas.adapters.credential import Credential
 
-        return Credential(self.session, self.variable("CREDENTIAL_ARN"), config=_patient())
+        return Credential(self.session, self.variable(variables.CREDENTIAL_ARN), config=_patient())
 
     def variable(self, name: str) -> str:
         """A variable that only one function has. Raises `MissingConfiguration`."""
@@ -368,13 +372,13 @@ class Service:
 
         read = _Reader(self._environ)
         issuer = Issuer(
-            issuer=read.text("OIDC_ISSUER"),
-            audience=read.text("OIDC_AUDIENCE"),
-            jwks_url=read.text("OIDC_JWKS_URL"),
-            user_claim=read.text("OIDC_USER_CLAIM"),
-            businesses_claim=read.text("OIDC_BUSINESSES_CLAIM"),
-            roles_claim=read.text("OIDC_ROLES_CLAIM"),
-            business_prefix=self._environ.get("OIDC_BUSINESS_PREFIX", ""),
+            issuer=read.text(f"{variables.OIDC}ISSUER"),
+            audience=read.text(f"{variables.OIDC}AUDIENCE"),
+            jwks_url=read.text(f"{variables.OIDC}JWKS_URL"),
+            user_claim=read.text(f"{variables.OIDC}USER_CLAIM"),
+            businesses_claim=read.text(f"{variables.OIDC}BUSINESSES_CLAIM"),
+            roles_claim=read.text(f"{variables.OIDC}ROLES_CLAIM"),
+            business_prefix=self._environ.get(f"{variables.OIDC}BUSINESS_PREFIX", ""),
         )
         read.check()
         return TokenVerifier(issuer)

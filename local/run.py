@@ -29,6 +29,7 @@ from typing import IO, NoReturn
 
 from console.running import running_console
 from console.server import listen, url_of
+from infra import names
 from local.cloudwatch.jobs import cloudwatch_jobs
 from local.simulated_devices import simulated_devices
 from operations.shared.canary_credential import give_credential
@@ -57,15 +58,15 @@ SOURCES = (
 
 # The fields of `LocalSystem`, and the stack outputs that they are filled from.
 OUTPUTS = {
-    "restUrl": "RestUrl",
-    "websocketUrl": "WebSocketUrl",
-    "tableName": "TableName",
-    "cleanupFunctionName": "CleanupFunctionName",
-    "userPoolId": "UserPoolId",
-    "userPoolClientId": "UserPoolClientId",
-    "onCallTopicArn": "OnCallTopicArn",
-    "eventBusName": "EventBusName",
-    "historyTableName": "HistoryTableName",
+    "restUrl": names.REST_URL,
+    "websocketUrl": names.WEBSOCKET_URL,
+    "tableName": names.TABLE_NAME,
+    "cleanupFunctionName": names.CLEANUP_FUNCTION_NAME,
+    "userPoolId": names.USER_POOL_ID,
+    "userPoolClientId": names.USER_POOL_CLIENT_ID,
+    "onCallTopicArn": names.ON_CALL_TOPIC_ARN,
+    "eventBusName": names.EVENT_BUS_NAME,
+    "historyTableName": names.HISTORY_TABLE_NAME,
 }
 
 logger = logging.getLogger(__name__)
@@ -157,12 +158,12 @@ def _run(stack: ExitStack) -> NoReturn:
     cdk.start("bootstrap", f"aws://{ACCOUNT}/{REGION}", folder=state).finish()
     finish_synthesis()
     outputs = _deploy(cdk, synthesis)
-    for table in ("TableName", "HistoryTableName"):
+    for table in (names.TABLE_NAME, names.HISTORY_TABLE_NAME):
         _enable_expiry(outputs[table], emulator)
-    _first_census(outputs["CleanupFunctionName"], emulator)
+    _first_census(outputs[names.CLEANUP_FUNCTION_NAME], emulator)
     system = LocalSystem(
         **{name: outputs[output] for name, output in OUTPUTS.items()},
-        alarmNames=outputs["AlarmNames"].split(","),
+        alarmNames=outputs[names.ALARM_NAMES].split(","),
         awsEndpointUrl=emulator.url,
         awsSessionToken=emulator.session_token,
         region=REGION,
@@ -170,7 +171,7 @@ def _run(stack: ExitStack) -> NoReturn:
     )
     environment = DeployedEnvironment(LOCAL, system=system)
     give_credential(environment)
-    _first_canary_run(outputs.get("CanaryFunctionName"), emulator)
+    _first_canary_run(outputs.get(names.CANARY_FUNCTION_NAME), emulator)
     stack.enter_context(cloudwatch_jobs(emulator))
     devices = stack.enter_context(simulated_devices(system))
     stack.enter_context(running_console(environment, listener, devices=devices))

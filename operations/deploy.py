@@ -21,7 +21,7 @@ from typing import Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.parameters import DEPLOYMENT, GUARD
+from infra.names import DEPLOYMENT, GUARD
 from operations.shared import quotas, records, stored_builds
 from operations.shared.assembly import Build
 from operations.shared.canary_credential import give_credential

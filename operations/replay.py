@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from infra import names
 from lambdas.adapters.event_bus import EventBus
 from lambdas.adapters.history import HistoryTable
 from lambdas.bootstrap import now
@@ -109,11 +110,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         history = HistoryTable(
             dynamodb,
             table=environment.table_name,
-            history=environment.output("Data", "HistoryTableName"),
+            history=environment.output("Data", names.HISTORY_TABLE_NAME),
             keep_seconds=now(),  # whatever is still there
             clock=now,
         )
-        name = environment.output("Data", "EventBusName")
+        name = environment.output("Data", names.EVENT_BUS_NAME)
         bus = EventBus(environment.client("events"), name, backoff=wait_a_while)
         run = Replay(None if wanted.dry_run else bus)
         progress = Progress(

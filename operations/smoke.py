@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra import names
 from lambdas.adapters.items import business_key
 from lambdas.domain.identifiers import BusinessId
 from lambdas.observability import CanaryStep as Step
@@ -56,8 +57,8 @@ def smoke(environment: DeployedEnvironment) -> str | None:
         with _clean_table(environment, business), _token(environment, business) as token:
             print(f"smoke test of {environment.name}")
             Story(
-                rest_url=environment.output("Service", "RestUrl"),
-                websocket_url=environment.output("Service", "WebSocketUrl"),
+                rest_url=environment.output("Service", names.REST_URL),
+                websocket_url=environment.output("Service", names.WEBSOCKET_URL),
                 business=business,
                 token=token,
                 patience=_patience(),
@@ -106,7 +107,7 @@ def _token(environment: DeployedEnvironment, business: str) -> Iterator[str]:
         yield given
         return
     outputs = environment.outputs
-    pool, client = outputs.get("UserPoolId"), outputs.get("UserPoolClientId")
+    pool, client = outputs.get(names.USER_POOL_ID), outputs.get(names.USER_POOL_CLIENT_ID)
     if pool is None or client is None:
         raise CannotBegin(
             f"{environment.name} has no user pool: give SMOKE_TOKEN, an access token of its issuer"

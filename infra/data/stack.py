@@ -4,6 +4,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_events as events
 from constructs import Construct
 
+from infra import names
 from infra.addresses import Addresses
 from infra.configuration import Environment
 from infra.data.encryption_key import EncryptionKey
@@ -40,7 +41,7 @@ class DataStack(cdk.Stack):
             key=self.key,
             throughput=environment.limits.table,
         ).table
-        cdk.CfnOutput(self, "TableName", value=self.table.table_name)
+        cdk.CfnOutput(self, names.TABLE_NAME, value=self.table.table_name)
 
         self.history = HistoryTable(
             self,
@@ -68,8 +69,8 @@ class DataStack(cdk.Stack):
             self.bus.event_bus_name,
         ):
             self.export_value(attribute)
-        cdk.CfnOutput(self, "HistoryTableName", value=self.history.table_name)
-        cdk.CfnOutput(self, "EventBusName", value=self.bus.event_bus_name)
+        cdk.CfnOutput(self, names.HISTORY_TABLE_NAME, value=self.history.table_name)
+        cdk.CfnOutput(self, names.EVENT_BUS_NAME, value=self.bus.event_bus_name)
 
         # Once they exist, tables and users are protected against deletion, also by a rollback. So
         # they come after what can fail more easily: a bus of this name may exist already.
@@ -93,8 +94,8 @@ class DataStack(cdk.Stack):
         self.oidc = provider.oidc
         self.user_pool_id = provider.pool.user_pool_id
         self._refuse_to_replace_while_used(provider.pool, provider.client)
-        cdk.CfnOutput(self, "UserPoolId", value=provider.pool.user_pool_id)
-        cdk.CfnOutput(self, "UserPoolClientId", value=provider.client.user_pool_client_id)
+        cdk.CfnOutput(self, names.USER_POOL_ID, value=provider.pool.user_pool_id)
+        cdk.CfnOutput(self, names.USER_POOL_CLIENT_ID, value=provider.client.user_pool_client_id)
 
     def _refuse_to_replace_while_used(self, *resources: Construct) -> None:
         """Let CloudFormation refuse to remove or replace what another stack uses."""

@@ -5,6 +5,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from infra import names
 from infra.configuration import Environment
 from infra.monitoring.alarms.apis import api_alarms
 from infra.monitoring.alarms.businesses import business_alarms
@@ -18,7 +19,6 @@ from infra.monitoring.dashboard import Dashboard
 from infra.monitoring.metrics import ServiceMetrics
 from infra.monitoring.service_names import ServiceNames
 from infra.monitoring.topics import AlarmTopic
-from infra.parameters import DEPLOYMENT
 from infra.service.stack import ServiceStack
 
 
@@ -67,11 +67,13 @@ class MonitoringStack(cdk.Stack):
             # It becomes part of the dashboard's JSON.
             allowed_pattern="[A-Za-z0-9 :.+-]{1,256}",
         )
-        deployment.override_logical_id(DEPLOYMENT)
-        names = ServiceNames(
+        deployment.override_logical_id(names.DEPLOYMENT)
+        service_names = ServiceNames(
             self, "ServiceNames", service=service, environment_name=environment.name
         )
-        metrics = ServiceMetrics(environment.name, environment.cleanup, read_name=names.read)
+        metrics = ServiceMetrics(
+            environment.name, environment.cleanup, read_name=service_names.read
+        )
         functions, dead_letters = service.functions, service.schedule.dead_letters
         alarms = Alarms(
             self,
@@ -111,15 +113,15 @@ class MonitoringStack(cdk.Stack):
             rest=service.rest,
             websocket=service.websocket,
             functions=(*functions.answering, functions.cleanup),
-            cleanup_log_group=names.read(functions.cleanup.log_group.log_group_name),
+            cleanup_log_group=service_names.read(functions.cleanup.log_group.log_group_name),
             dead_letters=dead_letters,
             table=table,
             feed=service.feed,
             history=history,
             canary=environment.canary,
         )
-        cdk.CfnOutput(self, "OnCallTopicArn", value=on_call.topic.topic_arn)
-        cdk.CfnOutput(self, "TicketTopicArn", value=tickets.topic.topic_arn)
+        cdk.CfnOutput(self, names.ON_CALL_TOPIC_ARN, value=on_call.topic.topic_arn)
+        cdk.CfnOutput(self, names.TICKET_TOPIC_ARN, value=tickets.topic.topic_arn)
         alarm_names = [alarm.alarm_name for alarm in (*alarms.paging_alarms, *alarms.other_alarms)]
-        cdk.CfnOutput(self, "AlarmNames", value=cdk.Fn.join(",", alarm_names))
-        cdk.CfnOutput(self, "DashboardName", value=dashboard.dashboard.dashboard_name)
+        cdk.CfnOutput(self, names.ALARM_NAMES, value=cdk.Fn.join(",", alarm_names))
+        cdk.CfnOutput(self, names.DASHBOARD_NAME, value=dashboard.dashboard.dashboard_name)

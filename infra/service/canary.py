@@ -12,6 +12,7 @@ from constructs import Construct
 from infra.security import acknowledge
 from infra.service.functions import Functions, without_dead_letters
 from infra.service.schedules import schedule_role
+from lambdas.variables import CREDENTIAL_ARN, REST_URL, WEBSOCKET_URL
 
 _LONGEST_RUN: Final = cdk.Duration.seconds(120)
 
@@ -59,9 +60,9 @@ class Canary(Construct):
             "Canary",
             "canary.handler",
             {
-                "REST_URL": rest_url,
-                "WEBSOCKET_URL": websocket_url,
-                "CREDENTIAL_ARN": self.credential.ref,
+                REST_URL: rest_url,
+                WEBSOCKET_URL: websocket_url,
+                CREDENTIAL_ARN: self.credential.ref,
             },
             timeout=_LONGEST_RUN,
         )

@@ -16,6 +16,7 @@ from infra.service.dead_letters import dead_letter_queue
 from infra.service.function import ServiceFunction
 from infra.service.functions import BUSINESSES, Functions, without_dead_letters
 from lambdas.table_schema import CONNECTION_PREFIX, SETTINGS_KEY, SORT_KEY
+from lambdas.variables import DEAD_LETTERS_URL, EVENT_BUS_NAME, HISTORY_DAYS, HISTORY_TABLE_NAME
 
 BATCH_SIZE: Final = 100
 
@@ -70,14 +71,17 @@ class ChangeFeed(Construct):
         self.dead_letters: sqs.Queue = dead_letter_queue(self, key=key)
         self.recorder = self._add(functions, "Recorder", "recorder.handler", {})
         self.publisher = self._add(
-            functions, "Publisher", "publisher.handler", {"EVENT_BUS_NAME": bus.event_bus_name}
+            functions,
+            "Publisher",
+            "publisher.handler",
+            {EVENT_BUS_NAME: bus.event_bus_name},
         )
         self.functions = (self.recorder, self.publisher)
 
         self.recorder.allow_items("Query", "UpdateItem", table=table, keys=[BUSINESSES])
         for function in (self.recorder, functions.cleanup, functions.rest):
-            function.function.add_environment("HISTORY_TABLE_NAME", history.table_name)
-            function.function.add_environment("HISTORY_DAYS", str(history_days))
+            function.function.add_environment(HISTORY_TABLE_NAME, history.table_name)
+            function.function.add_environment(HISTORY_DAYS, str(history_days))
             function.allow_items("PutItem", "Query", table=history, keys=[BUSINESSES])
         self.publisher.allow("events:PutEvents", on=[bus.event_bus_arn])
 
@@ -104,7 +108,7 @@ class ChangeFeed(Construct):
         function = functions.add(
             name,
             handler,
-            {**variables, "DEAD_LETTERS_URL": self.dead_letters.queue_url},
+            {**variables, DEAD_LETTERS_URL: self.dead_letters.queue_url},
             timeout=cdk.Duration.seconds(60),
         )
         function.allow("sqs:SendMessage", on=[self.dead_letters.queue_arn])

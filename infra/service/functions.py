@@ -24,6 +24,13 @@ from lambdas.table_schema import (
     IDEMPOTENCY_PREFIX,
     TICKET_PREFIX,
 )
+from lambdas.variables import (
+    CORS_ORIGINS,
+    OIDC,
+    SIGNING_KEYS_GENERATION,
+    TABLE_NAME,
+    WEBSOCKET_MANAGEMENT_URL,
+)
 
 BUSINESSES: Final = f"{BUSINESS_PREFIX}*"
 """The partition keys of businesses, in the permissions of a role."""
@@ -76,18 +83,18 @@ class Functions(Construct):
         self._concurrency = _reserved(concurrency, cleanup)
         self._variables = {
             **variables,
-            "TABLE_NAME": table.table_name,
-            "WEBSOCKET_MANAGEMENT_URL": sockets.management_url,
+            TABLE_NAME: table.table_name,
+            WEBSOCKET_MANAGEMENT_URL: sockets.management_url,
         }
 
         authorizer = self.add(
             "Authorizer",
             "authorizer.handler",
             {
-                **{f"OIDC_{name.upper()}": value for name, value in asdict(oidc).items()},
+                **{f"{OIDC}{name.upper()}": value for name, value in asdict(oidc).items()},
                 # No code reads it. A new value publishes a new version, which starts without cached
                 # keys.
-                "SIGNING_KEYS_GENERATION": str(signing_keys_generation),
+                SIGNING_KEYS_GENERATION: str(signing_keys_generation),
             },
         )
         # It deletes tickets when they are used.
@@ -126,7 +133,7 @@ class Functions(Construct):
         rest = self.add(
             "Rest",
             "rest.handler",
-            {"CORS_ORIGINS": ",".join(cors_origins)} if cors_origins else {},
+            {CORS_ORIGINS: ",".join(cors_origins)} if cors_origins else {},
             memory_mb=1024,
             timeout=_API_GATEWAY_WAITS,
         )

@@ -10,7 +10,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.metric_math import percent_failed
-from infra.parameters import GUARD
+from infra.names import GUARD
 from infra.security import acknowledge, logical_id
 from infra.service.function import LIVE, ServiceFunction
 from lambdas.observability import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName

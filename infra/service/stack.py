@@ -9,6 +9,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
+from infra import names
 from infra.addresses import Addresses
 from infra.configuration import Environment, Oidc
 from infra.service.access_logs import AccessLogs
@@ -21,6 +22,7 @@ from infra.service.gradual_deployment import GradualDeployment
 from infra.service.log_groups import LogGroups
 from infra.service.rest_api import RestApi
 from infra.service.websocket_api import WebSocketApi
+from lambdas.variables import ENVIRONMENT
 
 
 class ServiceStack(cdk.Stack):
@@ -66,7 +68,7 @@ class ServiceStack(cdk.Stack):
             "Functions",
             bundle=bundle,
             variables={
-                "ENVIRONMENT": environment.name,
+                ENVIRONMENT: environment.name,
                 **{rule.upper(): str(value) for rule, value in asdict(environment.rules).items()},
             },
             oidc=oidc,
@@ -169,12 +171,12 @@ class ServiceStack(cdk.Stack):
             )
         if self.canary:
             cdk.CfnOutput(
-                self, "CanaryFunctionName", value=self.canary.function.function.function_name
+                self, names.CANARY_FUNCTION_NAME, value=self.canary.function.function.function_name
             )
-            cdk.CfnOutput(self, "CanaryCredentialArn", value=self.canary.credential.ref)
-        cdk.CfnOutput(self, "RestUrl", value=self.rest.url)
-        cdk.CfnOutput(self, "WebSocketUrl", value=self.websocket.url)
-        cdk.CfnOutput(self, "WebSocketManagementUrl", value=self.websocket.management_url)
+            cdk.CfnOutput(self, names.CANARY_CREDENTIAL_ARN, value=self.canary.credential.ref)
+        cdk.CfnOutput(self, names.REST_URL, value=self.rest.url)
+        cdk.CfnOutput(self, names.WEBSOCKET_URL, value=self.websocket.url)
+        cdk.CfnOutput(self, names.WEBSOCKET_MANAGEMENT_URL, value=self.websocket.management_url)
         cdk.CfnOutput(
-            self, "CleanupFunctionName", value=self.functions.cleanup.function.function_name
+            self, names.CLEANUP_FUNCTION_NAME, value=self.functions.cleanup.function.function_name
         )

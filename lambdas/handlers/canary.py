@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from lambdas import variables
 from lambdas.adapters.credential import NoToken
 from lambdas.bootstrap import Service
 from lambdas.domain.identifiers import CANARY
@@ -56,8 +57,8 @@ def _play(
         return CanaryStep.SIGN_IN, str(error)
     done(CanaryStep.SIGN_IN, time.monotonic() - began)
     story = Story(
-        rest_url=service.variable("REST_URL"),
-        websocket_url=service.variable("WEBSOCKET_URL"),
+        rest_url=service.variable(variables.REST_URL),
+        websocket_url=service.variable(variables.WEBSOCKET_URL),
         business=CANARY,
         token=token,
         patience=PATIENCE,

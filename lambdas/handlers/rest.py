@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from lambdas import problems, protocol
+from lambdas import problems, protocol, variables
 from lambdas.bootstrap import Service
 from lambdas.domain import identifiers, instants, opening_hours
 from lambdas.domain.authorization import Caller, Operation, authorize, may
@@ -79,7 +79,7 @@ def _parse(body: str) -> Any:
 
 app: Final = APIGatewayRestResolver(
     enable_validation=True,
-    cors=_cors(os.environ.get("CORS_ORIGINS", "")),
+    cors=_cors(os.environ.get(variables.CORS_ORIGINS, "")),
     json_body_deserializer=_parse,
 )
 

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from infra import names
 from lambdas.domain.identifiers import CANARY
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.user_pool import put_user
@@ -15,12 +16,12 @@ def give_credential(environment: DeployedEnvironment) -> None:
     With an issuer of its own, only says so if the secret has no value.
     """
     outputs = environment.outputs
-    secret = outputs.get("CanaryCredentialArn")
+    secret = outputs.get(names.CANARY_CREDENTIAL_ARN)
     if secret is None:
         return
     secrets = environment.client("secretsmanager")
     text = _text_of(secrets, secret)
-    pool = outputs.get("UserPoolId")
+    pool = outputs.get(names.USER_POOL_ID)
     if pool is None:
         if not text:
             print(
@@ -28,7 +29,7 @@ def give_credential(environment: DeployedEnvironment) -> None:
                 ' (docs/deploying.md, "The canary")'
             )
         return
-    of_pool = {"userPoolId": pool, "clientId": outputs["UserPoolClientId"]}
+    of_pool = {"userPoolId": pool, "clientId": outputs[names.USER_POOL_CLIENT_ID]}
     if of_pool.items() <= _fields(text).items():
         return
     password = put_user(

@@ -11,6 +11,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra import names
 from infra.configuration import Environment
 from infra.environments import all_environments
 from lambdas.adapters.table import Table
@@ -162,7 +163,7 @@ class DeployedEnvironment:
 
     def stack(self, part: str) -> str:
         """Return the name of one of its stacks."""
-        return f"BusinessConnections-{self.name}-{part}"
+        return names.stack_name(self.name, part)
 
     @cached_property
     def outputs(self) -> Mapping[str, str]:
@@ -179,7 +180,7 @@ class DeployedEnvironment:
     @property
     def table_name(self) -> str:
         """The name of its table. Raises `CannotBegin`."""
-        return self.output("Data", "TableName")
+        return self.output("Data", names.TABLE_NAME)
 
     def table(self, *, connections: int) -> Table:
         """Open its table, for up to so many calls at once. Raises `CannotBegin`."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from infra import names
 from operations.shared.assembly import StackArtifact
 from operations.shared.environment import PARTS, DeployedEnvironment
 
@@ -145,12 +146,12 @@ def alarms_behind_pages(environment: DeployedEnvironment) -> Mapping[str, AlarmS
     disabled, `SILENCED`.
     """
     outputs = environment.outputs
-    topic, names = outputs["OnCallTopicArn"], outputs["AlarmNames"].split(",")
-    alarms = {str(alarm["AlarmName"]): alarm for alarm in _alarms(environment, names)}
+    topic, known = outputs[names.ON_CALL_TOPIC_ARN], outputs[names.ALARM_NAMES].split(",")
+    alarms = {str(alarm["AlarmName"]): alarm for alarm in _alarms(environment, known)}
     paging = {name for name, alarm in alarms.items() if topic in alarm.get("AlarmActions", ())}
     rules = [alarms[name].get("AlarmRule", "") for name in paging]
     deleted = AlarmState(pages=True, state="DELETED", looks_back=timedelta())
-    return dict.fromkeys((name for name in names if name not in alarms), deleted) | {
+    return dict.fromkeys((name for name in known if name not in alarms), deleted) | {
         name: AlarmState(
             pages=name in paging,
             state=alarm["StateValue"] if alarm.get("ActionsEnabled", True) else "SILENCED",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra.configuration import Environment
-from infra.parameters import DEPLOYMENT
+from infra.names import DEPLOYMENT
 from tests.infra.conftest import Templates
 from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.template import Template, flat

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import NoCredentialsError
 
-from infra.parameters import DEPLOYMENT, GUARD
+from infra.names import DEPLOYMENT, GUARD
 from operations import deploy as tool
 from operations import diff, promote, rollback
 from operations.deploy import deploy, parameters
