@@ -70,8 +70,8 @@ class Parts:
     metrics: Metrics
     alarms: Alarms
     rest: RestApi
-    dashboard: Callable[[], str]
-    """Returns a page with CloudWatch's dashboard."""
+    dashboard_url: str | None = None
+    """Where CloudWatch shows its dashboard, if it does."""
     devices: Devices | None = None
 
 
@@ -90,7 +90,6 @@ class Application:
             [
                 _get("/", self._index),
                 _get("/runbook", lambda request: _html(runbook_page())),
-                _get("/dashboard", lambda request: _html(parts.dashboard())),
                 _get("/api/environment", self._environment),
                 _get("/api/metrics", self._metrics),
                 _get("/api/alarms", lambda request: _json(parts.alarms.document())),
@@ -155,6 +154,7 @@ class Application:
                 "name": self._parts.environment_name,
                 "region": self._parts.region,
                 "deployed": facts.deployed,
+                "dashboardUrl": self._parts.dashboard_url,
                 "interval": facts.interval,
                 "silentAfter": facts.rules.silent_after,
                 "attentionGrace": facts.rules.attention_grace,

@@ -1,4 +1,4 @@
-"""A page that is made here and only read: the runbook, the dashboard."""
+"""A page that is made here and only read."""
 
 from html import escape
 from typing import Final

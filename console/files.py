@@ -16,9 +16,8 @@ _PACKAGES: Final = ROOT / "node_modules"
 _ELSEWHERE: Final = {
     "vendor/uPlot.esm.js": _PACKAGES / "uplot" / "dist" / "uPlot.esm.js",
     "vendor/uPlot.min.css": _PACKAGES / "uplot" / "dist" / "uPlot.min.css",
-    "images/dashboard.png": ROOT / "docs" / "images" / "dashboard.png",
 }
-"""Files that are not in the folder of the page; the last one is in the runbook."""
+"""Files that are not in the folder of the page."""
 
 _TYPES: Final = {
     ".css": "text/css",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from console.alarms import Alarms
 from console.application import Application, Parts
-from console.dashboard import Dashboard
 from console.devices import Devices
 from console.facts import DeployedFacts
 from console.metrics import Metrics
@@ -15,7 +14,7 @@ from console.rest import RestApi
 from console.server import port_of, serve
 from console.tokens import operator_token
 from infra import names
-from operations.shared.environment import DeployedEnvironment
+from operations.shared.environment import LOCAL, DeployedEnvironment
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
@@ -41,12 +40,19 @@ def running_console(
             metrics=Metrics(cloudwatch, environment_name=environment.name, alarms=alarms),
             alarms=alarms,
             rest=RestApi(rest_url, operator),
-            dashboard=Dashboard(
-                cloudwatch,
-                name=environment.output("Monitoring", "DashboardName"),
-                alarms=alarms,
-            ).page,
+            dashboard_url=_dashboard_url(environment),
             devices=devices,
         )
         with serve(Application(parts, port=port_of(listener)), listener):
             yield
+
+
+def _dashboard_url(environment: DeployedEnvironment) -> str | None:
+    """Return where CloudWatch shows the dashboard; None for the local system, which has no page."""
+    if environment.name == LOCAL:
+        return None
+    name, region = environment.output("Monitoring", names.DASHBOARD_NAME), environment.region
+    return (
+        f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}"
+        f"#dashboards/dashboard/{name}"
+    )

@@ -21,6 +21,7 @@ import { Poller } from "./poll.js";
 const main = document.querySelector("main");
 const header = {
   environment: document.getElementById("environment"),
+  dashboard: document.getElementById("dashboard"),
   age: document.getElementById("age"),
   retry: document.getElementById("retry"),
 };
@@ -99,7 +100,9 @@ function renderHeader(now) {
   const environment = poller.state.environment?.data;
   document.body.classList.toggle("has-devices", Boolean(environment?.devices));
   if (environment) {
-    const { name, region, deployed } = environment;
+    const { name, region, deployed, dashboardUrl } = environment;
+    header.dashboard.hidden = !dashboardUrl;
+    if (dashboardUrl) header.dashboard.href = dashboardUrl;
     patch(header.environment, [html("b", {}, name), html("span", {}, [region, deployed].filter(Boolean).join(" · "))]);
   }
   const age = poller.oldest === null ? "Loading" : `${duration(now - poller.oldest)} old`;

@@ -415,8 +415,7 @@ def _edges_of_time(settings: Settings, start: Instant, now: Instant) -> Mapping[
         # One second more, so that an edge at the very beginning or end is one.
         for span in settings.opening_hours.intervals(earliest - 1, now + 1):
             edges |= dict.fromkeys(span, Cause.OPENING_HOURS)
-    # A write that came at the same moment explains it better.
-    return {at: cause for at, cause in edges.items() if start < at <= now or at == start}
+    return edges
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ def test_it_knows_the_environment(console: Console) -> None:
     assert environment == {
         "name": "local",
         "region": "us-east-1",
+        "dashboardUrl": None,
         "interval": 60,
         "silentAfter": 25,
         "attentionGrace": 30,

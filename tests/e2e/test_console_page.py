@@ -376,9 +376,6 @@ def test_screenshots(page: Page, system: System) -> None:
     )
     expect(row).to_be_visible()
     save_screenshot(page, "fleet")
-    page.goto("/dashboard")
-    save_image("dashboard", page.get_by_role("img").screenshot())
-    page.goto("/")
     row.get_by_role("button", name="Pause").click()
     answer_in_dialog(page, "Pause", "Paused until")
 
@@ -435,13 +432,9 @@ def save_screenshot(page: Page, name: str) -> None:
     page.evaluate("scrollTo(0, 0)")
     page.mouse.move(0, 0)
     expect(page.get_by_role("status").get_by_role("paragraph")).to_have_count(0)
-    save_image(f"console-{name}", page.screenshot(full_page=True))
-
-
-def save_image(name: str, png: bytes) -> None:
     images = ROOT / "docs" / "images"
     images.mkdir(exist_ok=True)
-    (images / f"{name}.png").write_bytes(with_palette(png))
+    (images / f"console-{name}.png").write_bytes(with_palette(page.screenshot(full_page=True)))
 
 
 def test_a_page_of_another_site_cannot_make_the_emulator_run_code(

@@ -128,14 +128,14 @@ class _InTurn:
         return iter([job(*each) for each in zip(*arguments, strict=True)])
 
 
-_WITH_THREADS: Final = ("availability", "messaging", "cleanup", "parallel")
+_WITH_THREADS: Final = ("availability", "push_messages", "cleanup", "parallel")
 
 
 @contextmanager
 def without_threads() -> Iterator[None]:
     """Let no operation of the domain start a thread: the order of calls is the scheduler's."""
     patches: list[Any] = [
-        patch(f"lambdas.domain.{module}.ThreadPoolExecutor", _InTurn) for module in _WITH_THREADS
+        patch(f"lambdas.use_cases.{module}.ThreadPoolExecutor", _InTurn) for module in _WITH_THREADS
     ]
     # One part: the store of these tests holds one business.
     patches.append(patch("lambdas.use_cases.cleanup.PARTS_PER_WORKER", 1))

@@ -134,7 +134,7 @@ BREAKS: Final = {
         9,
     ),
     "a mark is set before its report": Break(
-        "lambdas.domain.attention",
+        "lambdas.use_cases.attention",
         "            if report is not None and is_new and not reported:\n"
         "                self.report_attention(report)\n"
         "                reported = True\n"

@@ -15,7 +15,6 @@ from werkzeug.test import Client
 
 from console.alarms import Alarms
 from console.application import Application, Parts
-from console.dashboard import Dashboard
 from console.devices import Devices
 from console.facts import Facts
 from console.metrics import Metrics
@@ -62,12 +61,6 @@ class MemoryCloudWatch:
     """Data points by name and worker."""
     asked: list[Mapping[str, Any]] = field(default_factory=list)
     broken: bool = False
-    widgets: list[dict[str, Any]] = field(default_factory=list)
-    """What is on the dashboard."""
-
-    def get_dashboard(self, **request: Any) -> dict[str, Any]:
-        self._asked(request)
-        return {"DashboardBody": json.dumps({"widgets": self.widgets})}
 
     def get_paginator(self, operation: str) -> Any:
         return _Paginator(getattr(self, f"_{operation}"))
@@ -179,7 +172,6 @@ def application(
         metrics=Metrics(client, environment_name="dev", alarms=alarms, clock=lambda: NOW),
         alarms=alarms,
         rest=RestApi(rest_url, OperatorToken(lambda: ACCESS_TOKEN), timeout=patience),
-        dashboard=Dashboard(client, name="dev", alarms=alarms).page,
         devices=devices,
     )
     return Application(parts, port=PORT)
