@@ -23,8 +23,17 @@ state differ from those of the next.
 """
 
 
+SOFT_LIMIT: Final = "a device with two sockets"
+"""Two handshakes of this device at the same moment may leave it three sockets: the limit is soft,
+and the next handshake closes the third.
+"""
+
+
 def _chosen(state: str, one_in: int) -> Sequence[tuple[str, ...]]:
-    return PAIRS[list(STATES).index(state) % one_in :: one_in]
+    chosen = PAIRS[list(STATES).index(state) % one_in :: one_in]
+    if state != SOFT_LIMIT:
+        return chosen
+    return [names for names in chosen if not all(name.startswith("connect") for name in names)]
 
 
 @pytest.mark.parametrize("state", STATES)
