@@ -11,6 +11,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -282,14 +284,43 @@ def test_a_failure_of_the_gateway_is_no_silence(world: World, start: Start) -> N
     assert world.server.sockets == [socket]
 
 
+def test_a_client_pings_before_the_interval_is_over(world: World, start: Start) -> None:
+    world.every_pong(every=0.3)
+    client = start()
+    socket = wait_for_socket(world, client)
+    wait(
+        client,
+        "a ping in time",
+        lambda: any(second - first < 0.3 for first, second in pairwise(socket.pings)),
+    )
+
+
+def test_tickets_that_never_come_do_not_keep_a_tab_offline(
+    world: World, browser: Browser | None
+) -> None:
+    with starter("browser", world, browser) as start:
+        client = start(DEADLINE=0.05)
+        wait_for_socket(world, client)
+        before = len(world.rest.attempts)
+        world.withhold_credentials()
+        world.network.reset()
+        # Over HTTP/1.1, Chromium opens at most six connections to a host.
+        wait(client, "a seventh request", lambda: len(world.rest.attempts) >= before + 7)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def refused(
     tmp_path_factory: pytest.TempPathFactory, browser: Browser | None
 ) -> Iterator[list[tuple[World, Client]]]:
-    """Clients whose sockets are all closed again. They mostly wait, while other tests run."""
+    """Clients whose sockets are all closed again. They mostly wait, while other tests run.
 
-    def close(socket: Socket) -> None:
-        socket.send(pong())
+    The first two sockets are closed at once, the others after they lived longer than the back-off.
+    """
+
+    def close(server: Server, socket: Socket) -> None:
+        socket.send(pong(every=2.6))  # the second ping comes after more than 2 s
+        if len(server.sockets) > 2 and len(socket.pings) == 1:
+            return
         socket.send({"type": "error", "id": None, "code": "not_registered", "detail": "gone"})
         socket.connection.close()
 
@@ -297,9 +328,9 @@ def refused(
         running: list[tuple[World, Client]] = []
         for kind in ("device", "browser") if browser else ("device",):
             world = stack.enter_context(running_world(tmp_path_factory.mktemp(kind)))
-            world.server.on_ping = close
+            world.server.on_ping = partial(close, world.server)
             start = stack.enter_context(starter(kind, world, browser))
-            running.append((world, start(BACK_OFF=60)))
+            running.append((world, start(BACK_OFF=2)))
         yield running
 
 
@@ -314,6 +345,20 @@ def test_a_client_reconnects_ever_more_slowly_with_fresh_credentials(
         assert third - second >= 1
         tickets = [socket.handshake.get("ticket") for socket in sockets[:3]]
         assert tickets in (["t1", "t2", "t3"], [None] * 3)
+
+
+def test_the_back_off_begins_again_after_a_socket_that_lived(
+    refused: list[tuple[World, Client]],
+) -> None:
+    for world, client in refused:
+
+        def began_again(world: World = world) -> bool:
+            closed = [socket.pings[-1] for socket in world.server.sockets]
+            opened = world.network.attempts[1:]
+            waited = [after - before for before, after in zip(closed, opened, strict=False)]
+            return any(seconds < 1 for seconds in waited[2:])  # it would be 1 to 2 s
+
+        wait(client, "a quick reconnect", began_again)
 
 
 def test_the_program_closes_its_socket_when_it_is_interrupted(world: World, tmp_path: Path) -> None:
