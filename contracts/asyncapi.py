@@ -11,7 +11,8 @@ from lambdas import protocol
 from lambdas.handlers import websocket
 
 _FROM_CLIENTS: Final = {
-    "ping": "Keeps the connection active. Send one at least every 5 minutes.",
+    "ping": "Keeps the connection active. Send one as soon as the socket opens, and then as often"
+    " as the pongs say (`pingEvery`).",
     "status": "Asks for the status of the business.",
 }
 _TO_CLIENTS: Final[Mapping[str, Any]] = {
