@@ -113,6 +113,7 @@ bench: .venv/.done ## Measure speed, memory, and what operations ask of AWS
 	$(BIN)/python -m benchmarks.handlers
 	$(BIN)/python -m benchmarks.fan_out
 	$(BIN)/python -m benchmarks.cleanup
+	$(BIN)/python -m benchmarks.bad_networks
 	$(BIN)/python -m benchmarks.requests
 	$(BIN)/python -m benchmarks.memory
 

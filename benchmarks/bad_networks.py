@@ -11,6 +11,7 @@ so the result is the same on every machine.
 """
 
 import heapq
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,8 +24,8 @@ from lambdas.use_cases.presence import Presence
 from tests.builders import B1, RULES, U1, FakeClock, in_time, make_cleanup
 from tests.fakes import FakeSockets, MemoryStore
 
-TWO_HOURS: Final = 2 * 3600
-LONGEST_BACK_OFF: Final = 60
+_TWO_HOURS: Final = 2 * 3600
+_LONGEST_BACK_OFF: Final = 60
 """Seconds that a client waits at most before it connects again."""
 _CLEANUP_EVERY: Final = 300
 _STAYED_CONNECTED: Final = 60
@@ -57,10 +58,7 @@ class _Device:
     name: str
     dropped_after: int
     named: bool
-    socket: ConnectionId | None = None
     failures: int = 0
-    opened_at: float = 0.0
-    refused_since: float | None = None
 
 
 @dataclass
@@ -72,13 +70,13 @@ class _Simulation:
     sockets: FakeSockets = field(default_factory=FakeSockets)
     result: Result = field(default_factory=Result)
 
-    def run(self, seconds: int) -> Result:
-        began, number = self.clock.now, 0
+    def run(self) -> Result:
+        began = self.clock.now
         queue: list[tuple[float, int, Iterator[float]]] = []
         for life in [self._cleanups(), *map(self._life, self.devices)]:
             queue.append((self.chance.uniform(0, 5), len(queue), life))
         heapq.heapify(queue)
-        while queue[0][0] < seconds:
+        while queue[0][0] < _TWO_HOURS:
             at, number, life = heapq.heappop(queue)
             self.clock.now = began + int(at)
             heapq.heappush(queue, (at + next(life), number, life))
@@ -95,7 +93,7 @@ class _Simulation:
         """What one device does; each value is how many seconds it then waits."""
         presence = Presence(self.store, RULES, self.clock)
         waited = 0.0  # since its first refusal
-        for number in range(1_000_000):
+        for number in itertools.count():
             socket = ConnectionId(f"{device.name}-{number}")
             if not self._connect(device, socket):
                 pause = self._back_off(device)
@@ -128,7 +126,7 @@ class _Simulation:
         return True
 
     def _back_off(self, device: _Device) -> float:
-        pause = float(min(LONGEST_BACK_OFF, 2**device.failures)) * self.chance.uniform(0.5, 1)
+        pause = float(min(_LONGEST_BACK_OFF, 2**device.failures)) * self.chance.uniform(0.5, 1)
         device.failures += 1
         return pause
 
@@ -141,7 +139,7 @@ def simulate(*groups: Devices) -> Result:
         for index in range(group.count)
     ]
     chance = random.Random(1)  # noqa: S311
-    return _Simulation(devices, chance).run(TWO_HOURS)
+    return _Simulation(devices, chance).run()
 
 
 NETWORKS: Final[dict[str, Sequence[Devices]]] = {

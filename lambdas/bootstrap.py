@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final, Self
 
 from lambdas import variables
 from lambdas.adapters.pacing import TokenBucket, wait_with_jitter
-from lambdas.domain.errors import Unavailable
 from lambdas.domain.model import Business, Clock, Instant
 from lambdas.domain.rules import Rules
 
@@ -310,8 +309,8 @@ class Service:
         if self.recorder is not None:
             try:
                 self.recorder.record_if_due(business)
-            except Unavailable as error:
-                self._unrecorded.append(f"{business.business_id}: {error}")
+            except Exception as error:  # whatever it is, it is logged
+                self._unrecorded.append(f"{business.business_id}: {error!r}")
 
     def pop_unrecorded(self) -> "list[str]":
         """The businesses whose transitions could not be recorded since the last call of this

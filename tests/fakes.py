@@ -1,4 +1,4 @@
-"""The ports of the domain, in memory.
+"""The ports of the use cases, in memory.
 
 `MemoryStore` passes the same contract suite as the DynamoDB table (`tests/integration`), so the two
 behave alike.

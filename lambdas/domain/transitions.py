@@ -124,14 +124,6 @@ class RemovedConnection:
     at: Instant
 
 
-class Found(NamedTuple):
-    """A transition that is not recorded yet."""
-
-    transition: Transition
-    settings_version: int | None
-    """The version of the settings that it rests on; None if there were none."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Change:
     """What may have led to a transition, and when it happened."""
@@ -152,7 +144,7 @@ def has_transition(business: Business, status: BusinessStatus) -> bool:
     return (last.status, last.attention) != (status.overall_status, attention)
 
 
-def has_misleading_rest(business: Business, status: BusinessStatus, rules: Rules) -> bool:
+def must_note_unchanged(business: Business, status: BusinessStatus, rules: Rules) -> bool:
     """Whether one device fell silent since the business was last judged, and another one did not.
 
     Whoever finds only the silent one later could take its silence for the loss of the last device.
@@ -166,7 +158,7 @@ def has_misleading_rest(business: Business, status: BusinessStatus, rules: Rules
 
 def next_transitions(
     business: Business, now: Instant, rules: Rules, removed: RemovedConnection | None = None
-) -> Sequence[Found]:
+) -> Sequence[Transition]:
     """The transitions since the last recorded one: usually one, or none if nothing changed.
 
     There are several if what is stored shows that several things happened since.
@@ -185,7 +177,7 @@ def next_transitions(
     attention = _told_attention(status, settings)
     if settings is None:
         only = _Step(now, status.overall_status, _Change(now, Cause.UNKNOWN))
-        return [Found(_transition(business, last, status, only, attention), None)]
+        return [_transition(business, last, status, only, attention)]
     earlier: Sequence[_Step] = ()
     if last is None:
         step = _first_step(business, status, settings, rules, removed)
@@ -194,19 +186,14 @@ def next_transitions(
         step = _Step(because.at, status.overall_status, because)
     else:
         *earlier, step = _steps(business, last, status, settings, rules, removed)
-    version: int | None
-    found: list[Found] = []
+    found: list[Transition] = []
     previous: LastTransition | Transition | None = last
     for each in earlier:
         then = judge(_as_of(business, each.at), each.at, rules)
         told = attention_of(each.status, settings) if last and last.attention else None
-        version = settings.version
-        if last is not None and each.at < settings.updated_at:
-            version = last.settings_version
         previous = _transition(business, previous, then, each, told)
-        found.append(Found(previous, version))
-    final = _transition(business, previous, status, step, attention)
-    return [*found, Found(final, settings.version)]
+        found.append(previous)
+    return [*found, _transition(business, previous, status, step, attention)]
 
 
 def _as_of(business: Business, moment: Instant) -> Business:

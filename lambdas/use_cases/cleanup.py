@@ -31,7 +31,7 @@ from lambdas.domain.model import (
 )
 from lambdas.domain.rules import CLOCK_SKEW, Rules, Verdict
 from lambdas.domain.status import BusinessStatus, judge
-from lambdas.domain.transitions import has_misleading_rest, has_transition
+from lambdas.domain.transitions import has_transition, must_note_unchanged
 from lambdas.use_cases.attention import AttentionReport, AttentionTracker
 from lambdas.use_cases.circuit_breaker import GuardedSockets
 from lambdas.use_cases.ports import SocketAnswer, Sockets, Store
@@ -367,7 +367,7 @@ class Cleanup:
             return
         status = judge(business, run.now, self.rules)
         is_due = has_transition(business, status)
-        if not is_due and not has_misleading_rest(business, status, self.rules):
+        if not is_due and not must_note_unchanged(business, status, self.rules):
             return
         is_recorded = False
         if not run.recorder_failed and not run.half_time():

@@ -1,4 +1,4 @@
-"""What the domain needs from outside. `lambdas.adapters` implements it on AWS, and the tests in
+"""What the use cases need from outside. `lambdas.adapters` implements it on AWS, and the tests in
 memory; one contract suite runs on both.
 """
 

@@ -10,11 +10,10 @@ from lambdas.domain.model import Business, Clock
 from lambdas.domain.rules import Rules
 from lambdas.domain.status import judge
 from lambdas.domain.transitions import (
-    Found,
     RemovedConnection,
     Transition,
-    has_misleading_rest,
     has_transition,
+    must_note_unchanged,
     next_transitions,
 )
 from lambdas.use_cases.ports import History, Store
@@ -83,7 +82,7 @@ class Recorder:
     ) -> bool:
         """Look once, and add what was recorded; false if there was nothing to record."""
         business, found = self._look(business_id, removed)
-        if found and found[0].transition.sequence == 1:
+        if found and found[0].sequence == 1:
             known = self.history.last_until(business_id)
             if known is not None:
                 # Read again: what was read may be older than the known transition.
@@ -92,17 +91,16 @@ class Recorder:
                     raise Conflict("another recorder has recorded the first transition")
                 # Somebody deleted the last transition from the table. The sequence must go on:
                 # whoever follows the feed would ignore one that begins again.
-                found = [
-                    each._replace(transition=each.transition.following(known)) for each in found
-                ]
-        for transition, version in found:
+                found = [each.following(known) for each in found]
+        version = business.settings.version if business.settings else None
+        for transition in found:
             self.history.commit(transition, settings_version=version)
             recorded.append(transition)
         return bool(found)
 
     def _look(
         self, business_id: BusinessId, removed: RemovedConnection | None
-    ) -> tuple[Business, Sequence[Found]]:
+    ) -> tuple[Business, Sequence[Transition]]:
         """Read a business, and find what is to be recorded about it. Raises `Conflict` if the read
         took so long that what it returned may be of the past.
         """
@@ -117,6 +115,6 @@ class Recorder:
         last = business.last_transition
         if not found and last is not None:
             status = judge(business, now, self.rules)
-            if has_misleading_rest(business, status, self.rules):
+            if must_note_unchanged(business, status, self.rules):
                 self.store.note_unchanged(business_id, last.sequence, now)
         return business, found

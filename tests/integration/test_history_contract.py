@@ -237,20 +237,25 @@ DAMAGE: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("attribute", DAMAGE)
-def test_a_damaged_last_transition_is_named_and_replaced(
-    real_tables: Tables, attribute: str
-) -> None:
-    real_tables.keep(FIRST, SECOND)
-    client, (table, _) = real_tables.client, real_tables.names
+def _damage(tables: Tables, attribute: str, value: dict[str, Any]) -> None:
+    """Overwrite an attribute of the last transition, as somebody might by hand."""
+    client, (table, _) = tables.client, tables.names
     assert client is not None
     client.update_item(
         TableName=table,
         Key={"pk": {"S": "BUSINESS#b1"}, "sk": {"S": LAST_TRANSITION_KEY}},
         UpdateExpression="SET #a = :a",
         ExpressionAttributeNames={"#a": attribute},
-        ExpressionAttributeValues={":a": DAMAGE[attribute]},
+        ExpressionAttributeValues={":a": value},
     )
+
+
+@pytest.mark.parametrize("attribute", DAMAGE)
+def test_a_damaged_last_transition_is_named_and_replaced(
+    real_tables: Tables, attribute: str
+) -> None:
+    real_tables.keep(FIRST, SECOND)
+    _damage(real_tables, attribute, DAMAGE[attribute])
     found = real_tables.store.load(B1)
     assert (found.last_transition, found.unreadable) == (None, (LAST_TRANSITION_KEY,))
     real_tables.keep(replace(SECOND, sequence=3))
@@ -262,14 +267,7 @@ def test_a_damaged_announcement_announces_nothing(
     real_tables: Tables, damaged: dict[str, Any]
 ) -> None:
     real_tables.keep(FIRST)
-    client, (table, _) = real_tables.client, real_tables.names
-    assert client is not None
-    client.update_item(
-        TableName=table,
-        Key={"pk": {"S": "BUSINESS#b1"}, "sk": {"S": LAST_TRANSITION_KEY}},
-        UpdateExpression="SET removal = :removal",
-        ExpressionAttributeValues={":removal": damaged},
-    )
+    _damage(real_tables, "removal", damaged)
     found = real_tables.store.load(B1)
     assert found.last_transition is not None
     assert (found.last_transition.removal, found.unreadable) == (None, ())

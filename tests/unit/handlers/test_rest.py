@@ -111,13 +111,14 @@ def test_what_the_time_changed_is_recorded_before_the_settings_are_written(
     assert last["to"] == {"S": "UNREACHABLE"}
 
 
-def test_a_history_that_does_not_answer_stops_no_declaration_and_is_logged(
-    deployed: Deployed,
+@pytest.mark.parametrize("error", [Unavailable("no answer"), KeyError("poison")])
+def test_a_transition_that_cannot_be_recorded_stops_no_declaration_and_is_logged(
+    deployed: Deployed, error: Exception
 ) -> None:
     deployed.seed(business(virtual(), declared=settings()))
     recorder = deployed.service.recorder
     assert recorder is not None
-    recorder.history.commit = raising(Unavailable("no answer"))  # type: ignore[method-assign]
+    recorder.history.commit = raising(error)  # type: ignore[method-assign]
     status, _ = _call(deployed, "PUT", AVAILABILITY, body='{"available": false}')
     assert status == 200
     assert "transitions could not be recorded" in deployed.log.getvalue()
