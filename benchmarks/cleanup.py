@@ -122,7 +122,7 @@ def model(plain: dict[str, Any]) -> object:
         return LastTransition(
             sequence=int(plain["sequence"]),
             at=int(plain["at"]),
-            status=OverallStatus(plain["to"]),
+            after=OverallStatus(plain["to"]),
             attention=None,
             cause=Cause(plain["cause"]),
             by=None,

@@ -12,7 +12,9 @@ from lambdas.domain.model import (
     Attention,
     Business,
     Cause,
+    Episode,
     OverallStatus,
+    Pause,
     RealConnection,
     Settings,
     Ticket,
@@ -70,7 +72,7 @@ _VIRTUAL_ONLY: Final = Business(_BUSINESS, _SETTINGS, (), (_LEASE,))
 _UNKNOWN: Final = Business(_OTHER, None, (), ())
 _PAUSED: Final = replace(
     _ONLINE,
-    settings=replace(_SETTINGS, paused_until=_NOW + 1200, pause_reason="busy", paused_by=_USER),
+    settings=replace(_SETTINGS, pause=Pause(_NOW + 1200, "busy", _USER)),
 )
 _HOURS: Final = {
     "timeZone": "Europe/Berlin",
@@ -84,7 +86,7 @@ _HOURS: Final = {
 _WITHOUT_DEVICE: Final = replace(_VIRTUAL_ONLY, settings=replace(_SETTINGS, expects_socket=False))
 _NEEDS_ATTENTION: Final = replace(
     _VIRTUAL_ONLY,
-    settings=replace(_SETTINGS, attention=Attention.VIRTUAL_ONLY, attention_since=_NOW - 600),
+    settings=replace(_SETTINGS, episode=Episode(Attention.VIRTUAL_ONLY, _NOW - 600)),
 )
 
 

@@ -381,8 +381,8 @@ def status_document(status: BusinessStatus) -> StatusDocument:
         "lastSeenAt": _optional(status.last_seen_at),
         "virtualUntil": _optional(status.virtual_until),
         "declaredBy": status.declared_by,
-        "pausedUntil": _optional(status.paused_until),
-        "pausedBy": status.paused_by,
+        "pausedUntil": _optional(status.pause.until if status.pause else None),
+        "pausedBy": status.pause.by if status.pause else None,
         "nextChangeAt": _optional(status.next_change_at),
         "reasons": [{"code": r.code, "detail": r.detail} for r in status.reasons],
         "asOf": timestamp(status.as_of),
@@ -394,8 +394,8 @@ def pause_document(status: BusinessStatus) -> PauseDocument:
     return {
         "businessId": status.business_id,
         "online": status.online,
-        "pausedUntil": _optional(status.paused_until),
-        "pausedBy": status.paused_by,
+        "pausedUntil": _optional(status.pause.until if status.pause else None),
+        "pausedBy": status.pause.by if status.pause else None,
         "asOf": timestamp(status.as_of),
     }
 

@@ -28,6 +28,7 @@ from lambdas.domain.identifiers import IMPORT, BusinessId
 from lambdas.domain.model import ActingAs, Clock, Instant, Settings
 from lambdas.use_cases.ports import Store
 from lambdas.use_cases.retrying import Backoff
+from lambdas.use_cases.settings import write_settings
 from operations.shared.business_file import BadLine, Declaration, count_businesses, read_businesses
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, exit_code
@@ -98,7 +99,7 @@ class Importer:
         if outcome in {Outcome.CREATED, Outcome.UPDATED} and not self.dry_run:
             # A business that is not available has no virtual connections. Its sockets stay.
             remove = () if after.available else before.virtual
-            self.store.write_settings(before, after, remove=remove)
+            write_settings(self.store, before, after, remove=remove)
         return outcome
 
     def _decide(self, before: Settings | None, after: Settings) -> Outcome:

@@ -32,6 +32,7 @@ from lambdas.domain.leases import make_room
 from lambdas.domain.model import ActingAs, Business, Clock, Settings, VirtualConnection
 from lambdas.table_schema import SETTINGS_KEY
 from lambdas.use_cases.retrying import Backoff
+from lambdas.use_cases.settings import write_settings
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, exit_code
 from operations.shared.interrupts import interrupted_between
@@ -132,7 +133,7 @@ class Restore:
             state = "available" if settings.available else "unavailable"
             print(f"{then.business_id}: would be {state}, with {len(put)} virtual connections back")
         else:
-            self.live.write_settings(live, settings, put=put, remove=remove)
+            write_settings(self.live, live, settings, put=put, remove=remove)
         return Outcome.RESTORED
 
 
@@ -141,7 +142,7 @@ class _Unreadable(Exception):
 
 
 def _as_restored(settings: Settings, *, version: int) -> Settings:
-    """Return the settings with another version and without the marks of attention.
+    """Return the settings with another version and without the mark of an episode.
 
     Their author does not cause the transition that follows.
     """
@@ -149,9 +150,7 @@ def _as_restored(settings: Settings, *, version: int) -> Settings:
         settings,
         version=version,
         updated_as=ActingAs.IMPORT,
-        attention=None,
-        attention_since=None,
-        attention_reported=False,
+        episode=None,
     )
 
 

@@ -16,6 +16,7 @@ from lambdas.domain.model import (
     Attention,
     Business,
     Census,
+    Episode,
     Instant,
     LastTransition,
     RealConnection,
@@ -114,19 +115,14 @@ class MemoryStore:
         *,
         put: Sequence[VirtualConnection] = (),
         remove: Sequence[VirtualConnection] = (),
+        clear_episode: bool = False,
     ) -> None:
         with self.lock:
             stored = self.settings.get(before.business_id)
             if (stored and stored.version) != (before.settings and before.settings.version):
                 raise Conflict("the version differs")
-            if stored is not None and not settings.ends_attention(before.settings):
-                settings = replace(
-                    settings,
-                    attention=stored.attention,
-                    attention_since=stored.attention_since,
-                    attention_reported=stored.attention_reported,
-                )
-            self.settings[before.business_id] = settings
+            kept = None if stored is None or clear_episode else stored.episode
+            self.settings[before.business_id] = replace(settings, episode=kept)
             for connection in put:
                 self.virtual[connection.business_id, connection.user_id] = connection
             for connection in remove:
@@ -153,34 +149,27 @@ class MemoryStore:
             del self.virtual[key]
             return True
 
-    def write_attention(
-        self, before: Business, attention: Attention | None, *, since: Instant, reported: bool
-    ) -> bool:
+    def mark_episode(self, before: Business, episode: Episode | None) -> bool:
         with self.lock:
             stored = self.settings.get(before.business_id)
             read = before.settings
             if (
                 stored is None
                 or read is None
-                or (stored.version, stored.attention, stored.attention_since)
-                != (read.version, read.attention, read.attention_since)
+                or (stored.version, _identity(stored.episode))
+                != (read.version, _identity(read.episode))
             ):
                 return False
-            self.settings[before.business_id] = replace(
-                stored,
-                attention=attention,
-                attention_since=since if attention else None,
-                attention_reported=reported if attention else False,
-            )
+            self.settings[before.business_id] = replace(stored, episode=episode)
             return True
 
     def list_attention(
         self, attention: Attention, *, limit: int, after: AttentionEntry | None = None
     ) -> Sequence[AttentionEntry]:
         marked = sorted(
-            (settings.attention_since or 0, business_id)
+            (settings.episode.since or 0, business_id)
             for business_id, settings in self.settings.items()
-            if settings.attention is attention
+            if settings.episode is not None and settings.episode.attention is attention
         )
         start = (after.since, after.business_id) if after else (0, "")
         return [AttentionEntry(b, since) for since, b in marked if (since, b) > start][:limit]
@@ -208,6 +197,11 @@ class MemoryStore:
                 yield self.load(business_id)
 
 
+def _identity(episode: Episode | None) -> tuple[Attention, Instant | None] | None:
+    """What tells an episode from another one."""
+    return None if episode is None else (episode.attention, episode.since)
+
+
 @dataclass
 class MemoryHistory:
     """`lambdas.use_cases.ports.History` in a list."""
@@ -224,7 +218,7 @@ class MemoryHistory:
             self.store.last_transitions[transition.business_id] = LastTransition(
                 sequence=transition.sequence,
                 at=transition.at,
-                status=transition.after,
+                after=transition.after,
                 attention=transition.attention,
                 cause=transition.cause,
                 by=transition.by,

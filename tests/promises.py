@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Final
 
-from lambdas.domain.attention import mark_of
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention, Business, Instant, OverallStatus
 from lambdas.domain.rules import Rules
@@ -67,9 +66,9 @@ def wrong_marks(businesses: Iterable[Business], now: Instant, rules: Rules) -> I
     """The first half of promise 9, after a cleanup."""
     for business in businesses:
         needed = judge(business, now, rules).attention
-        mark = mark_of(business.settings)
-        if (mark and mark.attention) != needed:
-            yield broken(9, f"{business.business_id} needs {needed}, but its mark is {mark}")
+        episode = business.settings.episode if business.settings else None
+        if (episode and episode.attention) != needed:
+            yield broken(9, f"{business.business_id} needs {needed}, but its mark is {episode}")
 
 
 def unreported_episodes(
@@ -77,11 +76,11 @@ def unreported_episodes(
 ) -> Iterator[str]:
     """The second half of promise 9, after a cleanup. `reported` are all that were ever reported."""
     for business in businesses:
-        mark = mark_of(business.settings)
-        if mark is None or mark.since is None:
+        episode = business.settings.episode if business.settings else None
+        if episode is None or episode.since is None:
             continue
-        is_due = now - mark.since >= rules.attention_grace
-        if (is_due or mark.reported) and business.business_id not in reported:
+        is_due = now - episode.since >= rules.attention_grace
+        if (is_due or episode.reported) and business.business_id not in reported:
             yield broken(9, f"the episode of {business.business_id} was never reported")
 
 
@@ -108,7 +107,7 @@ def gaps_in_history(
         if has_transition(business, status):
             yield broken(10, f"{name} is {status.overall_status}, which is not recorded")
         last = business.last_transition
-        known = (last.sequence, last.status, last.attention) if last else None
+        known = (last.sequence, last.after, last.attention) if last else None
         recorded = (own[-1].sequence, own[-1].after, own[-1].attention) if own else None
         if known != recorded:
             yield broken(10, f"the last of {name} is {recorded}, but known as {known}")
@@ -140,14 +139,14 @@ def wrong_census(
     )
     for business in businesses:
         status = judge(business, now, rules)
-        mark = mark_of(business.settings)
+        episode = business.settings.episode if business.settings else None
         counted[MetricName.REAL_CONNECTIONS] += status.real
         counted[MetricName.VIRTUAL_CONNECTIONS] += status.virtual
         counted[MetricName.ONLINE_BUSINESSES] += status.online is True
         is_closed = status.online is not None and not status.accepting_orders
         counted[MetricName.CLOSED_BUSINESSES] += is_closed
-        if mark is not None and mark.reported:
-            is_virtual_only = mark.attention is Attention.VIRTUAL_ONLY
+        if episode is not None and episode.reported:
+            is_virtual_only = episode.attention is Attention.VIRTUAL_ONLY
             counted[MetricName.VIRTUAL_ONLY_BUSINESSES] += is_virtual_only
             counted[MetricName.UNREACHABLE_BUSINESSES] += not is_virtual_only
     for name, number in counted.items():

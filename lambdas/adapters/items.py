@@ -3,6 +3,9 @@
 Items are read and written in DynamoDB's own JSON: the resource API costs twice the import time and
 converts every attribute through `Decimal`.
 
+What each kind of item holds is a table: `SETTINGS`, `REAL_CONNECTION` and so on. A new attribute
+is a new row.
+
 Reading is lenient. An attribute that is missing or has a wrong type, because somebody wrote the
 item by hand, is read as "never": one bad item must not stop the cleanup of a whole table, and the
 cleanup removes a connection that was never heard from.
@@ -10,12 +13,11 @@ cleanup removes a connection that was never heard from.
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lambdas.domain.identifiers import (
     BusinessId,
     ConnectionId,
-    DeviceId,
     UserId,
     decode_user_id,
     encode_user_id,
@@ -28,9 +30,11 @@ from lambdas.domain.model import (
     Business,
     Cause,
     Census,
+    Episode,
     Instant,
     LastTransition,
     OverallStatus,
+    Pause,
     RealConnection,
     Settings,
     Ticket,
@@ -63,14 +67,11 @@ Item = Mapping[str, Any]
 Attributes = dict[str, Any]
 """Attributes to write, in DynamoDB's JSON."""
 
-MARK_ATTRIBUTES: Final = (ATTENTION, ATTENTION_SINCE, "attentionReported")
-"""The attributes that mark an episode."""
-
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._:@-]+")
 """User ids that are the same when encoded: almost all."""
 
 _NOT_READABLE: Final = (KeyError, TypeError, ValueError)
-"""What reading raises for an attribute that has a wrong type or value."""
+"""What reading raises for an attribute that is missing, or has a wrong type or value."""
 
 
 def text(value: str) -> dict[str, str]:
@@ -81,6 +82,198 @@ def text(value: str) -> dict[str, str]:
 def number(value: int) -> dict[str, str]:
     """A number in DynamoDB's JSON."""
     return {"N": str(value)}
+
+
+# How values are stored.
+
+
+class Codec(NamedTuple):
+    """How the values of an attribute are written and read."""
+
+    write: Callable[[Any], Attributes]
+    """Returns a value in DynamoDB's JSON."""
+    read: Callable[[Mapping[str, Any]], Any]
+    """Returns None for an empty text. Raises one of `_NOT_READABLE`."""
+
+
+def _read_number(value: Mapping[str, Any]) -> int:
+    digits = value["N"]
+    found = int(digits) if digits.isdecimal() else int(float(digits))
+    if not 0 <= found < END_OF_TIME:
+        raise ValueError(digits)
+    return found
+
+
+# A look-up takes less time than calling the enum, and each cleanup reads the last transition of
+# every business.
+_STATUSES: Final[Mapping[str, OverallStatus]] = {each.value: each for each in OverallStatus}
+_CAUSES: Final[Mapping[str, Cause]] = {each.value: each for each in Cause}
+_REASONS: Final[Mapping[str, ReasonCode]] = {each.value: each for each in ReasonCode}
+
+_TEXT: Final = Codec(text, lambda value: value["S"] or None)
+_NUMBER: Final = Codec(number, _read_number)
+_FLAG: Final = Codec(lambda flag: {"BOOL": flag}, lambda value: value["BOOL"])
+_ATTENTION: Final = Codec(text, lambda value: Attention(value["S"]))
+_ACTING_AS: Final = Codec(text, lambda value: ActingAs(value["S"]))
+_HOURS: Final = Codec(lambda hours: text(hours.text()), lambda value: parse_text(value["S"]))
+_STATUS: Final = Codec(text, lambda value: _STATUSES[value["S"]])
+# A newer build, which was rolled back, may have written causes and reasons that only it knows.
+_CAUSE: Final = Codec(text, lambda value: _CAUSES.get(value["S"], Cause.UNKNOWN))
+_REASON_CODES: Final = Codec(
+    lambda codes: {"L": [text(code) for code in codes]},
+    lambda value: tuple(_REASONS[code["S"]] for code in value["L"] if code["S"] in _REASONS),
+)
+_SECONDS: Final = Codec(
+    lambda seconds: {"M": {status: number(each) for status, each in seconds.items()}},
+    lambda value: {_STATUSES[name]: int(each["N"]) for name, each in value["M"].items()},
+)
+
+
+# What each kind of item holds, apart from its key.
+
+
+_REQUIRED: Final = object()
+
+
+class Column(NamedTuple):
+    """An attribute of one kind of item, and the field that it holds."""
+
+    attribute: str
+    field: str
+    codec: Codec
+    default: Any = _REQUIRED
+    """What a missing attribute is read as. Without a default, the item cannot be read."""
+    is_implied: bool = False
+    """Whether the default is not written. None never is."""
+
+
+class _Kind:
+    """One kind of item: reads and writes its columns."""
+
+    def __init__(self, *columns: Column) -> None:
+        self.columns = columns
+        self._readers = {c.attribute: (c.field, c.codec.read) for c in columns}
+        self.optional = tuple(c.attribute for c in columns if c.default is None or c.is_implied)
+        """The attributes without which an item can be written."""
+        self._defaults = {c.field: c.default for c in columns if c.default is not _REQUIRED}
+
+    def attributes(self, value: object) -> Attributes:
+        """What is written of a value that has the fields of this kind."""
+        return {
+            column.attribute: column.codec.write(field)
+            for column in self.columns
+            if (field := getattr(value, column.field)) is not None
+            and not (column.is_implied and field == column.default)
+        }
+
+    def fields(self, item: Item) -> dict[str, Any]:
+        """What an item says about the fields of this kind. Raises one of `_NOT_READABLE`."""
+        fields = self._defaults.copy()
+        readers = self._readers
+        for name, stored in item.items():
+            if name not in readers:
+                continue
+            field, read = readers[name]
+            if (value := read(stored)) is not None:
+                fields[field] = value
+        return fields
+
+
+_REAL_CONNECTION: Final = _Kind(
+    Column("userId", "user_id", _TEXT, ""),
+    Column("connectedAt", "connected_at", _NUMBER, 0),
+    Column("lastSeenAt", "last_seen_at", _NUMBER, 0),
+    Column(TTL, "expires_at", _NUMBER, 0),
+    Column("closingAt", "closing_at", _NUMBER, None),
+    Column("userAgent", "user_agent", _TEXT, None),
+    Column("deviceId", "device_id", _TEXT, None),
+    Column("pingInterval", "ping_interval", _NUMBER, None),
+)
+
+_VIRTUAL_CONNECTION: Final = _Kind(
+    Column("createdAt", "created_at", _NUMBER, 0),
+    Column("renewedAt", "renewed_at", _NUMBER, 0),
+    Column(TTL, "expires_at", _NUMBER, 0),
+)
+
+_SETTINGS: Final = _Kind(
+    Column("acceptingOrders", "available", _FLAG, False),
+    Column("expectsSocket", "expects_socket", _FLAG, True),
+    Column("version", "version", _NUMBER, 0),
+    Column("updatedAt", "updated_at", _NUMBER, 0),
+    Column("updatedBy", "updated_by", _TEXT, ""),
+    Column("updatedAs", "updated_as", _ACTING_AS, ActingAs.MEMBER, is_implied=True),
+    Column("declaredBy", "declared_by", _TEXT, None),
+    Column("openingHours", "opening_hours", _HOURS, None),
+)
+_PAUSE: Final = _Kind(
+    Column("pausedUntil", "until", _NUMBER),
+    Column("pauseReason", "reason", _TEXT, None),
+    Column("pausedBy", "by", _TEXT, None),
+    Column("pausedByOperator", "by_operator", _FLAG, False, is_implied=True),
+)
+_EPISODE: Final = _Kind(
+    Column(ATTENTION, "attention", _ATTENTION),
+    Column(ATTENTION_SINCE, "since", _NUMBER, None),
+    Column("attentionReported", "reported", _FLAG, False),
+)
+
+EPISODE_ATTRIBUTES: Final = tuple(column.attribute for column in _EPISODE.columns)
+"""The attributes that mark an episode."""
+
+OPTIONAL_SETTINGS: Final = (
+    *_SETTINGS.optional,
+    *(column.attribute for column in _PAUSE.columns),
+)
+"""The attributes of the settings that can be missing. A write removes those that it does not set.
+"""
+
+_TICKET: Final = _Kind(
+    Column("businessId", "business_id", _TEXT),
+    Column("userId", "user_id", _TEXT),
+    Column(TTL, "expires_at", _NUMBER),
+)
+
+_CENSUS: Final = _Kind(
+    Column("worker", "worker", _NUMBER, 0),
+    Column("workers", "workers", _NUMBER, 0),
+    Column("realConnections", "real", _NUMBER, 0),
+    Column("takenAt", "taken_at", _NUMBER, 0),
+)
+
+_CHANGE: Final = _Kind(
+    Column("sequence", "sequence", _NUMBER),
+    Column("at", "at", _NUMBER),
+    Column("to", "after", _STATUS),
+    Column("toldAttention", "attention", _ATTENTION, None),
+    Column("cause", "cause", _CAUSE),
+    Column("by", "by", _TEXT, None),
+    Column("seconds", "seconds", _SECONDS),
+)
+_TRANSITION: Final = _Kind(
+    *_CHANGE.columns,
+    Column("from", "before", _STATUS),
+    Column("reasons", "reasons", _REASON_CODES),
+    Column("since", "since", _NUMBER, None),
+)
+UNCHANGED_AT: Final = "unchangedAt"
+"""When a business was last found to be what its last transition says."""
+_SETTINGS_VERSION: Final = "settingsVersion"
+_LAST_TRANSITION: Final = _Kind(
+    *_CHANGE.columns,
+    Column(_SETTINGS_VERSION, "settings_version", _NUMBER, None),
+    Column(UNCHANGED_AT, "unchanged_at", _NUMBER, None),
+)
+OPTIONAL_OF_LAST_TRANSITION: Final = _LAST_TRANSITION.optional
+"""The attributes of the last transition that can be missing. A new one removes those that it does
+not set. It keeps `removal`: the announced removal may be under way.
+"""
+_REMOVAL: Final = _Kind(
+    Column(CONNECTION_ID, "connection_id", _TEXT),
+    Column("cause", "cause", _CAUSE),
+    Column("by", "by", _TEXT, None),
+    Column("at", "at", _NUMBER, 0),
+)
 
 
 # Keys.
@@ -108,7 +301,7 @@ def real_key(business_id: BusinessId, connection_id: ConnectionId) -> Attributes
 
 def virtual_key(connection: VirtualConnection) -> Attributes:
     """The key of a virtual connection. Sort key: ``CONNECTION#VIRTUAL#<businessId>#<userId>``."""
-    key = connection.odd_key or _virtual_sort_key(connection.business_id, connection.user_id)
+    key = connection.stored_key or _virtual_sort_key(connection.business_id, connection.user_id)
     return {PARTITION_KEY: business_key(connection.business_id), SORT_KEY: text(key)}
 
 
@@ -139,22 +332,12 @@ def ticket_key(digest: str) -> Attributes:
 
 def real_item(connection: RealConnection) -> Attributes:
     """A new real connection."""
-    attributes: Attributes = {
+    return {
         **real_key(connection.business_id, connection.connection_id),
         CONNECTION_ID: text(connection.connection_id),
-        "userId": text(connection.user_id),
         "isVirtualConnection": {"BOOL": False},
-        "connectedAt": number(connection.connected_at),
-        "lastSeenAt": number(connection.last_seen_at),
-        TTL: number(connection.expires_at),
+        **_REAL_CONNECTION.attributes(connection),
     }
-    if connection.user_agent is not None:
-        attributes["userAgent"] = text(connection.user_agent)
-    if connection.device_id is not None:
-        attributes["deviceId"] = text(connection.device_id)
-    if connection.ping_interval is not None:
-        attributes["pingInterval"] = number(connection.ping_interval)
-    return attributes
 
 
 def virtual_item(connection: VirtualConnection) -> Attributes:
@@ -163,61 +346,24 @@ def virtual_item(connection: VirtualConnection) -> Attributes:
         **virtual_key(connection),
         "userId": text(connection.user_id),
         "isVirtualConnection": {"BOOL": True},
-        "createdAt": number(connection.created_at),
-        "renewedAt": number(connection.renewed_at),
-        TTL: number(connection.expires_at),
+        **_VIRTUAL_CONNECTION.attributes(connection),
     }
 
 
 def settings_attributes(settings: Settings) -> Attributes:
     """What a write of the settings sets: everything except the mark of an episode."""
-    attributes: Attributes = {
-        "acceptingOrders": {"BOOL": settings.available},
-        "expectsSocket": {"BOOL": settings.expects_socket},
-        "version": number(settings.version),
-        "updatedAt": number(settings.updated_at),
-        "updatedBy": text(settings.updated_by),
-    }
-    if settings.updated_as is not ActingAs.MEMBER:
-        attributes["updatedAs"] = text(settings.updated_as)
-    if settings.declared_by is not None:
-        attributes["declaredBy"] = text(settings.declared_by)
-    if settings.paused_until is not None:
-        attributes["pausedUntil"] = number(settings.paused_until)
-    if settings.pause_reason is not None:
-        attributes["pauseReason"] = text(settings.pause_reason)
-    if settings.paused_by is not None:
-        attributes["pausedBy"] = text(settings.paused_by)
-    if settings.paused_by_operator:
-        attributes["pausedByOperator"] = {"BOOL": True}
-    if settings.opening_hours is not None:
-        attributes["openingHours"] = text(settings.opening_hours.text())
-    return attributes
+    pause = {} if settings.pause is None else _PAUSE.attributes(settings.pause)
+    return {**_SETTINGS.attributes(settings), **pause}
 
 
-OPTIONAL_SETTINGS: Final = (
-    *(
-        "updatedAs",
-        "declaredBy",
-        "pausedUntil",
-        "pauseReason",
-        "pausedBy",
-        "pausedByOperator",
-        "openingHours",
-    ),
-)
-"""The attributes of the settings that can be missing. A write removes those that it does not set.
-"""
+def episode_attributes(episode: Episode) -> Attributes:
+    """What marks an episode in the settings."""
+    return _EPISODE.attributes(episode)
 
 
 def ticket_item(digest: str, ticket: Ticket) -> Attributes:
     """A ticket."""
-    return {
-        **ticket_key(digest),
-        "businessId": text(ticket.business_id),
-        "userId": text(ticket.user_id),
-        TTL: number(ticket.expires_at),
-    }
+    return {**ticket_key(digest), **_TICKET.attributes(ticket)}
 
 
 def census_item(census: Census) -> Attributes:
@@ -225,65 +371,31 @@ def census_item(census: Census) -> Attributes:
     return {
         PARTITION_KEY: text(CENSUS_KEY),
         SORT_KEY: text(f"{census.worker}/{census.workers}"),
-        "worker": number(census.worker),
-        "workers": number(census.workers),
-        "realConnections": number(census.real),
-        "takenAt": number(census.taken_at),
+        **_CENSUS.attributes(census),
     }
 
 
 def last_transition_attributes(transition: Transition, settings_version: int | None) -> Attributes:
     """What a transition sets in the last transition of its business."""
-    attributes: Attributes = {
-        "sequence": number(transition.sequence),
-        "at": number(transition.at),
-        "to": text(transition.after),
-        "cause": text(transition.cause),
-        "seconds": {"M": {status: number(s) for status, s in transition.seconds.items()}},
-    }
-    if transition.attention is not None:
-        attributes["toldAttention"] = text(transition.attention)
-    if transition.by is not None:
-        attributes["by"] = text(transition.by)
+    attributes = _CHANGE.attributes(transition)
     if settings_version is not None:
-        attributes["settingsVersion"] = number(settings_version)
+        attributes[_SETTINGS_VERSION] = number(settings_version)
     return attributes
-
-
-UNCHANGED_AT: Final = "unchangedAt"
-"""When a business was last found to be what its last transition says."""
-
-OPTIONAL_OF_LAST_TRANSITION: Final = ("toldAttention", "by", "settingsVersion", UNCHANGED_AT)
-"""The attributes of the last transition that can be missing. A new one removes those that it does
-not set. It keeps `removal`: the announced removal may be under way.
-"""
 
 
 def removal_attribute(removal: AnnouncedRemoval) -> Attributes:
     """An announced removal, as an attribute of the last transition."""
-    attributes: Attributes = {
-        CONNECTION_ID: text(removal.connection_id),
-        "cause": text(removal.cause),
-        "at": number(removal.at),
-    }
-    if removal.by is not None:
-        attributes["by"] = text(removal.by)
-    return {"M": attributes}
+    return {"M": _REMOVAL.attributes(removal)}
 
 
 def transition_item(transition: Transition, keep_seconds: int) -> Attributes:
     """A transition in the history, which is kept for so long."""
-    attributes = {
-        **last_transition_attributes(transition, settings_version=None),
+    return {
         PARTITION_KEY: business_key(transition.business_id),
         SORT_KEY: text(transition_sort_key(transition.at, transition.sequence)),
-        "from": text(transition.before),
-        "reasons": {"L": [text(reason) for reason in transition.reasons]},
+        **_TRANSITION.attributes(transition),
         TTL: number(transition.at + keep_seconds),
     }
-    if transition.since is not None:
-        attributes["since"] = number(transition.since)
-    return attributes
 
 
 # Reading.
@@ -347,29 +459,20 @@ def read_real(business_id: BusinessId, item: Item) -> RealConnection:
 
 def read_ticket(item: Item) -> Ticket:
     """A ticket. Only this service writes one."""
-    return Ticket(
-        business_id=BusinessId(item["businessId"]["S"]),
-        user_id=UserId(item["userId"]["S"]),
-        expires_at=int(item[TTL]["N"]),
-    )
+    return Ticket(**_TICKET.fields(item))
 
 
 def read_census(item: Item) -> Census:
     """A census, as far as it can be read."""
-    item = _without_unreadable(item)
-    return Census(
-        worker=_number(item, "worker") or 0,
-        workers=_number(item, "workers") or 0,
-        real=_number(item, "realConnections") or 0,
-        taken_at=_number(item, "takenAt") or 0,
-    )
+    return Census(**_CENSUS.fields(_without_unreadable(item)))
 
 
 def read_attention_entry(item: Item) -> AttentionEntry:
     """An entry of the attention index. `position` keeps a number that is not an instant."""
+    since = _without_unreadable(item).get(ATTENTION_SINCE)
     return AttentionEntry(
         read_business_id(item),
-        _number(_without_unreadable(item), ATTENTION_SINCE) or 0,
+        _read_number(since) if since else 0,
         position=item[ATTENTION_SINCE]["N"],
     )
 
@@ -377,56 +480,13 @@ def read_attention_entry(item: Item) -> AttentionEntry:
 def read_transition(item: Item) -> Transition:
     """A transition of the history. Raises ValueError if it cannot be read: it is not ours."""
     try:
-        attention, by = _text(item, "toldAttention"), _text(item, "by")
-        return Transition(
-            business_id=read_business_id(item),
-            sequence=int(item["sequence"]["N"]),
-            at=int(item["at"]["N"]),
-            before=_STATUSES[item["from"]["S"]],
-            after=_STATUSES[item["to"]["S"]],
-            attention=Attention(attention) if attention else None,
-            cause=_read_cause(item),
-            by=UserId(by) if by else None,
-            reasons=_read_reasons(item),
-            since=_number(item, "since"),
-            seconds=_read_seconds(item),
-        )
+        return Transition(business_id=read_business_id(item), **_TRANSITION.fields(item))
     except _NOT_READABLE as error:
         raise ValueError(f"not a transition: {item}") from error
 
 
 def _read_last_transition(item: Item) -> LastTransition:
-    attention, by = _text(item, "toldAttention"), _text(item, "by")
-    return LastTransition(
-        sequence=int(item["sequence"]["N"]),
-        at=int(item["at"]["N"]),
-        status=_STATUSES[item["to"]["S"]],
-        attention=Attention(attention) if attention else None,
-        cause=_read_cause(item),
-        by=UserId(by) if by else None,
-        seconds=_read_seconds(item),
-        settings_version=_number(item, "settingsVersion"),
-        removal=_read_removal(item),
-        unchanged_at=_number(item, UNCHANGED_AT),
-    )
-
-
-# By their codes. A look-up takes less time than calling the enum, and each cleanup reads the last
-# transition of every business.
-_STATUSES: Final[Mapping[str, OverallStatus]] = {each.value: each for each in OverallStatus}
-_CAUSES: Final[Mapping[str, Cause]] = {each.value: each for each in Cause}
-_REASONS: Final = frozenset[str](ReasonCode)
-
-
-def _read_cause(item: Item) -> Cause:
-    """The cause of a transition. A newer build, which was rolled back, may have written another."""
-    return _CAUSES.get(item["cause"]["S"], Cause.UNKNOWN)
-
-
-def _read_reasons(item: Item) -> tuple[ReasonCode, ...]:
-    """The reasons of a transition, without those that only a newer build knows."""
-    codes = (reason["S"] for reason in item["reasons"]["L"])
-    return tuple(ReasonCode(code) for code in codes if code in _REASONS)
+    return LastTransition(**_LAST_TRANSITION.fields(item), removal=_read_removal(item))
 
 
 def _read_removal(item: Item) -> AnnouncedRemoval | None:
@@ -434,64 +494,33 @@ def _read_removal(item: Item) -> AnnouncedRemoval | None:
     if "removal" not in item:
         return None
     try:
-        removal = item["removal"]["M"]
-        by = _text(removal, "by")
-        return AnnouncedRemoval(
-            ConnectionId(removal[CONNECTION_ID]["S"]),
-            _read_cause(removal),
-            UserId(by) if by else None,
-            at=_number(removal, "at") or 0,
-        )
+        return AnnouncedRemoval(**_REMOVAL.fields(item["removal"]["M"]))
     except _NOT_READABLE:
         return None
 
 
-def _read_seconds(item: Item) -> dict[OverallStatus, int]:
-    return {_STATUSES[name]: int(value["N"]) for name, value in item["seconds"]["M"].items()}
-
-
 def _read_settings(item: Item) -> Settings:
-    attention, hours = _text(item, ATTENTION), _text(item, "openingHours")
-    declared_by, paused_by = _text(item, "declaredBy"), _text(item, "pausedBy")
     return Settings(
-        available=_flag(item, "acceptingOrders", default=False),
-        version=_number(item, "version") or 0,
-        updated_at=_number(item, "updatedAt") or 0,
-        updated_by=UserId(_text(item, "updatedBy") or ""),
-        updated_as=ActingAs(_text(item, "updatedAs") or ActingAs.MEMBER),
-        declared_by=UserId(declared_by) if declared_by else None,
-        paused_until=_number(item, "pausedUntil"),
-        pause_reason=_text(item, "pauseReason"),
-        paused_by=UserId(paused_by) if paused_by else None,
-        paused_by_operator=_flag(item, "pausedByOperator", default=False),
-        opening_hours=parse_text(hours) if hours else None,
-        expects_socket=_flag(item, "expectsSocket", default=True),
-        attention=Attention(attention) if attention else None,
-        attention_since=_number(item, ATTENTION_SINCE),
-        attention_reported=_flag(item, "attentionReported", default=False),
+        **_SETTINGS.fields(item),
+        pause=Pause(**_PAUSE.fields(item)) if "pausedUntil" in item else None,
+        episode=Episode(**_EPISODE.fields(item)) if ATTENTION in item else None,
     )
 
 
 def _read_real(business_id: BusinessId, key: str, item: Item) -> RealConnection:
-    device_id = _text(item, "deviceId")
+    fields = _REAL_CONNECTION.fields(item)
+    if not fields["expires_at"]:
+        fields["expires_at"] = _latest_end(fields["connected_at"] or fields["last_seen_at"])
     return RealConnection(
         business_id=business_id,
         connection_id=ConnectionId(key.removeprefix(CONNECTION_PREFIX)),
-        user_id=UserId(_text(item, "userId") or ""),
-        connected_at=_number(item, "connectedAt") or 0,
-        last_seen_at=_number(item, "lastSeenAt") or 0,
-        expires_at=_number(item, TTL) or _latest_end(item),
-        closing_at=_number(item, "closingAt"),
-        messages=_messages(item),
-        user_agent=_text(item, "userAgent"),
-        device_id=DeviceId(device_id) if device_id else None,
-        ping_interval=_number(item, "pingInterval"),
+        messages=_messages(item, fields["last_seen_at"]),
+        **fields,
     )
 
 
-def _latest_end(item: Item) -> Instant:
+def _latest_end(known: Instant) -> Instant:
     """When a connection without a readable TTL is older than a socket can be."""
-    known = _number(item, "connectedAt") or _number(item, "lastSeenAt")
     return known + MAX_CONNECTION_AGE + CONNECTION_AGE_MARGIN if known else 0
 
 
@@ -502,10 +531,8 @@ def _read_virtual(business_id: BusinessId, key: str, item: Item) -> VirtualConne
     return VirtualConnection(
         business_id=business_id,
         user_id=user_id,
-        odd_key=None if is_usual else key,
-        created_at=_number(item, "createdAt") or 0,
-        renewed_at=_number(item, "renewedAt") or 0,
-        expires_at=_number(item, TTL) or 0,
+        stored_key=None if is_usual else key,
+        **_VIRTUAL_CONNECTION.fields(item),
     )
 
 
@@ -527,70 +554,34 @@ def message_counter(now: Instant) -> tuple[str, int]:
     return MESSAGE_COUNTERS[minute % len(MESSAGE_COUNTERS)], minute * _COUNTED_IN_A_MINUTE
 
 
-def _messages(item: Item) -> int:
+def _messages(item: Item, last_seen_at: Instant) -> int:
     """How many messages came in the minute of the last one; 0 if none came yet."""
-    counter, start = message_counter(_number(item, "lastSeenAt") or 0)
+    counter, start = message_counter(last_seen_at)
     if counter not in item:
         return 0
     counted = int(item[counter]["N"]) - start
     return counted if 0 < counted < _COUNTED_IN_A_MINUTE else 1
 
 
-# Attributes.
+# Damaged items.
 
 
-def _text(item: Item, name: str) -> str | None:
-    return item[name]["S"] if name in item else None
-
-
-def _number(item: Item, name: str) -> int | None:
-    if name not in item:
-        return None
-    digits = item[name]["N"]
-    value = int(digits) if digits.isdecimal() else int(float(digits))
-    if not 0 <= value < END_OF_TIME:
-        raise ValueError(name)
-    return value
-
-
-def _flag(item: Item, name: str, *, default: bool) -> bool:
-    return item[name]["BOOL"] if name in item else default
-
-
-_READERS: Final[Mapping[str, Callable[[Item, str], object]]] = {
-    **dict.fromkeys(
-        ("updatedBy", "declaredBy", "pausedBy", "pauseReason", "userId", "userAgent", "deviceId"),
-        _text,
-    ),
-    **dict.fromkeys(
-        ("acceptingOrders", "expectsSocket", "pausedByOperator", "attentionReported"),
-        lambda item, name: _flag(item, name, default=False),
-    ),
-    **dict.fromkeys(
-        (
-            *("version", "updatedAt", "pausedUntil", ATTENTION_SINCE, "connectedAt", "lastSeenAt"),
-            *("closingAt", "createdAt", "renewedAt", TTL, "worker", "workers"),
-            *("realConnections", "takenAt", "pingInterval"),
-        ),
-        _number,
-    ),
-    **dict.fromkeys(MESSAGE_COUNTERS, lambda item, name: int(item[name]["N"])),
-    ATTENTION: lambda item, name: Attention(item[name]["S"]),
-    "updatedAs": lambda item, name: ActingAs(item[name]["S"]),
-    "openingHours": lambda item, name: parse_text(item[name]["S"]),
-}
-"""How each attribute is read."""
+_READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], object]]] = {
+    column.attribute: column.codec.read
+    for kind in (_REAL_CONNECTION, _VIRTUAL_CONNECTION, _SETTINGS, _PAUSE, _EPISODE, _CENSUS)
+    for column in kind.columns
+} | dict.fromkeys(MESSAGE_COUNTERS, lambda value: int(value["N"]))
 
 
 def _without_unreadable(item: Item) -> Item:
     """An item without the attributes that cannot be read."""
-    return {name: value for name, value in item.items() if _is_readable(item, name)}
+    return {name: value for name, value in item.items() if _is_readable(name, value)}
 
 
-def _is_readable(item: Item, name: str) -> bool:
+def _is_readable(name: str, value: Mapping[str, Any]) -> bool:
     try:
         if name in _READERS:
-            _READERS[name](item, name)
+            _READERS[name](value)
     except _NOT_READABLE:
         return False
     return True

@@ -23,6 +23,7 @@ from lambdas.domain.model import (
     Attention,
     Business,
     Census,
+    Episode,
     Instant,
     RealConnection,
     Settings,
@@ -164,10 +165,11 @@ class Table:
         *,
         put: Sequence[VirtualConnection] = (),
         remove: Sequence[VirtualConnection] = (),
+        clear_episode: bool = False,
     ) -> None:
         same_version, values = _same_version(before.settings)
         attributes = items.settings_attributes(settings)
-        mark = items.MARK_ATTRIBUTES if settings.ends_attention(before.settings) else ()
+        mark = items.EPISODE_ATTRIBUTES if clear_episode else ()
         optional = (*items.OPTIONAL_SETTINGS, *mark)
         absent = [name for name in optional if name not in attributes]
         update: UpdateTypeDef = {
@@ -247,26 +249,18 @@ class Table:
         )
         return removed is not None
 
-    def write_attention(
-        self, before: Business, attention: Attention | None, *, since: Instant, reported: bool
-    ) -> bool:
+    def mark_episode(self, before: Business, episode: Episode | None) -> bool:
         if before.settings is None:
             return False
         same_version, values = _same_version(before.settings)
-        same_episode, episode_values = _same_episode(before.settings)
+        same_episode, episode_values = _same_episode(before.settings.episode)
         values |= episode_values
-        if attention is None:
-            change = "REMOVE " + ", ".join(items.MARK_ATTRIBUTES)
+        if episode is None:
+            change = "REMOVE " + ", ".join(items.EPISODE_ATTRIBUTES)
         else:
-            change = (
-                f"SET {ATTENTION} = :attention, {ATTENTION_SINCE} = :since,"
-                " attentionReported = :reported"
-            )
-            values |= {
-                ":attention": text(attention),
-                ":since": number(since),
-                ":reported": {"BOOL": reported},
-            }
+            mark = items.episode_attributes(episode)
+            change = "SET " + ", ".join(f"{name} = :{name}" for name in mark)
+            values |= {f":{name}": value for name, value in mark.items()}
         item = self._update(
             Key=items.settings_key(before.business_id),
             UpdateExpression=change,
@@ -407,17 +401,17 @@ def _same_version(settings: Settings | None) -> _Condition:
     return _unchanged("version", settings.version)
 
 
-def _same_episode(settings: Settings) -> _Condition:
+def _same_episode(episode: Episode | None) -> _Condition:
     """The mark is still the one that was read: a late run must not touch another episode's."""
-    if settings.attention is None:
+    if episode is None:
         condition = f"NOT {ATTENTION} IN (:virtualOnly, :unreachable)"
         return condition, {
             ":virtualOnly": text(Attention.VIRTUAL_ONLY),
             ":unreachable": text(Attention.UNREACHABLE),
         }
-    same_since, values = _unchanged(ATTENTION_SINCE, settings.attention_since or 0)
+    same_since, values = _unchanged(ATTENTION_SINCE, episode.since or 0)
     condition = f"{ATTENTION} = :old AND {same_since}"
-    return condition, {":old": text(settings.attention), **values}
+    return condition, {":old": text(episode.attention), **values}
 
 
 def _unchanged(name: str, read: int) -> _Condition:

@@ -6,7 +6,7 @@ Times are `Instant`: whole seconds since the epoch (UTC).
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from lambdas.domain.identifiers import BusinessId, ConnectionId, DeviceId, UserId
 from lambdas.domain.instants import Instant as Instant
@@ -35,12 +35,27 @@ class ActingAs(StrEnum):
     IMPORT = "import"
 
 
-_NO_PAUSE: Final[dict[str, Any]] = {
-    "paused_until": None,
-    "pause_reason": None,
-    "paused_by": None,
-    "paused_by_operator": False,
-}
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Stops orders until a moment ("busy, 20 minutes"). It ends by itself."""
+
+    until: Instant
+    reason: str | None = None
+    by: UserId | None = None
+    """Who set it; None if that cannot be read."""
+    by_operator: bool = False
+    """An operator's pause ends only at its end or by an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A time in which a business needs attention, as the cleanup marks it in the settings."""
+
+    attention: Attention
+    since: Instant | None
+    """When the cleanup first found the need. None if the mark has no readable time."""
+    reported: bool = False
+    """Whether the cleanup has reported the episode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +71,14 @@ class Settings:
     updated_as: ActingAs = ActingAs.MEMBER
     declared_by: UserId | None = None
     """Who last declared the business available or unavailable."""
-    paused_until: Instant | None = None
-    pause_reason: str | None = None
-    paused_by: UserId | None = None
-    paused_by_operator: bool = False
-    """An operator's pause ends only at its end or by an operator."""
+    pause: Pause | None = None
+    """The last pause, which may be over."""
     opening_hours: OpeningHours | None = None
     """When a business that is available accepts orders. None: at all times."""
     expects_socket: bool = True
     """False for a business that works without a device, through the API alone."""
-    attention: Attention | None = None
-    """Set by the cleanup for as long as an episode lasts."""
-    attention_since: Instant | None = None
-    """When the cleanup first found that the business needs attention."""
-    attention_reported: bool = False
-    """Whether the cleanup has reported the episode."""
+    episode: Episode | None = None
+    """Written by the cleanup alone, which does not change the version."""
 
     def accepts_orders(self, now: Instant) -> bool:
         """Whether orders are accepted at this moment: declared available, not paused, and within
@@ -80,7 +88,7 @@ class Settings:
 
     def is_paused(self, now: Instant) -> bool:
         """Whether the business is paused at this moment. A pause ends by itself."""
-        return self.paused_until is not None and now < self.paused_until
+        return self.pause is not None and now < self.pause.until
 
     def is_within_hours(self, now: Instant) -> bool:
         """Whether the opening hours, if there are any, include this moment."""
@@ -88,30 +96,32 @@ class Settings:
 
     def is_held_by_operator(self, now: Instant) -> bool:
         """Whether an operator's pause holds at this moment."""
-        return self.paused_by_operator and self.is_paused(now)
+        return self.pause is not None and self.pause.by_operator and self.is_paused(now)
 
     def needs_device(self, now: Instant) -> bool:
         """Whether the business needs attention when none of its devices is connected."""
         return self.expects_socket and self.accepts_orders(now)
 
-    def is_episode_over(self, now: Instant) -> bool:
-        """Whether the opening hours closed the business since its episode was marked.
+    def current_episode(self, now: Instant) -> Episode | None:
+        """The marked episode, unless the opening hours have closed the business since.
 
-        That ends the episode, even if no cleanup saw the business closed. Only the time since the
-        last write of the settings is looked at: that write has checked the time before, by the
-        hours of that time.
+        That ends it, even if no cleanup saw the business closed. Only the time since the last write
+        of the settings is looked at: that write has checked the time before, by the hours of that
+        time.
         """
-        if self.opening_hours is None or self.attention_since is None:
-            return False
-        begin = max(self.attention_since, self.updated_at)
-        return begin < now and self.opening_hours.intervals(begin, now) != ((begin, now),)
+        episode, hours = self.episode, self.opening_hours
+        if episode is None or episode.since is None or hours is None:
+            return episode
+        begin = max(episode.since, self.updated_at)
+        is_over = begin < now and hours.intervals(begin, now) != ((begin, now),)
+        return None if is_over else episode
 
-    def ends_attention(self, before: Self | None) -> bool:
-        """Whether writing these settings ends an episode: they need no device, or the earlier
-        settings closed the business since the episode was marked.
+    def ends_episode(self, before: Self | None) -> bool:
+        """Whether writing these settings over the earlier ones ends an episode, even one that was
+        marked after those were read.
         """
-        at = self.updated_at
-        return not self.needs_device(at) or (before is not None and before.is_episode_over(at))
+        had_one = before is not None and before.episode is not None
+        return not self.needs_device(self.updated_at) or (had_one and self.episode is None)
 
     @classmethod
     def first(
@@ -140,27 +150,25 @@ class Settings:
         """The settings after a declaration of availability. It ends a pause, but not one that an
         operator set.
         """
-        pause = {} if self.is_held_by_operator(at) else _NO_PAUSE
-        changes = {"available": available, "declared_by": by, **pause}
-        return self._changed(at, by, ActingAs.MEMBER, **changes)
+        return self._changed(
+            at,
+            by,
+            ActingAs.MEMBER,
+            available=available,
+            declared_by=by,
+            pause=self._pause_after_declaration(at),
+        )
 
     def paused(
         self, until: Instant, reason: str | None, *, at: Instant, by: UserId, acting_as: ActingAs
     ) -> Self:
         """The settings after a pause was set. It replaces an earlier one."""
-        return self._changed(
-            at,
-            by,
-            acting_as,
-            paused_until=until,
-            pause_reason=reason,
-            paused_by=by,
-            paused_by_operator=acting_as is ActingAs.OPERATOR,
-        )
+        pause = Pause(until, reason, by, by_operator=acting_as is ActingAs.OPERATOR)
+        return self._changed(at, by, acting_as, pause=pause)
 
     def resumed(self, *, at: Instant, by: UserId, acting_as: ActingAs) -> Self:
         """The settings after a pause was ended."""
-        return self._changed(at, by, acting_as, **_NO_PAUSE)
+        return self._changed(at, by, acting_as, pause=None)
 
     def expecting_socket(
         self, expects_socket: bool, *, at: Instant, by: UserId, acting_as: ActingAs
@@ -188,23 +196,25 @@ class Settings:
         """
         changes: dict[str, Any] = {"expects_socket": expects_socket, "opening_hours": opening_hours}
         if available != self.available:
-            pause = {} if self.is_held_by_operator(at) else _NO_PAUSE
-            changes |= {"available": available, "declared_by": by, **pause}
+            pause = self._pause_after_declaration(at)
+            changes |= {"available": available, "declared_by": by, "pause": pause}
         return self._changed(at, by, ActingAs.IMPORT, **changes)
 
-    def _changed(self, at: Instant, by: UserId, acting_as: ActingAs, **changes: Any) -> Self:
-        """The next version of these settings, without exceptions to the hours that are past.
+    def _pause_after_declaration(self, at: Instant) -> Pause | None:
+        return self.pause if self.is_held_by_operator(at) else None
 
-        The mark of an episode stays, unless the episode is over or the change itself ends it.
+    def _changed(self, at: Instant, by: UserId, acting_as: ActingAs, **changes: Any) -> Self:
+        """The next version of these settings, without exceptions to the hours that are past and
+        without an episode that is over, or that the change ends.
         """
         changes |= {"updated_at": at, "updated_by": by, "updated_as": acting_as}
         after = replace(self, version=self.version + 1, **changes)
         if after.opening_hours is not None:
             hours = after.opening_hours.without_past_exceptions(at)
             after = replace(after, opening_hours=hours)
-        if not after.ends_attention(self):
+        if after.needs_device(at) and self.current_episode(at) is not None:
             return after
-        return replace(after, attention=None, attention_since=None, attention_reported=False)
+        return replace(after, episode=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +265,7 @@ class VirtualConnection:
     renewed_at: Instant
     expires_at: Instant
     """When the lease ends."""
-    odd_key: str | None = None
+    stored_key: str | None = None
     """The store's key, if somebody stored it by hand under another key than this user's."""
 
 
@@ -332,7 +342,7 @@ class LastTransition:
 
     sequence: int
     at: Instant
-    status: OverallStatus
+    after: OverallStatus
     """The overall status since then."""
     attention: Attention | None
     """What has been told about its need for attention."""

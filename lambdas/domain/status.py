@@ -7,12 +7,7 @@ from typing import Final
 
 from lambdas.domain.identifiers import CANARY, BusinessId, UserId
 from lambdas.domain.instants import timestamp
-from lambdas.domain.model import (
-    Attention,
-    Business,
-    Instant,
-    Settings,
-)
+from lambdas.domain.model import Attention, Business, Instant, Pause, Settings
 from lambdas.domain.model import OverallStatus as OverallStatus
 from lambdas.domain.rules import Rules
 
@@ -76,8 +71,8 @@ class BusinessStatus:
     """When the last virtual connection expires, unless it is renewed."""
     declared_by: UserId | None
     """Who last declared it available or unavailable."""
-    paused_until: Instant | None
-    paused_by: UserId | None
+    pause: Pause | None
+    """The pause at this moment."""
     as_of: Instant
     _business: Business = field(compare=False, repr=False)
 
@@ -108,10 +103,9 @@ def judge(business: Business, now: Instant, rules: Rules) -> BusinessStatus:
     """Judge one business. Pure: the same arguments always give the same status and reasons."""
     settings = business.settings
     accepting = settings is not None and settings.accepts_orders(now)
-    pause = settings if settings is not None and settings.is_paused(now) else None
     real = rules.active_real(business, now)
     virtual = rules.active_virtual(business, now)
-    episode = settings if settings is not None and not settings.is_episode_over(now) else None
+    episode = settings.current_episode(now) if settings else None
     overall = OverallStatus.UNKNOWN
     if settings is not None:
         overall = overall_status(accepting, real=bool(real), virtual=bool(virtual))
@@ -123,12 +117,11 @@ def judge(business: Business, now: Instant, rules: Rules) -> BusinessStatus:
         real=len(real),
         virtual=len(virtual),
         attention=attention,
-        attention_since=episode.attention_since if episode and attention else None,
+        attention_since=episode.since if episode and attention else None,
         last_seen_at=max((c.last_seen_at for c in business.real), default=None),
         virtual_until=max((c.expires_at for c in virtual), default=None),
         declared_by=settings.declared_by if settings else None,
-        paused_until=pause.paused_until if pause else None,
-        paused_by=pause.paused_by if pause else None,
+        pause=settings.pause if settings and settings.is_paused(now) else None,
         as_of=now,
         _business=business,
     )
@@ -168,11 +161,12 @@ def _obstacles(settings: Settings, now: Instant) -> Iterator[Reason]:
     if not settings.available:
         detail = f"does not accept orders ({_changed(settings, now)})"
         yield Reason(ReasonCode.NOT_ACCEPTING_ORDERS, detail)
-    if settings.paused_until is not None and settings.is_paused(now):
-        who = settings.paused_by or "somebody"
-        role = ", an operator," if settings.paused_by_operator else ""
-        why = f": {settings.pause_reason}" if settings.pause_reason else ""
-        detail = f"paused by {who}{role} until {timestamp(settings.paused_until)}{why}"
+    pause = settings.pause
+    if pause is not None and settings.is_paused(now):
+        who = pause.by or "somebody"
+        role = ", an operator," if pause.by_operator else ""
+        why = f": {pause.reason}" if pause.reason else ""
+        detail = f"paused by {who}{role} until {timestamp(pause.until)}{why}"
         yield Reason(ReasonCode.PAUSED, detail)
     hours = settings.opening_hours
     if hours is not None and not hours.is_open(now):

@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple, Self
 
-from lambdas.domain.attention import current_mark
 from lambdas.domain.identifiers import IMPORT, BusinessId, ConnectionId, UserId
 from lambdas.domain.model import (
     ActingAs,
@@ -140,8 +139,8 @@ def has_transition(business: Business, status: BusinessStatus) -> bool:
     last = business.last_transition
     if last is None:
         return status.overall_status is not OverallStatus.UNKNOWN
-    attention = _told_attention(status, business.settings)
-    return (last.status, last.attention) != (status.overall_status, attention)
+    attention = _reported_attention(status, business.settings)
+    return (last.after, last.attention) != (status.overall_status, attention)
 
 
 def must_note_unchanged(business: Business, status: BusinessStatus, rules: Rules) -> bool:
@@ -150,7 +149,7 @@ def must_note_unchanged(business: Business, status: BusinessStatus, rules: Rules
     Whoever finds only the silent one later could take its silence for the loss of the last device.
     """
     last = business.last_transition
-    if last is None or last.status not in _CONNECTED or not status.real:
+    if last is None or last.after not in _CONNECTED or not status.real:
         return False
     ends = (rules.active_until(connection) for connection in business.real)
     return any(last.judged_at < end <= status.as_of for end in ends)
@@ -174,14 +173,14 @@ def next_transitions(
     if not has_transition(business, status):
         return ()
     settings = business.settings
-    attention = _told_attention(status, settings)
+    attention = _reported_attention(status, settings)
     if settings is None:
         only = _Step(now, status.overall_status, _Change(now, Cause.UNKNOWN))
         return [_transition(business, last, status, only, attention)]
     earlier: Sequence[_Step] = ()
     if last is None:
         step = _first_step(business, status, settings, rules, removed)
-    elif status.overall_status is last.status:
+    elif status.overall_status is last.after:
         because = _attention_change(settings, last, status)
         step = _Step(because.at, status.overall_status, because)
     else:
@@ -262,7 +261,7 @@ def _transition(
         business_id=business.business_id,
         sequence=last.sequence + 1 if last else 1,
         at=at,
-        before=_status_since(last) if last else OverallStatus.UNKNOWN,
+        before=last.after if last else OverallStatus.UNKNOWN,
         after=step.status,
         attention=attention,
         cause=step.because.cause,
@@ -273,26 +272,21 @@ def _transition(
     )
 
 
-def _status_since(last: LastTransition | Transition) -> OverallStatus:
-    return last.after if isinstance(last, Transition) else last.status
-
-
 def seconds_until(last: LastTransition | Transition, moment: Instant) -> dict[OverallStatus, int]:
     """For how long the business was in each status, from its first transition until a moment after
     its last one.
     """
-    status = _status_since(last)
     seconds = dict(last.seconds)
-    seconds[status] = seconds.get(status, 0) + moment - last.at
+    seconds[last.after] = seconds.get(last.after, 0) + moment - last.at
     return seconds
 
 
-def _told_attention(status: BusinessStatus, settings: Settings | None) -> Attention | None:
+def _reported_attention(status: BusinessStatus, settings: Settings | None) -> Attention | None:
     """Why a business needs attention, once the cleanup has reported it."""
     if status.attention is None:
         return None
-    mark = current_mark(settings, status.as_of)
-    return status.attention if mark is not None and mark.reported else None
+    episode = settings.current_episode(status.as_of) if settings else None
+    return status.attention if episode is not None and episode.reported else None
 
 
 class _Step(NamedTuple):
@@ -333,17 +327,17 @@ def _steps(
     moments = {start, now, *devices.edges, *by_time}
     moments |= {at for lease in business.virtual for at in (lease.created_at, lease.expires_at)}
     accepts = connected = leased = None
-    if last is not None and last.status is not OverallStatus.UNKNOWN:
-        accepts, connected = last.status in _ACCEPTING, last.status in _CONNECTED
+    if last is not None and last.after is not OverallStatus.UNKNOWN:
+        accepts, connected = last.after in _ACCEPTING, last.after in _CONNECTED
         leased = {OverallStatus.VIRTUAL_ONLY: True, OverallStatus.UNREACHABLE: False}.get(
-            last.status
+            last.after
         )
 
     def lease_change(at: Instant) -> _Change:
         ended = not leased and (not is_written or any(e.expires_at == at for e in business.virtual))
         return _Change(at, Cause.LEASE_ENDED) if ended else author
 
-    before = last.status if last else None
+    before = last.after if last else None
     steps: list[_Step] = []
     causes: list[_Change] = []
     for at in sorted(moment for moment in moments if start <= moment <= now):
@@ -387,7 +381,7 @@ def _leased_at(
 
     if is_stored(moment):
         return True
-    had = last is not None and last.status is OverallStatus.VIRTUAL_ONLY
+    had = last is not None and last.after is OverallStatus.VIRTUAL_ONLY
     may_be_removed = now - moment > _LEASE_IS_KEPT or (had and not is_stored(start))
     return None if may_be_removed and moment < now else False
 
@@ -395,8 +389,8 @@ def _leased_at(
 def _edges_of_time(settings: Settings, start: Instant, now: Instant) -> Mapping[Instant, Cause]:
     """When a pause or the opening hours may have changed whether orders are accepted."""
     edges: dict[Instant, Cause] = {}
-    if settings.paused_until is not None:
-        edges[settings.paused_until] = Cause.PAUSE_ENDED
+    if settings.pause is not None:
+        edges[settings.pause.until] = Cause.PAUSE_ENDED
     if settings.opening_hours is not None:
         earliest = max(start, now - _HOURS_LOOKED_AT)
         # One second more, so that an edge at the very beginning or end is one.
@@ -429,7 +423,7 @@ class _Devices:
         removed: RemovedConnection | None,
     ) -> Self:
         """Find out what is known since `start`. It was last judged at `floor`."""
-        had = last.status in _CONNECTED if last else None
+        had = last.after in _CONNECTED if last else None
         unknown_until = start
         spans: list[tuple[Instant, Instant]] = []
         for each in business.real:
@@ -565,6 +559,6 @@ def _attention_change(settings: Settings, last: LastTransition, status: Business
     if status.attention is not None and last.attention is None:
         # The grace period is over. What led to the need is what led to the status.
         return _Change(now, last.cause, last.by)
-    if settings.is_episode_over(now):  # they closed it since the last write of the settings
+    if settings.current_episode(now) is not settings.episode:  # they have closed it since
         return _Change(_changed_by_hours(settings, now) or now, Cause.OPENING_HOURS)
     return _written(settings, last, now)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from lambdas.domain.attention import Mark, current_mark, mark_of, next_mark
+from lambdas.domain.attention import next_episode
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
-from lambdas.domain.model import Attention, Business, Clock, OutOfTime
+from lambdas.domain.model import Attention, Business, Clock, Episode, OutOfTime
 from lambdas.domain.rules import Rules
 from lambdas.domain.status import BusinessStatus, judge
 from lambdas.use_cases.ports import Store
@@ -71,8 +71,9 @@ class AttentionTracker:
             # Read the clock after the business: a pause or a mark that was just set must not be
             # judged as of an earlier time.
             status = judge(business, self.clock(), self.rules)
-            before = current_mark(business.settings, status.as_of)
-            after = next_mark(status, before, self.rules)
+            settings = business.settings
+            before = settings.current_episode(status.as_of) if settings else None
+            after = next_episode(status, before, self.rules)
             report = _report(status, after)
             is_new = report is not None and not (before and before.reported)
             if dry_run:
@@ -80,24 +81,23 @@ class AttentionTracker:
             if report is not None and is_new and not reported:
                 self.report_attention(report)
                 reported = True
-            written = after == mark_of(business.settings) or self._write(business, after)
+            # Never create settings here.
+            is_marked = settings is None or settings.episode == after
+            written = is_marked or self._mark(business, after)
             if written or not attempts_left:
                 return AttentionUpdate(status, report, reported, written)
         raise AssertionError("the last attempt returns")
 
-    def _write(self, business: Business, mark: Mark | None) -> bool:
-        if business.settings is None:
-            return True  # never create settings here
+    def _mark(self, business: Business, episode: Episode | None) -> bool:
         self.pace_marks()
-        if mark is None:
-            return self.store.write_attention(business, None, since=0, reported=False)
-        return self.store.write_attention(
-            business, mark.attention, since=mark.since or 0, reported=mark.reported
-        )
+        return self.store.mark_episode(business, episode)
 
 
-def _report(status: BusinessStatus, mark: Mark | None) -> AttentionReport | None:
+def _report(status: BusinessStatus, episode: Episode | None) -> AttentionReport | None:
     """The report on a business, once it is past its grace period."""
-    if status.attention is None or mark is None or mark.since is None or not mark.reported:
+    if status.attention is None or episode is None:
         return None
-    return AttentionReport(status.business_id, status.attention, max(0, status.as_of - mark.since))
+    if episode.since is None or not episode.reported:
+        return None
+    seconds = max(0, status.as_of - episode.since)
+    return AttentionReport(status.business_id, status.attention, seconds)

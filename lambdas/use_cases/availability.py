@@ -24,6 +24,7 @@ from lambdas.use_cases.ports import Sockets, Store
 from lambdas.use_cases.recorder import BeforeChange, record_nothing
 from lambdas.use_cases.removal import Removal, close_and_remove
 from lambdas.use_cases.retrying import Backoff, until_no_conflict
+from lambdas.use_cases.settings import write_settings
 
 _PARALLEL_CLOSES: Final = 25
 
@@ -99,7 +100,7 @@ class Availability:
                 f"the business already has {MAX_VIRTUAL_CONNECTIONS} virtual connections"
             )
         settings = _declared_settings(before.settings, True, user_id, now)
-        self.store.write_settings(before, settings, put=put, remove=ended)
+        write_settings(self.store, before, settings, put=put, remove=ended)
         kept = tuple(c for c in before.virtual if c is not mine and c not in ended)
         after = replace(before, settings=settings, virtual=(*kept, lease))
         status = judge(after, now, self.rules)
@@ -107,7 +108,7 @@ class Availability:
 
     def _declare_unavailable(self, before: Business, user_id: UserId) -> Business:
         settings = _declared_settings(before.settings, False, user_id, self.clock())
-        self.store.write_settings(before, settings, remove=before.virtual)
+        write_settings(self.store, before, settings, remove=before.virtual)
         return replace(before, settings=settings, virtual=())
 
     def _close_sockets(

@@ -321,7 +321,7 @@ class Cleanup:
         settings = business.settings
         return (
             status.attention is not None
-            or (settings is not None and settings.attention is not None)
+            or (settings is not None and settings.episode is not None)
             or status.real < len(business.real)
             or status.virtual < len(business.virtual)
             or any(self.rules.is_quiet(c, status.as_of) for c in business.real)
@@ -487,7 +487,7 @@ class Cleanup:
     def _update_attention(self, business: Business, run: _RunState, report: CleanupReport) -> None:
         """Count the business as it is now, and keep its mark up to date."""
         status = judge(business, run.now, self.rules)
-        is_marked = business.settings is not None and business.settings.attention is not None
+        is_marked = business.settings is not None and business.settings.episode is not None
         if status.attention is None and not is_marked:
             report.add_active(status)
             return

@@ -107,7 +107,7 @@ class HistoryReader:
         """The same where no transition is left: the business itself knows its last one."""
         last = self.store.load(business_id).last_transition
         known_from = end if last is None else min(max(last.at, start), end)
-        known = {} if last is None or known_from == end else {last.status: end - known_from}
+        known = {} if last is None or known_from == end else {last.after: end - known_from}
         return _with_unknown(known, known_from - start)
 
 

@@ -58,7 +58,7 @@ class Operators:
         judged = [
             (entry, judge(business, now, self.rules))
             for entry, business in zip(entries, businesses, strict=True)
-            if business.settings is not None and not business.settings.is_episode_over(now)
+            if business.settings is not None and business.settings.current_episode(now) is not None
         ]
         return AttentionPage(
             businesses=[

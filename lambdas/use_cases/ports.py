@@ -13,6 +13,7 @@ from lambdas.domain.model import (
     Attention,
     Business,
     Census,
+    Episode,
     Instant,
     RealConnection,
     Settings,
@@ -80,15 +81,16 @@ class Store(Protocol):
         *,
         put: Sequence[VirtualConnection] = (),
         remove: Sequence[VirtualConnection] = (),
+        clear_episode: bool = False,
     ) -> None:
         """Write the settings, and the virtual connections that follow from them, all or nothing.
 
         If more are to be removed than one transaction takes, it removes those that end first ahead
         of it, so what is seen in between is the same business with fewer of them.
 
-        Clears the mark of an episode if `Settings.ends_attention` says so. Otherwise it leaves the
-        mark alone, so that one that a cleanup sets in the meantime stays. Raises `Conflict`, and
-        writes nothing, if the version of the settings is no longer that of `before`.
+        Never writes the mark of an episode, so that one that a cleanup sets in the meantime stays;
+        with `clear_episode`, removes it. Raises `Conflict`, and writes nothing, if the version of
+        the settings is no longer that of `before`.
         """
 
     def announce_removal(self, business_id: BusinessId, removal: AnnouncedRemoval) -> None:
@@ -106,9 +108,7 @@ class Store(Protocol):
     def remove_expired_virtual(self, connection: VirtualConnection, now: Instant) -> bool:
         """Remove a virtual connection if its lease is still over; true if it was removed."""
 
-    def write_attention(
-        self, before: Business, attention: Attention | None, *, since: Instant, reported: bool
-    ) -> bool:
+    def mark_episode(self, before: Business, episode: Episode | None) -> bool:
         """Set the mark of an episode or, with None, clear it. The version stays the same.
 
         Returns false, and writes nothing, if there are no settings, or if the settings or the

@@ -2,14 +2,14 @@
 whether a socket is expected.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from lambdas.domain.errors import Forbidden, InvalidValue, NotDeclared
 from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.instants import timestamp
-from lambdas.domain.model import ActingAs, Clock, Instant, Settings
+from lambdas.domain.model import ActingAs, Business, Clock, Instant, Settings, VirtualConnection
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.rules import Rules
 from lambdas.domain.status import BusinessStatus, judge
@@ -19,6 +19,22 @@ from lambdas.use_cases.retrying import Backoff, until_no_conflict
 
 MAX_PAUSE: Final = 7 * 24 * 60 * 60
 """Seconds that a pause may last. A business that is away for longer is not available."""
+
+
+def write_settings(
+    store: Store,
+    before: Business,
+    after: Settings,
+    *,
+    put: Sequence[VirtualConnection] = (),
+    remove: Sequence[VirtualConnection] = (),
+) -> None:
+    """Write the settings of a business, and end its episode if they end the need for attention.
+
+    Every change of the settings is written by this function. See `Store.write_settings`.
+    """
+    clear_episode = after.ends_episode(before.settings)
+    store.write_settings(before, after, put=put, remove=remove, clear_episode=clear_episode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +134,19 @@ class SettingsWriter:
             now = self.clock()
             settings = change(before.settings, now)
             self.before_change(before)
-            self.store.write_settings(before, settings)
+            write_settings(self.store, before, settings)
             return judge(replace(before, settings=settings), now, self.rules)
 
         return until_no_conflict(attempt, self.backoff)
 
 
 def _require_right_to_change_pause(settings: Settings, now: Instant, acting_as: ActingAs) -> None:
-    if acting_as is ActingAs.OPERATOR or settings.paused_until is None:
+    pause = settings.pause
+    if acting_as is ActingAs.OPERATOR or pause is None:
         return
     if settings.is_held_by_operator(now):
         raise Forbidden(
-            f"an operator ({settings.paused_by or 'unknown'}) paused this business until"
-            f" {timestamp(settings.paused_until)}: {settings.pause_reason or 'no reason given'}."
+            f"an operator ({pause.by or 'unknown'}) paused this business until"
+            f" {timestamp(pause.until)}: {pause.reason or 'no reason given'}."
             " Only an operator can change or end this pause"
         )

@@ -9,7 +9,7 @@ import pytest
 
 from lambdas.adapters.table import Table
 from lambdas.domain.identifiers import BusinessId
-from lambdas.domain.model import Attention
+from lambdas.domain.model import Attention, Episode
 from tests.e2e.harness import Business, System, free_port
 
 
@@ -55,7 +55,7 @@ def test_the_demo_names_businesses_that_keep_its_alarm_busy_and_says_how_to_end_
     business.set_available(True)
     table = Table(system.client("dynamodb"), system.endpoints.tableName)
     before = table.load(BusinessId(business.id))
-    table.write_attention(before, Attention.VIRTUAL_ONLY, since=int(time.time()), reported=False)
+    table.mark_episode(before, Episode(Attention.VIRTUAL_ONLY, int(time.time())))
     done = system.run_tool("local.demo")
     business.set_available(False)
     assert done.returncode == 1

@@ -8,7 +8,7 @@ from lambdas.adapters import items
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import Forbidden
 from lambdas.domain.identifiers import BusinessId, ConnectionId
-from lambdas.domain.model import ActingAs, Attention
+from lambdas.domain.model import ActingAs, Attention, Episode
 from lambdas.use_cases.attention import AttentionReport
 from lambdas.use_cases.cleanup import CleanupRun
 from tests.builders import (
@@ -81,8 +81,8 @@ def stored(request: pytest.FixtureRequest) -> Stored:
         (SETTINGS, {"pausedUntil": {"BOOL": True}}),
         (SETTINGS, {"pausedUntil": {"N": "99999999999999999999"}}),
         (SETTINGS, {"declaredBy": {"N": "1"}}),
-        (SETTINGS, {"pausedBy": {"BOOL": True}}),
-        (SETTINGS, {"pausedByOperator": S1}),
+        (SETTINGS, {"pausedUntil": {"N": "1"}, "pausedBy": {"BOOL": True}}),
+        (SETTINGS, {"pausedUntil": {"N": "1"}, "pausedByOperator": S1}),
         (SETTINGS, {"openingHours": {"M": {}}}),
         (SETTINGS, {"openingHours": S1}),
         (SETTINGS, {"openingHours": {"S": "[]"}}),
@@ -90,7 +90,7 @@ def stored(request: pytest.FixtureRequest) -> Stored:
         (SETTINGS, {"openingHours": {"S": '{"timeZone":"Mars/Olympus"}'}}),
         (SETTINGS, {"openingHours": {"S": '{"timeZone":"UTC","weekly":{"mo":[["9","12"]]}}'}}),
         (SETTINGS, {"attention": {"S": "a kind that a later version knows"}}),
-        (SETTINGS, {"attentionReported": S1}),
+        (SETTINGS, {"attention": {"S": "unreachable"}, "attentionReported": S1}),
         (REAL, {"lastSeenAt": S1}),
         (REAL, {"connectedAt": {"N": "-1"}}),
         (REAL, {"ttl": {"NULL": True}}),
@@ -150,7 +150,7 @@ def test_an_operators_pause_holds_even_if_it_does_not_say_whose_it_is(stored: St
     writer = settings_writer(stored.table, FakeClock())
     with pytest.raises(Forbidden):
         writer.resume_business(B1, U1)
-    assert writer.resume_business(B1, U1, acting_as=ActingAs.OPERATOR).paused_until is None
+    assert writer.resume_business(B1, U1, acting_as=ActingAs.OPERATOR).pause is None
     assert stored.table.load(B1).unreadable == ()
 
 
@@ -176,7 +176,7 @@ def test_a_mark_of_an_unknown_kind_is_replaced(stored: Stored) -> None:
     stored.clean_up()
     found = stored.table.load(B1).settings
     assert found is not None
-    assert (found.attention, found.attention_since) == (Attention.UNREACHABLE, NOW)
+    assert found.episode == Episode(Attention.UNREACHABLE, NOW)
 
 
 # Numbers that DynamoDB accepts, but that are not what we store.
@@ -253,7 +253,7 @@ def test_a_business_with_a_wrong_version_is_marked(stored: Stored, version: Any)
     stored.clean_up()
     found = stored.table.load(B1).settings
     assert found is not None
-    assert found.attention is Attention.UNREACHABLE
+    assert found.episode == Episode(Attention.UNREACHABLE, NOW)
 
 
 @pytest.mark.parametrize("seen", [None, S1, *NUMBERS])
@@ -291,7 +291,7 @@ def test_a_ping_of_a_connection_with_a_wrong_counter_is_accepted(
 
 @pytest.mark.parametrize("keys", [("u%31",), ("u1", "u%31"), ("u%FF",), ("u%FF", "u%FE")])
 @pytest.mark.parametrize("how", ["declare", "clean up"])
-def test_virtual_connections_with_odd_keys_are_removed(
+def test_virtual_connections_stored_under_other_keys_are_removed(
     stored: Stored, keys: tuple[str, ...], how: str
 ) -> None:
     stored.put(SETTINGS)

@@ -95,7 +95,7 @@ def test_a_transition_is_read_back_and_is_the_last_one(
     expected = LastTransition(
         sequence=2,
         at=NOW + 60,
-        status=OverallStatus.VIRTUAL_ONLY,
+        after=OverallStatus.VIRTUAL_ONLY,
         attention=Attention.VIRTUAL_ONLY,
         cause=Cause.OPERATOR,
         by=UserId("auth0|7~#%"),
@@ -117,7 +117,7 @@ def test_the_last_transition_loses_what_the_next_one_lacks_except_an_announcemen
     assert tables.store.load(B1).last_transition == LastTransition(
         sequence=3,
         at=NOW + 61,
-        status=OverallStatus.ONLINE,
+        after=OverallStatus.ONLINE,
         attention=None,
         cause=Cause.UNKNOWN,
         by=None,

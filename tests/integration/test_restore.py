@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import TooManyConnections
 from lambdas.domain.identifiers import BusinessId, UserId
-from lambdas.domain.model import ActingAs, Attention, Business, Settings
+from lambdas.domain.model import ActingAs, Attention, Business, Episode, Pause, Settings
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.use_cases.availability import Availability
 from operations import restore as tool
@@ -42,9 +42,8 @@ class Tables:
         for business in (LOST, KEPT, DAMAGED):
             declare(self.restored, business, accepting=True, lease=NOW + 3600)
             self.restored.add_real(real(f"{business}=", business_id=business, now=NOW))
-        self.restored.write_attention(
-            self.restored.load(LOST), Attention.VIRTUAL_ONLY, since=NOW - 999, reported=True
-        )
+        episode = Episode(Attention.VIRTUAL_ONLY, NOW - 999, reported=True)
+        self.restored.mark_episode(self.restored.load(LOST), episode)
         declare(self.restored, ENDED, accepting=True, lease=NOW - 1)
         declare(self.live, KEPT, accepting=False)
         declare(self.live, DAMAGED, accepting=False)
@@ -70,10 +69,7 @@ def with_everything(settings: Settings) -> Settings:
     return replace(
         settings,
         declared_by=UserId("ada"),
-        paused_until=NOW + 60,
-        pause_reason="inspection",
-        paused_by=UserId("operator"),
-        paused_by_operator=True,
+        pause=Pause(NOW + 60, "inspection", UserId("operator"), by_operator=True),
         opening_hours=OpeningHours.read(
             {
                 "timeZone": "Europe/Berlin",
@@ -100,9 +96,7 @@ def test_missing_settings_come_back_with_their_leases_and_nothing_else_changes(
         before,
         version=settings_of(back).version,
         updated_as=ActingAs.IMPORT,
-        attention=None,
-        attention_since=None,
-        attention_reported=False,
+        episode=None,
     )
     assert [lease.expires_at for lease in back.virtual] == [NOW + 3600]
     assert back.real == (), "those sockets are gone"
@@ -123,9 +117,7 @@ def test_opening_hours_pauses_and_who_declared_it_come_back(tables: Tables) -> N
                 settings_of(tables.restored.load(business)),
                 version=back.version,
                 updated_as=ActingAs.IMPORT,
-                attention=None,
-                attention_since=None,
-                attention_reported=False,
+                episode=None,
             )
         )
     assert tables.restore(DAMAGED) == {Outcome.LEFT: 4}

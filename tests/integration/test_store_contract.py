@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import Conflict, InvalidValue, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId, DeviceId, UserId
-from lambdas.domain.model import ActingAs, Attention, Census, Ticket
+from lambdas.domain.model import ActingAs, Attention, Census, Episode, Pause, Ticket
 from lambdas.domain.rules import CLAIM_HOLDS
 from lambdas.handlers import cursors
 from lambdas.use_cases.ports import Store
@@ -25,7 +25,6 @@ from tests.builders import (
     NOW,
     OPEN,
     U1,
-    at,
     business,
     hours,
     real,
@@ -220,42 +219,18 @@ class TestAvailability:
     def test_keeps_the_mark_of_an_episode_even_if_it_was_set_meanwhile(self, store: Store) -> None:
         store.write_settings(business(), settings())
         before = store.load(B1)
-        store.write_attention(before, Attention.UNREACHABLE, since=NOW, reported=True)
+        store.mark_episode(before, Episode(Attention.UNREACHABLE, NOW, reported=True))
         store.write_settings(before, settings(version=2), put=[virtual()])
         assert store.load(B1).settings == settings(
-            version=2, attention=Attention.UNREACHABLE, attention_since=NOW, attention_reported=True
+            version=2, episode=Episode(Attention.UNREACHABLE, NOW, reported=True)
         )
 
-    @pytest.mark.parametrize(
-        "ending",
-        [
-            {"available": False},
-            {"expects_socket": False},
-            {"paused_until": NOW + 60, "updated_at": NOW},
-            {"opening_hours": CLOSED},
-        ],
-    )
-    def test_clears_the_mark_when_it_ends_the_need(
-        self, store: Store, ending: dict[str, Any]
-    ) -> None:
+    def test_clears_the_mark_of_an_episode_when_it_is_told_to(self, store: Store) -> None:
         store.write_settings(business(), settings())
         before = store.load(B1)
-        store.write_attention(before, Attention.UNREACHABLE, since=NOW, reported=True)
-        store.write_settings(before, settings(version=2, **ending))
-        assert store.load(B1).settings == settings(version=2, **ending)
-
-    def test_clears_the_mark_of_an_episode_that_the_opening_hours_ended_before(
-        self, store: Store
-    ) -> None:
-        """The business is open now, and was when it was marked, but not all the time."""
-        marked_at, now = at("2027-01-15 21:50"), at("2027-01-16 09:05")
-        daily = hours(("09:00", "22:00"))
-        store.write_settings(business(), settings(opening_hours=daily))
-        unmarked = store.load(B1)
-        store.write_attention(unmarked, Attention.UNREACHABLE, since=marked_at, reported=True)
-        after = settings(version=2, updated_at=now)
-        store.write_settings(store.load(B1), after)
-        assert store.load(B1).settings == after
+        store.mark_episode(before, Episode(Attention.UNREACHABLE, NOW, reported=True))
+        store.write_settings(before, settings(version=2), clear_episode=True)
+        assert store.load(B1).settings == settings(version=2)
 
     def test_of_many_writers_that_read_the_same_version_one_succeeds(self, store: Store) -> None:
         store.write_settings(business(), settings())
@@ -297,54 +272,43 @@ class TestExpiry:
 class TestAttention:
     def test_is_set_changed_and_cleared_without_a_new_version(self, store: Store) -> None:
         store.write_settings(business(), settings())
-        assert store.write_attention(
-            store.load(B1), Attention.VIRTUAL_ONLY, since=NOW, reported=False
-        )
-        assert store.load(B1).settings == settings(
-            attention=Attention.VIRTUAL_ONLY, attention_since=NOW
-        )
-        assert store.write_attention(
-            store.load(B1), Attention.UNREACHABLE, since=NOW, reported=True
-        )
-        assert store.load(B1).settings == settings(
-            attention=Attention.UNREACHABLE, attention_since=NOW, attention_reported=True
-        )
-        assert store.write_attention(store.load(B1), None, since=NOW, reported=False)
+        for episode in (
+            Episode(Attention.VIRTUAL_ONLY, NOW),
+            Episode(Attention.UNREACHABLE, NOW, reported=True),
+        ):
+            assert store.mark_episode(store.load(B1), episode)
+            assert store.load(B1).settings == settings(episode=episode)
+        assert store.mark_episode(store.load(B1), None)
         assert store.load(B1).settings == settings()
 
     def test_is_not_written_if_the_settings_changed(self, store: Store) -> None:
         store.write_settings(business(), settings())
         before = store.load(B1)
         store.write_settings(before, settings(version=2))
-        assert not store.write_attention(before, Attention.UNREACHABLE, since=NOW, reported=False)
+        assert not store.mark_episode(before, Episode(Attention.UNREACHABLE, NOW))
         assert store.load(B1).settings == settings(version=2)
 
     def test_of_two_runs_only_one_begins_an_episode(self, store: Store) -> None:
         store.write_settings(business(), settings())
         read = store.load(B1)
-        assert store.write_attention(read, Attention.UNREACHABLE, since=NOW, reported=False)
-        assert not store.write_attention(read, Attention.UNREACHABLE, since=NOW + 1, reported=False)
+        assert store.mark_episode(read, Episode(Attention.UNREACHABLE, NOW))
+        assert not store.mark_episode(read, Episode(Attention.UNREACHABLE, NOW + 1))
 
-    @pytest.mark.parametrize("mark", [None, Attention.UNREACHABLE])
+    @pytest.mark.parametrize("episode", [None, Episode(Attention.UNREACHABLE, NOW, reported=True)])
     def test_a_late_run_does_not_touch_the_mark_of_another_episode(
-        self, store: Store, mark: Attention | None
+        self, store: Store, episode: Episode | None
     ) -> None:
         store.write_settings(business(), settings())
-        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, reported=True)
+        store.mark_episode(store.load(B1), Episode(Attention.UNREACHABLE, NOW, reported=True))
         late = store.load(B1)
-        store.write_attention(late, None, since=0, reported=False)
-        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW + 60, reported=False)
-        assert not store.write_attention(late, mark, since=NOW, reported=True)
-        assert store.load(B1).settings == settings(
-            attention=Attention.UNREACHABLE, attention_since=NOW + 60
-        )
+        store.mark_episode(late, None)
+        store.mark_episode(store.load(B1), Episode(Attention.UNREACHABLE, NOW + 60))
+        assert not store.mark_episode(late, episode)
+        assert store.load(B1).settings == settings(episode=Episode(Attention.UNREACHABLE, NOW + 60))
 
     def test_creates_no_settings(self, store: Store) -> None:
-        assert not store.write_attention(
-            business(), Attention.UNREACHABLE, since=NOW, reported=False
-        )
-        gone = business(declared=settings())
-        assert not store.write_attention(gone, Attention.UNREACHABLE, since=NOW, reported=False)
+        for gone in (business(), business(declared=settings())):
+            assert not store.mark_episode(gone, Episode(Attention.UNREACHABLE, NOW))
         assert store.load(B1) == business()
 
 
@@ -378,7 +342,7 @@ def test_similar_user_ids_have_different_keys(store: Store) -> None:
 
 def test_a_pause_is_written_without_touching_connections_and_cleared_again(store: Store) -> None:
     store.write_settings(business(), settings(), put=[virtual()])
-    paused = settings(version=2, paused_until=NOW + 60, pause_reason="busy")
+    paused = settings(version=2, pause=Pause(NOW + 60, "busy"))
     store.write_settings(store.load(B1), paused)
     assert store.load(B1) == business(virtual(), declared=paused)
     store.write_settings(store.load(B1), settings(version=3))
@@ -391,10 +355,7 @@ FULL_DAY = [(f"{n:02}:07", f"{n:02}:53") for n in range(10)]
 ALL_OPTIONAL: dict[str, Any] = {
     "updated_as": ActingAs.BACKEND,
     "declared_by": UserId("auth0|7~#%"),
-    "paused_until": NOW + 60,
-    "pause_reason": "no device since noon, “ring” them",
-    "paused_by": UserId("o1"),
-    "paused_by_operator": True,
+    "pause": Pause(NOW + 60, "no device since noon, “ring” them", UserId("o1"), by_operator=True),
     "opening_hours": hours(
         *FULL_DAY,
         zone="America/Argentina/ComodRivadavia",
@@ -409,11 +370,7 @@ ALL_OPTIONAL: dict[str, Any] = {
 def test_each_optional_setting_is_written_read_back_and_removed(
     store: Store, name: str, leases: int
 ) -> None:
-    absent = {
-        **dict.fromkeys(ALL_OPTIONAL),
-        "updated_as": ActingAs.MEMBER,
-        "paused_by_operator": False,
-    }
+    absent = {**dict.fromkeys(ALL_OPTIONAL), "updated_as": ActingAs.MEMBER}
     lease = [virtual()] * leases
     with_all = settings(**ALL_OPTIONAL)
     store.write_settings(business(), with_all, put=lease)
@@ -429,9 +386,9 @@ def test_each_optional_setting_is_written_read_back_and_removed(
 @pytest.mark.parametrize("opening", [OPEN, CLOSED, hours(("22:00", "04:00"), zone="Asia/Tokyo")])
 def test_opening_hours_are_kept_with_the_mark_of_an_episode(store: Store, opening: Any) -> None:
     store.write_settings(business(), settings(opening_hours=opening))
-    store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, reported=False)
+    store.mark_episode(store.load(B1), Episode(Attention.UNREACHABLE, NOW))
     assert store.load(B1).settings == settings(
-        opening_hours=opening, attention=Attention.UNREACHABLE, attention_since=NOW
+        opening_hours=opening, episode=Episode(Attention.UNREACHABLE, NOW)
     )
     assert [found.settings for found in store.walk(0, 1)] == [store.load(B1).settings]
 
@@ -478,9 +435,8 @@ class TestAttentionList:
         for number in range(5):
             business_id = BusinessId(f"b{number}")
             store.write_settings(business(business_id=business_id), settings())
-            store.write_attention(
-                store.load(business_id), Attention.VIRTUAL_ONLY, since=NOW - number, reported=False
-            )
+            episode = Episode(Attention.VIRTUAL_ONLY, NOW - number)
+            store.mark_episode(store.load(business_id), episode)
         first = store.list_attention(Attention.VIRTUAL_ONLY, limit=3)
         assert [entry.business_id for entry in first] == ["b4", "b3", "b2"]
         rest = store.list_attention(Attention.VIRTUAL_ONLY, limit=3, after=first[-1])
@@ -489,8 +445,8 @@ class TestAttentionList:
 
     def test_leaves_out_businesses_that_need_it_no_longer(self, store: Store) -> None:
         store.write_settings(business(), settings())
-        store.write_attention(store.load(B1), Attention.UNREACHABLE, since=NOW, reported=True)
-        store.write_settings(store.load(B1), settings(version=2, available=False))
+        store.mark_episode(store.load(B1), Episode(Attention.UNREACHABLE, NOW, reported=True))
+        store.mark_episode(store.load(B1), None)
         assert not store.list_attention(Attention.UNREACHABLE, limit=3)
 
 

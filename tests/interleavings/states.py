@@ -1,18 +1,23 @@
 """How things stand when the operations begin: one state of each kind."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from lambdas.domain.model import Attention, RealConnection, Settings, VirtualConnection
-from tests.builders import B1, CLOSED, NOW, RULES, business, real, settings, virtual
-from tests.interleavings.operations import C1, SOON, TILL
+from lambdas.domain.model import (
+    Attention,
+    Episode,
+    Pause,
+    RealConnection,
+    Settings,
+    VirtualConnection,
+)
+from tests.builders import B1, CLOSED, NOW, RULES, U1, business, real, settings, virtual
+from tests.interleavings.operations import C1, OPERATOR, SOON, TILL
 from tests.interleavings.world import DEVICE, World, at_once
 
-MARKED: Final[Mapping[str, Any]] = {
-    "attention": Attention.VIRTUAL_ONLY,
-    "attention_since": NOW - RULES.attention_grace,
-}
+DUE: Final = Episode(Attention.VIRTUAL_ONLY, NOW - RULES.attention_grace)
 SILENT: Final = RULES.silent_after + 1
 """A device that was last heard from this many seconds ago counts as gone."""
 
@@ -61,14 +66,14 @@ STATES: Final[Mapping[str, Callable[[], World]]] = {
     "virtual only, nothing recorded": partial(
         _state, virtual("u1"), declared=settings(), recorded=False
     ),
-    "due to be reported": partial(_state, virtual("u2"), declared=settings(**MARKED)),
+    "due to be reported": partial(_state, virtual("u2"), declared=settings(episode=DUE)),
     "due to be reported soon": partial(
         _state,
         virtual("u1"),
-        declared=settings(**{**MARKED, "attention_since": NOW - RULES.attention_grace + SOON}),
+        declared=settings(episode=replace(DUE, since=NOW - RULES.attention_grace + SOON)),
     ),
     "reported": partial(
-        _state, virtual("u1"), declared=settings(**MARKED, attention_reported=True)
+        _state, virtual("u1"), declared=settings(episode=replace(DUE, reported=True))
     ),
     "unreachable, with expired leases": partial(
         _state, virtual("u1", left=-1), virtual("u2", left=0), declared=settings()
@@ -108,10 +113,10 @@ STATES: Final[Mapping[str, Callable[[], World]]] = {
     "paused by an operator": partial(
         _state,
         real(C1),
-        declared=settings(paused_until=NOW + SOON, paused_by="o1", paused_by_operator=True),
+        declared=settings(pause=Pause(NOW + SOON, by=OPERATOR, by_operator=True)),
     ),
     "paused, and a lease without a device": partial(
-        _state, virtual("u1"), declared=settings(paused_until=NOW + SOON, paused_by="u1")
+        _state, virtual("u1"), declared=settings(pause=Pause(NOW + SOON, by=U1))
     ),
     "closed by its hours": partial(
         _state, virtual("u1"), declared=settings(opening_hours=CLOSED), recorded=False

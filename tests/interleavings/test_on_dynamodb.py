@@ -5,7 +5,6 @@ Runs where `DYNAMODB_LOCAL_URL` names a running DynamoDB Local, as in `make soak
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Final
 
@@ -85,17 +84,8 @@ class Tables:
         world.sockets, world.opening = memory.sockets, memory.opening
         stored = memory.memory.load(B1)
         if stored.settings is not None:
-            unmarked = replace(
-                stored.settings, attention=None, attention_since=None, attention_reported=False
-            )
-            table.write_settings(business(), unmarked, put=stored.virtual)
-            if stored.settings.attention is not None:
-                table.write_attention(
-                    table.load(B1),
-                    stored.settings.attention,
-                    since=stored.settings.attention_since or 0,
-                    reported=stored.settings.attention_reported,
-                )
+            table.write_settings(business(), stored.settings, put=stored.virtual)
+            table.mark_episode(table.load(B1), stored.settings.episode)
         for connection in stored.real:
             table.add_real(connection)
         for digest, ticket in memory.memory.tickets.items():

@@ -127,7 +127,7 @@ class Truth:
         versions = [b.settings for _, b in self.stored if b.settings is not None]
         authors = {(s.updated_as.value, s.updated_by) for s in versions}
         ends = {c.expires_at for _, b in self.stored for c in b.virtual}
-        pauses = {s.paused_until for s in versions}
+        pauses = {s.pause.until for s in versions if s.pause is not None}
         possible = {
             "member": ("member", by) in authors,
             # Something else may come between an announcement and the removal.
@@ -145,7 +145,7 @@ class Truth:
             "cleanup": "cleanup" in self.announced,
             "push": "push" in self.announced,
             "lease_ended": any(end <= transition.at for end in ends),
-            "pause_ended": any(p is not None and p <= transition.at for p in pauses),
+            "pause_ended": any(end <= transition.at for end in pauses),
             "opening_hours": False,  # the hours of these tests never begin or end
             "unknown": previous is None,
         }
@@ -168,7 +168,7 @@ def _parts(business: Business, moment: Instant) -> tuple[bool | None, bool, bool
     settings = business.settings
     accepts: bool | None = None
     if settings is not None:
-        paused = settings.paused_until is not None and moment < settings.paused_until
+        paused = settings.pause is not None and moment < settings.pause.until
         # The hours of these tests are never open.
         accepts = settings.available and not paused and settings.opening_hours is None
     device = any(

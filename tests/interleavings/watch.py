@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from lambdas.domain.identifiers import ConnectionId
-from lambdas.domain.model import Attention, OverallStatus, Settings
+from lambdas.domain.model import Attention, Episode, OverallStatus, Settings
 from lambdas.domain.status import judge
 from lambdas.domain.transitions import Transition
 from lambdas.use_cases.attention import AttentionReport
@@ -41,7 +41,8 @@ class Watch:
 
     def begin(self) -> None:
         settings = self._settings()
-        self.told = settings is not None and settings.attention_reported
+        episode = settings.episode if settings is not None else None
+        self.told = episode is not None and episode.reported
         self._true_since_commit = {self._now()}
         self.truth = Truth()
         self._has_begun = True
@@ -83,9 +84,10 @@ class Watch:
         elif call == "report":
             self.told = True
             self._check_is_true(caller, "report", cast(AttentionReport, arguments[0]).attention)
-        elif call == "write_attention" and result:
-            self._check_is_true(caller, "mark", arguments[1])
-            self.told = self.told and arguments[1] is not None
+        elif call == "mark_episode" and result:
+            episode: Episode | None = arguments[1]
+            self._check_is_true(caller, "mark", episode.attention if episode else None)
+            self.told = self.told and episode is not None
         elif call == "commit":
             self._check_transition(arguments[0])
         elif call == "take_ticket" and result is not None:

@@ -117,7 +117,7 @@ class World:
             and [
                 getattr(settings, name)
                 for name in settings.__dataclass_fields__
-                if not name.startswith("attention")
+                if name != "episode"
             ],
             sorted(
                 (c.connection_id, c.last_seen_at, c.closing_at is not None) for c in stored.real

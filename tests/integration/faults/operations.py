@@ -176,8 +176,8 @@ def _is_paused(business: Business, *, by_operator: bool) -> bool:
     found = business.settings
     return (
         found is not None
-        and found.paused_until == NOW + 3600
-        and (found.paused_by_operator is by_operator)
+        and found.pause is not None
+        and (found.pause.until, found.pause.by_operator) == (NOW + 3600, by_operator)
     )
 
 
@@ -355,13 +355,13 @@ OPERATIONS: Final = (
     _setting(
         "resume",
         _RESUME,
-        lambda b: b.settings is not None and b.settings.paused_until is None,
+        lambda b: b.settings is not None and b.settings.pause is None,
         prepare=_before(_PAUSE),
     ),
     _setting(
         "operator's resume",
         _OPERATORS_RESUME,
-        lambda b: b.settings is not None and b.settings.paused_until is None,
+        lambda b: b.settings is not None and b.settings.pause is None,
         prepare=_before(_OPERATORS_PAUSE),
     ),
     _setting(

@@ -15,7 +15,7 @@ from lambdas.adapters import items as stored
 from lambdas.adapters.table import Table
 from lambdas.bootstrap import Service
 from lambdas.domain.identifiers import BusinessId
-from lambdas.domain.model import Attention, Business
+from lambdas.domain.model import Attention, Business, Episode
 from lambdas.domain.transitions import Transition
 from lambdas.handlers import cleanup, publisher, recorder, rest, websocket
 from lambdas.handlers.entry_point import EntryPoint, Event, logger
@@ -164,7 +164,7 @@ def seed() -> list[Business]:
         ),
         business(
             virtual("u3", business_id=B3),
-            declared=settings(attention=Attention.VIRTUAL_ONLY, attention_since=NOW - 400),
+            declared=settings(episode=Episode(Attention.VIRTUAL_ONLY, NOW - 400)),
             business_id=B3,
         ),
         business(real("s4", business_id=B4, seen=700), declared=settings(), business_id=B4),
@@ -175,15 +175,7 @@ def _items(business: Business) -> Iterator[Item]:
     yield from map(stored.real_item, business.real)
     yield from map(stored.virtual_item, business.virtual)
     if (declared := business.settings) is not None:
-        mark = (
-            {}
-            if declared.attention is None
-            else {
-                "attention": stored.text(declared.attention),
-                "attentionSince": stored.number(declared.attention_since or 0),
-                "attentionReported": {"BOOL": declared.attention_reported},
-            }
-        )
+        mark = stored.episode_attributes(declared.episode) if declared.episode else {}
         key = stored.settings_key(business.business_id)
         yield {**key, **stored.settings_attributes(declared), **mark}
 

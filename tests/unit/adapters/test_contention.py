@@ -10,7 +10,7 @@ from botocore.stub import Stubber
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import ConnectionId
-from lambdas.domain.model import Attention, Census, Ticket
+from lambdas.domain.model import Attention, Census, Episode, Ticket
 from tests.builders import B1, NOW, U1, business, no_wait, real, settings, virtual
 
 C1 = ConnectionId("c1")
@@ -26,8 +26,8 @@ WRITES = {
         lambda table: table.refresh_real(B1, C1, NOW),
         lambda table: table.claim_real(real(), NOW),
         lambda table: table.write_settings(business(declared=settings()), settings(version=2)),
-        lambda table: table.write_attention(
-            business(declared=settings()), Attention.UNREACHABLE, since=NOW, reported=False
+        lambda table: table.mark_episode(
+            business(declared=settings()), Episode(Attention.UNREACHABLE, NOW)
         ),
     ],
     "delete_item": [

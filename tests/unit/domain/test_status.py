@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas.domain.model import Attention, Business, RealConnection, VirtualConnection
+from lambdas.domain.model import (
+    Attention,
+    Business,
+    Episode,
+    Pause,
+    RealConnection,
+    VirtualConnection,
+)
 from lambdas.domain.status import OverallStatus, ReasonCode, judge
 from tests.builders import (
     CLOSED,
@@ -53,11 +60,11 @@ def test_the_table_of_overall_statuses(
 
 
 HOURS: dict[str, Any] = {"no hours": None, "open": OPEN, "closed": CLOSED}
-PAUSES: dict[str, dict[str, Any]] = {
-    "no pause": {},
-    "pause": {"paused_until": NOW + 1, "paused_by": U1},
-    "operator's pause": {"paused_until": NOW + 1, "paused_by": U1, "paused_by_operator": True},
-    "pause that is over": {"paused_until": NOW, "paused_by": U1, "paused_by_operator": True},
+PAUSES: dict[str, Pause | None] = {
+    "no pause": None,
+    "pause": Pause(NOW + 1, by=U1),
+    "operator's pause": Pause(NOW + 1, by=U1, by_operator=True),
+    "pause that is over": Pause(NOW, by=U1, by_operator=True),
 }
 _NOT_ACCEPTING = {
     # available, opening hours, pause: why orders are not accepted
@@ -93,7 +100,7 @@ _NOT_ACCEPTING = {
 def test_orders_are_accepted_if_available_and_not_paused_and_within_opening_hours(
     available: bool, opening: str, pause: str, reals: int, virtuals: int
 ) -> None:
-    declared = settings(available=available, opening_hours=HOURS[opening], **PAUSES[pause])
+    declared = settings(available=available, opening_hours=HOURS[opening], pause=PAUSES[pause])
     connections: list[RealConnection | VirtualConnection] = [
         *[real()] * reals,
         *[virtual()] * virtuals,
@@ -109,8 +116,7 @@ def test_orders_are_accepted_if_available_and_not_paused_and_within_opening_hour
     assert status.accepting_orders is (not why_not)
     codes = [reason.code.value for reason in status.reasons]
     assert codes[:-2] == (why_not or ["accepting_orders"])
-    is_paused = "paused" in why_not
-    assert (status.paused_until, status.paused_by) == ((NOW + 1, U1) if is_paused else (None, None))
+    assert status.pause == (PAUSES[pause] if "paused" in why_not else None)
 
 
 def test_opening_hours_are_judged_at_the_moment_of_the_read() -> None:
@@ -149,15 +155,15 @@ def test_hours_that_never_change_have_no_next_change(opening: Any) -> None:
 
 def test_a_business_that_nobody_declared_has_no_hours_and_no_declarer() -> None:
     status = judge(business(), NOW, RULES)
-    assert (status.next_change_at, status.declared_by, status.paused_by) == (None, None, None)
+    assert (status.next_change_at, status.declared_by, status.pause) == (None, None, None)
 
 
 @pytest.mark.parametrize("available", [True, False])
 def test_a_pause_says_who_until_when_and_why(available: bool) -> None:
-    pause: dict[str, Any] = {"paused_until": NOW + 60, "paused_by": U1, "pause_reason": "busy"}
     told = []
     for by_operator in (False, True):
-        declared = settings(available=available, paused_by_operator=by_operator, **pause)
+        pause = Pause(NOW + 60, "busy", U1, by_operator)
+        declared = settings(available=available, pause=pause)
         reasons = judge(business(declared=declared), NOW, RULES).reasons
         told += [r.detail for r in reasons if r.code is ReasonCode.PAUSED]
     assert told == [
@@ -174,8 +180,7 @@ def test_who_declared_it_is_not_who_changed_the_settings_last() -> None:
 def test_attention_since_does_not_show_an_episode_from_before_the_business_was_closed() -> None:
     marked = settings(
         opening_hours=hours(("09:00", "22:00")),
-        attention=Attention.UNREACHABLE,
-        attention_since=at("2027-01-15 21:50"),
+        episode=Episode(Attention.UNREACHABLE, at("2027-01-15 21:50")),
     )
     shop = business(declared=marked)
     evening = judge(shop, at("2027-01-15 21:59"), RULES)
@@ -205,15 +210,15 @@ def test_only_active_connections_count_whatever_is_still_stored(
 
 
 def test_a_pause_stops_accepting_and_ends_by_itself() -> None:
-    paused = business(real(), declared=settings(paused_until=NOW, pause_reason="busy"))
+    paused = business(real(), declared=settings(pause=Pause(NOW, "busy")))
     before = judge(paused, NOW - 1, RULES)
     assert before.overall_status is OverallStatus.CONNECTED_NOT_ACCEPTING
-    assert before.paused_until == NOW
+    assert before.pause == Pause(NOW, "busy")
     assert before.reasons[0].code is ReasonCode.PAUSED
     assert "busy" in before.reasons[0].detail
     after = judge(paused, NOW, RULES)
     assert after.overall_status is OverallStatus.ONLINE
-    assert after.paused_until is None
+    assert after.pause is None
 
 
 @pytest.mark.parametrize(
@@ -225,7 +230,7 @@ def test_a_pause_stops_accepting_and_ends_by_itself() -> None:
         ([real(seen=700)], {}, Attention.UNREACHABLE),
         ([virtual()], {"expects_socket": False}, None),
         ([virtual()], {"available": False}, None),
-        ([virtual()], {"paused_until": NOW + 1}, None),
+        ([virtual()], {"pause": Pause(NOW + 1)}, None),
     ],
 )
 def test_needs_attention_when_orders_are_accepted_and_no_device_can_hear_them(
@@ -264,7 +269,7 @@ _settings = st.none() | st.builds(
     settings,
     available=st.booleans(),
     expects_socket=st.booleans(),
-    paused_until=st.none() | st.integers(NOW - 100, NOW + 100),
+    pause=st.none() | st.builds(Pause, st.integers(NOW - 100, NOW + 100)),
     opening_hours=st.sampled_from([None, OPEN, CLOSED, hours(("08:00", "09:00"))]),
 )
 _businesses = st.builds(lambda c, s: business(*c, declared=s), _connections, _settings)

@@ -84,13 +84,8 @@ class Deployed:
             if business.settings is not None:
                 empty = Business(business.business_id, None, (), ())
                 self.store.write_settings(empty, business.settings, put=business.virtual)
-                if business.settings.attention is not None:
-                    self.store.write_attention(
-                        self.store.load(business.business_id),
-                        business.settings.attention,
-                        since=business.settings.attention_since or 0,
-                        reported=business.settings.attention_reported,
-                    )
+                stored = self.store.load(business.business_id)
+                self.store.mark_episode(stored, business.settings.episode)
             for connection in business.real:
                 self.store.add_real(connection)
 

@@ -1,7 +1,6 @@
 """The cleanup function: its options, its report and its metrics."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
-from lambdas.domain.model import Attention
+from lambdas.domain.model import Attention, Episode
 from lambdas.handlers.cleanup import handler
 from lambdas.observability import MetricName
 from lambdas.use_cases.recorder import Recorder
@@ -125,7 +124,8 @@ def test_a_run_that_is_out_of_time_publishes_no_census(
     assert _emitted(capsys.readouterr().out).keys() == COUNTS
 
 
-DUE = settings(attention=Attention.VIRTUAL_ONLY, attention_since=NOW - 900)
+DUE = settings(episode=Episode(Attention.VIRTUAL_ONLY, NOW - 900))
+REPORTED = settings(episode=Episode(Attention.VIRTUAL_ONLY, NOW - 900, reported=True))
 """Of a business that is to be reported."""
 
 
@@ -181,7 +181,7 @@ def test_each_removed_connection_is_logged_with_its_client(deployed: Deployed) -
 
 
 def test_each_business_that_needs_attention_is_logged(deployed: Deployed) -> None:
-    deployed.seed(business(virtual(), declared=replace(DUE, attention_reported=True)))
+    deployed.seed(business(virtual(), declared=REPORTED))
     deployed.invoke(handler, {})
     (line,) = [line for line in deployed.log_lines if line["message"] == "needs attention"]
     assert (line["businessId"], line["attention"]) == ("b1", "virtual-only")

@@ -15,7 +15,7 @@ from lambdas.adapters.sockets import ManagementApi
 from lambdas.adapters.table import Table
 from lambdas.domain.errors import DomainError, TooManyCalls, Unavailable
 from lambdas.domain.identifiers import BusinessId
-from lambdas.domain.model import Attention
+from lambdas.domain.model import Attention, Episode, Pause
 from lambdas.handlers import rest
 from lambdas.use_cases.ports import SocketAnswer
 from local.cloudwatch.embedded_metrics import metric_data
@@ -525,7 +525,7 @@ def test_an_entry_of_the_attention_list_has_the_whole_status(deployed: Deployed)
     declared = settings(declared_by="pos-7", opening_hours=OPEN)
     deployed.seed(business(real("c1", seen=4000), virtual(), declared=declared))
     read = deployed.store.load(BusinessId("b1"))
-    deployed.store.write_attention(read, Attention.VIRTUAL_ONLY, since=NOW - 9, reported=False)
+    deployed.store.mark_episode(read, Episode(Attention.VIRTUAL_ONLY, NOW - 9))
     query = {"attention": "virtual-only"}
     (entry,) = _call(deployed, "GET", BUSINESSES, query=query, **AS_OPERATOR)[1]["businesses"]
     assert entry["status"] == _call(deployed, "GET", STATUS)[1]
@@ -827,7 +827,7 @@ def test_an_operator_cleans_up_one_business(deployed: Deployed, body: str | None
     assert [item["sk"]["S"] for item in deployed.items()] == ["BUSINESS", "TRANSITION"]
 
 
-DUE = settings(attention=Attention.UNREACHABLE, attention_since=NOW - 900)
+DUE = settings(episode=Episode(Attention.UNREACHABLE, NOW - 900))
 """Of a business that is to be reported."""
 
 
@@ -846,7 +846,7 @@ def test_a_cleanup_of_one_business_reports_attention_before_a_defect_gets_500(
     deployed: Deployed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployed.seed(business(declared=DUE))
-    monkeypatch.setattr(Table, "write_attention", raising(RuntimeError("a defect")))
+    monkeypatch.setattr(Table, "mark_episode", raising(RuntimeError("a defect")))
     assert _call(deployed, "POST", CLEANUP, **AS_OPERATOR)[0] == 500
     assert '"AttentionEntered"' in capsys.readouterr().out
 
@@ -869,7 +869,7 @@ def test_a_bad_cleanup_is_refused(deployed: Deployed, body: str) -> None:
 
 def test_businesses_that_need_attention_are_listed_page_by_page(deployed: Deployed) -> None:
     for number in range(3):
-        marked = settings(attention=Attention.UNREACHABLE, attention_since=NOW - number)
+        marked = settings(episode=Episode(Attention.UNREACHABLE, NOW - number))
         deployed.seed(business(declared=marked, business_id=BusinessId(f"b{number}")))
     query = {"attention": "unreachable", "limit": "2"}
     status, page = _call(deployed, "GET", BUSINESSES, query=query, **AS_OPERATOR)
@@ -1254,9 +1254,7 @@ _LATER: Final = protocol.timestamp(NOW + 60)
 def test_a_refusal_is_logged_with_its_kind_and_field_and_no_text_of_anybody(
     deployed: Deployed, request_: tuple[str, str, dict[str, Any]], logged: tuple[str, str | None]
 ) -> None:
-    paused = settings(
-        paused_until=NOW + 60, paused_by="o1", pause_reason=SECRET, paused_by_operator=True
-    )
+    paused = settings(pause=Pause(NOW + 60, SECRET, by_operator=True))
     deployed.seed(business(declared=paused))
     method, path, options = request_
     assert _call(deployed, method, path, **options)[0] >= 400

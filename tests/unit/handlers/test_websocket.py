@@ -9,6 +9,7 @@ from hypothesis import settings as examined
 from hypothesis import strategies as st
 
 from lambdas.domain.identifiers import ConnectionId
+from lambdas.domain.model import Pause
 from lambdas.handlers import websocket
 from lambdas.handlers.entry_point import EntryPoint
 from tests.builders import B1, NOW, business, real, settings
@@ -277,7 +278,7 @@ def test_no_answer_is_too_large_for_api_gateway(
 
 
 def test_the_longest_status_is_not_too_large_for_api_gateway(deployed: Deployed) -> None:
-    paused = settings(updated_by="u" * 255, paused_until=NOW + 9, pause_reason="\U0001f355" * 200)
+    paused = settings(updated_by="u" * 255, pause=Pause(NOW + 9, "\U0001f355" * 200))
     deployed.seed(business(real(DEVICE), declared=paused))
     body = json.dumps({"action": "status", "id": "\U0001f355" * 128})
     answer = deployed.invoke(websocket.on_status, socket_event(body))["body"]

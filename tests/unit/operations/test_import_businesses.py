@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import IMPORT, BusinessId, UserId
-from lambdas.domain.model import ActingAs, Business, Settings
+from lambdas.domain.model import ActingAs, Business, Pause, Settings
 from lambdas.domain.opening_hours import OpeningHours
 from operations.import_businesses import (
     IN_FLIGHT,
@@ -139,12 +139,11 @@ class TestOneBusiness:
         self, declared: Declaration, kept: bool
     ) -> None:
         store = MemoryStore()
-        store.seed(business(declared=settings(paused_until=NOW + 60, pause_reason="busy")))
+        store.seed(business(declared=settings(pause=Pause(NOW + 60, "busy"))))
         importer(store, overwrite=True).take(declared)
         written = store.load(B1).settings
         assert written is not None
-        expected = (NOW + 60, "busy") if kept else (None, None)
-        assert (written.paused_until, written.pause_reason) == expected
+        assert written.pause == (Pause(NOW + 60, "busy") if kept else None)
 
     @pytest.mark.parametrize(
         ("operators", "kept"), [(True, True), (False, False)], ids=["an operator's", "its own"]
@@ -153,10 +152,10 @@ class TestOneBusiness:
         self, operators: bool, kept: bool
     ) -> None:
         store = MemoryStore()
-        pause = {"paused_until": NOW + 60, "paused_by": U1, "paused_by_operator": operators}
-        store.seed(business(declared=settings(available=False, **pause)))
+        pause = Pause(NOW + 60, by=U1, by_operator=operators)
+        store.seed(business(declared=settings(available=False, pause=pause)))
         importer(store, overwrite=True).take(ACCEPTING)
-        assert store.load(B1).settings == imported(version=2, **(pause if kept else {}))
+        assert store.load(B1).settings == imported(version=2, pause=pause if kept else None)
 
     @pytest.mark.parametrize(
         "stored", [None, imported(version=3)], ids=["a new one", "a known one"]

@@ -7,7 +7,7 @@ import pytest
 
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
-from lambdas.domain.model import Attention, Business, Settings
+from lambdas.domain.model import Attention, Business, Episode, Pause, Settings
 from lambdas.use_cases.attention import AttentionReport, AttentionTracker, AttentionUpdate
 from lambdas.use_cases.cleanup import CleanupRun
 from tests.builders import (
@@ -46,6 +46,17 @@ def _update(store: MemoryStore, clock: Callable[[], int], reports: Reports) -> A
     return tracker.update(B1, out_of_time=in_time, dry_run=False)
 
 
+def _since(store: MemoryStore) -> int | None:
+    """Since when the business is marked."""
+    episode = store.settings[B1].episode
+    return episode.since if episode else None
+
+
+def _is_reported(store: MemoryStore) -> bool:
+    episode = store.settings[B1].episode
+    return episode is not None and episode.reported
+
+
 ACTS: dict[str, Callable[[MemoryStore, FakeClock], object]] = {
     "renew": lambda store, clock: declare(store, True, clock=clock),
     "resume": lambda store, clock: settings_writer(store, clock).resume_business(B1, U1),
@@ -70,7 +81,7 @@ class TestSettingsWrites:
             clock.advance(1)
         assert counted == [0] + [1] * 11
         assert [report.seconds for report in reports] == [RULES.attention_grace]
-        assert store.settings[B1].attention_since == NOW
+        assert _since(store) == NOW
 
     def test_keep_a_mark_that_is_set_between_their_read_and_their_write(
         self, clock: FakeClock, reports: Reports
@@ -83,7 +94,7 @@ class TestSettingsWrites:
         store = MarkedMeanwhile()
         store.seed(business(LEASED, declared=settings()))
         declare(store, True, clock=clock)
-        assert store.settings[B1].attention_since == NOW
+        assert _since(store) == NOW
 
     def test_that_end_the_need_end_the_episode(
         self, store: MemoryStore, clock: FakeClock, reports: Reports
@@ -91,10 +102,10 @@ class TestSettingsWrites:
         store.seed(business(LEASED, declared=settings()))
         clean_up(store, clock=clock, reports=reports)
         settings_writer(store, clock).pause_business(B1, U1, clock() + 600, None)
-        assert store.settings[B1].attention is None
+        assert store.settings[B1].episode is None
         clock.advance(600)
         clean_up(store, clock=clock, reports=reports)
-        assert store.settings[B1].attention_since == NOW + 600
+        assert _since(store) == NOW + 600
         assert not reports
 
 
@@ -174,7 +185,7 @@ class TestOpeningHours:
             assert run.complete
             told += [moment] * (len(reports) - before)
         assert told == reported
-        stored = store.settings[B1].attention_since
+        stored = _since(store)
         assert stored == (None if since is None else at(f"2027-01-{since}"))
 
     @pytest.mark.parametrize("seen_closed", [True, False])
@@ -196,7 +207,7 @@ class TestOpeningHours:
         for moment in ("15 23:58", "16 00:00", "16 00:03", "16 01:59"):
             self._run_at(f"2027-01-{moment}", store, clock, reports)
         assert [report.seconds for report in reports] == [300]
-        assert store.settings[B1].attention_since == at("2027-01-15 23:58")
+        assert _since(store) == at("2027-01-15 23:58")
 
     @pytest.mark.parametrize("removed", ["15 23:00", "16 09:03"])
     def test_that_are_removed_after_they_closed_the_business_leave_no_old_episode(
@@ -219,7 +230,7 @@ class TestOpeningHours:
         self._run_at("2027-01-15 21:55", store, clock, reports)
         self._run_at("2027-01-16 09:00", store, clock, reports)
         assert [report.seconds for report in reports] == [300]
-        assert store.settings[B1].attention_since == at("2027-01-15 21:50")
+        assert _since(store) == at("2027-01-15 21:50")
 
     @pytest.mark.parametrize("every", [60, 240])
     def test_that_are_set_again_and_again_do_not_hide_the_need(
@@ -236,14 +247,14 @@ class TestOpeningHours:
             if second % CLEANUP_INTERVAL == 0:
                 clean_up(store, clock=clock, reports=reports)
         assert [report.seconds for report in reports] == [RULES.attention_grace]
-        assert store.settings[B1].attention_since == begin
+        assert _since(store) == begin
 
     def test_keep_a_mark_of_a_run_whose_clock_is_ahead(
         self, store: MemoryStore, clock: FakeClock, reports: Reports
     ) -> None:
         self._run_at("2027-01-15 09:00:02", store, clock, reports)
         self._run_at("2027-01-15 08:59:59", store, clock, reports)
-        assert store.settings[B1].attention_since == at("2027-01-15 09:00:02")
+        assert _since(store) == at("2027-01-15 09:00:02")
 
     @pytest.mark.parametrize(
         ("times", "runs", "reported", "since"),
@@ -271,7 +282,7 @@ class TestOpeningHours:
         for each in runs:
             self._run_at(f"2027-{each}", store, clock, reports)
         assert len(reports) == reported
-        assert store.settings[B1].attention_since == at(f"2027-{since}")
+        assert _since(store) == at(f"2027-{since}")
 
     @pytest.mark.parametrize("opening", ["16 09:01", "16 21:59"])
     def test_let_a_declaration_after_reopening_not_revive_the_old_episode(
@@ -281,9 +292,9 @@ class TestOpeningHours:
             self._run_at(f"2027-01-{moment}", store, clock, reports)
         clock.now = at(f"2027-01-{opening}")
         declare(store, True, clock=clock)
-        assert store.settings[B1].attention is None
+        assert store.settings[B1].episode is None
         clean_up(store, clock=clock, reports=reports)
-        assert store.settings[B1].attention_since == clock()
+        assert _since(store) == clock()
         assert len(reports) == 1
 
     def test_hold_in_a_dry_run_too(
@@ -295,7 +306,7 @@ class TestOpeningHours:
         tracker = AttentionTracker(store, RULES, clock, reports.append, pace_marks=lambda: None)
         update = tracker.update(B1, out_of_time=in_time, dry_run=True)
         assert (update.report, update.newly_reported) == (None, False)
-        assert store.settings[B1].attention_since == at("2027-01-15 21:50")
+        assert _since(store) == at("2027-01-15 21:50")
 
 
 class TestBeginningOfAnEpisode:
@@ -314,30 +325,31 @@ class TestBeginningOfAnEpisode:
             [business(LEASED, declared=settings())] if part == 0 else []
         )
         clean_up(store, clock=clock, reports=reports)
-        assert store.settings[B1].attention_since == NOW + 249
+        assert _since(store) == NOW + 249
 
     def test_is_kept_if_a_run_whose_clock_is_behind_still_sees_a_pause(
         self, store: MemoryStore, clock: FakeClock, reports: Reports
     ) -> None:
-        paused = settings(paused_until=NOW + 10)
+        paused = settings(pause=Pause(NOW + 10))
         store.seed(business(LEASED, declared=paused))
 
         late = FakeClock(NOW)
         clock.advance(20)
         _update(store, clock, reports)
-        assert store.settings[B1].attention_since == NOW + 20
+        assert _since(store) == NOW + 20
         _update(store, late, reports)  # its clock still says that the business is paused
-        assert store.settings[B1].attention_since == NOW + 20
+        assert _since(store) == NOW + 20
 
     def test_is_now_if_the_mark_has_no_time(
         self, store: MemoryStore, clock: FakeClock, reports: Reports
     ) -> None:
-        store.seed(business(LEASED, declared=settings(attention=Attention.VIRTUAL_ONLY)))
+        episode = Episode(Attention.VIRTUAL_ONLY, None)
+        store.seed(business(LEASED, declared=settings(episode=episode)))
         _update(store, clock, reports)
-        assert store.settings[B1].attention_since == NOW
+        assert _since(store) == NOW
         store.add_real(real("c1"))
         _update(store, clock, reports)
-        assert store.settings[B1].attention is None
+        assert store.settings[B1].episode is None
 
 
 class TestReporting:
@@ -347,7 +359,7 @@ class TestReporting:
     def due(self, clock: FakeClock) -> Business:
         """A business whose grace period is just over, and that was not reported yet."""
         clock.advance(RULES.attention_grace)
-        marks = {"attention": Attention.VIRTUAL_ONLY, "attention_since": NOW}
+        marks = {"episode": Episode(Attention.VIRTUAL_ONLY, NOW)}
         return business(LEASED, declared=settings(**marks))
 
     def test_is_done_by_a_cleanup_of_one_business_too(
@@ -369,11 +381,11 @@ class TestReporting:
         class Dying(MemoryStore):
             dies = True
 
-            def write_attention(self, *arguments: Any, **more: Any) -> bool:
+            def mark_episode(self, before: Business, episode: Episode | None) -> bool:
                 if not self.dies:
-                    return super().write_attention(*arguments, **more)
+                    return super().mark_episode(before, episode)
                 if written:
-                    super().write_attention(*arguments, **more)
+                    super().mark_episode(before, episode)
                 self.dies = False
                 raise failure
 
@@ -384,14 +396,14 @@ class TestReporting:
         assert first.error is (failure if isinstance(failure, RuntimeError) else None)
         clean_up(store, clock=clock, reports=reports)
         assert len(reports) == (1 if written else 2)
-        assert store.settings[B1].attention_reported
+        assert _is_reported(store)
 
     def test_happens_once_if_the_sdk_repeats_a_write_whose_answer_was_lost(
         self, clock: FakeClock, reports: Reports, due: Business
     ) -> None:
         class LostAnswer(MemoryStore):
-            def write_attention(self, *arguments: Any, **more: Any) -> bool:
-                super().write_attention(*arguments, **more)
+            def mark_episode(self, before: Business, episode: Episode | None) -> bool:
+                super().mark_episode(before, episode)
                 return False  # the repeated write meets its own effect
 
         store = LostAnswer()
@@ -435,7 +447,7 @@ class TestReporting:
     def test_happens_even_if_the_mark_is_from_the_future(
         self, store: MemoryStore, clock: FakeClock, reports: Reports
     ) -> None:
-        ahead = {"attention": Attention.UNREACHABLE, "attention_since": NOW + 10**7}
+        ahead = {"episode": Episode(Attention.UNREACHABLE, NOW + 10**7)}
         store.seed(business(declared=settings(**ahead)))
         for _ in range(4):
             clean_up(store, clock=clock, reports=reports)
@@ -458,17 +470,17 @@ class TestReporting:
         class Overlapped(MemoryStore):
             overlapped = False
 
-            def write_attention(self, *arguments: Any, **more: Any) -> bool:
+            def mark_episode(self, before: Business, episode: Episode | None) -> bool:
                 if not self.overlapped:
                     self.overlapped = True
                     _update(self, clock, reports)
-                return super().write_attention(*arguments, **more)
+                return super().mark_episode(before, episode)
 
         store = Overlapped()
         store.seed(due)
         _update(store, clock, reports)
         assert 1 <= len(reports) <= 2
-        assert store.settings[B1].attention_reported
+        assert _is_reported(store)
         _update(store, clock, reports)
         assert len(reports) <= 2
 
@@ -476,9 +488,9 @@ class TestReporting:
         self, clock: FakeClock, reports: Reports, due: Business
     ) -> None:
         class Restless(MemoryStore):
-            def write_attention(self, *arguments: Any, **more: Any) -> bool:
+            def mark_episode(self, before: Business, episode: Episode | None) -> bool:
                 declare(self, True, clock=clock)
-                return super().write_attention(*arguments, **more)
+                return super().mark_episode(before, episode)
 
         store = Restless()
         store.seed(due)

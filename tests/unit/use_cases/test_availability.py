@@ -6,7 +6,7 @@ import pytest
 
 from lambdas.domain.errors import Conflict, TooManyCalls, TooManyConnections
 from lambdas.domain.identifiers import UserId
-from lambdas.domain.model import Attention
+from lambdas.domain.model import Attention, Episode, Pause
 from lambdas.domain.socket_messages import AvailabilityChanged
 from lambdas.domain.status import OverallStatus
 from lambdas.use_cases.availability import Availability
@@ -93,12 +93,9 @@ def test_an_availability_call_ends_pause_and_attention(store: MemoryStore, avail
     store.seed(
         business(
             declared=settings(
-                paused_until=NOW + 600,
-                pause_reason="busy",
+                pause=Pause(NOW + 600, "busy"),
                 expects_socket=False,
-                attention=Attention.UNREACHABLE,
-                attention_since=NOW - 10,
-                attention_reported=True,
+                episode=Episode(Attention.UNREACHABLE, NOW - 10, reported=True),
             )
         )
     )
@@ -113,18 +110,15 @@ def test_an_availability_call_ends_pause_and_attention(store: MemoryStore, avail
 def test_an_availability_call_does_not_end_an_operators_pause_and_says_so(
     store: MemoryStore, clock: FakeClock, available: bool
 ) -> None:
-    pause = {
-        "paused_until": NOW + 600,
-        "pause_reason": "no device since noon",
-        "paused_by": UserId("o1"),
-        "paused_by_operator": True,
-    }
-    store.seed(business(virtual(), declared=settings(available=not available, **pause)))
+    pause = Pause(NOW + 600, "no device since noon", UserId("o1"), by_operator=True)
+    store.seed(business(virtual(), declared=settings(available=not available, pause=pause)))
     status = declare(store, available, clock=clock).status
     assert not status.accepting_orders
-    assert (status.paused_by, status.paused_until) == ("o1", NOW + 600)
+    assert status.pause == pause
     assert any("o1" in r.detail and "no device since noon" in r.detail for r in status.reasons)
-    assert store.settings[B1] == settings(available=available, version=2, updated_at=NOW, **pause)
+    assert store.settings[B1] == settings(
+        available=available, version=2, updated_at=NOW, pause=pause
+    )
     # What was declared is kept for afterwards.
     clock.advance(600)
     assert store.settings[B1].accepts_orders(clock()) is available

@@ -9,7 +9,7 @@ import pytest
 from lambdas.domain.cleanup_report import CleanupReport
 from lambdas.domain.errors import Conflict, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
-from lambdas.domain.model import Attention, Business, Instant, RealConnection
+from lambdas.domain.model import Attention, Business, Episode, Instant, RealConnection
 from lambdas.use_cases.attention import AttentionReport
 from lambdas.use_cases.circuit_breaker import OUTAGE_AFTER
 from lambdas.use_cases.cleanup import MAX_NAMED, Share
@@ -184,8 +184,7 @@ class TestAttention:
     ) -> None:
         store.seed(business(virtual(left=99999), declared=settings()))
         first = clean_up(store, clock=clock).report
-        assert store.settings[B1].attention is Attention.VIRTUAL_ONLY
-        assert store.settings[B1].attention_since == NOW
+        assert store.settings[B1].episode == Episode(Attention.VIRTUAL_ONLY, NOW)
         assert (first.virtual_only, first.attention_entered) == (0, 0)
         clock.advance(RULES.attention_grace)
         second = clean_up(store, clock=clock).report
@@ -203,8 +202,7 @@ class TestAttention:
         clock.advance(400)
         report = clean_up(store, clock=clock).report
         assert (report.virtual_only, report.unreachable, report.attention_entered) == (0, 1, 1)
-        assert store.settings[B1].attention is Attention.UNREACHABLE
-        assert store.settings[B1].attention_since == NOW
+        assert store.settings[B1].episode == Episode(Attention.UNREACHABLE, NOW, reported=True)
 
     def test_ends_when_a_device_is_back_and_can_begin_again(
         self, store: MemoryStore, clock: FakeClock
@@ -215,8 +213,7 @@ class TestAttention:
         clean_up(store, clock=clock)
         store.add_real(real("c1", now=clock.now))
         assert clean_up(store, clock=clock).report.virtual_only == 0
-        assert store.settings[B1].attention is None
-        assert store.settings[B1].attention_since is None
+        assert store.settings[B1].episode is None
         store.remove_real(B1, ConnectionId("c1"))
         clean_up(store, clock=clock)
         clock.advance(RULES.attention_grace)
@@ -236,7 +233,7 @@ class TestAttention:
         store.seed(late_view, business(real("c1")))
         store.walk = lambda part, parts: iter([late_view] if part == 0 else [])  # type: ignore[method-assign] # late
         assert clean_up(store).report.active_real == 1
-        assert store.settings[B1].attention is None
+        assert store.settings[B1].episode is None
 
 
 def test_a_run_that_is_out_of_time_stops_and_is_incomplete(store: MemoryStore) -> None:
@@ -379,7 +376,7 @@ class TestUnexpectedErrors:
     def test_a_census_that_cannot_be_read_stops_no_run(self) -> None:
         store = failing_store(PermissionError("Query on CENSUS"), "last_censuses")
         reports: list[AttentionReport] = []
-        mark = {"attention": Attention.UNREACHABLE, "attention_since": NOW - 400}
+        mark = {"episode": Episode(Attention.UNREACHABLE, NOW - 400)}
         store.seed(business(declared=settings(**mark)))
         assert clean_up(store, reports=reports).error is not None
         assert len(reports) == 1

@@ -9,7 +9,14 @@ import pytest
 
 from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
-from lambdas.domain.model import Attention, Business, Instant, RealConnection, VirtualConnection
+from lambdas.domain.model import (
+    Attention,
+    Business,
+    Episode,
+    Instant,
+    RealConnection,
+    VirtualConnection,
+)
 from lambdas.domain.socket_messages import SocketMessage
 from lambdas.use_cases.operators import Operators
 from lambdas.use_cases.parallel import read_in_parallel
@@ -131,7 +138,7 @@ class TestReads:
     def test_a_batch_and_a_list_read_nothing_when_there_is_no_time(
         self, store: MemoryStore, clock: FakeClock
     ) -> None:
-        marks = {"attention": Attention.UNREACHABLE, "attention_since": NOW}
+        marks = {"episode": Episode(Attention.UNREACHABLE, NOW)}
         store.seed(*(business(business_id=b, declared=settings(**marks)) for b in self.IDS))
         reader = StatusReader(store, RULES, clock)
         with pytest.raises(Unavailable, match="in time"):
@@ -200,9 +207,9 @@ class TestSlowStore:
                 clock.advance(8)
                 return super().load(business_id)
 
-            def write_attention(self, before: Business, attention: Any, **mark: Any) -> bool:
+            def mark_episode(self, before: Business, episode: Episode | None) -> bool:
                 clock.advance(8)
-                return super().write_attention(before, attention, **mark)
+                return super().mark_episode(before, episode)
 
         store = Slow()
         store.seed(business(declared=settings()))

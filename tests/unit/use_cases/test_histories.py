@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lambdas.domain.errors import Conflict, Forbidden, NotDeclared, Unavailable
 from lambdas.domain.identifiers import ConnectionId, UserId
-from lambdas.domain.model import ActingAs, Instant, RealConnection
+from lambdas.domain.model import ActingAs, Business, Episode, Instant, RealConnection
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.status import judge
 from lambdas.use_cases.admission import Admission
@@ -92,12 +92,12 @@ class FaultyStore(MemoryStore):
     def write_settings(self, *arguments: Any, **more: Any) -> None:
         self._write(lambda: super(FaultyStore, self).write_settings(*arguments, **more), Conflict)
 
-    def write_attention(self, *arguments: Any, **more: Any) -> bool:
+    def mark_episode(self, before: Business, episode: Episode | None) -> bool:
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             meanwhile()
         done: bool = self._write(
-            lambda: super(FaultyStore, self).write_attention(*arguments, **more), False
+            lambda: super(FaultyStore, self).mark_episode(before, episode), False
         )
         return done
 

@@ -6,7 +6,7 @@ import pytest
 
 from lambdas.domain.errors import NotFound, Unavailable
 from lambdas.domain.identifiers import BusinessId, ConnectionId
-from lambdas.domain.model import Attention, Business
+from lambdas.domain.model import Attention, Business, Episode
 from lambdas.use_cases.operators import Operators
 from tests.builders import (
     B1,
@@ -36,7 +36,7 @@ def _marked(name: str, *, since: int, device: bool = False, **declared: Any) -> 
     business_id = BusinessId(name)
     connections = [virtual(business_id=business_id)]
     devices = [real(name, business_id=business_id)] if device else []
-    marked = settings(attention=Attention.VIRTUAL_ONLY, attention_since=since, **declared)
+    marked = settings(episode=Episode(Attention.VIRTUAL_ONLY, since), **declared)
     return business(*connections, *devices, declared=marked, business_id=business_id)
 
 

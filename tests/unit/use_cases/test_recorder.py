@@ -323,7 +323,7 @@ def test_the_same_if_others_act_at_any_call_and_answers_are_lost(
         return racing
 
     calls = [(b1.history, "commit")] + [
-        (b1.store, name) for name in ("load", "announce_removal", "write_attention", "remove_real")
+        (b1.store, name) for name in ("load", "announce_removal", "mark_episode", "remove_real")
     ]
     for part, call in calls:
         setattr(part, call, interrupted(getattr(part, call)))

@@ -1,14 +1,15 @@
 """Pauses, opening hours, and whether a socket is expected."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lambdas.domain.errors import Forbidden, InvalidValue, NotDeclared
 from lambdas.domain.identifiers import UserId
-from lambdas.domain.model import ActingAs, Attention, Business, Settings
+from lambdas.domain.model import ActingAs, Attention, Business, Episode, Pause, Settings
 from lambdas.domain.status import OverallStatus
-from lambdas.use_cases.settings import MAX_PAUSE, SettingsWriter
+from lambdas.use_cases.settings import MAX_PAUSE, SettingsWriter, write_settings
 from tests.builders import (
     B1,
     CLOSED,
@@ -29,12 +30,7 @@ from tests.fakes import MemoryStore
 U2 = UserId("u2")
 OPERATOR = UserId("o1")
 END = NOW + 60
-HELD: dict[str, Any] = {
-    "paused_until": END,
-    "pause_reason": "no device since noon",
-    "paused_by": OPERATOR,
-    "paused_by_operator": True,
-}
+HELD = Pause(END, "no device since noon", OPERATOR, by_operator=True)
 """An operator's pause."""
 
 
@@ -50,12 +46,12 @@ def test_a_pause_drops_nothing_and_ends_by_itself(
     store.seed(before)
     status = writer.pause_business(B1, U2, NOW + 60, "busy")
     assert status.overall_status is OverallStatus.CONNECTED_NOT_ACCEPTING
-    assert status.paused_until == NOW + 60
+    assert status.pause == Pause(NOW + 60, "busy", U2)
     after = store.load(B1)
     assert (after.real, after.virtual) == (before.real, before.virtual)
     assert after.settings == settings(
         version=2, updated_at=NOW, updated_by=U2,
-        paused_until=NOW + 60, pause_reason="busy", paused_by=U2,
+        pause=Pause(NOW + 60, "busy", U2),
     )  # fmt: skip
     clock.advance(60)
     assert after.settings.accepts_orders(clock())
@@ -65,11 +61,10 @@ def test_a_pause_can_be_moved_and_ended(writer: SettingsWriter, store: MemorySto
     store.seed(business(real(), declared=settings()))
     writer.pause_business(B1, U2, NOW + 60, "busy")
     writer.pause_business(B1, U2, NOW + 120, None)
-    assert store.settings[B1].paused_until == NOW + 120
-    assert store.settings[B1].pause_reason is None
+    assert store.settings[B1].pause == Pause(NOW + 120, by=U2)
     status = writer.resume_business(B1, U2)
     assert status.overall_status is OverallStatus.ONLINE
-    assert store.settings[B1].paused_until is None
+    assert store.settings[B1].pause is None
     assert writer.resume_business(B1, U2).overall_status is OverallStatus.ONLINE
 
 
@@ -85,7 +80,9 @@ def test_a_pause_that_is_over_or_too_long_is_refused(
 
 def test_a_pause_may_last_seven_days(writer: SettingsWriter, store: MemoryStore) -> None:
     store.seed(business(declared=settings()))
-    assert writer.pause_business(B1, U2, NOW + MAX_PAUSE, None).paused_until == NOW + MAX_PAUSE
+    assert writer.pause_business(B1, U2, NOW + MAX_PAUSE, None).pause == Pause(
+        NOW + MAX_PAUSE, by=U2
+    )
 
 
 def test_a_business_that_nobody_declared_cannot_be_changed(
@@ -107,8 +104,8 @@ def test_a_business_that_nobody_declared_cannot_be_changed(
 def test_an_episode_ends_at_once_when_a_call_ends_the_need(
     writer: SettingsWriter, store: MemoryStore, act: str
 ) -> None:
-    marks = {"attention": Attention.VIRTUAL_ONLY, "attention_since": 1, "attention_reported": True}
-    store.seed(business(virtual(), declared=settings(**marks)))
+    episode = Episode(Attention.VIRTUAL_ONLY, 1, reported=True)
+    store.seed(business(virtual(), declared=settings(episode=episode)))
     if act == "pause":
         status = writer.pause_business(B1, U2, NOW + 60, None)
     elif act == "close by hours":
@@ -116,8 +113,28 @@ def test_an_episode_ends_at_once_when_a_call_ends_the_need(
     else:
         status = writer.expect_socket(B1, U2, False)
     assert status.attention is None
-    assert store.settings[B1].attention is None
-    assert store.settings[B1].attention_since is None
+    assert store.settings[B1].episode is None
+
+
+@pytest.mark.parametrize(
+    ("change", "is_kept"),
+    [
+        ({"updated_by": U2}, True),
+        ({"available": False}, False),
+        ({"expects_socket": False}, False),
+        ({"pause": Pause(NOW + 60), "updated_at": NOW}, False),
+        ({"opening_hours": CLOSED}, False),
+    ],
+)
+def test_a_mark_that_is_set_between_read_and_write_stays_unless_the_need_ends(
+    store: MemoryStore, change: dict[str, Any], is_kept: bool
+) -> None:
+    store.seed(business(virtual(), declared=settings()))
+    before, episode = store.load(B1), Episode(Attention.VIRTUAL_ONLY, NOW)
+    store.mark_episode(before, episode)
+    write_settings(store, before, settings(version=2, **change))
+    expected = episode if is_kept else None
+    assert store.settings[B1] == settings(version=2, **change, episode=expected)
 
 
 class TestOperatorsPause:
@@ -136,13 +153,13 @@ class TestOperatorsPause:
         status = writer.pause_business(
             B1, OPERATOR, END, "no device since noon", acting_as=ActingAs.OPERATOR
         )
-        assert (status.paused_by, status.paused_until) == (OPERATOR, END)
+        assert status.pause == HELD
         assert store.settings[B1] == settings(
             version=2,
             updated_at=NOW,
             updated_by=OPERATOR,
             updated_as=ActingAs.OPERATOR,
-            **HELD,
+            pause=HELD,
         )
 
     @pytest.mark.parametrize("call", ["pause", "resume"])
@@ -155,34 +172,32 @@ class TestOperatorsPause:
             else:
                 writer.resume_business(B1, U2)
 
-        store.seed(business(declared=settings(**HELD)))
+        store.seed(business(declared=settings(pause=HELD)))
         for now in (NOW, END - 1):
             clock.now = now
             with pytest.raises(Forbidden) as refused:
                 act()
             for told in ("o1", "2027-01-15T08:01:00Z", "no device since noon"):
                 assert told in str(refused.value)
-            assert store.settings[B1] == settings(**HELD)
+            assert store.settings[B1] == settings(pause=HELD)
         clock.now = END
         act()
-        assert store.settings[B1].paused_by == (U2 if call == "pause" else None)
-        assert not store.settings[B1].paused_by_operator
+        assert store.settings[B1].pause == (Pause(END + 600, by=U2) if call == "pause" else None)
 
     def test_is_moved_and_ended_by_another_operator(
         self, writer: SettingsWriter, store: MemoryStore
     ) -> None:
-        store.seed(business(real(), declared=settings(**HELD)))
+        store.seed(business(real(), declared=settings(pause=HELD)))
         status = writer.pause_business(B1, U2, END + 600, "still none", acting_as=ActingAs.OPERATOR)
-        assert (status.paused_by, status.paused_until) == (U2, END + 600)
-        assert store.settings[B1].paused_by_operator
+        assert status.pause == Pause(END + 600, "still none", U2, by_operator=True)
         status = writer.resume_business(B1, U2, acting_as=ActingAs.OPERATOR)
-        assert (status.overall_status, status.paused_by) == (OverallStatus.ONLINE, None)
+        assert (status.overall_status, status.pause) == (OverallStatus.ONLINE, None)
         assert store.settings[B1] == settings(
             version=3, updated_at=NOW, updated_by=U2, updated_as=ActingAs.OPERATOR
         )
 
     def test_replaces_a_members_pause(self, writer: SettingsWriter, store: MemoryStore) -> None:
-        store.seed(business(declared=settings(paused_until=END, paused_by=U1)))
+        store.seed(business(declared=settings(pause=Pause(END, by=U1))))
         writer.pause_business(B1, OPERATOR, END, "no device", acting_as=ActingAs.OPERATOR)
         with pytest.raises(Forbidden):
             writer.resume_business(B1, U1)
@@ -190,16 +205,16 @@ class TestOperatorsPause:
     def test_that_is_over_does_not_hold_for_the_next_pause(
         self, writer: SettingsWriter, store: MemoryStore, clock: FakeClock
     ) -> None:
-        store.seed(business(declared=settings(**HELD)))
+        store.seed(business(declared=settings(pause=HELD)))
         clock.now = END
         writer.pause_business(B1, U2, END + 60, None)
         writer.resume_business(B1, U1)
-        assert store.settings[B1].paused_until is None
+        assert store.settings[B1].pause is None
 
     def test_is_kept_by_all_other_changes_of_the_settings(
         self, writer: SettingsWriter, store: MemoryStore
     ) -> None:
-        store.seed(business(declared=settings(**HELD)))
+        store.seed(business(declared=settings(pause=HELD)))
         writer.expect_socket(B1, U2, False)
         writer.set_opening_hours(B1, U2, OPEN)
         assert store.settings[B1].is_held_by_operator(END - 1)
@@ -207,8 +222,8 @@ class TestOperatorsPause:
     def test_with_damaged_details_is_refused_with_what_is_known(
         self, writer: SettingsWriter, store: MemoryStore
     ) -> None:
-        damaged = {**HELD, "paused_by": None, "pause_reason": None}
-        store.seed(business(declared=settings(**damaged)))
+        damaged = replace(HELD, by=None, reason=None)
+        store.seed(business(declared=settings(pause=damaged)))
         with pytest.raises(Forbidden) as refused:
             writer.resume_business(B1, U2)
         assert "None" not in str(refused.value)
@@ -222,7 +237,7 @@ def _import(before: Settings, available: bool, now: int) -> Settings:
     return before.imported(available, True, before.opening_hours, at=now, by=U2)
 
 
-PAUSED_BY_MEMBER: dict[str, Any] = {"paused_until": END, "pause_reason": "busy", "paused_by": U1}
+PAUSED_BY_MEMBER = Pause(END, "busy", U1)
 
 
 @pytest.mark.parametrize(
@@ -248,12 +263,10 @@ PAUSED_BY_MEMBER: dict[str, Any] = {"paused_until": END, "pause_reason": "busy",
     ],
 )
 def test_which_declarations_end_which_pause(
-    write: Any, pause: dict[str, Any], was: bool, becomes: bool, now: int, stays: bool
+    write: Any, pause: Pause, was: bool, becomes: bool, now: int, stays: bool
 ) -> None:
-    after: Settings = write(settings(available=was, **pause), becomes, now)
-    kept = {name: getattr(after, name) for name in HELD}
-    none = {**dict.fromkeys(HELD), "paused_by_operator": False}
-    assert kept == ({**none, **pause} if stays else none)
+    after: Settings = write(settings(available=was, pause=pause), becomes, now)
+    assert after.pause == (pause if stays else None)
 
 
 @pytest.mark.parametrize(
@@ -334,9 +347,7 @@ NINE_TO_TEN_PM = hours(("09:00", "22:00"))
 MARKED_AT = at("2027-01-15 21:50")
 MARKED: dict[str, Any] = {
     "updated_at": NOW,
-    "attention": Attention.VIRTUAL_ONLY,
-    "attention_since": MARKED_AT,
-    "attention_reported": True,
+    "episode": Episode(Attention.VIRTUAL_ONLY, MARKED_AT, reported=True),
 }
 
 
@@ -367,10 +378,9 @@ def test_a_change_of_the_hours_ends_an_episode_only_if_the_business_was_or_is_cl
     clock.now = at(now)
     status = writer.set_opening_hours(B1, U2, after)
     stored = store.settings[B1]
-    assert stored.attention_since == (MARKED_AT if is_kept else None)
-    assert stored.attention_reported is is_kept
-    assert not stored.is_episode_over(clock() + 60)
-    assert status.attention_since == stored.attention_since
+    assert stored.episode == (MARKED["episode"] if is_kept else None)
+    assert stored.current_episode(clock() + 60) == stored.episode
+    assert status.attention_since == (MARKED_AT if is_kept else None)
 
 
 def test_an_availability_call_between_read_and_write_is_not_lost(clock: FakeClock) -> None:
