@@ -26,7 +26,7 @@ from lambdas.domain.socket_messages import AvailabilityChanged, PushedMessage
 from lambdas.domain.status import ReasonCode, judge
 from lambdas.domain.transitions import Transition
 from lambdas.use_cases.availability import AvailabilityOutcome
-from lambdas.use_cases.cleanup import CleanupRun
+from lambdas.use_cases.cleanup_run import CleanupRun
 from lambdas.use_cases.history import HistoryPage
 from lambdas.use_cases.operators import AttentionPage
 from lambdas.use_cases.ports import AttentionEntry

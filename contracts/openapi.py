@@ -17,7 +17,7 @@ from contracts import examples
 from contracts.schemas import BUSINESS_ID, CONNECTION_ID, Json, tidy, version
 from lambdas import problems, routes
 from lambdas.domain.authorization import ALLOWED, Operation
-from lambdas.handlers import rest
+from lambdas.handlers import rest, rest_app
 from lambdas.problems import ProblemType
 from lambdas.routes import Route
 
@@ -44,7 +44,7 @@ _DESCRIPTION: Final = (
 
 def document() -> Json:
     """Return the whole document."""
-    schema = rest.app.get_openapi_schema(
+    schema = rest_app.app.get_openapi_schema(
         title="Business Connections",
         version=version(),
         openapi_version="3.1.0",

@@ -38,7 +38,7 @@ from lambdas.domain.status import BusinessStatus, ReasonCode
 if TYPE_CHECKING:
     from lambdas.domain.transitions import Transition
     from lambdas.use_cases.availability import AvailabilityOutcome
-    from lambdas.use_cases.cleanup import CleanupRun
+    from lambdas.use_cases.cleanup_run import CleanupRun
     from lambdas.use_cases.history import HistoryPage
     from lambdas.use_cases.operators import AttentionPage
     from lambdas.use_cases.push_messages import Delivery

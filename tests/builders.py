@@ -21,7 +21,8 @@ from lambdas.domain.rules import Rules
 from lambdas.domain.transitions import Transition
 from lambdas.use_cases.attention import AttentionReport
 from lambdas.use_cases.availability import Availability, AvailabilityOutcome
-from lambdas.use_cases.cleanup import Cleanup, CleanupRun
+from lambdas.use_cases.cleanup import Cleanup
+from lambdas.use_cases.cleanup_run import CleanupRun
 from lambdas.use_cases.ports import Sockets, Store
 from lambdas.use_cases.recorder import BeforeChange, record_nothing
 from lambdas.use_cases.settings import SettingsWriter

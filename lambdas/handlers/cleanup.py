@@ -19,7 +19,8 @@ from lambdas.domain.cleanup_report import CleanupReport
 from lambdas.domain.errors import InvalidValue
 from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.observability import NEEDS_ATTENTION, MetricName, attention_fields
-from lambdas.use_cases.cleanup import CleanupRun, Share
+from lambdas.use_cases.cleanup import Share
+from lambdas.use_cases.cleanup_run import CleanupRun
 
 _RESERVED_MILLISECONDS: Final = 15_000
 """A run stops this long before the function times out, so that it can still report."""

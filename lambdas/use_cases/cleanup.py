@@ -7,11 +7,10 @@ is marked only after a consistent read of its own. A failure in one business doe
 others from being handled.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 from lambdas.domain.brake import Brake
 from lambdas.domain.cleanup_report import CleanupReport
@@ -34,6 +33,7 @@ from lambdas.domain.status import BusinessStatus, judge
 from lambdas.domain.transitions import has_transition, must_note_unchanged
 from lambdas.use_cases.attention import AttentionReport, AttentionTracker
 from lambdas.use_cases.circuit_breaker import GuardedSockets
+from lambdas.use_cases.cleanup_run import CleanupRun, RunState
 from lambdas.use_cases.ports import SocketAnswer, Sockets, Store
 from lambdas.use_cases.recorder import Recorder
 from lambdas.use_cases.removal import Removal, remove_closed, remove_gone
@@ -41,40 +41,11 @@ from lambdas.use_cases.removal import Removal, remove_closed, remove_gone
 PARTS_PER_WORKER: Final = 4
 """Parts of the store that one worker walks in parallel."""
 
-MAX_NAMED: Final = 500
-"""How many businesses that need attention, unreadable keys or removed real connections a run names.
-It counts them all.
-"""
-
 CENSUS_HOLDS: Final = 24 * 60 * 60
 """Seconds after which a census is too old to tell how many connections there are."""
 
-RemovedBecause = Literal["gone", "silent"]
-"""Why a real connection was removed; `CleanupReport` counts under the same names."""
-
 _WAITING: Final = 16
 """Businesses of one part that may wait to be handled. It bounds the memory of a run."""
-
-
-@dataclass(frozen=True, slots=True)
-class CleanupRun:
-    """The report of one run, and whether it saw its whole share. Only then it is a census."""
-
-    report: CleanupReport
-    complete: bool
-    dry_run: bool
-    attention_reports: Sequence[AttentionReport]
-    """The businesses counted as virtual-only or unreachable, up to `MAX_NAMED` of them."""
-    unreadable: Sequence[tuple[BusinessId, str]] = ()
-    """Businesses and the store's keys of what could not be read, up to `MAX_NAMED` of them."""
-    removed: Sequence[tuple[RealConnection, RemovedBecause]] = ()
-    """Real connections that the run removed, up to `MAX_NAMED` of them. A dry run removes none."""
-    refused_because: str | None = None
-    """Why removals were refused; None if none was."""
-    skipped: Sequence[str] = ()
-    """What the run did without because the store did not answer, in words. No report counts it."""
-    error: BaseException | None = None
-    """The first unexpected error. The run skipped what caused it, and went on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,86 +74,6 @@ class Share:
 
 
 _WHOLE: Final = Share()
-
-
-class _RunState:
-    """What one run may do, and what it has found so far."""
-
-    def __init__(
-        self,
-        *,
-        now: Instant,
-        dry_run: bool,
-        brake: Brake,
-        sockets: GuardedSockets,
-        out_of_time: OutOfTime,
-        half_time: OutOfTime,
-    ) -> None:
-        self.now = now
-        """When the run began. Judging by this time is cautious: nothing ages during the run."""
-        self.dry_run = dry_run
-        self.brake = brake
-        self.sockets = sockets
-        self.out_of_time = out_of_time
-        self.half_time = half_time
-        self.complete = True
-        self.recorder_failed = False
-        """Whether the history did not answer. Every further transition might time out too."""
-        self._attention_reports: list[AttentionReport] = []
-        self._unreadable: list[tuple[BusinessId, str]] = []
-        self._removed: list[tuple[RealConnection, RemovedBecause]] = []
-        self._skipped: dict[str, None] = {}
-        self._error: BaseException | None = None
-
-    def add_stored(self, business: Business, report: CleanupReport) -> None:
-        """Count what is stored of one more business."""
-        self.brake.add_seen(len(business.real))
-        report.add_stored(business)
-        for key in business.unreadable:
-            if len(self._unreadable) < MAX_NAMED:
-                self._unreadable.append((business.business_id, key))
-
-    def add_attention(self, report: AttentionReport) -> None:
-        """Name one more business that needs attention."""
-        if len(self._attention_reports) < MAX_NAMED:
-            self._attention_reports.append(report)
-
-    def add_removed(self, connection: RealConnection, because: RemovedBecause) -> None:
-        """Name one more real connection that was removed."""
-        if len(self._removed) < MAX_NAMED:
-            self._removed.append((connection, because))
-
-    def add_failure(self, error: BaseException) -> None:
-        """Record that something was not handled, so that the run is no census."""
-        self.complete = False
-        if not isinstance(error, Unavailable):
-            self._error = self._error or error
-
-    @contextmanager
-    def continuing_after_errors(self, skipped: str) -> Iterator[None]:
-        """Go on if something fails in here. `skipped` says what the run then does without. An
-        unexpected error is raised at the end of the run.
-        """
-        try:
-            yield
-        except Unavailable:
-            self._skipped[skipped] = None
-        except Exception as error:
-            self._error = self._error or error
-
-    def result(self, report: CleanupReport) -> CleanupRun:
-        """What this run did, once it is over."""
-        return CleanupRun(
-            report,
-            self.complete,
-            self.dry_run,
-            tuple(self._attention_reports),
-            tuple(self._unreadable),
-            tuple(self._removed),
-            self.brake.refused_because,
-            tuple(self._skipped),
-            self._error,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +108,7 @@ class Cleanup:
         )
         report = CleanupReport()
         run.add_stored(business, report)
-        self._clean_business(business, run, report)
+        _BusinessCleanup(self, run, report).clean(business)
         return run.result(report)
 
     def cleanup_all_connections(
@@ -270,8 +161,8 @@ class Cleanup:
         force: bool,
         out_of_time: OutOfTime,
         half_time: OutOfTime,
-    ) -> _RunState:
-        run = _RunState(
+    ) -> RunState:
+        run = RunState(
             now=self.clock(),
             dry_run=dry_run,
             brake=Brake(forced=force),
@@ -284,7 +175,7 @@ class Cleanup:
         return run
 
     def _walk(
-        self, part: int, parts: int, run: _RunState, report: CleanupReport, jobs: ThreadPoolExecutor
+        self, part: int, parts: int, run: RunState, report: CleanupReport, jobs: ThreadPoolExecutor
     ) -> None:
         """Walk one part; hand every business that needs more than counting to a job."""
         pending: dict[Future[None], CleanupReport] = {}
@@ -309,7 +200,7 @@ class Cleanup:
                     report.add_active(status)
                     continue
                 own_report = CleanupReport()
-                job = jobs.submit(self._clean_business, business, run, own_report)
+                job = jobs.submit(_BusinessCleanup(self, run, own_report).clean, business)
                 pending[job] = own_report
                 if len(pending) >= _WAITING:
                     collect(wait(pending, return_when=FIRST_COMPLETED).done)
@@ -328,9 +219,18 @@ class Cleanup:
             or (self.recorder is not None and has_transition(business, status))
         )
 
-    def _clean_business(self, business: Business, run: _RunState, report: CleanupReport) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _BusinessCleanup:
+    """Cleans up one business in a run, and counts in the report what it saw and did."""
+
+    cleanup: Cleanup
+    run: RunState
+    report: CleanupReport
+
+    def clean(self, business: Business) -> None:
         # First, so that a silent device is still stored when the cause is looked for.
-        self._record_transition(business, run, report)
+        self._record_transition(business)
         kept, has_outage = list(business.real), False
         connections: tuple[RealConnection | VirtualConnection, ...] = (
             *business.real,
@@ -339,179 +239,185 @@ class Cleanup:
         for connection in connections:
             try:
                 if isinstance(connection, VirtualConnection):
-                    self._remove_if_expired(connection, run, report)
-                elif self._remove_if_stale(connection, run, report):
+                    self._remove_if_expired(connection)
+                elif self._remove_if_stale(connection):
                     kept.remove(connection)
             except Unavailable:
-                report.failed += 1
+                self.report.failed += 1
                 has_outage = True
                 break  # every further one would time out too
             except Exception as error:  # skip it; the run raises the error at its end
-                report.failed += 1
-                run.add_failure(error)
+                self.report.failed += 1
+                self.run.add_failure(error)
         after = replace(business, real=tuple(kept))
         if has_outage:
             # The removal may have been done, although its answer is missing.
             try:
-                if run.out_of_time():
+                if self.run.out_of_time():
                     raise Unavailable("there was no time left to count the business")
-                after = self.store.load(business.business_id)
+                after = self.cleanup.store.load(business.business_id)
             except Unavailable as error:
-                run.add_failure(error)
+                self.run.add_failure(error)
                 return
-        self._update_attention(after, run, report)
+        self._update_attention(after)
 
-    def _record_transition(self, business: Business, run: _RunState, report: CleanupReport) -> None:
+    def _record_transition(self, business: Business) -> None:
         """Record what only the time changed. All other changes reach the recorder by themselves."""
-        if self.recorder is None or run.dry_run:
+        if self.cleanup.recorder is None or self.run.dry_run:
             return
-        status = judge(business, run.now, self.rules)
+        status = judge(business, self.run.now, self.cleanup.rules)
         is_due = has_transition(business, status)
-        if not is_due and not must_note_unchanged(business, status, self.rules):
+        if not is_due and not must_note_unchanged(business, status, self.cleanup.rules):
             return
         is_recorded = False
-        if not run.recorder_failed and not run.half_time():
+        if not self.run.recorder_failed and not self.run.half_time():
             # The census does not depend on the feed.
-            with run.continuing_after_errors("transitions could not be recorded"):
-                self.pace_transitions()
+            with self.run.continuing_after_errors("transitions could not be recorded"):
+                self.cleanup.pace_transitions()
                 try:
-                    report.recorded += len(self.recorder.record(business.business_id))
+                    self.report.recorded += len(self.cleanup.recorder.record(business.business_id))
                 except Unavailable:
-                    run.recorder_failed = True
+                    self.run.recorder_failed = True
                     raise
                 is_recorded = True
-        report.unrecorded += is_due and not is_recorded
+        self.report.unrecorded += is_due and not is_recorded
 
-    def _remove_if_stale(
-        self, connection: RealConnection, run: _RunState, report: CleanupReport
-    ) -> bool:
+    def _remove_if_stale(self, connection: RealConnection) -> bool:
         """Remove a real connection if its socket is gone or silent; true if it no longer exists."""
-        verdict = self.rules.verdict(connection, run.now)
+        verdict = self.cleanup.rules.verdict(connection, self.run.now)
         if verdict is Verdict.TOO_YOUNG:
-            report.too_young += 1
+            self.report.too_young += 1
         if verdict not in (Verdict.CLOSE, Verdict.PROBE):
             return False
-        if run.out_of_time():
-            run.complete = False
+        if self.run.out_of_time():
+            self.run.complete = False
             return False
         act = self._close_and_remove if verdict is Verdict.CLOSE else self._probe_and_remove
-        return act(connection, run, report)
+        return act(connection)
 
-    def _close_and_remove(
-        self, connection: RealConnection, run: _RunState, report: CleanupReport
-    ) -> bool:
+    def _close_and_remove(self, connection: RealConnection) -> bool:
         """Claim and close a silent connection, then remove it; true if it no longer exists."""
-        if run.sockets.has_outage:
+        if self.run.sockets.has_outage:
             # Do not claim what cannot be closed: it would only turn the client's pings away.
-            report.unknown += 1
+            self.report.unknown += 1
             return False
-        with run.brake.removal_slot() as slot:
+        with self.run.brake.removal_slot() as slot:
             if slot is None:
-                report.refused += 1
+                self.report.refused += 1
                 return False
-            if run.dry_run:
+            if self.run.dry_run:
                 slot.used = True
-                report.silent += 1
+                self.report.silent += 1
                 return False
             # The claim must hold from now on, however long ago this run began.
-            if not self.store.claim_real(connection, self.clock()):
+            if not self.cleanup.store.claim_real(connection, self.cleanup.clock()):
                 return False  # a ping came first and wins, or the connection is gone
             # Its silence is recorded by now, unless the recorder failed or had no time.
-            self._announce(connection, Cause.SILENCE, run)
-            answer = run.sockets.close(connection.connection_id)
+            self._announce(connection, Cause.SILENCE)
+            answer = self.run.sockets.close(connection.connection_id)
             # A socket that was closed counts, even if its connection cannot be removed.
             slot.used = answer is SocketAnswer.OK
             removal = remove_closed(
-                connection, answer, store=self.store, rules=self.rules, now=run.now
+                connection,
+                answer,
+                store=self.cleanup.store,
+                rules=self.cleanup.rules,
+                now=self.run.now,
             )
             slot.used = removal is not Removal.KEPT
         if removal is Removal.KEPT:
-            report.unknown += 1
+            self.report.unknown += 1
             return False
         if removal is Removal.REMOVED:
-            report.silent += 1
-            run.add_removed(connection, "silent")
+            self.report.silent += 1
+            self.run.add_removed(connection, "silent")
         return True
 
-    def _probe_and_remove(
-        self, connection: RealConnection, run: _RunState, report: CleanupReport
-    ) -> bool:
+    def _probe_and_remove(self, connection: RealConnection) -> bool:
         """Remove a quiet connection if its socket is gone; true if it no longer exists."""
-        report.probed += 1
-        answer = run.sockets.probe(connection.connection_id)
+        self.report.probed += 1
+        answer = self.run.sockets.probe(connection.connection_id)
         if answer is SocketAnswer.UNKNOWN:
-            report.unknown += 1
+            self.report.unknown += 1
         if answer is not SocketAnswer.GONE:
             return False
-        with run.brake.removal_slot() as slot:
+        with self.run.brake.removal_slot() as slot:
             if slot is None:
-                report.refused += 1
+                self.report.refused += 1
                 return False
-            removal = Removal.REMOVED if run.dry_run else self._remove_gone(connection, run)
+            removal = Removal.REMOVED if self.run.dry_run else self._remove_gone(connection)
             slot.used = removal is not Removal.KEPT
-        report.gone += removal is Removal.REMOVED
-        if run.dry_run or removal is Removal.KEPT:
+        self.report.gone += removal is Removal.REMOVED
+        if self.run.dry_run or removal is Removal.KEPT:
             return False
         if removal is Removal.REMOVED:
-            run.add_removed(connection, "gone")
+            self.run.add_removed(connection, "gone")
         return True
 
-    def _remove_gone(self, connection: RealConnection, run: _RunState) -> Removal:
+    def _remove_gone(self, connection: RealConnection) -> Removal:
         """Remove a connection whose socket is gone. It may have been the last active one."""
-        self._announce(connection, Cause.CLEANUP, run)
-        return remove_gone(connection, store=self.store, rules=self.rules, now=run.now)
+        self._announce(connection, Cause.CLEANUP)
+        return remove_gone(
+            connection, store=self.cleanup.store, rules=self.cleanup.rules, now=self.run.now
+        )
 
-    def _announce(self, connection: RealConnection, cause: Cause, run: _RunState) -> None:
+    def _announce(self, connection: RealConnection, cause: Cause) -> None:
         """Tell the recorder why a connection is about to be removed. Raises `Unavailable` if there
         is no time left to remove it.
         """
-        if self.recorder is None:
+        if self.cleanup.recorder is None:
             return
-        removal = AnnouncedRemoval(connection.connection_id, cause, by=None, at=self.clock())
+        removal = AnnouncedRemoval(
+            connection.connection_id, cause, by=None, at=self.cleanup.clock()
+        )
         # The removal does not depend on the feed.
-        with run.continuing_after_errors("causes of removals could not be announced"):
-            self.store.announce_removal(connection.business_id, removal)
-        if run.out_of_time():
+        with self.run.continuing_after_errors("causes of removals could not be announced"):
+            self.cleanup.store.announce_removal(connection.business_id, removal)
+        if self.run.out_of_time():
             raise Unavailable("there was no time left to remove the connection")
 
-    def _remove_if_expired(
-        self, connection: VirtualConnection, run: _RunState, report: CleanupReport
-    ) -> None:
-        if self.rules.is_active(connection, run.now):
+    def _remove_if_expired(self, connection: VirtualConnection) -> None:
+        if self.cleanup.rules.is_active(connection, self.run.now):
             return
-        if run.out_of_time():
-            run.complete = False
-        elif run.dry_run or self.store.remove_expired_virtual(connection, run.now):
-            report.expired += 1
+        if self.run.out_of_time():
+            self.run.complete = False
+        elif self.run.dry_run or self.cleanup.store.remove_expired_virtual(
+            connection, self.run.now
+        ):
+            self.report.expired += 1
 
-    def _update_attention(self, business: Business, run: _RunState, report: CleanupReport) -> None:
+    def _update_attention(self, business: Business) -> None:
         """Count the business as it is now, and keep its mark up to date."""
-        status = judge(business, run.now, self.rules)
+        status = judge(business, self.run.now, self.cleanup.rules)
         is_marked = business.settings is not None and business.settings.episode is not None
         if status.attention is None and not is_marked:
-            report.add_active(status)
+            self.report.add_active(status)
             return
         tracker = AttentionTracker(
-            self.store, self.rules, self.clock, self.report_attention, self.pace_marks
+            self.cleanup.store,
+            self.cleanup.rules,
+            self.cleanup.clock,
+            self.cleanup.report_attention,
+            self.cleanup.pace_marks,
         )
         try:
             update = tracker.update(
-                business.business_id, out_of_time=run.out_of_time, dry_run=run.dry_run
+                business.business_id, out_of_time=self.run.out_of_time, dry_run=self.run.dry_run
             )
         except Unavailable as error:
-            report.failed += 1
-            run.add_failure(error)
+            self.report.failed += 1
+            self.run.add_failure(error)
             return
-        report.add_active(update.status)
-        report.attention_entered += update.newly_reported
-        report.failed += not update.mark_written
+        self.report.add_active(update.status)
+        self.report.attention_entered += update.newly_reported
+        self.report.failed += not update.mark_written
         if update.report is None:
             return
         if update.report.attention is Attention.VIRTUAL_ONLY:
-            report.virtual_only += 1
+            self.report.virtual_only += 1
         else:
-            report.unreachable += 1
-        run.add_attention(update.report)
+            self.report.unreachable += 1
+        self.run.add_attention(update.report)
 
 
 def real_in_last_census(censuses: Sequence[Census], share: Share | None, now: Instant) -> int:

@@ -10,7 +10,7 @@ from lambdas.domain.errors import Forbidden
 from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import ActingAs, Attention, Episode
 from lambdas.use_cases.attention import AttentionReport
-from lambdas.use_cases.cleanup import CleanupRun
+from lambdas.use_cases.cleanup_run import CleanupRun
 from tests.builders import (
     B1,
     NOW,

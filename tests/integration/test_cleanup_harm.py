@@ -14,7 +14,7 @@ from botocore.config import Config
 from lambdas.adapters.sockets import ManagementApi
 from lambdas.adapters.table import Table
 from lambdas.domain.brake import BRAKE_FLOOR
-from lambdas.use_cases.cleanup import CleanupRun
+from lambdas.use_cases.cleanup_run import CleanupRun
 from tests.builders import clean_up, devices
 from tests.dynamodb import create_table
 

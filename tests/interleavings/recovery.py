@@ -6,7 +6,7 @@ from typing import Final
 from lambdas.domain.identifiers import ConnectionId
 from lambdas.domain.model import Business
 from lambdas.handlers.cleanup import census
-from lambdas.use_cases.cleanup import CleanupRun
+from lambdas.use_cases.cleanup_run import CleanupRun
 from tests import promises
 from tests.builders import B1, RULES, in_time
 from tests.interleavings.world import DEVICE, Service, World, at_once

@@ -48,7 +48,7 @@ BREAKS: Final = {
     ),
     "the cleanup closes without a claim": Break(
         "lambdas.use_cases.cleanup",
-        "if not self.store.claim_real(connection, self.clock()):",
+        "if not self.cleanup.store.claim_real(connection, self.cleanup.clock()):",
         "if False:",
         "a silent device, its socket open",
         ("cleanup of all", "ping"),
@@ -175,25 +175,25 @@ BREAKS: Final = {
     ),
     "a claim is made as of the begin of the run": Break(
         "lambdas.use_cases.cleanup",
-        "self.store.claim_real(connection, self.clock())",
-        "self.store.claim_real(connection, run.now)",
+        "self.cleanup.store.claim_real(connection, self.cleanup.clock())",
+        "self.cleanup.store.claim_real(connection, self.run.now)",
         "a silent device, its socket open",
         ("slow cleanup of all", "ping"),
         1,
     ),
     "the cleanup records after it has removed": Break(
         "lambdas.use_cases.cleanup",
-        "        self._record_transition(business, run, report)\n        kept,",
+        "        self._record_transition(business)\n        kept,",
         "        for each in business.real:\n"
-        "            self._remove_if_stale(each, run, report)\n"
-        "        self._record_transition(business, run, report)\n        kept,",
+        "            self._remove_if_stale(each)\n"
+        "        self._record_transition(business)\n        kept,",
         "a device that is silent soon",
         ("cleanup of all", "time passes", "time passes"),
         10,
     ),
     "a business is counted as it was before an outage": Break(
         "lambdas.use_cases.cleanup",
-        "after = self.store.load(business.business_id)",
+        "after = self.cleanup.store.load(business.business_id)",
         "after = after",
         "a device that missed a ping, its socket gone",
         ("cleanup of all",),

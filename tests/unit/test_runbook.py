@@ -19,7 +19,7 @@ from lambdas import observability, protocol
 from lambdas.domain.cleanup_report import CleanupReport
 from lambdas.domain.model import Attention
 from lambdas.routes import methods_by_path
-from lambdas.use_cases.cleanup import CleanupRun
+from lambdas.use_cases.cleanup_run import CleanupRun
 from tests.monitoring.aws_metrics import DOCUMENTED
 from tests.runbook import (
     OPERATORS,

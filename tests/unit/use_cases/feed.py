@@ -8,7 +8,8 @@ from lambdas.domain.model import ActingAs, Cause, OverallStatus
 from lambdas.domain.status import judge
 from lambdas.domain.transitions import RemovedConnection, Transition
 from lambdas.use_cases.admission import Admission
-from lambdas.use_cases.cleanup import Cleanup, CleanupRun
+from lambdas.use_cases.cleanup import Cleanup
+from lambdas.use_cases.cleanup_run import CleanupRun
 from lambdas.use_cases.operators import Operators
 from lambdas.use_cases.recorder import Recorder
 from lambdas.use_cases.settings import SettingsWriter

@@ -9,7 +9,7 @@ from lambdas.domain.errors import Unavailable
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention, Business, Episode, Pause, Settings
 from lambdas.use_cases.attention import AttentionReport, AttentionTracker, AttentionUpdate
-from lambdas.use_cases.cleanup import CleanupRun
+from lambdas.use_cases.cleanup_run import CleanupRun
 from tests.builders import (
     B1,
     NOW,

@@ -12,7 +12,8 @@ from lambdas.domain.identifiers import BusinessId, ConnectionId
 from lambdas.domain.model import Attention, Business, Episode, Instant, RealConnection
 from lambdas.use_cases.attention import AttentionReport
 from lambdas.use_cases.circuit_breaker import OUTAGE_AFTER
-from lambdas.use_cases.cleanup import MAX_NAMED, Share
+from lambdas.use_cases.cleanup import Share
+from lambdas.use_cases.cleanup_run import MAX_NAMED
 from lambdas.use_cases.ports import SocketAnswer
 from tests.builders import (
     B1,

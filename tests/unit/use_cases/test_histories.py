@@ -20,7 +20,7 @@ from lambdas.domain.opening_hours import OpeningHours
 from lambdas.domain.status import judge
 from lambdas.use_cases.admission import Admission
 from lambdas.use_cases.attention import AttentionReport
-from lambdas.use_cases.cleanup import CleanupRun
+from lambdas.use_cases.cleanup_run import CleanupRun
 from lambdas.use_cases.settings import SettingsWriter
 from tests.builders import (
     B1,
