@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from console.cached import Cached
 from console.errors import Unanswered
-from console.recent import Recent
 from console.runbook import anchor
 from lambdas.domain.instants import timestamp
 from lambdas.observability import NAMESPACE, WORKER_DIMENSION, MetricName
@@ -45,11 +45,11 @@ class Alarms:
     def __init__(self, cloudwatch: "CloudWatchClient", *, stack: str) -> None:
         self._cloudwatch = cloudwatch
         self._prefix = f"{stack}-"
-        self._recent = Recent(self._load, seconds=_FRESH)
+        self._cached = Cached(self._load, seconds=_FRESH)
 
     def document(self) -> Mapping[str, Any]:
         """Return the alarms, those in ALARM first. Raises `Unanswered`."""
-        as_of, alarms = self._recent.get()
+        as_of, alarms = self._cached.get()
         period = _census(alarms).period
         return {
             "asOf": timestamp(as_of),
@@ -61,7 +61,7 @@ class Alarms:
 
     def census(self) -> Census:
         """Return what the alarms on it tell about the census. Raises `Unanswered`."""
-        return _census(self._recent.get()[1])
+        return _census(self._cached.get()[1])
 
     def _load(self) -> tuple[int, list[Mapping[str, Any]]]:
         pages = self._cloudwatch.get_paginator("describe_alarms").paginate(

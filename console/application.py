@@ -23,9 +23,9 @@ from werkzeug.wrappers import Request, Response
 
 from console import files
 from console.alarms import Alarms
+from console.deployment import Deployment
 from console.devices import MAX_AT_ONCE, Devices, NoSuchDevice
 from console.errors import Unanswered
-from console.facts import Facts
 from console.metrics import MAX_HOURS, Metrics
 from console.rest import PASSED_ON, RestApi
 from console.runbook import runbook_page
@@ -61,12 +61,12 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Parts:
+class Sources:
     """What the application shows and acts on."""
 
     environment_name: str
     region: str
-    facts: Callable[[], Facts]
+    deployment: Callable[[], Deployment]
     metrics: Metrics
     alarms: Alarms
     rest: RestApi
@@ -82,8 +82,8 @@ class Application:
     can reach it by a name of its own. Changes need a token that only its page knows.
     """
 
-    def __init__(self, parts: Parts, *, port: int) -> None:
-        self._parts = parts
+    def __init__(self, sources: Sources, *, port: int) -> None:
+        self._sources = sources
         self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
         self._token = secrets.token_urlsafe(32)
         self._rules = Map(
@@ -92,9 +92,9 @@ class Application:
                 _get("/runbook", lambda request: _html(runbook_page())),
                 _get("/api/environment", self._environment),
                 _get("/api/metrics", self._metrics),
-                _get("/api/alarms", lambda request: _json(parts.alarms.document())),
+                _get("/api/alarms", lambda request: _json(sources.alarms.document())),
                 *self._rest_rules(),
-                *(self._device_rules(parts.devices) if parts.devices else ()),
+                *(self._device_rules(sources.devices) if sources.devices else ()),
                 _get("/<path:path>", lambda request, path: files.static_file(path)),
             ],
             strict_slashes=True,
@@ -148,18 +148,18 @@ class Application:
         return _html(files.index(self._token))
 
     def _environment(self, request: Request) -> Response:
-        facts = self._parts.facts()
+        deployment = self._sources.deployment()
         return _json(
             {
-                "name": self._parts.environment_name,
-                "region": self._parts.region,
-                "deployed": facts.deployed,
-                "dashboardUrl": self._parts.dashboard_url,
-                "interval": facts.interval,
-                "silentAfter": facts.rules.silent_after,
-                "attentionGrace": facts.rules.attention_grace,
-                "devices": self._parts.devices is not None,
-                "feed": facts.feed,
+                "name": self._sources.environment_name,
+                "region": self._sources.region,
+                "deployed": deployment.deployed,
+                "dashboardUrl": self._sources.dashboard_url,
+                "interval": deployment.interval,
+                "silentAfter": deployment.rules.silent_after,
+                "attentionGrace": deployment.rules.attention_grace,
+                "devices": self._sources.devices is not None,
+                "feed": deployment.feed,
             }
         )
 
@@ -167,13 +167,13 @@ class Application:
         hours = request.args.get("hours", "3")
         if not re.fullmatch(r"[0-9]{1,3}", hours) or not 1 <= int(hours) <= MAX_HOURS:
             raise BadRequest(f"hours: must be a whole number from 1 to {MAX_HOURS}")
-        return _json(self._parts.metrics.document(int(hours)))
+        return _json(self._sources.metrics.document(int(hours)))
 
     def _rest_rules(self) -> Iterable[Rule]:
         for name, route in PASSED_ON.items():
 
             def pass_on(request: Request, name: str = name, **arguments: str) -> Response:
-                answer = self._parts.rest.call(
+                answer = self._sources.rest.call(
                     PASSED_ON[name],
                     arguments,
                     query=request.query_string.decode("ascii", "replace"),

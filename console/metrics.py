@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from console.alarms import Alarms
-from console.recent import Recent
+from console.cached import Cached
 from lambdas.domain.instants import timestamp
 from lambdas.observability import DIMENSION, NAMESPACE, WORKER_DIMENSION, MetricName
 
@@ -59,14 +59,14 @@ class Metrics:
         self._environment_name = environment_name
         self._alarms = alarms
         self._clock = clock
-        self._recent: dict[int, Recent[Mapping[str, Any]]] = {}
+        self._cached: dict[int, Cached[Mapping[str, Any]]] = {}
 
     def document(self, hours: int) -> Mapping[str, Any]:
         """Return the series of the last hours. Raises `Unanswered`."""
-        recent = self._recent.setdefault(
-            hours, Recent(lambda: self._load(hours), seconds=_FRESH, clock=self._clock)
+        cached = self._cached.setdefault(
+            hours, Cached(lambda: self._load(hours), seconds=_FRESH, clock=self._clock)
         )
-        return recent.get()
+        return cached.get()
 
     def _load(self, hours: int) -> Mapping[str, Any]:
         census = self._alarms.census()

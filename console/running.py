@@ -1,4 +1,4 @@
-"""Puts the parts of the console together."""
+"""Puts the sources of the console together."""
 
 import socket
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from console.alarms import Alarms
-from console.application import Application, Parts
+from console.application import Application, Sources
+from console.deployment import DeploymentReader
 from console.devices import Devices
-from console.facts import DeployedFacts
 from console.metrics import Metrics
 from console.rest import RestApi
 from console.server import port_of, serve
@@ -33,17 +33,17 @@ def running_console(
     alarms = Alarms(cloudwatch, stack=environment.stack("Monitoring"))
     rest_url = environment.output("Service", names.REST_URL)
     with operator_token(environment, token) as operator:
-        parts = Parts(
+        sources = Sources(
             environment_name=environment.name,
             region=environment.region,
-            facts=DeployedFacts(environment, alarms).get,
+            deployment=DeploymentReader(environment, alarms).get,
             metrics=Metrics(cloudwatch, environment_name=environment.name, alarms=alarms),
             alarms=alarms,
             rest=RestApi(rest_url, operator),
             dashboard_url=_dashboard_url(environment),
             devices=devices,
         )
-        with serve(Application(parts, port=port_of(listener)), listener):
+        with serve(Application(sources, port=port_of(listener)), listener):
             yield
 
 

@@ -2,12 +2,13 @@
 
     make smoke ENVIRONMENT=dev
 
-The story is in `lambdas.story`; the push is left out. The business has an id of its own. All that
-is stored of it is removed at the end, and also at the beginning in case an earlier run was killed.
+The story is in `lambdas.smoke_test`; the push is left out. The business has an id of its own. All
+that is stored of it is removed at the end, and also at the beginning in case an earlier run was
+killed.
 
 The token comes from the Cognito user pool of the environment. If the environment trusts another
 issuer, give a token in SMOKE_TOKEN; it must be for a member of the business SMOKE_BUSINESS
-(`smoke-test` by default). SMOKE_PATIENCE is how many seconds each step may take (20 by default).
+(`smoke-test` by default). SMOKE_TIMEOUT is how many seconds each step may take (20 by default).
 It does not run while somebody deploys to the environment.
 Exit codes: 0 passed, 1 failed or refused, 2 could not begin.
 """
@@ -26,14 +27,14 @@ from infra import names
 from lambdas.adapters.items import business_key
 from lambdas.domain.identifiers import BusinessId
 from lambdas.observability import CanaryStep as Step
-from lambdas.story import Story, StoryFailed
+from lambdas.smoke_test import SmokeTest, SmokeTestFailed
 from operations.shared.deployment_lock import deployment_lock
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.exit_codes import CannotBegin, exit_code
 
 BUSINESS: Final = "smoke-test"
 USER: Final = "smoke-test"
-PATIENCE: Final = 20.0
+TIMEOUT: Final = 20.0
 """Seconds that each step may take, enough for cold starts and for a deployment to take effect."""
 
 _DONE: Final = {
@@ -48,7 +49,7 @@ _DONE: Final = {
 
 
 def smoke(environment: DeployedEnvironment) -> str | None:
-    """Play the story and print its steps. Return why it failed; None if it passed.
+    """Play the story once, and print its steps. Return why it failed; None if it passed.
 
     Raises `CannotBegin`.
     """
@@ -56,24 +57,24 @@ def smoke(environment: DeployedEnvironment) -> str | None:
     try:
         with _clean_table(environment, business), _token(environment, business) as token:
             print(f"smoke test of {environment.name}")
-            Story(
+            SmokeTest(
                 rest_url=environment.output("Service", names.REST_URL),
                 websocket_url=environment.output("Service", names.WEBSOCKET_URL),
                 business=business,
                 token=token,
-                patience=_patience(),
+                timeout=_timeout(),
                 may_push=False,  # its user is a member, and only back ends and operators push
                 done=lambda step, seconds: print(f"  {_DONE[step]} ({seconds:.1f} s)"),
-            ).tell()
-    except StoryFailed as failure:
+            ).run()
+    except SmokeTestFailed as failure:
         return str(failure)
     except (BotoCoreError, ClientError) as error:
         return f"AWS refused a step: {error}"
     return None
 
 
-def _patience() -> float:
-    return float(os.environ.get("SMOKE_PATIENCE") or PATIENCE)
+def _timeout() -> float:
+    return float(os.environ.get("SMOKE_TIMEOUT") or TIMEOUT)
 
 
 @contextmanager

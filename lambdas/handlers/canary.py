@@ -16,9 +16,9 @@ from lambdas.bootstrap import Service
 from lambdas.domain.identifiers import CANARY
 from lambdas.handlers.entry_point import Event, entry_point, logger
 from lambdas.observability import CanaryStep
-from lambdas.story import Story, StoryFailed
+from lambdas.smoke_test import SmokeTest, SmokeTestFailed
 
-PATIENCE: Final = 10.0
+TIMEOUT: Final = 10.0
 """Seconds that each step may take: enough for the cold starts in its way."""
 
 
@@ -56,17 +56,17 @@ def _play(
     except NoToken as error:
         return CanaryStep.SIGN_IN, str(error)
     done(CanaryStep.SIGN_IN, time.monotonic() - began)
-    story = Story(
+    test = SmokeTest(
         rest_url=service.variable(variables.REST_URL),
         websocket_url=service.variable(variables.WEBSOCKET_URL),
         business=CANARY,
         token=token,
-        patience=PATIENCE,
+        timeout=TIMEOUT,
         may_push=True,
         done=done,
     )
     try:
-        story.tell()
-    except StoryFailed as error:
-        return story.step, str(error)
+        test.run()
+    except SmokeTestFailed as error:
+        return test.step, str(error)
     return None

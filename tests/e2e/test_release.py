@@ -167,7 +167,7 @@ def test_all_reasons_against_a_promotion_are_given_at_once(team: Team, bad: Path
         AlarmName=paging, StateValue="ALARM", StateReason="a test"
     )
     with changed_authorizer(team):
-        refused = team.promote("dev", "staging", SMOKE_PATIENCE="3")
+        refused = team.promote("dev", "staging", SMOKE_TIMEOUT="3")
     assert refused.code == 1, refused.output
     assert "the smoke test failed when this build was deployed to dev" in refused.output
     assert "somebody changed the code of FunctionsAuthorizer" in refused.output

@@ -100,7 +100,7 @@ class Team:
                 **kept,
                 "AWS_CONFIG_FILE": str(self.folder / "config"),
                 "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "credentials"),
-                "SMOKE_PATIENCE": "5",
+                "SMOKE_TIMEOUT": "5",
                 **(variables or {}),
             },
             stdin=subprocess.DEVNULL,

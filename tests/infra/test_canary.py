@@ -53,7 +53,7 @@ def test_a_run_in_which_each_step_takes_its_time_ends_before_the_function_times_
     """A function that times out publishes nothing. The last step may take twice its time: it is
     tried until the end. Then the socket is closed, and the business is made unavailable.
     """
-    longest = (len(CanaryStep) + 1 + 2) * canary.PATIENCE
+    longest = (len(CanaryStep) + 1 + 2) * canary.TIMEOUT
     assert longest < service.function("Canary")["Timeout"]
 
 

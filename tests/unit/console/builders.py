@@ -14,9 +14,9 @@ from botocore.exceptions import ClientError
 from werkzeug.test import Client
 
 from console.alarms import Alarms
-from console.application import Application, Parts
+from console.application import Application, Sources
+from console.deployment import Deployment
 from console.devices import Devices
-from console.facts import Facts
 from console.metrics import Metrics
 from console.rest import RestApi
 from console.tokens import OperatorToken
@@ -160,21 +160,21 @@ def application(
     rest_url: str,
     *,
     devices: Devices | None = None,
-    patience: float = 10,
+    timeout: float = 10,
 ) -> Application:
     """Return the console of an environment `dev`."""
     client: Any = cloudwatch
     alarms = Alarms(client, stack=STACK)
-    parts = Parts(
+    sources = Sources(
         environment_name="dev",
         region="eu-central-1",
-        facts=lambda: Facts(deployed="abc", interval=60, rules=Rules(), feed=True),
+        deployment=lambda: Deployment(deployed="abc", interval=60, rules=Rules(), feed=True),
         metrics=Metrics(client, environment_name="dev", alarms=alarms, clock=lambda: NOW),
         alarms=alarms,
-        rest=RestApi(rest_url, OperatorToken(lambda: ACCESS_TOKEN), timeout=patience),
+        rest=RestApi(rest_url, OperatorToken(lambda: ACCESS_TOKEN), timeout=timeout),
         devices=devices,
     )
-    return Application(parts, port=PORT)
+    return Application(sources, port=PORT)
 
 
 class Browser:

@@ -86,7 +86,7 @@ def test_nobody_listening_is_told(cloudwatch: MemoryCloudWatch) -> None:
 
 
 def test_a_slow_api_is_given_up(cloudwatch: MemoryCloudWatch, rest: Upstream) -> None:
-    browser = Browser(application(cloudwatch, rest.url, patience=0.1))
+    browser = Browser(application(cloudwatch, rest.url, timeout=0.1))
     rest.may_answer.clear()
     answer = browser.get("/api/rest/businesses/b1/status")
     assert answer.status_code == 502

@@ -218,7 +218,7 @@ def apis() -> Iterator[FakeApis]:
 @pytest.fixture
 def playing(deployed: Deployed, apis: FakeApis, monkeypatch: pytest.MonkeyPatch) -> Deployed:
     """The canary of these APIs, with a client of their issuer as its credential."""
-    monkeypatch.setattr(canary, "PATIENCE", 0.5)
+    monkeypatch.setattr(canary, "TIMEOUT", 0.5)
     secret = new_secret()
     put_secret({"tokenUrl": apis.token_url, "form": FORM}, secret)
     deployed.environ |= {

@@ -26,14 +26,14 @@ _PAUSES_PER_STEP: Final = 40
 T = TypeVar("T")
 
 
-class StoryFailed(Exception):
+class SmokeTestFailed(Exception):
     """A step did not happen. The text says what was seen instead."""
 
 
-class Story:
-    """One telling of the story, with an access token of a member of `business`.
+class SmokeTest:
+    """Plays the story once, with an access token of a member of `business`.
 
-    Each step may take `patience` seconds, and is tried again until then. `done` is called after
+    Each step may take `timeout` seconds, and is tried again until then. `done` is called after
     each step with its seconds. Only a caller who `may_push` plays `Step.PUSH`.
     """
 
@@ -44,7 +44,7 @@ class Story:
         websocket_url: str,
         business: str,
         token: str,
-        patience: float,
+        timeout: float,
         may_push: bool,
         done: Callable[[Step, float], None],
     ) -> None:
@@ -53,7 +53,7 @@ class Story:
         self._business = business
         self._token = token
         self._headers = {"Authorization": f"Bearer {token}"}
-        self._patience = patience
+        self._timeout = timeout
         self._may_push = may_push
         self._done = done
         self.step = Step.BEGIN
@@ -61,16 +61,16 @@ class Story:
         self._deadline = 0.0
         """When its time is over."""
 
-    def tell(self) -> None:
-        """Play all steps. Raises `StoryFailed`, after it has ended what it began."""
+    def run(self) -> None:
+        """Play all steps. Raises `SmokeTestFailed`, after it has ended what it began."""
         try:
-            self._tell()
-        except StoryFailed:
-            with suppress(StoryFailed):
+            self._run()
+        except SmokeTestFailed:
+            with suppress(SmokeTestFailed):
                 self._declare(available=False)
             raise
 
-    def _tell(self) -> None:
+    def _run(self) -> None:
         with self._playing(Step.BEGIN):
             self._eventually("GET /health answers 200", lambda: self._call("GET", "/health"))
             self._eventually("PUT availability false", lambda: self._declare(available=False))
@@ -102,21 +102,21 @@ class Story:
     def _playing(self, step: Step) -> Iterator[None]:
         self.step = step
         began = time.monotonic()
-        self._deadline = began + self._patience
+        self._deadline = began + self._timeout
         yield
         self._done(step, time.monotonic() - began)
 
     def _eventually(self, what: str, attempt: Callable[[], T]) -> T:
-        """Try until it no longer raises `StoryFailed`, or until the time of the step is over."""
+        """Try until it raises no `SmokeTestFailed`, or until the time of the step is over."""
         while True:
             try:
                 return attempt()
-            except StoryFailed as failure:
+            except SmokeTestFailed as failure:
                 if time.monotonic() > self._deadline:
-                    raise StoryFailed(
-                        f"{what}: not within {self._patience:g} s; {failure}"
+                    raise SmokeTestFailed(
+                        f"{what}: not within {self._timeout:g} s; {failure}"
                     ) from None
-                time.sleep(self._patience / _PAUSES_PER_STEP)
+                time.sleep(self._timeout / _PAUSES_PER_STEP)
 
     # The REST API.
 
@@ -127,7 +127,7 @@ class Story:
         status = self._call("GET", self._of_business("status"))
         seen = status.get("overallStatus") if isinstance(status, dict) else status
         if seen != wanted:
-            raise StoryFailed(f"overallStatus is {seen}")
+            raise SmokeTestFailed(f"overallStatus is {seen}")
 
     def _of_business(self, resource: str) -> str:
         return f"/businesses/{self._business}/{resource}"
@@ -139,20 +139,22 @@ class Story:
                 f"{self._rest}{path}",
                 headers={**self._headers, "Content-Type": "application/json"},
                 body=None if body is None else json.dumps(body),
-                timeout=self._patience,
+                timeout=self._timeout,
                 retries=False,
             )
         except urllib3.exceptions.HTTPError as error:
-            raise StoryFailed(f"{method} {path}: {error}") from error
+            raise SmokeTestFailed(f"{method} {path}: {error}") from error
         # API Gateway's answer to a path that it does not know quotes the token, and answers are
         # logged.
         text = answer.data.decode(errors="replace").replace(self._token, "<token>")
         if answer.status != HTTPStatus.OK:
-            raise StoryFailed(f"{method} {path} answered {answer.status}: {text[:300]}")
+            raise SmokeTestFailed(f"{method} {path} answered {answer.status}: {text[:300]}")
         try:
             return json.loads(text)
         except ValueError:
-            raise StoryFailed(f"the answer to {method} {path} is not JSON: {text[:300]}") from None
+            raise SmokeTestFailed(
+                f"the answer to {method} {path} is not JSON: {text[:300]}"
+            ) from None
 
     # The device.
 
@@ -162,17 +164,17 @@ class Story:
                 f"{self._websocket}?{urlencode({'businessId': self._business})}",
                 additional_headers=self._headers,
                 ping_interval=None,
-                open_timeout=self._patience,
-                close_timeout=self._patience,
+                open_timeout=self._timeout,
+                close_timeout=self._timeout,
             )
         except (OSError, WebSocketException) as error:
-            raise StoryFailed(str(error)) from error
+            raise SmokeTestFailed(str(error)) from error
 
     def _send(self, device: ClientConnection, message: Any) -> None:
         try:
             device.send(json.dumps(message))
         except (OSError, WebSocketException) as error:
-            raise StoryFailed(f"the device could not send: {error}") from error
+            raise SmokeTestFailed(f"the device could not send: {error}") from error
 
     def _receive(self, device: ClientConnection, wanted: dict[str, Any]) -> None:
         """Wait for a message that has all these fields."""
@@ -183,13 +185,13 @@ class Story:
                 if isinstance(message, dict) and wanted.items() <= message.items():
                     return
             received.append(text[:300])
-        raise StoryFailed(f"the device did not receive {wanted}, but {received or 'nothing'}")
+        raise SmokeTestFailed(f"the device did not receive {wanted}, but {received or 'nothing'}")
 
     def _wait_for_close(self, device: ClientConnection) -> None:
         for _ in self._messages(device):
             pass
         if device.close_code is None:
-            raise StoryFailed(f"the socket was not closed within {self._patience:g} s")
+            raise SmokeTestFailed(f"the socket was not closed within {self._timeout:g} s")
 
     def _messages(self, device: ClientConnection) -> Iterator[str]:
         """Yield what the device receives, until its socket is closed or the time is over."""

@@ -1,4 +1,4 @@
-"""The story that the canary and the smoke test play, against APIs in which one part is broken."""
+"""The smoke test, which the canary plays too, against APIs in which one part is broken."""
 
 import re
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ import pytest
 from websockets.sync.client import connect
 
 from lambdas.observability import CanaryStep as Step
-from lambdas.story import Story, StoryFailed
+from lambdas.smoke_test import SmokeTest, SmokeTestFailed
 from tests.fake_apis import ISSUED, FakeApis, fake_apis
 
-PATIENCE = 0.3
+TIMEOUT = 0.3
 STORY: list[Step] = [step for step in Step if step is not Step.SIGN_IN]
 
 
@@ -22,39 +22,39 @@ def apis() -> Iterator[FakeApis]:
 
 
 def tell(
-    apis: FakeApis, *, token: str = ISSUED, may_push: bool = True, patience: float = PATIENCE
+    apis: FakeApis, *, token: str = ISSUED, may_push: bool = True, timeout: float = TIMEOUT
 ) -> tuple[list[Step], Step | None, str]:
     """Return the steps that were done, the one that failed, and why."""
     done: list[Step] = []
 
     def note(step: Step, seconds: float) -> None:
-        assert 0 <= seconds < 10 * patience
+        assert 0 <= seconds < 10 * timeout
         done.append(step)
 
-    story = Story(
+    test = SmokeTest(
         rest_url=apis.rest_url,
         websocket_url=apis.websocket_url,
         business="b1",
         token=token,
-        patience=patience,
+        timeout=timeout,
         may_push=may_push,
         done=note,
     )
     try:
-        story.tell()
-    except StoryFailed as failure:
-        return done, story.step, str(failure)
+        test.run()
+    except SmokeTestFailed as failure:
+        return done, test.step, str(failure)
     return done, None, ""
 
 
 def test_working_apis_play_every_step_in_order_and_nothing_is_left(apis: FakeApis) -> None:
-    assert tell(apis, patience=10) == (STORY, None, "")
+    assert tell(apis, timeout=10) == (STORY, None, "")
     assert not apis.available
     assert apis.has_no_device()
 
 
 def test_who_may_not_push_plays_all_other_steps(apis: FakeApis) -> None:
-    done, failed, _ = tell(apis, may_push=False, patience=10)
+    done, failed, _ = tell(apis, may_push=False, timeout=10)
     assert failed is None
     assert done == [step for step in STORY if step is not Step.PUSH]
     assert not [request for request, _ in apis.requests if request.startswith("POST")]
@@ -105,7 +105,7 @@ def test_a_story_begins_by_ending_what_an_earlier_one_left(apis: FakeApis) -> No
     headers = {"Authorization": f"Bearer {ISSUED}"}
     with connect(apis.websocket_url, additional_headers=headers) as left:
         apis.available = True
-        assert tell(apis, patience=10) == (STORY, None, "")
+        assert tell(apis, timeout=10) == (STORY, None, "")
         assert list(left) == ['{"type": "availability.changed", "available": false}']
 
 
@@ -120,4 +120,4 @@ def test_two_stories_of_one_business_at_once_leave_nothing_behind(apis: FakeApis
     """They end each other's sockets, so one of them or both fail. The next one is not disturbed."""
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda _: tell(apis), range(2)))
-    assert tell(apis, patience=10) == (STORY, None, "")
+    assert tell(apis, timeout=10) == (STORY, None, "")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from console.alarms import Alarms
+from console.cached import Cached
 from console.errors import Unanswered
-from console.recent import Recent
 from infra import names
 from infra.names import DEPLOYMENT
 from lambdas import variables
@@ -22,7 +22,7 @@ _CHECK_EVERY: Final = 60.0
 
 
 @dataclass(frozen=True)
-class Facts:
+class Deployment:
     """What is deployed in an environment."""
 
     deployed: str | None
@@ -34,21 +34,21 @@ class Facts:
     """Whether it has the change feed."""
 
 
-class DeployedFacts:
-    """Reads the facts from CloudFormation, the cleanup's settings and the alarms."""
+class DeploymentReader:
+    """Reads the deployment from CloudFormation, the cleanup's settings and the alarms."""
 
     def __init__(self, environment: DeployedEnvironment, alarms: Alarms) -> None:
         self._environment = environment
         self._alarms = alarms
         self._cloudformation: Any = environment.client("cloudformation")
         self._lambda: LambdaClient = environment.client("lambda")
-        self._recent = Recent(self._load, seconds=_CHECK_EVERY)
+        self._cached = Cached(self._load, seconds=_CHECK_EVERY)
 
-    def get(self) -> Facts:
-        """Return the facts. Raises `Unanswered`."""
-        return self._recent.get()
+    def get(self) -> Deployment:
+        """Return the deployment. Raises `Unanswered`."""
+        return self._cached.get()
 
-    def _load(self) -> Facts:
+    def _load(self) -> Deployment:
         outputs = self._environment.outputs
         (stack,) = self._cloudformation.describe_stacks(
             StackName=self._environment.stack("Monitoring")
@@ -59,7 +59,7 @@ class DeployedFacts:
         settings = self._lambda.get_function_configuration(
             FunctionName=outputs[names.CLEANUP_FUNCTION_NAME]
         )["Environment"]["Variables"]
-        return Facts(
+        return Deployment(
             deployed=parameters.get(DEPLOYMENT),
             interval=self._alarms.census().period,
             rules=_rules(settings),

@@ -5,16 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from console.cached import Cached
 from console.errors import Unanswered
-from console.recent import Recent
 
 
 def test_it_is_loaded_again_when_its_time_is_over() -> None:
     now, loads = 0.0, iter(range(9))
-    recent = Recent(lambda: next(loads), seconds=5, clock=lambda: now)
-    assert (recent.get(), recent.get()) == (0, 0)
+    cached = Cached(lambda: next(loads), seconds=5, clock=lambda: now)
+    assert (cached.get(), cached.get()) == (0, 0)
     now = 5.0
-    assert recent.get() == 1
+    assert cached.get() == 1
 
 
 def test_those_who_wait_share_one_load_even_if_it_fails() -> None:
@@ -26,9 +26,9 @@ def test_those_who_wait_share_one_load_even_if_it_fails() -> None:
         go_on.wait(timeout=10)
         raise Unanswered("down")
 
-    recent = Recent(load, seconds=60)
+    cached = Cached(load, seconds=60)
     with ThreadPoolExecutor(5) as threads:
-        asked = [threads.submit(recent.get) for _ in range(5)]
+        asked = [threads.submit(cached.get) for _ in range(5)]
         assert started.wait(timeout=10)
         go_on.set()
         for each in asked:

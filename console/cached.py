@@ -13,7 +13,7 @@ from operations.shared.exit_codes import CannotBegin
 T = TypeVar("T")
 
 
-class Recent(Generic[T]):
+class Cached(Generic[T]):
     """What `load` returned, or how it failed, in the last `seconds`.
 
     One thread loads. Others that ask at the same time wait for what it gets.
