@@ -32,6 +32,7 @@ from console.runbook import runbook_page
 from lambdas.domain import identifiers
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
+from lambdas.domain.model import Cause
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -160,6 +161,7 @@ class Application:
                 "attentionGrace": deployment.rules.attention_grace,
                 "devices": self._sources.devices is not None,
                 "feed": deployment.feed,
+                "causes": {cause.value: cause.words for cause in Cause},
             }
         )
 

@@ -7,7 +7,7 @@ import { spans, uptime } from "./history.js";
 import { openingHours } from "./hours.js";
 import { button, choices, empty, section, table } from "./sections.js";
 import { timeline } from "./timeline.js";
-import { attentionBadge, CAUSES, statusBadge, statusLabel, STATUSES } from "./words.js";
+import { attentionBadge, statusBadge, statusLabel, STATUSES } from "./words.js";
 
 const RANGES = [[1, "1 h"], [6, "6 h"], [24, "24 h"], [168, "7 days"]];
 const MAX_PAGES = 10;
@@ -26,7 +26,7 @@ export function businessView(id, { hours: asked }) {
       hours: async () => ((await status).nextChangeAt ? get(businessPath(id, "opening-hours")) : { absent: true }),
       history: async () => ((await environment).feed ? history(id, hours) : { absent: true }),
     },
-    render: ({ status, connections, hours: opening, history: past }, now) => [
+    render: ({ environment: deployed, status, connections, hours: opening, history: past }, now) => [
       html("div.title", { "data-key": "title" },
         html("h1", { tabindex: "-1" }, id), status.data && statusBadge(status.data.overallStatus), status.data && actions(id, status.data)),
       html("div.columns", { "data-key": "columns" },
@@ -37,7 +37,7 @@ export function businessView(id, { hours: asked }) {
         section("Real connections", connections, (data) => realConnections(id, data.real, now), { key: "real", now }),
         section("Virtual connections", connections, (data) => virtualConnections(data.virtual, now), { key: "virtual", now })),
       section("What happened", past, (data) => (data.absent
-        ? [empty("unknown", "No history.", "This environment keeps none.")] : happened(data, status.data, now)), {
+        ? [empty("unknown", "No history.", "This environment keeps none.")] : happened(data, status.data, deployed.data?.causes ?? {}, now)), {
         key: "history", now,
         aside: choices("Time shown", RANGES.map(([each, text]) => [text, `#/business/${encodeURIComponent(id)}?hours=${each}`, each === hours])),
       }),
@@ -127,7 +127,7 @@ function virtualConnections(all, now) {
   })))];
 }
 
-function happened(past, status, now) {
+function happened(past, status, causes, now) {
   const recorded = spans(past).at(-1)?.status;
   const ahead = status && recorded && recorded !== status.overallStatus;
   return [
@@ -136,7 +136,7 @@ function happened(past, status, now) {
     timeline(past),
     uptimeNumbers(past.seconds),
     html("h3", {}, "Transitions"),
-    past.transitions.length ? transitions(past.transitions, now)
+    past.transitions.length ? transitions(past.transitions, causes, now)
       : empty("online", "No transitions.", "Nothing changed in this time."),
     past.next ? html("p.quiet", {}, `Only the latest ${plural(past.transitions.length, "transition")} are shown.`) : null,
   ].filter(Boolean);
@@ -159,12 +159,12 @@ function share(label, part, whole, of) {
     html("dd.quiet", {}, `${duration(part)} of ${duration(whole)} ${of}`));
 }
 
-function transitions(all, now) {
+function transitions(all, causes, now) {
   return table("Transitions, newest first", ["At", "From", "To", "Attention", "Cause", "By"], all.map((each) => ({
     key: String(each.sequence),
     cells: [
       clock(seconds(each.at), now), statusBadge(each.from), each.from === each.to ? "the same" : statusBadge(each.to),
-      each.attention ? attentionBadge(each.attention) : "–", CAUSES[each.cause] ?? each.cause, each.by ?? "–",
+      each.attention ? attentionBadge(each.attention) : "–", causes[each.cause] ?? each.cause, each.by ?? "–",
     ],
   })));
 }

@@ -1,4 +1,4 @@
-// The product's words for statuses, alarms, devices, causes and reasons, and their marks.
+// The product's words for statuses, alarms, devices and reasons, and their marks.
 
 import { html, mark } from "./dom.js";
 
@@ -27,22 +27,6 @@ const DEVICE_STATES = {
   cut: ["unreachable", "Cut off"],
   closed: ["offline", "Closed"],
   refused: ["unreachable", "Refused"],
-};
-
-export const CAUSES = {
-  member: "a member's call",
-  operator: "an operator's call",
-  backend: "a back end's call",
-  import: "an import",
-  device_connected: "a device connected",
-  device_disconnected: "the last device disconnected",
-  silence: "the last device fell silent",
-  cleanup: "the cleanup found the socket gone",
-  push: "a push found the socket gone",
-  lease_ended: "the last lease ended",
-  pause_ended: "the pause ended",
-  opening_hours: "opening hours",
-  unknown: "not known",
 };
 
 /** Why a business accepts no orders, by reason code: the class of its pattern, and a label. */

@@ -301,25 +301,30 @@ class OverallStatus(StrEnum):
 
 
 class Cause(StrEnum):
-    """What led to a transition. Codes are stable."""
+    """What led to a transition: a stable code, and the words for it."""
 
-    MEMBER = ActingAs.MEMBER.value
-    OPERATOR = ActingAs.OPERATOR.value
-    BACKEND = ActingAs.BACKEND.value
-    IMPORT = ActingAs.IMPORT.value
-    DEVICE_CONNECTED = "device_connected"
-    """A device connected, or one that had been silent was heard from again."""
-    DEVICE_DISCONNECTED = "device_disconnected"
-    SILENCE = "silence"
-    """The last device that was heard from has been silent for too long."""
-    LEASE_ENDED = "lease_ended"
-    PAUSE_ENDED = "pause_ended"
-    OPENING_HOURS = "opening_hours"
-    CLEANUP = "cleanup"
-    """The cleanup found that the socket of the last device is gone."""
-    PUSH = "push"
-    """A push found that the socket of the last device is gone."""
-    UNKNOWN = "unknown"
+    words: str
+
+    def __new__(cls, code: str, words: str = "") -> Self:
+        cause = str.__new__(cls, code)
+        cause._value_ = code
+        cause.words = words
+        return cause
+
+    MEMBER = ActingAs.MEMBER.value, "a member's call"
+    OPERATOR = ActingAs.OPERATOR.value, "an operator's call"
+    BACKEND = ActingAs.BACKEND.value, "a back end's call"
+    IMPORT = ActingAs.IMPORT.value, "an import"
+    DEVICE_CONNECTED = "device_connected", "a device connected"
+    """Or one that had been silent was heard from again."""
+    DEVICE_DISCONNECTED = "device_disconnected", "the last device disconnected"
+    SILENCE = "silence", "the last device fell silent"
+    LEASE_ENDED = "lease_ended", "the last lease ended"
+    PAUSE_ENDED = "pause_ended", "the pause ended"
+    OPENING_HOURS = "opening_hours", "opening hours"
+    CLEANUP = "cleanup", "the cleanup found the socket gone"
+    PUSH = "push", "a push found the socket gone"
+    UNKNOWN = "unknown", "not known"
     """Nothing that is stored explains it: the business was recorded for the first time, or somebody
     edited the table.
     """

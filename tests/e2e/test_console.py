@@ -87,6 +87,7 @@ def console(system: System) -> Console:
 def test_it_knows_the_environment(console: Console) -> None:
     environment = console.get("/api/environment")
     assert environment.pop("deployed")
+    assert environment.pop("causes")["lease_ended"] == "the last lease ended"
     assert environment == {
         "name": "local",
         "region": "us-east-1",
