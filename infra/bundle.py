@@ -22,7 +22,7 @@ LOCK: Final = SOURCE / "requirements.txt"
 BUILD: Final = _ROOT / "build"
 
 
-def build_bundle(*, dependencies: bool, build: Path = BUILD) -> Path:
+def build_bundle(*, dependencies: bool = True, build: Path = BUILD) -> Path:
     """Build the bundle below `build`, in a folder named after what goes into it, and return it.
 
     Without `dependencies` it holds only the source. With them, it runs only on arm64. They are

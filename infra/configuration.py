@@ -123,13 +123,6 @@ class Environment:
     limits: Limits = field(default_factory=lambda: Limits())
     """How much traffic gets through, and so what it can cost."""
 
-    emulator: str | None = _matching(r"http://\S+", None)
-    """The URL of the AWS emulator that this environment is deployed to. Default: real AWS."""
-    simple_alarms: bool = False
-    """Have only alarms that watch a single metric and page by themselves: `make run` judges alarms
-    itself, and knows neither metric math nor composite alarms.
-    """
-
     def __post_init__(self) -> None:
         for problem in _problems(self):
             raise ValueError(f"environment {self.name!r}: {problem}")
@@ -145,7 +138,7 @@ class Environment:
                 "on_call.page_emails or on_call.page_urls must name somebody because"
                 " on_call.required is True, and both are empty"
             )
-        if (self.on_call.required or self.on_call.is_named) and self.emulator is None:
+        if self.on_call.required or self.on_call.is_named:
             for field_name, wanted in (
                 ("account", "the 12 digits of an AWS account"),
                 ("region", "a region, like 'eu-central-1',"),
@@ -463,8 +456,6 @@ def _wrong_combinations(environment: Environment) -> Iterator[str]:
             f"rules.attention_grace must be at least cleanup.interval ({cleanup.interval} s) where"
             f" somebody is paged, is {rules.attention_grace!r}"
         )
-    if environment.simple_alarms:  # they cannot add up the metrics of several workers
-        yield from _out_of_bounds("cleanup.workers", cleanup.workers, 1, 1)
     for name, sustained in (
         ("alarms.businesses", environment.alarms.businesses),
         ("alarms.service", environment.alarms.service),

@@ -21,20 +21,14 @@ from typing import Final
 
 from infra.configuration import (
     Canary,
-    Cleanup,
     Concurrency,
     Environment,
     Limits,
     OnCall,
-    Sustained,
     TableThroughput,
     Thresholds,
     Throttle,
 )
-from lambdas.domain.rules import Rules
-
-LOCAL_ENDPOINT: Final = "http://127.0.0.1:4566"
-"""Where `make run` starts the AWS emulator, unless `LOCAL_PORT` names another port."""
 
 # Leaves most of the account's new sockets to prod.
 _FEW_NEW_SOCKETS: Final = {"$connect": Throttle(50, 50)}
@@ -129,23 +123,6 @@ PROD: Final = Environment(
 )
 
 
-def local(emulator: str, *, canary: bool = False) -> Environment:
-    """Return an environment on an AWS emulator at that URL, fast enough to watch in minutes."""
-    return Environment(
-        name="local",
-        keep_data=False,
-        log_retention_days=1,
-        rules=Rules(ping_interval=10, ping_grace=5, attention_grace=30),
-        cleanup=Cleanup(interval=60),
-        canary=Canary() if canary else None,
-        alarms=Thresholds(businesses=Sustained(1, 1)),
-        emulator=emulator,
-        simple_alarms=True,
-    )
-
-
-def all_environments(
-    *, local_endpoint: str = LOCAL_ENDPOINT, local_canary: bool = False
-) -> tuple[Environment, ...]:
+def all_environments() -> tuple[Environment, ...]:
     """Return every environment, in the order in which a build is promoted."""
-    return local(local_endpoint, canary=local_canary), DEV, STAGING, PROD
+    return DEV, STAGING, PROD

@@ -9,6 +9,7 @@ from infra import names
 from infra.configuration import Environment
 from infra.data.stack import DataStack
 from infra.monitoring.stack import MonitoringStack
+from infra.platform import AWS, Platform
 from infra.service.stack import ServiceStack
 
 
@@ -18,7 +19,14 @@ class BusinessConnectionsStage(cdk.Stage):
     `bundle` is the folder that becomes the code of every function (see `infra.bundle`).
     """
 
-    def __init__(self, scope: Construct, *, environment: Environment, bundle: Path) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        environment: Environment,
+        bundle: Path,
+        platform: Platform = AWS,
+    ) -> None:
         super().__init__(
             scope,
             environment.name,
@@ -30,12 +38,19 @@ class BusinessConnectionsStage(cdk.Stage):
         def stack_name(part: str) -> str:
             return names.stack_name(environment.name, part)
 
-        self.data = DataStack(self, "Data", stack_name=stack_name("Data"), environment=environment)
+        self.data = DataStack(
+            self,
+            "Data",
+            stack_name=stack_name("Data"),
+            environment=environment,
+            platform=platform,
+        )
         self.service = ServiceStack(
             self,
             "Service",
             stack_name=stack_name("Service"),
             environment=environment,
+            platform=platform,
             bundle=bundle,
             table=self.data.table,
             history=self.data.history,
@@ -49,6 +64,7 @@ class BusinessConnectionsStage(cdk.Stage):
             "Monitoring",
             stack_name=stack_name("Monitoring"),
             environment=environment,
+            platform=platform,
             table=self.data.table,
             history=self.data.history,
             service=self.service,

@@ -52,7 +52,8 @@ HOST = "127.0.0.1"
 
 # All files that a synthesis of the environment `local` depends on.
 SOURCES = (
-    *("app.py", "cdk.json", "infra", "lambdas", "docs/openapi.json"),
+    *("local/app.py", "local/environment.py", "cdk.json", "infra", "lambdas"),
+    "docs/openapi.json",
     *("requirements*.txt", "package-lock.json"),
 )
 
@@ -373,9 +374,9 @@ class SynthesisCache:
         step = cdk.start(
             "synth",
             "local/*",
-            *("--app", f"{sys.executable} app.py"),
-            *("--context", f"localEndpoint={self.endpoint_url}"),
-            *("--context", f"localCanary={str(self.canary).lower()}"),
+            *("--app", f"{sys.executable} -m local.app"),
+            *("--context", f"endpoint={self.endpoint_url}"),
+            *("--context", f"canary={str(self.canary).lower()}"),
             *("--output", str(self.folder)),
             "--quiet",
         )

@@ -4,8 +4,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_cognito as cognito
 from constructs import Construct
 
-from infra.addresses import Addresses
 from infra.configuration import Oidc
+from infra.platform import Platform
 from infra.retention import removal_policy
 from infra.security import acknowledge
 
@@ -18,7 +18,7 @@ class IdentityProvider(Construct):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, keep: bool, addresses: Addresses
+        self, scope: Construct, construct_id: str, *, keep: bool, platform: Platform
     ) -> None:
         super().__init__(scope, construct_id)
         self.pool = cognito.UserPool(
@@ -67,7 +67,7 @@ class IdentityProvider(Construct):
         self.oidc = Oidc(
             issuer=f"https://cognito-idp.{region}.amazonaws.com/{pool_id}",
             audience=self.client.user_pool_client_id,
-            jwks_url=addresses.signing_keys(pool_id),
+            jwks_url=platform.signing_keys_url(region, pool_id),
             user_claim="username",
             businesses_claim="cognito:groups",
             roles_claim="cognito:groups",

@@ -5,11 +5,11 @@ from aws_cdk import aws_events as events
 from constructs import Construct
 
 from infra import names
-from infra.addresses import Addresses
 from infra.configuration import Environment
 from infra.data.encryption_key import EncryptionKey
 from infra.data.identity_provider import IdentityProvider
 from infra.data.table import ConnectionsTable, HistoryTable
+from infra.platform import Platform
 
 
 class DataStack(cdk.Stack):
@@ -20,7 +20,13 @@ class DataStack(cdk.Stack):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, stack_name: str, environment: Environment
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stack_name: str,
+        environment: Environment,
+        platform: Platform,
     ) -> None:
         super().__init__(
             scope,
@@ -88,7 +94,7 @@ class DataStack(cdk.Stack):
             self,
             "Identity",
             keep=environment.keep_data,
-            addresses=Addresses(self.region, environment.emulator),
+            platform=platform,
         )
         provider.pool.node.add_dependency(self.bus)
         self.oidc = provider.oidc

@@ -19,6 +19,7 @@ from infra.monitoring.dashboard import Dashboard
 from infra.monitoring.metrics import ServiceMetrics
 from infra.monitoring.service_names import ServiceNames
 from infra.monitoring.topics import AlarmTopic
+from infra.platform import Platform
 from infra.service.stack import ServiceStack
 
 
@@ -32,6 +33,7 @@ class MonitoringStack(cdk.Stack):
         *,
         stack_name: str,
         environment: Environment,
+        platform: Platform,
         table: dynamodb.ITable,
         history: dynamodb.ITable,
         service: ServiceStack,
@@ -78,25 +80,31 @@ class MonitoringStack(cdk.Stack):
         alarms = Alarms(
             self,
             "Alarms",
-            definitions=[
-                *business_alarms(environment.alarms, metrics),
-                *cleanup_alarms(
-                    environment.alarms,
-                    metrics,
-                    cleanup=functions.cleanup,
-                    dead_letters=dead_letters,
-                ),
-                *function_alarms(environment.alarms, metrics, functions.answering),
-                *api_alarms(
-                    environment.alarms, metrics, rest=service.rest, websocket=service.websocket
-                ),
-                *table_alarms(environment.alarms, metrics, table),
-                *(canary_alarms(metrics, environment.canary) if environment.canary else ()),
-                *(feed_alarms(environment.alarms, metrics, service.feed) if service.feed else ()),
-            ],
+            definitions=platform.supported_alarms(
+                [
+                    *business_alarms(environment.alarms, metrics),
+                    *cleanup_alarms(
+                        environment.alarms,
+                        metrics,
+                        cleanup=functions.cleanup,
+                        dead_letters=dead_letters,
+                    ),
+                    *function_alarms(environment.alarms, metrics, functions.answering),
+                    *api_alarms(
+                        environment.alarms, metrics, rest=service.rest, websocket=service.websocket
+                    ),
+                    *table_alarms(environment.alarms, metrics, table),
+                    *(canary_alarms(metrics, environment.canary) if environment.canary else ()),
+                    *(
+                        feed_alarms(environment.alarms, metrics, service.feed)
+                        if service.feed
+                        else ()
+                    ),
+                ]
+            ),
             planned_work=metrics.planned_work(),
             environment_name=environment.name,
-            simple=environment.simple_alarms,
+            has_composites=platform.has_composite_alarms,
             pages=on_call.topic,
             tickets=tickets.topic,
         )

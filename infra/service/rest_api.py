@@ -11,8 +11,8 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_xray as xray
 from constructs import Construct
 
-from infra.addresses import Addresses
 from infra.configuration import Limits
+from infra.platform import Platform
 from infra.security import acknowledge
 from infra.service import request_checks
 from infra.service.access_logs import AccessLogs, access_log_format
@@ -97,7 +97,7 @@ class RestApi(Construct):
         name: str,
         environment_name: str,
         domain_name: str | None,
-        addresses: Addresses,
+        platform: Platform,
         access_logs: AccessLogs,
         limits: Limits,
         cors_origins: Sequence[str],
@@ -196,7 +196,7 @@ class RestApi(Construct):
         self.url = (
             f"https://{domain_name}"
             if domain_name
-            else addresses.https(self.api.rest_api_id, STAGE)
+            else platform.api_url(cdk.Stack.of(self).region, self.api.rest_api_id, STAGE)
         )
 
     def _sample_traces(self, environment_name: str) -> None:

@@ -10,8 +10,8 @@ from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from infra import names
-from infra.addresses import Addresses
 from infra.configuration import Environment, Oidc
+from infra.platform import Platform
 from infra.service.access_logs import AccessLogs
 from infra.service.canary import Canary
 from infra.service.change_feed import ChangeFeed
@@ -35,6 +35,7 @@ class ServiceStack(cdk.Stack):
         *,
         stack_name: str,
         environment: Environment,
+        platform: Platform,
         bundle: Path,
         table: dynamodb.ITable,
         history: dynamodb.ITable,
@@ -51,7 +52,6 @@ class ServiceStack(cdk.Stack):
         )
         name = f"business-connections-{environment.name}"
         domains = environment.domains
-        addresses = Addresses(self.region, environment.emulator)
         log_groups = LogGroups(environment.log_retention_days, keep=environment.keep_data, key=key)
         access_logs = AccessLogs(self, "AccessLogs", log_groups=log_groups)
         self.websocket = WebSocketApi(
@@ -59,7 +59,7 @@ class ServiceStack(cdk.Stack):
             "WebSocket",
             name=name,
             domain_name=domains.websocket.name if domains else None,
-            addresses=addresses,
+            platform=platform,
             access_logs=access_logs if environment.websocket_access_log else None,
             limits=environment.limits,
         )
@@ -97,7 +97,7 @@ class ServiceStack(cdk.Stack):
             name=name,
             environment_name=environment.name,
             domain_name=domains.rest.name if domains else None,
-            addresses=addresses,
+            platform=platform,
             access_logs=access_logs,
             limits=environment.limits,
             cors_origins=environment.cors_origins,

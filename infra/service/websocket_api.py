@@ -10,8 +10,8 @@ from aws_cdk.aws_apigatewayv2_authorizers import WebSocketLambdaAuthorizer
 from aws_cdk.aws_apigatewayv2_integrations import WebSocketLambdaIntegration
 from constructs import Construct
 
-from infra.addresses import Addresses
 from infra.configuration import Limits
+from infra.platform import Platform
 from infra.security import acknowledge, as_reported, logical_id
 from infra.service.access_logs import AccessLogs, access_log_format
 from infra.service.function import ServiceFunction
@@ -33,7 +33,7 @@ class WebSocketApi(Construct):
         *,
         name: str,
         domain_name: str | None,
-        addresses: Addresses,
+        platform: Platform,
         access_logs: AccessLogs | None,
         limits: Limits,
     ) -> None:
@@ -65,10 +65,13 @@ class WebSocketApi(Construct):
                     self.stage, rule, "This environment does without (websocket_access_log)."
                 )
 
+        region = cdk.Stack.of(self).region
         self.url = (
-            f"wss://{domain_name}" if domain_name else addresses.websocket(self.api.api_id, STAGE)
+            f"wss://{domain_name}"
+            if domain_name
+            else platform.websocket_url(region, self.api.api_id, STAGE)
         )
-        self.management_url = addresses.https(self.api.api_id, STAGE)
+        self.management_url = platform.api_url(region, self.api.api_id, STAGE)
         self._limits = limits
 
     def _log_events(self, access_logs: AccessLogs) -> None:

@@ -38,9 +38,9 @@ _SOURCES: Final = (
     *("Makefile", "requirements.txt", "package-lock.json"),
 )
 
-_EDIT: Final = """
+_WHO_AND_WHERE: Final = """
 
-def all_environments(**_: object) -> tuple[Environment, ...]:
+def all_environments() -> tuple[Environment, ...]:
     from dataclasses import replace
 
     return tuple(
@@ -49,12 +49,30 @@ def all_environments(**_: object) -> tuple[Environment, ...]:
             account=accounts[environment.name],
             region={region!r},
             on_call=replace(environment.on_call, page_emails=("on-call@example.com",)),
-            emulator={endpoint_url!r},
         )
         for accounts in ({accounts!r},)
         for environment in (DEV, STAGING, PROD)
     )
 """
+
+_ON_THE_EMULATOR: Final = {
+    "\napp = ": """
+from infra.platform import Platform
+from local.environment import Emulator
+
+
+class Everything(Emulator):
+    \"""The emulator, with all alarms that AWS has.\"""
+
+    supported_alarms = Platform.supported_alarms
+
+
+platform = Everything({endpoint_url!r}, has_composite_alarms=True)
+app = """,
+    "build_bundle()": "build_bundle(dependencies=False)",
+    "bundle=bundle)": "bundle=bundle, platform=platform)",
+}
+"""What is replaced in app.py."""
 
 
 @dataclass(frozen=True)
@@ -338,9 +356,13 @@ def _copy_sources(team: Team) -> None:
         else:
             shutil.copyfile(source, copy)
     with (team.repository / "infra" / "environments.py").open("a") as environments:
-        environments.write(
-            _EDIT.format(region=REGION, endpoint_url=team.emulator.url, accounts=ACCOUNTS)
-        )
+        environments.write(_WHO_AND_WHERE.format(region=REGION, accounts=ACCOUNTS))
+    app = team.repository / "app.py"
+    code = app.read_text()
+    for old, new in _ON_THE_EMULATOR.items():
+        assert code.count(old) == 1, old
+        code = code.replace(old, new.format(endpoint_url=team.emulator.url))
+    app.write_text(code)
     (team.repository / "node_modules").symlink_to((ROOT / "node_modules").resolve())
     (team.repository / ".venv").symlink_to(sys.prefix)
     # `make` compares their times with those of what is installed.

@@ -1,4 +1,4 @@
-"""Synthesizes environments, as `app.py` does."""
+"""Synthesizes environments, as `app.py` and `local.app` do."""
 
 import json
 from collections.abc import Iterable
@@ -8,16 +8,17 @@ import aws_cdk as cdk
 
 from infra.configuration import Environment
 from infra.environments import all_environments
+from infra.platform import AWS
 from infra.security import synthesize_checked
 from infra.stage import BusinessConnectionsStage
+from local.environment import Emulator, local_environment
 from tests.infra.template import Template
 
 LOCAL_ENDPOINT = "http://127.0.0.1:4599"
 CDK_JSON = Path(__file__).resolve().parents[2] / "cdk.json"
 
-ENVIRONMENTS = {
-    environment.name: environment for environment in all_environments(local_endpoint=LOCAL_ENDPOINT)
-}
+LOCAL = local_environment()
+ENVIRONMENTS = {each.name: each for each in (LOCAL, *all_environments())}
 
 Templates = dict[str, dict[str, Template]]
 """The templates of each environment, by stack (`Data`, `Service`, `Monitoring`)."""
@@ -33,7 +34,12 @@ def synthesize(
     """
     app = cdk.App(outdir=str(outdir), context=json.loads(CDK_JSON.read_text())["context"])
     stages = {
-        environment.name: BusinessConnectionsStage(app, environment=environment, bundle=source)
+        environment.name: BusinessConnectionsStage(
+            app,
+            environment=environment,
+            bundle=source,
+            platform=Emulator(LOCAL_ENDPOINT) if environment.name == LOCAL.name else AWS,
+        )
         for environment in environments
     }
     if checked:

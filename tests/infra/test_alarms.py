@@ -10,10 +10,11 @@ from typing import Any, Final
 import pytest
 
 from infra.configuration import Environment, Sustained, Thresholds
-from infra.environments import PROD, local
+from infra.environments import PROD
 from infra.monitoring.metrics import TABLE_OPERATIONS
+from local.environment import local_environment
 from tests.infra.every_option import EVERY_OPTION, every_option_templates
-from tests.infra.synthesis import ENVIRONMENTS, Templates, synthesize
+from tests.infra.synthesis import ENVIRONMENTS, LOCAL, Templates, synthesize
 from tests.infra.template import Template, as_list, flat
 
 PAGING: Final = {
@@ -121,7 +122,7 @@ def test_the_local_system_gets_every_alarm_that_it_can_judge(
 
 
 def test_the_local_system_judges_the_alarms_of_a_canary(tmp_path: Path, source: Path) -> None:
-    asked = local("http://127.0.0.1:4599", canary=True)
+    asked = local_environment(canary=True)
     alarms = _alarms(synthesize(tmp_path, source, [asked])["local"]["Monitoring"])
     assert {"CanaryFailed", "CanarySilent"} <= alarms.keys()
     assert "Metrics" not in alarms["CanarySilent"]
@@ -386,7 +387,7 @@ def _severity(name: str, environment: Environment) -> str:
     if _opens_a_ticket(name):
         return "TICKET"
     # Without a composite it must page by itself.
-    return "PAGE" if environment.simple_alarms else "PAGE (as part of ServiceImpaired)"
+    return "PAGE" if environment is LOCAL else "PAGE (as part of ServiceImpaired)"
 
 
 def _opens_a_ticket(name: str) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from infra.configuration import Environment
 from lambdas.routes import methods_by_path
-from tests.infra.synthesis import ENVIRONMENTS, Templates
+from tests.infra.synthesis import ENVIRONMENTS, LOCAL, Templates
 from tests.infra.template import Template, flat
 
 UNKNOWN_PATHS = ("", "/{proxy+}")
@@ -320,7 +320,7 @@ def test_the_outputs_name_both_apis_and_the_cleanup(
         pytest.skip("it has domain names of its own")
     rest = flat(service.outputs["RestUrl"]["Value"])
     websocket = flat(service.outputs["WebSocketUrl"]["Value"])
-    if environment.emulator is not None:
+    if environment is LOCAL:
         assert rest.startswith("http://127.0.0.1:4599/_aws/execute-api/<RestApi")
         assert websocket.startswith("ws://127.0.0.1:4599/_aws/execute-api/<WebSocketApi")
     else:

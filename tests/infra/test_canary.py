@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from infra.configuration import Environment
-from infra.environments import local
 from lambdas.handlers import canary
 from lambdas.observability import CanaryStep
+from local.environment import local_environment
 from tests.infra.every_option import EVERY_OPTION
 from tests.infra.synthesis import ENVIRONMENTS, Templates, synthesize
 from tests.infra.template import Template, as_list, flat
@@ -90,7 +90,7 @@ def test_no_template_holds_its_credential(service: Template, environment: Enviro
 
 
 def test_on_the_emulator_it_connects_to_the_emulator(tmp_path: Path, source: Path) -> None:
-    asked = local("http://127.0.0.1:4599", canary=True)
+    asked = local_environment(canary=True)
     service = synthesize(tmp_path, source, [asked])["local"]["Service"]
     variables = service.function("Canary")["Environment"]["Variables"]
     assert flat(variables["REST_URL"]).startswith("http://127.0.0.1:4599/")

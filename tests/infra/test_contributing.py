@@ -14,10 +14,9 @@ import json
 
 import pytest
 
-from infra.environments import local
 from lambdas.handlers import rest
 from tests.builders import business, real, settings
-from tests.infra.synthesis import synthesize
+from tests.infra.synthesis import LOCAL, synthesize
 from tests.events import rest_event
 
 PATH = "/businesses/{businessId}/last-seen"
@@ -34,7 +33,7 @@ def test_the_function_answers(deployed):
 
 
 def test_api_gateway_has_the_route(tmp_path, source):
-    stacks = synthesize(tmp_path, source, [local("http://127.0.0.1:1")])
+    stacks = synthesize(tmp_path, source, [LOCAL])
     method = stacks["local"]["Service"].rest_methods()[PATH, "GET"]
     assert method["AuthorizationType"] == "CUSTOM"
 

@@ -8,7 +8,6 @@ import aws_cdk as cdk
 import pytest
 
 from infra import environments
-from infra.addresses import Addresses
 from infra.configuration import (
     Canary,
     Cleanup,
@@ -26,8 +25,10 @@ from infra.configuration import (
     Throttle,
 )
 from infra.data.identity_provider import IdentityProvider
-from infra.environments import DEV, all_environments, local
+from infra.environments import DEV, all_environments
+from infra.platform import AWS
 from lambdas.domain.rules import Rules
+from local.environment import Emulator, local_environment
 from tests.infra.synthesis import synthesize
 from tests.infra.template import Template
 
@@ -72,13 +73,11 @@ DOMAINS = Domains(Domain("a.example.com", CERTIFICATE), Domain("b.example.com", 
         ("cleanup.interval", {"cleanup": Cleanup(interval=0)}),
         ("cleanup.interval", {"cleanup": Cleanup(interval=90)}),
         ("cleanup.workers", {"cleanup": Cleanup(workers=4)}),
-        ("cleanup.workers", {"cleanup": Cleanup(workers=2), "simple_alarms": True}),
         ("feed.history_days", {"feed": Feed(history_days=0)}),
         ("canary.interval", {"canary": Canary(interval=120)}),
         ("canary.interval", {"canary": Canary(interval=3_660)}),
         ("canary.interval", {"canary": Canary(interval=200)}),
         ("feed.history_days", {"feed": Feed(history_days=3_651)}),
-        ("emulator", {"emulator": "127.0.0.1:4566"}),
         ("log_retention_days", {"log_retention_days": 2}),
         ("alarms.virtual_only", {"alarms": Thresholds(virtual_only=0)}),
         ("alarms.single_business", {"alarms": Thresholds(single_business="somebody")}),
@@ -147,7 +146,7 @@ def test_an_issuer_of_its_own_is_accepted(oidc: Oidc) -> None:
 
 def test_the_claims_of_the_built_in_user_pool_tell_businesses_from_roles() -> None:
     scope = cdk.Stack(cdk.App(), "Stack")
-    provider = IdentityProvider(scope, "Users", keep=False, addresses=Addresses("eu-west-1", None))
+    provider = IdentityProvider(scope, "Users", keep=False, platform=AWS)
     own = replace(provider.oidc, issuer=OIDC.issuer, jwks_url=OIDC.jwks_url)
     assert own.businesses_claim == own.roles_claim
     assert replace(DEV, oidc=own).oidc == own
@@ -169,7 +168,7 @@ def test_the_example_in_the_docstring_works() -> None:
 
 
 def test_the_grace_may_be_short_where_nobody_is_paged() -> None:
-    environment = local("http://127.0.0.1:1")
+    environment = local_environment()
     assert not environment.on_call.required
     assert environment.rules.attention_grace < environment.cleanup.interval
 
@@ -211,7 +210,6 @@ def test_an_environment_that_must_page_somebody_cannot_be_deployed_until_it_says
             },
             ["on_call.page_emails or on_call.page_urls"],
         ),
-        ({"on_call": OnCall(page_emails=("a@example.com",)), "emulator": "http://127.0.0.1:1"}, []),
     ],
 )
 def test_what_an_environment_lacks_to_be_deployed_is_named_at_once(
@@ -246,7 +244,7 @@ def _errors(folder: Path) -> list[str]:
 
 def test_what_only_prod_has_is_rehearsed_nowhere_and_so_needs_a_reason() -> None:
     """AWS refuses some values that no linter knows. Staging finds out, if it has them."""
-    *earlier, prod = (_options(each) for each in all_environments() if each.emulator is None)
+    *earlier, prod = (_options(each) for each in all_environments())
     defaults = _options(Environment(name="default"))
     unrehearsed = {
         option
@@ -290,14 +288,17 @@ def _options(part: Any, path: str = "") -> dict[str, object]:
 
 def test_every_environment_on_aws_keeps_its_data() -> None:
     for environment in all_environments():
-        assert environment.keep_data is (environment.emulator is None), environment.name
+        assert environment.keep_data, environment.name
 
 
 def test_an_emulator_serves_everything_at_one_url() -> None:
-    addresses = Addresses("eu-west-1", "http://127.0.0.1:4711")
-    assert addresses.https("a1", "v1") == "http://127.0.0.1:4711/_aws/execute-api/a1/v1"
-    assert addresses.websocket("a1", "v1") == "ws://127.0.0.1:4711/_aws/execute-api/a1/v1"
-    assert addresses.signing_keys("p1") == "http://127.0.0.1:4711/p1/.well-known/jwks.json"
+    emulator, region = Emulator("http://127.0.0.1:4711"), "eu-west-1"
+    assert emulator.api_url(region, "a1", "v1") == "http://127.0.0.1:4711/_aws/execute-api/a1/v1"
+    assert emulator.websocket_url(region, "a1", "v1") == (
+        "ws://127.0.0.1:4711/_aws/execute-api/a1/v1"
+    )
+    keys = emulator.signing_keys_url(region, "p1")
+    assert keys == "http://127.0.0.1:4711/p1/.well-known/jwks.json"
 
 
 def test_a_limit_of_a_route_replaces_its_default() -> None:

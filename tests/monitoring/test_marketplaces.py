@@ -290,7 +290,7 @@ def alarms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Alar
             definitions=[*business_alarms(advised(size), metrics), member],
             planned_work=planned_work,
             environment_name="sized",
-            simple=False,
+            has_composites=True,
             pages=sns.Topic(stack, "OnCall"),
             tickets=sns.Topic(stack, "Tickets"),
         )

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from infra.configuration import Environment
-from lambdas.handlers import canary, cleanup, publisher, recorder, rest, websocket
+from lambdas.handlers import canary, cleanup, publisher, recorder, rest, rest_app, websocket
 from lambdas.observability import DIMENSION, NAMESPACE, PLANNED_WORK, VERSION_DIMENSION, MetricName
 from lambdas.table_schema import PARTITION_KEY, SORT_KEY
 from local.cloudwatch.alarm_rules import Metric
@@ -85,7 +85,7 @@ def _published(
     )
     assert feed.invoke(rest.handler, message)["statusCode"] == 200
     with monkeypatch.context() as broken:
-        broken.setattr(rest, "authorize", None)
+        broken.setattr(rest_app, "authorize", None)
         assert feed.invoke(rest.handler, message)["statusCode"] == 500
     feed.invoke(websocket.on_disconnect, socket_event(event_type="DISCONNECT"))
     for event in schedules_in(service):

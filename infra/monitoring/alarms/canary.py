@@ -58,7 +58,6 @@ def canary_alarms(metrics: ServiceMetrics, canary: Canary) -> list[AlarmDefiniti
             threshold=0,
             comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
             missing_data=cloudwatch.TreatMissingData.BREACHING,
-            simple_metric=succeeded,
             only_after="CanaryFailed",
         ),
     ]

@@ -46,8 +46,6 @@ def cleanup_alarms(
             threshold=len(completed),
             comparison=cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD,
             missing_data=cloudwatch.TreatMissingData.BREACHING,
-            # Where alarms must be simple, there is one worker only.
-            simple_metric=next(iter(completed.values())).with_(period=window),
             # At the very first deployment there is no run yet that could have completed. The other
             # alarm ignores missing data, so it has INSUFFICIENT_DATA until the first census and
             # never again. A cleanup that fails from its first run on pages through CleanupFailed or

@@ -1,7 +1,6 @@
 """Builds the alarms that are defined, and connects them to the topics."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import aws_cdk as cdk
@@ -24,8 +23,7 @@ class Alarms(Construct):
     Trouble of the service itself pages through the composite ServiceImpaired, so that one incident
     is one page. `planned_work` is the metric whose data keeps ServiceImpaired silent.
 
-    If they shall be `simple`, those that need metric math are left out, and each alarm on the
-    service pages by itself instead of through the composite.
+    Without composites, each of them pages by itself, and nothing keeps it silent.
     """
 
     def __init__(
@@ -36,7 +34,7 @@ class Alarms(Construct):
         definitions: Sequence[AlarmDefinition],
         planned_work: cloudwatch.IMetric,
         environment_name: str,
-        simple: bool,
+        has_composites: bool,
         pages: sns.ITopic,
         tickets: sns.ITopic,
     ) -> None:
@@ -50,11 +48,8 @@ class Alarms(Construct):
         self.runbook_sections: list[str] = []
         """The sections of the runbook that the alarms refer to."""
 
-        if simple:
-            for definition in _simple(definitions):
-                self._build(definition)
-        else:
-            alarms = {definition.name: self._build(definition) for definition in definitions}
+        alarms = {definition.name: self._build(definition) for definition in definitions}
+        if has_composites:
             self._build_service_impaired(
                 definitions, alarms, self._build_planned_work(planned_work)
             )
@@ -139,17 +134,6 @@ class Alarms(Construct):
         (self.paging_alarms if severity is Severity.PAGE else self.other_alarms).append(alarm)
         if section not in self.runbook_sections:
             self.runbook_sections.append(section)
-
-
-def _simple(definitions: Sequence[AlarmDefinition]) -> Iterator[AlarmDefinition]:
-    """Yield the alarms that work without metric math and without a composite to page for them."""
-    for definition in definitions:
-        metric = definition.simple_metric or definition.metric
-        if isinstance(metric, cloudwatch.MathExpression):
-            continue
-        pages = definition.severity in (Severity.PAGE, Severity.IMPAIRED)
-        severity = Severity.PAGE if pages else definition.severity
-        yield replace(definition, metric=metric, severity=severity)
 
 
 def _impairs(

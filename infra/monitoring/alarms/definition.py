@@ -44,7 +44,5 @@ class AlarmDefinition:
     sustained: Sustained = AT_ONCE
     missing_data: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING
     """What a period without data means. Default: nothing happened, so nothing is wrong."""
-    simple_metric: cloudwatch.IMetric | None = None
-    """What the alarm watches where alarms must be simple. Default: `metric`."""
     only_after: str | None = None
     """Name of another alarm. ServiceImpaired ignores this one until that one has had data."""
