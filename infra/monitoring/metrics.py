@@ -14,6 +14,7 @@ from aws_cdk import aws_sqs as sqs
 
 from infra.configuration import Cleanup
 from infra.service.function import ServiceFunction
+from infra.service.functions import TABLE_OPERATIONS
 from infra.service.rest_api import STAGE as REST_STAGE
 from infra.service.rest_api import RestApi
 from infra.service.websocket_api import STAGE as WEBSOCKET_STAGE
@@ -31,17 +32,6 @@ from lambdas.table_schema import ATTENTION_INDEX, CONNECTION_INDEX
 
 HEALTH_PERIOD: Final = cdk.Duration.minutes(5)
 """The period of the metrics of AWS services."""
-
-TABLE_OPERATIONS: Final = (
-    "GetItem",
-    "Query",
-    "Scan",
-    "PutItem",
-    "UpdateItem",
-    "DeleteItem",
-    "TransactWriteItems",
-)
-"""The operations that the code calls on the table."""
 
 HISTORY_OPERATIONS: Final = ("Query", "TransactWriteItems")
 """The operations that the code calls on the history."""

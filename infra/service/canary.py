@@ -1,7 +1,5 @@
 """The canary: its function, its credential and its schedule."""
 
-from typing import Final
-
 import aws_cdk as cdk
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_scheduler as scheduler
@@ -10,11 +8,9 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra.security import acknowledge
-from infra.service.functions import Functions, without_dead_letters
+from infra.service.functions import FUNCTIONS, Functions
 from infra.service.schedules import schedule_role
 from lambdas.variables import CREDENTIAL_ARN, REST_URL, WEBSOCKET_URL
-
-_LONGEST_RUN: Final = cdk.Duration.seconds(120)
 
 
 class Canary(Construct):
@@ -58,13 +54,11 @@ class Canary(Construct):
             )
         self.function = functions.add(
             "Canary",
-            "canary.handler",
             {
                 REST_URL: rest_url,
                 WEBSOCKET_URL: websocket_url,
                 CREDENTIAL_ARN: self.credential.ref,
             },
-            timeout=_LONGEST_RUN,
         )
         self.function.allow("secretsmanager:GetSecretValue", on=[self.credential.ref])
         if user_pool_arn is not None:
@@ -73,12 +67,10 @@ class Canary(Construct):
         # A run that came late would overlap the next one, and each would close the other's socket.
         live = self.function.live
         live.configure_async_invoke(retry_attempts=0, max_event_age=cdk.Duration.minutes(1))
-        reason = "The next run is the retry, and an alarm fires if runs fail or do not start."
-        without_dead_letters(self.function, reason)
         acknowledge(
             live.node.find_child("EventInvokeConfig"),
             "Serverless-LambdaAsyncFailureDestination",
-            reason,
+            FUNCTIONS["Canary"].no_dead_letters,
         )
         role = schedule_role(self, function=live)
         schedule = scheduler.Schedule(

@@ -14,7 +14,7 @@ from constructs import Construct
 
 from infra.service.dead_letters import dead_letter_queue
 from infra.service.function import ServiceFunction
-from infra.service.functions import BUSINESSES, Functions, without_dead_letters
+from infra.service.functions import BUSINESSES, Functions
 from lambdas.table_schema import CONNECTION_PREFIX, SETTINGS_KEY, SORT_KEY
 from lambdas.variables import DEAD_LETTERS_URL, EVENT_BUS_NAME, HISTORY_DAYS, HISTORY_TABLE_NAME
 
@@ -69,17 +69,11 @@ class ChangeFeed(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.dead_letters: sqs.Queue = dead_letter_queue(self, key=key)
-        self.recorder = self._add(functions, "Recorder", "recorder.handler", {})
-        self.publisher = self._add(
-            functions,
-            "Publisher",
-            "publisher.handler",
-            {EVENT_BUS_NAME: bus.event_bus_name},
-        )
+        self.recorder = self._add(functions, "Recorder", {})
+        self.publisher = self._add(functions, "Publisher", {EVENT_BUS_NAME: bus.event_bus_name})
         self.functions = (self.recorder, self.publisher)
 
-        self.recorder.allow_items("Query", "UpdateItem", table=table, keys=[BUSINESSES])
-        for function in (self.recorder, functions.cleanup, functions.rest):
+        for function in functions.recording:
             function.function.add_environment(HISTORY_TABLE_NAME, history.table_name)
             function.function.add_environment(HISTORY_DAYS, str(history_days))
             function.allow_items("PutItem", "Query", table=history, keys=[BUSINESSES])
@@ -103,20 +97,10 @@ class ChangeFeed(Construct):
         )
 
     def _add(
-        self, functions: Functions, name: str, handler: str, variables: Mapping[str, str]
+        self, functions: Functions, name: str, variables: Mapping[str, str]
     ) -> ServiceFunction:
-        function = functions.add(
-            name,
-            handler,
-            {**variables, DEAD_LETTERS_URL: self.dead_letters.queue_url},
-            timeout=cdk.Duration.seconds(60),
-        )
+        function = functions.add(name, {**variables, DEAD_LETTERS_URL: self.dead_letters.queue_url})
         function.allow("sqs:SendMessage", on=[self.dead_letters.queue_arn])
-        without_dead_letters(
-            function,
-            "Lambda's own dead letters are for asynchronous calls. A stream calls it, and its"
-            " mapping has a queue for what is given up.",
-        )
         return function
 
     def _map(

@@ -9,6 +9,7 @@ from constructs import Construct
 
 from infra.security import acknowledge
 from infra.service.dead_letters import dead_letter_queue
+from infra.service.functions import FUNCTIONS
 from infra.service.schedules import schedule_role
 
 
@@ -37,7 +38,7 @@ class CleanupSchedule(Construct):
         acknowledge(
             cleanup.node.find_child("EventInvokeConfig"),
             "Serverless-LambdaAsyncFailureDestination",
-            "The next run is the retry. A failed run raises an alarm; its event adds nothing.",
+            FUNCTIONS["Cleanup"].no_dead_letters,
         )
         role = schedule_role(self, function=cleanup, dead_letters=self.dead_letters)
         for worker in range(workers):

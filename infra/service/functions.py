@@ -1,7 +1,12 @@
-"""The functions of the service, and what each of them may do."""
+"""The functions of the service: a table of what each of them is and may do, and how they are made.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+A role names the operations and the partition keys that its function needs. IAM knows no condition
+on sort keys: who may update an item of a business may update each of its items. A right to what
+only one feature has (its queue, its bus, its secret) is given where that is made.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -11,7 +16,7 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.configuration import Cleanup, Concurrency, Oidc
+from infra.configuration import Cleanup, Concurrency, Environment, Oidc
 from infra.security import acknowledge
 from infra.service.function import ServiceFunction
 from infra.service.log_groups import LogGroups
@@ -26,6 +31,7 @@ from lambdas.table_schema import (
 )
 from lambdas.variables import (
     CORS_ORIGINS,
+    ENVIRONMENT,
     OIDC,
     SIGNING_KEYS_GENERATION,
     TABLE_NAME,
@@ -34,21 +40,211 @@ from lambdas.variables import (
 
 BUSINESSES: Final = f"{BUSINESS_PREFIX}*"
 """The partition keys of businesses, in the permissions of a role."""
-_API_GATEWAY_WAITS: Final = cdk.Duration.seconds(28)
-"""It waits for an answer for 29 seconds."""
 _TICKETS: Final = f"{TICKET_PREFIX}*"
 _IDEMPOTENCY_RECORDS: Final = f"{IDEMPOTENCY_PREFIX}*"
 
+_API_GATEWAY_WAITS: Final = 28
+"""Seconds. It waits for an answer for 29."""
+
+_API_GATEWAY_QUEUES_NOTHING: Final = (
+    "API Gateway waits for the answer or drops the event: nothing is queued."
+)
+_STREAM_MAPPINGS_HAVE_THEIRS: Final = (
+    "Lambda's own dead letters are for asynchronous calls. A stream calls it, and its mapping has a"
+    " queue for what is given up."
+)
+
+
+@dataclass(frozen=True)
+class Items:
+    """A right to operations on the items of the table whose partition keys match one of `keys`."""
+
+    operations: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionDefinition:
+    """What one function is, and what it may do."""
+
+    handler: str
+    """In `lambdas.handlers`."""
+    no_dead_letters: str
+    """Why Lambda keeps no dead letters of it."""
+
+    # By default it has the memory with which it starts in about a second. No function needs more
+    # than 70 MB, and what a call costs hardly depends on its memory: see `benchmarks.memory`.
+    memory_mb: int = 512
+    timeout: int | None = 10
+    """Seconds. None: a run of the cleanup, which ends before the next one begins."""
+    traced: bool = True
+    answers: bool = False
+    """Whether a caller waits for its answer."""
+    # Nobody waits for the other functions, or they are called too rarely: Lambda drops a snapshot
+    # after 14 days without a call, and the next call then fails.
+    from_snapshot: bool = False
+    """Whether it starts from a snapshot, in environments that pay for that."""
+    capacity: Callable[[Concurrency, Cleanup], int | None] = lambda *_: None
+    """What is reserved for it, in environments that reserve capacity."""
+
+    items: tuple[Items, ...] = ()
+    indexes: tuple[str, ...] = ()
+    """The indexes that it may query."""
+    scans: bool = False
+    """Whether it may scan the table. DynamoDB has no condition for that."""
+    records: bool = False
+    """Whether it records transitions, where there is a history."""
+    sockets: tuple[str, ...] = ()
+    """What it may do with sockets: look at (GET), push to (POST), or close (DELETE) them."""
+
+
+FUNCTIONS: Final[Mapping[str, FunctionDefinition]] = {
+    "Authorizer": FunctionDefinition(
+        handler="authorizer.handler",
+        answers=True,
+        from_snapshot=True,
+        capacity=lambda reserved, _: reserved.authorizer,
+        items=(Items(("DeleteItem",), (_TICKETS,)),),  # a ticket is used once
+        no_dead_letters=_API_GATEWAY_QUEUES_NOTHING,
+    ),
+    "Connect": FunctionDefinition(
+        handler="websocket.on_connect",
+        # If the table does not answer, it takes back what may be stored.
+        timeout=_API_GATEWAY_WAITS,
+        answers=True,
+        from_snapshot=True,
+        capacity=lambda reserved, _: reserved.connect,
+        # It makes room for a new socket by closing others.
+        items=(Items(("Query", "PutItem", "UpdateItem", "DeleteItem"), (BUSINESSES,)),),
+        sockets=("POST", "DELETE"),
+        no_dead_letters=_API_GATEWAY_QUEUES_NOTHING,
+    ),
+    "Disconnect": FunctionDefinition(
+        handler="websocket.on_disconnect",
+        answers=True,
+        capacity=lambda reserved, _: reserved.disconnect,
+        items=(Items(("DeleteItem",), (BUSINESSES,)),),
+        indexes=(CONNECTION_INDEX,),
+        sockets=("POST", "DELETE"),
+        no_dead_letters=_API_GATEWAY_QUEUES_NOTHING,
+    ),
+    "Ping": FunctionDefinition(
+        handler="websocket.on_ping",
+        # Most calls by far, so little memory, though it then takes twice as long to start: no user
+        # waits for a pong. It is not traced: no decision comes with a message of a socket, and
+        # Lambda would record 5 % of the calls, a rate that cannot be configured.
+        # https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html
+        memory_mb=256,
+        traced=False,
+        answers=True,
+        from_snapshot=True,
+        capacity=lambda reserved, _: reserved.ping,
+        items=(Items(("UpdateItem",), (BUSINESSES,)),),
+        indexes=(CONNECTION_INDEX,),
+        sockets=("POST", "DELETE"),
+        no_dead_letters=_API_GATEWAY_QUEUES_NOTHING,
+    ),
+    "Status": FunctionDefinition(
+        handler="websocket.on_status",
+        answers=True,
+        from_snapshot=True,
+        capacity=lambda reserved, _: reserved.status,
+        items=(Items(("UpdateItem",), (BUSINESSES,)), Items(("Query",), (BUSINESSES,))),
+        indexes=(CONNECTION_INDEX,),
+        sockets=("POST", "DELETE"),
+        no_dead_letters=_API_GATEWAY_QUEUES_NOTHING,
+    ),
+    # Not "Default": the CDK leaves that out of logical ids.
+    "DefaultRoute": FunctionDefinition(
+        handler="websocket.on_default",
+        answers=True,
+        capacity=lambda reserved, _: reserved.default_route,
+        items=(Items(("UpdateItem",), (BUSINESSES,)),),
+        indexes=(CONNECTION_INDEX,),
+        sockets=("POST", "DELETE"),
+        no_dead_letters=_API_GATEWAY_QUEUES_NOTHING,
+    ),
+    "Rest": FunctionDefinition(
+        handler="rest.handler",
+        # With this memory it starts in half the time, which users wait for, and a request costs 1 %
+        # more.
+        memory_mb=1024,
+        timeout=_API_GATEWAY_WAITS,
+        answers=True,
+        from_snapshot=True,
+        capacity=lambda reserved, _: reserved.rest,
+        items=(
+            Items(("UpdateItem", "DeleteItem"), (BUSINESSES,)),
+            Items(("Query",), (BUSINESSES, CENSUS_KEY)),
+            Items(("PutItem",), (BUSINESSES, _TICKETS)),
+            Items(("GetItem", "PutItem", "UpdateItem", "DeleteItem"), (_IDEMPOTENCY_RECORDS,)),
+        ),
+        indexes=(ATTENTION_INDEX,),
+        records=True,
+        sockets=("GET", "POST", "DELETE"),
+        no_dead_letters=_API_GATEWAY_QUEUES_NOTHING,
+    ),
+    "Cleanup": FunctionDefinition(
+        handler="cleanup.handler",
+        # Its time is that of its CPU, so twice the memory is twice as fast for the same price.
+        memory_mb=1024,
+        timeout=None,
+        capacity=lambda _, cleanup: cleanup.workers + 1,
+        items=(
+            Items(("UpdateItem", "DeleteItem"), (BUSINESSES,)),
+            Items(("Query",), (BUSINESSES, CENSUS_KEY)),
+            Items(("PutItem",), (CENSUS_KEY,)),
+        ),
+        scans=True,
+        records=True,
+        sockets=("GET", "DELETE"),
+        no_dead_letters=(
+            "The next run is the retry. A failed run raises an alarm; its event adds nothing."
+        ),
+    ),
+    "Preflight": FunctionDefinition(
+        handler="preflight.handler",
+        # It must not time out while the table does not answer: CodeDeploy would wait an hour for
+        # its result.
+        timeout=60,
+        items=(Items(("Query",), (BUSINESSES,)),),
+        no_dead_letters="CodeDeploy waits for its answer, and rolls back if none comes.",
+    ),
+    "Recorder": FunctionDefinition(
+        handler="recorder.handler",
+        timeout=60,
+        items=(Items(("Query", "UpdateItem"), (BUSINESSES,)),),
+        records=True,
+        no_dead_letters=_STREAM_MAPPINGS_HAVE_THEIRS,
+    ),
+    "Publisher": FunctionDefinition(
+        handler="publisher.handler",
+        timeout=60,
+        no_dead_letters=_STREAM_MAPPINGS_HAVE_THEIRS,
+    ),
+    "Canary": FunctionDefinition(
+        handler="canary.handler",
+        timeout=120,
+        no_dead_letters=(
+            "The next run is the retry, and an alarm fires if runs fail or do not start."
+        ),
+    ),
+}
+"""By the id of the construct, which the logical ids are made of."""
+
+TABLE_OPERATIONS: Final = sorted(
+    {
+        *(op for each in FUNCTIONS.values() for right in each.items for op in right.operations),
+        "Scan",
+        "TransactWriteItems",  # it needs the permissions of its parts
+    }
+)
+"""The operations that functions call on the table."""
+
 
 class Functions(Construct):
-    """One function per job, all from the same bundle, each with a role of its own.
-    `infra.service.change_feed` adds the functions of the change feed.
-
-    A role names the operations and the partition keys that its function needs. IAM knows no
-    condition on sort keys: who may update an item of a business may update each of its items.
-
-    `variables` are the environment variables of every function. `preflight` adds the function that
-    checks a new version before it takes traffic.
+    """The functions that every environment has, all from the same bundle, each with a role of its
+    own. A feature adds its own functions.
     """
 
     def __init__(
@@ -56,196 +252,90 @@ class Functions(Construct):
         scope: Construct,
         construct_id: str,
         *,
+        environment: Environment,
         bundle: Path,
-        variables: Mapping[str, str],
         oidc: Oidc,
-        signing_keys_generation: int,
-        cors_origins: Sequence[str],
         table: dynamodb.ITable,
         sockets: WebSocketApi,
         log_groups: LogGroups,
-        log_each_call: bool,
-        concurrency: Concurrency | None,
-        cleanup: Cleanup,
-        preflight: bool,
-        snap_start: bool,
     ) -> None:
         super().__init__(scope, construct_id)
-        # Nobody waits for the other functions, or they are called too rarely: Lambda drops a
-        # snapshot after 14 days without a call, and the next call then fails.
-        self._from_snapshot = (
-            {"Authorizer", "Connect", "Ping", "Status", "Rest"} if snap_start else set[str]()
-        )
+        self._environment = environment
         self._code = lambda_.Code.from_asset(str(bundle))
         self._table = table
+        self._sockets = sockets
         self._log_groups = log_groups
-        self._log_each_call = log_each_call
-        self._concurrency = _reserved(concurrency, cleanup)
+        self._made: dict[str, ServiceFunction] = {}
+        rules = asdict(environment.rules).items()
         self._variables = {
-            **variables,
+            ENVIRONMENT: environment.name,
+            **{rule.upper(): str(value) for rule, value in rules},
             TABLE_NAME: table.table_name,
             WEBSOCKET_MANAGEMENT_URL: sockets.management_url,
         }
-
-        authorizer = self.add(
+        self.add(
             "Authorizer",
-            "authorizer.handler",
             {
                 **{f"{OIDC}{name.upper()}": value for name, value in asdict(oidc).items()},
                 # No code reads it. A new value publishes a new version, which starts without cached
                 # keys.
-                SIGNING_KEYS_GENERATION: str(signing_keys_generation),
+                SIGNING_KEYS_GENERATION: str(environment.signing_keys_generation),
             },
         )
-        # It deletes tickets when they are used.
-        authorizer.allow_items("DeleteItem", table=table, keys=[_TICKETS])
+        for name in ("Connect", "Disconnect", "Ping", "Status", "DefaultRoute"):
+            self.add(name)
+        origins = environment.cors_origins
+        self.add("Rest", {CORS_ORIGINS: ",".join(origins)} if origins else {})
+        self.add("Cleanup")
+        if environment.gradual_deployments:
+            self.add("Preflight")
 
-        # If the table does not answer, it needs longer than the others: it takes back what may be
-        # stored.
-        connect = self.add("Connect", "websocket.on_connect", timeout=_API_GATEWAY_WAITS)
-        # It makes room for a new socket by closing others.
-        connect.allow_items(
-            *("Query", "PutItem", "UpdateItem", "DeleteItem"), table=table, keys=[BUSINESSES]
-        )
+    def __getitem__(self, name: str) -> ServiceFunction:
+        """The function of this name in `FUNCTIONS`."""
+        return self._made[name]
 
-        disconnect = self.add("Disconnect", "websocket.on_disconnect")
-        disconnect.allow_items("DeleteItem", table=table, keys=[BUSINESSES])
-        self._allow_index(disconnect, CONNECTION_INDEX)
-        for function in (connect, disconnect):
-            sockets.allow_connections(function, "POST", "DELETE")
-
-        # Most calls by far, so little memory, though it then takes twice as long to start: no user
-        # waits for a pong. It is not traced: no decision comes with a message of a socket, and
-        # Lambda would record 5 % of the calls, a rate that cannot be configured.
-        # https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html
-        ping = self.add("Ping", "websocket.on_ping", memory_mb=256, traced=False)
-        status = self.add("Status", "websocket.on_status")
-        # Not "Default": the CDK leaves that out of logical ids.
-        default = self.add("DefaultRoute", "websocket.on_default")
-        for message in (ping, status, default):
-            message.allow_items("UpdateItem", table=table, keys=[BUSINESSES])
-            self._allow_index(message, CONNECTION_INDEX)
-            sockets.allow_connections(message, "POST", "DELETE")
-        status.allow_items("Query", table=table, keys=[BUSINESSES])
-
-        # With this memory it starts in half the time, which users wait for, and a request costs 1 %
-        # more.
-        rest = self.add(
-            "Rest",
-            "rest.handler",
-            {CORS_ORIGINS: ",".join(cors_origins)} if cors_origins else {},
-            memory_mb=1024,
-            timeout=_API_GATEWAY_WAITS,
-        )
-        rest.allow_items("UpdateItem", "DeleteItem", table=table, keys=[BUSINESSES])
-        rest.allow_items("Query", table=table, keys=[BUSINESSES, CENSUS_KEY])
-        rest.allow_items("PutItem", table=table, keys=[BUSINESSES, _TICKETS])
-        rest.allow_items(
-            *("GetItem", "PutItem", "UpdateItem", "DeleteItem"),
-            table=table,
-            keys=[_IDEMPOTENCY_RECORDS],
-        )
-        self._allow_index(rest, ATTENTION_INDEX)
-        sockets.allow_connections(rest, "GET", "POST", "DELETE")
-
-        # Its time is that of its CPU, so twice the memory is twice as fast for the same price.
-        cleaner = self.add(
-            "Cleanup",
-            "cleanup.handler",
-            memory_mb=1024,
-            timeout=_cleanup_timeout(cleanup),
-        )
-        # A Scan reads every item: DynamoDB has no condition for it.
-        cleaner.allow("dynamodb:Scan", on=[table.table_arn])
-        cleaner.allow_items("UpdateItem", "DeleteItem", table=table, keys=[BUSINESSES])
-        cleaner.allow_items("Query", table=table, keys=[BUSINESSES, CENSUS_KEY])
-        cleaner.allow_items("PutItem", table=table, keys=[CENSUS_KEY])
-        sockets.allow_connections(cleaner, "GET", "DELETE")
-
-        self.answering = (authorizer, connect, disconnect, ping, status, default, rest)
+    @property
+    def answering(self) -> tuple[ServiceFunction, ...]:
         """The functions that answer a caller."""
-        for function in self.answering:
-            without_dead_letters(
-                function,
-                "API Gateway waits for the answer or drops the event: nothing is queued.",
-            )
-        without_dead_letters(
-            cleaner,
-            "The next run is the retry. A failed run raises an alarm; its event adds nothing.",
-        )
+        return tuple(self._made[name] for name, each in FUNCTIONS.items() if each.answers)
 
-        self.preflight: ServiceFunction | None = None
-        """Checks a new version before a gradual deployment gives it traffic."""
-        if preflight:
-            # It must not time out while the table does not answer: CodeDeploy would wait an hour
-            # for its result.
-            self.preflight = self.add(
-                "Preflight", "preflight.handler", timeout=cdk.Duration.seconds(60)
-            )
-            self.preflight.allow_items("Query", table=table, keys=[BUSINESSES])
-            without_dead_letters(
-                self.preflight, "CodeDeploy waits for its answer, and rolls back if none comes."
-            )
-
-        self.authorizer = authorizer
-        self.connect = connect
-        self.disconnect = disconnect
-        self.ping = ping
-        self.status = status
-        self.default = default
-        self.rest = rest
-        self.cleanup = cleaner
+    @property
+    def recording(self) -> tuple[ServiceFunction, ...]:
+        """The functions that record transitions."""
+        return tuple(self._made[name] for name, each in FUNCTIONS.items() if each.records)
 
     def add(
-        self,
-        construct_id: str,
-        handler: str,
-        variables: Mapping[str, str] = MappingProxyType({}),
-        *,
-        memory_mb: int = 512,
-        timeout: cdk.Duration | None = None,
-        traced: bool = True,
+        self, name: str, variables: Mapping[str, str] = MappingProxyType({})
     ) -> ServiceFunction:
-        """Make a function that may do nothing yet. `variables` are those that only it has.
-
-        By default it has the memory with which it starts in about a second. No function needs more
-        than 70 MB, and what a call costs hardly depends on its memory: see `benchmarks.memory`.
-        """
-        return ServiceFunction(
+        """Make a function of the table. `variables` are those that only it has."""
+        definition, environment = FUNCTIONS[name], self._environment
+        reserved = environment.limits.concurrency
+        function = ServiceFunction(
             self,
-            construct_id,
+            name,
             log_groups=self._log_groups,
             code=self._code,
-            handler=f"lambdas.handlers.{handler}",
+            handler=f"lambdas.handlers.{definition.handler}",
             variables={**self._variables, **variables},
-            memory_mb=memory_mb,
-            timeout=timeout or cdk.Duration.seconds(10),
-            concurrency=self._concurrency.get(construct_id),
-            snap_start=construct_id in self._from_snapshot,
-            log_each_call=self._log_each_call,
-            traced=traced,
+            memory_mb=definition.memory_mb,
+            timeout=cdk.Duration.seconds(
+                # Lambda runs nothing for longer than 15 minutes.
+                definition.timeout or min(environment.cleanup.interval - 10, 900)
+            ),
+            concurrency=(definition.capacity(reserved, environment.cleanup) if reserved else None),
+            snap_start=environment.snap_start and definition.from_snapshot,
+            log_each_call=environment.log_each_call,
+            traced=definition.traced,
         )
-
-    def _allow_index(self, function: ServiceFunction, index: str) -> None:
-        function.allow("dynamodb:Query", on=[f"{self._table.table_arn}/index/{index}"])
-
-
-def without_dead_letters(function: ServiceFunction, reason: str) -> None:
-    """Accept that Lambda keeps no dead letters of a function."""
-    for rule in ("Serverless-LambdaDLQ", "CKV_AWS_116"):
-        acknowledge(function.function, rule, reason)
-
-
-def _reserved(concurrency: Concurrency | None, cleanup: Cleanup) -> Mapping[str, int | None]:
-    """The capacity that is reserved for each function."""
-    if concurrency is None:
-        return {}
-    of_functions = {
-        name.title().replace("_", ""): bound for name, bound in asdict(concurrency).items()
-    }
-    return {**of_functions, "Cleanup": cleanup.workers + 1}
-
-
-def _cleanup_timeout(cleanup: Cleanup) -> cdk.Duration:
-    """End a run before the next one begins, and within Lambda's 15 minutes."""
-    return cdk.Duration.seconds(min(cleanup.interval - 10, 900))
+        if definition.scans:
+            function.allow("dynamodb:Scan", on=[self._table.table_arn])
+        for right in definition.items:
+            function.allow_items(*right.operations, table=self._table, keys=right.keys)
+        for index in definition.indexes:
+            function.allow("dynamodb:Query", on=[f"{self._table.table_arn}/index/{index}"])
+        if definition.sockets:
+            self._sockets.allow_connections(function, *definition.sockets)
+        for rule in ("Serverless-LambdaDLQ", "CKV_AWS_116"):
+            acknowledge(function.function, rule, definition.no_dead_letters)
+        self._made[name] = function
+        return function

@@ -1,6 +1,5 @@
 """The service stack: the two APIs, their functions, the cleanup, and the change feed."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -22,7 +21,6 @@ from infra.service.gradual_deployment import GradualDeployment
 from infra.service.log_groups import LogGroups
 from infra.service.rest_api import RestApi
 from infra.service.websocket_api import WebSocketApi
-from lambdas.variables import ENVIRONMENT
 
 
 class ServiceStack(cdk.Stack):
@@ -66,30 +64,20 @@ class ServiceStack(cdk.Stack):
         self.functions = Functions(
             self,
             "Functions",
+            environment=environment,
             bundle=bundle,
-            variables={
-                ENVIRONMENT: environment.name,
-                **{rule.upper(): str(value) for rule, value in asdict(environment.rules).items()},
-            },
             oidc=oidc,
-            signing_keys_generation=environment.signing_keys_generation,
-            cors_origins=environment.cors_origins,
             table=table,
             sockets=self.websocket,
             log_groups=log_groups,
-            log_each_call=environment.log_each_call,
-            concurrency=environment.limits.concurrency,
-            cleanup=environment.cleanup,
-            preflight=environment.gradual_deployments,
-            snap_start=environment.snap_start,
         )
         self.websocket.add_routes(
-            authorizer=self.functions.authorizer.live,
-            connect=self.functions.connect.live,
-            disconnect=self.functions.disconnect.live,
-            ping=self.functions.ping.live,
-            status=self.functions.status.live,
-            default=self.functions.default.live,
+            authorizer=self.functions["Authorizer"].live,
+            connect=self.functions["Connect"].live,
+            disconnect=self.functions["Disconnect"].live,
+            ping=self.functions["Ping"].live,
+            status=self.functions["Status"].live,
+            default=self.functions["DefaultRoute"].live,
         )
         self.rest = RestApi(
             self,
@@ -101,8 +89,8 @@ class ServiceStack(cdk.Stack):
             access_logs=access_logs,
             limits=environment.limits,
             cors_origins=environment.cors_origins,
-            handler=self.functions.rest.live,
-            authorizer=self.functions.authorizer.live,
+            handler=self.functions["Rest"].live,
+            authorizer=self.functions["Authorizer"].live,
         )
         self.feed = (
             ChangeFeed(
@@ -138,25 +126,25 @@ class ServiceStack(cdk.Stack):
             if environment.canary
             else None
         )
-        if self.functions.preflight is not None:
+        if environment.gradual_deployments:
             GradualDeployment(
                 self,
                 "GradualDeployment",
                 environment_name=environment.name,
                 errors_percent=environment.alarms.errors_percent,
                 answering=self.functions.answering,
-                rest=self.functions.rest,
+                rest=self.functions["Rest"],
                 others=(
-                    self.functions.cleanup,
+                    self.functions["Cleanup"],
                     *(self.feed.functions if self.feed else ()),
                     *([self.canary.function] if self.canary else ()),
                 ),
-                preflight=self.functions.preflight,
+                preflight=self.functions["Preflight"],
             )
         self.schedule = CleanupSchedule(
             self,
             "CleanupSchedule",
-            cleanup=self.functions.cleanup.live,
+            cleanup=self.functions["Cleanup"].live,
             every=cdk.Duration.seconds(environment.cleanup.interval),
             workers=environment.cleanup.workers,
             key=key,
@@ -178,5 +166,7 @@ class ServiceStack(cdk.Stack):
         cdk.CfnOutput(self, names.WEBSOCKET_URL, value=self.websocket.url)
         cdk.CfnOutput(self, names.WEBSOCKET_MANAGEMENT_URL, value=self.websocket.management_url)
         cdk.CfnOutput(
-            self, names.CLEANUP_FUNCTION_NAME, value=self.functions.cleanup.function.function_name
+            self,
+            names.CLEANUP_FUNCTION_NAME,
+            value=self.functions["Cleanup"].function.function_name,
         )

@@ -11,11 +11,10 @@ import pytest
 
 from infra.configuration import Environment, Sustained, Thresholds
 from infra.environments import PROD
-from infra.monitoring.metrics import TABLE_OPERATIONS
 from local.environment import local_environment
 from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.synthesis import ENVIRONMENTS, LOCAL, Templates, synthesize
-from tests.infra.template import Template, as_list, flat
+from tests.infra.template import Template, flat
 
 PAGING: Final = {
     "AttentionBurst",
@@ -359,20 +358,6 @@ def test_throttles_of_the_table_and_of_every_index_are_watched(
     assert {
         (f"{kind}ThrottleEvents", index) for kind in ("Read", "Write") for index in (None, *indexes)
     } <= watched
-
-
-def test_every_operation_that_a_function_may_call_on_the_table_is_watched(
-    templates: Templates,
-) -> None:
-    allowed = {
-        action.removeprefix("dynamodb:")
-        for policy in templates[PROD.name]["Service"].properties("AWS::IAM::Policy").values()
-        for statement in policy["PolicyDocument"]["Statement"]
-        for action in as_list(statement["Action"])
-        if action.startswith("dynamodb:") and not re.search("Stream|GetRecords|Shard", action)
-    }
-    # A transaction needs the permissions of its parts, and is counted by its own name.
-    assert allowed | {"TransactWriteItems"} == set(TABLE_OPERATIONS)
 
 
 def _severity(name: str, environment: Environment) -> str:

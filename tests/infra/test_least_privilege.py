@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infra.environments import PROD
-from infra.monitoring.metrics import TABLE_OPERATIONS
+from infra.service.functions import TABLE_OPERATIONS
 from lambdas import protocol
 from lambdas.adapters.items import settings_key
 from lambdas.domain.errors import Unavailable

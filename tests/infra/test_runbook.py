@@ -8,7 +8,7 @@ import pytest
 
 from infra.configuration import MAX_CLEANUP_WORKERS, Environment
 from infra.environments import DEV, PROD
-from infra.monitoring.metrics import TABLE_OPERATIONS
+from infra.service.functions import TABLE_OPERATIONS
 from lambdas.domain.status import ReasonCode
 from lambdas.observability import DIMENSION, NAMESPACE, PLANNED_WORK
 from tests.infra.conftest import Templates
