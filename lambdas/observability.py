@@ -47,7 +47,7 @@ class CanaryStep(StrEnum):
 class MetricName(StrEnum):
     """Every metric that the code emits, in EMF."""
 
-    # Gauges: the census of one complete cleanup run.
+    # Gauges: the census of one complete cleanup run. See `CENSUS`.
     REAL_CONNECTIONS = "RealConnections"
     VIRTUAL_CONNECTIONS = "VirtualConnections"
     ONLINE_BUSINESSES = "OnlineBusinesses"
@@ -81,6 +81,16 @@ class MetricName(StrEnum):
     # Requests that the REST function answered with 500.
     INTERNAL_ERRORS = "InternalErrors"
 
+
+CENSUS: Final = {
+    MetricName.REAL_CONNECTIONS: "active_real",
+    MetricName.VIRTUAL_CONNECTIONS: "active_virtual",
+    MetricName.ONLINE_BUSINESSES: "online",
+    MetricName.CLOSED_BUSINESSES: "closed",
+    MetricName.VIRTUAL_ONLY_BUSINESSES: "virtual_only",
+    MetricName.UNREACHABLE_BUSINESSES: "unreachable",
+}
+"""The gauges, and the fields of `CleanupReport` that they show."""
 
 PLANNED_WORK: Final = "PlannedWork"
 """The metric that operators publish, with the value 1, to announce planned work."""

@@ -10,7 +10,7 @@ from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention, Episode
 from lambdas.handlers.cleanup import handler
-from lambdas.observability import MetricName
+from lambdas.observability import CENSUS, MetricName
 from lambdas.use_cases.recorder import Recorder
 from tests.builders import (
     NOW,
@@ -27,15 +27,7 @@ from tests.events import Context
 from tests.fakes import MemoryHistory, MemoryStore, raising
 from tests.unit.handlers.conftest import Deployed
 
-GAUGES = {
-    MetricName.REAL_CONNECTIONS,
-    MetricName.VIRTUAL_CONNECTIONS,
-    MetricName.ONLINE_BUSINESSES,
-    MetricName.CLOSED_BUSINESSES,
-    MetricName.VIRTUAL_ONLY_BUSINESSES,
-    MetricName.UNREACHABLE_BUSINESSES,
-    MetricName.CLEANUP_COMPLETED,
-}
+GAUGES = {*CENSUS, MetricName.CLEANUP_COMPLETED}
 COUNTS = {
     MetricName.ATTENTION_ENTERED,
     MetricName.STALE_REAL_REMOVED,
