@@ -81,17 +81,17 @@ screenshots: setup ## Make the images of the console in docs/images
 
 import: .venv/.tools ## Declare businesses in bulk: make import FILE=businesses.csv ENVIRONMENT=dev [OVERWRITE=1] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(FILE)" -a -n "$(ENVIRONMENT)" || { echo "make import needs FILE=businesses.csv and ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
-	@exec $(BIN)/python -m operations.import_businesses --file "$(FILE)" --environment "$(ENVIRONMENT)" \
+	@exec $(BIN)/python -m operations.data.import_businesses --file "$(FILE)" --environment "$(ENVIRONMENT)" \
 		$(if $(filter 1,$(OVERWRITE)),--overwrite) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
 restore: .venv/.tools ## Bring settings back: make restore ENVIRONMENT=dev RESTORED=<restored table> [DAMAGED="b1 b2"] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" -a -n "$(RESTORED)" || { echo "make restore needs ENVIRONMENT=dev, staging or prod and RESTORED=<restored table>" >&2; exit 2; }
-	@exec $(BIN)/python -m operations.restore --environment "$(ENVIRONMENT)" --restored "$(RESTORED)" \
+	@exec $(BIN)/python -m operations.data.restore --environment "$(ENVIRONMENT)" --restored "$(RESTORED)" \
 		$(addprefix --damaged ,$(DAMAGED)) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
 replay: .venv/.tools ## Publish transitions again: make replay ENVIRONMENT=dev FROM=2026-01-31T12:00:00Z TO=2026-01-31T13:00:00Z [BUSINESS=b1] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" -a -n "$(FROM)" -a -n "$(TO)" || { echo "make replay needs ENVIRONMENT=dev, staging or prod and two moments, FROM=2026-01-31T12:00:00Z and TO=2026-01-31T13:00:00Z" >&2; exit 2; }
-	@exec $(BIN)/python -m operations.replay --environment "$(ENVIRONMENT)" --from "$(FROM)" --to "$(TO)" \
+	@exec $(BIN)/python -m operations.data.replay --environment "$(ENVIRONMENT)" --from "$(FROM)" --to "$(TO)" \
 		$(addprefix --business ,$(BUSINESS)) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
 contracts: .venv/.done ## Write the contracts in docs from the code
@@ -126,7 +126,7 @@ synth: tools ## Synthesize the templates of all environments into cdk.out
 	$(CDK) synth --quiet
 
 build: tools ## Make the build: one assembly with all environments, in build/release
-	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/python -m operations.build
+	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/python -m operations.release.build
 
 bootstrap: tools ## Prepare the account of an environment for the CDK, once: make bootstrap ENVIRONMENT=dev [PROFILE=…] [ARGS=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make bootstrap needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
@@ -135,26 +135,26 @@ bootstrap: tools ## Prepare the account of an environment for the CDK, once: mak
 
 deploy: tools ## Deploy the build to the first environment: make deploy ENVIRONMENT=dev [FORCE=1] [UNGUARDED=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make deploy needs ENVIRONMENT=dev" >&2; exit 2; }
-	@$(BIN)/python -m operations.deploy --environment "$(ENVIRONMENT)" $(if $(filter 1,$(FORCE)),--force) \
+	@$(BIN)/python -m operations.release.deploy --environment "$(ENVIRONMENT)" $(if $(filter 1,$(FORCE)),--force) \
 		$(if $(filter 1,$(UNGUARDED)),--unguarded) $(addprefix --profile ,$(PROFILE))
 
 promote: tools ## Deploy the build from one environment to the next: make promote FROM=staging TO=prod [WAIT=1] [DRY_RUN=1] [FROM_PROFILE=…] [TO_PROFILE=…]
 	@test -n "$(FROM)" -a -n "$(TO)" || { echo "make promote needs FROM=staging and TO=prod" >&2; exit 2; }
-	@$(BIN)/python -m operations.promote --from "$(FROM)" --to "$(TO)" $(if $(filter 1,$(WAIT)),--wait) $(if $(filter 1,$(DRY_RUN)),--dry-run) \
+	@$(BIN)/python -m operations.release.promote --from "$(FROM)" --to "$(TO)" $(if $(filter 1,$(WAIT)),--wait) $(if $(filter 1,$(DRY_RUN)),--dry-run) \
 		$(addprefix --from-profile ,$(FROM_PROFILE)) $(addprefix --to-profile ,$(TO_PROFILE))
 
 rollback: tools ## Roll an environment back to what it ran before: make rollback ENVIRONMENT=prod [COMMIT=…] [UNGUARDED=1] [DRY_RUN=1] [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make rollback needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
-	@$(BIN)/python -m operations.rollback --environment "$(ENVIRONMENT)" $(addprefix --commit ,$(COMMIT)) \
+	@$(BIN)/python -m operations.release.rollback --environment "$(ENVIRONMENT)" $(addprefix --commit ,$(COMMIT)) \
 		$(if $(filter 1,$(UNGUARDED)),--unguarded) $(if $(filter 1,$(DRY_RUN)),--dry-run) $(addprefix --profile ,$(PROFILE))
 
 smoke: .venv/.tools ## Play the story in short on a deployed environment: make smoke ENVIRONMENT=dev [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make smoke needs ENVIRONMENT=dev, staging, prod or local" >&2; exit 2; }
-	@$(BIN)/python -m operations.smoke --environment "$(ENVIRONMENT)" $(addprefix --profile ,$(PROFILE))
+	@$(BIN)/python -m operations.release.smoke --environment "$(ENVIRONMENT)" $(addprefix --profile ,$(PROFILE))
 
 diff: tools ## Show what the build would change in an environment: make diff ENVIRONMENT=prod [PROFILE=…]
 	@test -n "$(ENVIRONMENT)" || { echo "make diff needs ENVIRONMENT=dev, staging or prod" >&2; exit 2; }
-	@$(BIN)/python -m operations.diff --environment "$(ENVIRONMENT)" $(addprefix --profile ,$(PROFILE))
+	@$(BIN)/python -m operations.release.diff --environment "$(ENVIRONMENT)" $(addprefix --profile ,$(PROFILE))
 
 lock: .venv/.tools ## Pin new versions of what the *.in files ask for
 	$(LOCK) --python-version 3.14 --python-platform aarch64-manylinux2014 lambdas/requirements.in -o lambdas/requirements.txt

@@ -33,8 +33,8 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from local.rest import Answer, call
 from local.token import access_token
 from operations.shared.environment import LOCAL, DeployedEnvironment
-from operations.shared.exit_codes import exit_code
 from operations.shared.local_system import LocalSystem
+from operations.shared.verbs import exit_code
 
 PING_EVERY: Final = 5.0
 DEVICES_PER_BUSINESS: Final = 2

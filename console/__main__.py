@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from console.running import running_console
 from console.server import listen, url_of
 from operations.shared.environment import DeployedEnvironment
-from operations.shared.exit_codes import exit_code
+from operations.shared.verbs import exit_code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

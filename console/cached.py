@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from console.errors import Unanswered
-from operations.shared.exit_codes import CannotBegin
+from operations.shared.verbs import CannotBegin
 
 T = TypeVar("T")
 

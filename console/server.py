@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from operations.shared.exit_codes import CannotBegin
+from operations.shared.verbs import CannotBegin
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -15,8 +15,8 @@ from console.errors import Unanswered
 from infra import names
 from lambdas.domain.authorization import Role
 from operations.shared.environment import DeployedEnvironment
-from operations.shared.exit_codes import CannotBegin
 from operations.shared.user_pool import sign_in
+from operations.shared.verbs import CannotBegin
 
 _RENEW_BEFORE: Final = 300
 """Seconds before its end at which a token is replaced."""

@@ -32,10 +32,8 @@ from console.server import listen, url_of
 from infra import names
 from local.cloudwatch.jobs import cloudwatch_jobs
 from local.simulated_devices import simulated_devices
-from operations.shared.canary_credential import give_credential
+from operations.release.canary_credential import give_credential
 from operations.shared.environment import LOCAL, DeployedEnvironment
-from operations.shared.exit_codes import CannotBegin
-from operations.shared.interrupts import interrupts_held_back
 from operations.shared.local_system import (
     ACCOUNT,
     REGION,
@@ -45,8 +43,8 @@ from operations.shared.local_system import (
     is_ready,
     state_folder,
 )
-from operations.shared.processes import kill_group
-from operations.shared.repository import CDK, ROOT
+from operations.shared.repository import CDK, ROOT, kill_group
+from operations.shared.verbs import CannotBegin, interrupts_held_back
 
 HOST = "127.0.0.1"
 

@@ -1,1 +1,1 @@
-"""What several verbs need: the build, the environment as deployed, its records, its quotas."""
+"""What several tools need: the environment as deployed, the repository, how a verb ends."""

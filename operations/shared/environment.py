@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import botocore.session
@@ -15,9 +15,8 @@ from infra import names
 from infra.configuration import Environment
 from infra.environments import all_environments
 from lambdas.adapters.table import Table
-from operations.shared.assembly import Build
-from operations.shared.exit_codes import CannotBegin, Refused
 from operations.shared.local_system import LocalSystem
+from operations.shared.verbs import CannotBegin, Refused
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -102,27 +101,6 @@ class DeployedEnvironment:
                 f" credentials are for {self.account}: check AWS_PROFILE, or the profile given for"
                 f" {name}"
             )
-
-    @classmethod
-    def of_build(cls, build: Build, name: str, *, profile: str | None = None) -> Self:
-        """Open the environment that a build is for.
-
-        Raises `CannotBegin`, also if the build names another account or region than
-        infra/environments.py.
-        """
-        environment = cls(name, profile=profile)
-        data = build.assembly.stacks(name)[0]
-        if data.account is not None and data.account != environment.account:
-            raise CannotBegin(
-                f"{build.manifest.title} was built for {name} in account {data.account}, but"
-                f" {name} is in {environment.account}: `make build` again, or check the profile"
-            )
-        if data.region is not None and data.region != environment.region:
-            raise CannotBegin(
-                f"{build.manifest.title} was built for {name} in region {data.region}, but {name}"
-                f" is in {environment.region}: `make build` again, or check the profile"
-            )
-        return environment
 
     def client(self, service: str, *, connections: int = 10) -> Any:
         """Return a client for one AWS service, for up to so many calls at once."""

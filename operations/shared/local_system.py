@@ -11,8 +11,8 @@ from typing import Any, Final, Self
 import boto3
 import urllib3
 
-from operations.shared.exit_codes import CannotBegin
 from operations.shared.repository import ROOT
+from operations.shared.verbs import CannotBegin
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "000000000000"

@@ -246,7 +246,7 @@ def _ping_until(device: Socket, moment: datetime) -> None:
 def an_import(told: Told, stack: ExitStack) -> None:
     file = Path(told.system.state) / "feed.csv"
     file.write_text(f"id,accepting\n{told.business.id},true\n")
-    arguments = ["operations.import_businesses", "--file", str(file), "--environment", "local"]
+    arguments = ["operations.data.import_businesses", "--file", str(file), "--environment", "local"]
     imported = told.system.run_tool(*arguments)
     assert imported.returncode == 0, imported.stderr
     told.next(UNREACHABLE, "import")
@@ -347,7 +347,7 @@ def test_a_replay_delivers_the_same_transitions_again(
     )[-1]
     before = consumer.received.count((business.id, last["sequence"]))
     window = ["--from", last["at"], "--to", last["at"], "--business", business.id]
-    replayed = system.run_tool("operations.replay", "--environment", "local", *window)
+    replayed = system.run_tool("operations.data.replay", "--environment", "local", *window)
     assert replayed.returncode == 0, replayed.stderr
     eventually(
         "it comes again",

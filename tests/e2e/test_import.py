@@ -23,7 +23,7 @@ def other(system: System) -> Iterator[Business]:
 def run_import(
     system: System, file: Path, *options: str, environment: str = "local"
 ) -> subprocess.CompletedProcess[str]:
-    tool = ("operations.import_businesses", "--file", str(file), "--environment", environment)
+    tool = ("operations.data.import_businesses", "--file", str(file), "--environment", environment)
     return system.run_tool(*tool, *options)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lambdas.domain.identifiers import CANARY
-from operations.shared.assembly import Assembly
+from operations.release.assembly import Assembly
 from tests.e2e.harness import eventually
 from tests.e2e.three_accounts import ACCOUNTS, Team, team_with_a_build
 from tests.runbook import OPERATORS, commands

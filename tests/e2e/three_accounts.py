@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from lambdas.table_schema import CENSUS_KEY, LAST_TRANSITION_KEY
 from local.run import emulator_environment, ministack, new_emulator
-from operations.shared.assembly import Assembly, Manifest
+from operations.release.assembly import Assembly, Manifest
 from operations.shared.local_system import Emulator, is_ready
 from operations.shared.repository import ROOT
 from tests.e2e.harness import descendants, eventually, free_port

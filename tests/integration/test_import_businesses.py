@@ -18,9 +18,9 @@ from lambdas.domain.identifiers import IMPORT, BusinessId, UserId
 from lambdas.domain.model import Business
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.use_cases.availability import Availability
-from operations.import_businesses import Importer, ImportRun, main
+from operations.data.import_businesses import Importer, ImportRun, main
 from operations.shared.environment import DeployedEnvironment
-from operations.shared.exit_codes import CannotBegin
+from operations.shared.verbs import CannotBegin
 from tests.builders import RULES, FakeClock, in_time, no_wait, settings
 from tests.dynamodb import create_table
 from tests.fakes import FakeSockets
@@ -195,7 +195,7 @@ def test_ctrl_c_ends_it_with_a_right_summary_and_the_next_run_goes_on(
 ) -> None:
     file = tmp_path / "businesses.csv"
     file.write_text("id,accepting\n" + "".join(f"b{n},no\n" for n in range(3000)))
-    tool = [sys.executable, "-m", "operations.import_businesses"]
+    tool = [sys.executable, "-m", "operations.data.import_businesses"]
     command = [*tool, "--file", str(file), "--environment", environment]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -14,15 +14,15 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.response import StreamingBody
 
-from operations.shared import deployment_lock as module
-from operations.shared import records, stored_builds
-from operations.shared.assembly import Build
-from operations.shared.bootstrap_bucket import BootstrapBucket
-from operations.shared.deployment_lock import LockLost, deployment_lock
+from operations.release import deployment_lock as module
+from operations.release import records, stored_builds
+from operations.release.assembly import Build
+from operations.release.bootstrap_bucket import BootstrapBucket
+from operations.release.deployment_lock import LockLost, deployment_lock
+from operations.release.stored_builds import NotKept, stored
 from operations.shared.environment import DeployedEnvironment
-from operations.shared.exit_codes import CannotBegin, Refused
-from operations.shared.processes import run_group
-from operations.shared.stored_builds import NotKept, stored
+from operations.shared.repository import run_group
+from operations.shared.verbs import CannotBegin, Refused
 from tests.unit.operations.builders import BUNDLE, assembly, record
 
 BUCKET = "cdk-hnb659fds-assets-000000000000-us-east-1"

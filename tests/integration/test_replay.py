@@ -15,7 +15,7 @@ from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.instants import timestamp
 from lambdas.domain.transitions import Transition
 from lambdas.protocol import event_detail
-from operations import replay
+from operations.data import replay
 from tests.builders import B1, NOW, FakeClock, transition
 from tests.dynamodb import create_history_table, create_table
 

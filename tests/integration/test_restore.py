@@ -16,11 +16,11 @@ from lambdas.domain.identifiers import BusinessId, UserId
 from lambdas.domain.model import ActingAs, Attention, Business, Episode, Pause, Settings
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.use_cases.availability import Availability
-from operations import restore as tool
-from operations.import_businesses import Importer
-from operations.restore import Outcome, Restore, require_restored_table, restore
-from operations.shared.business_file import Declaration
-from operations.shared.exit_codes import CannotBegin, ExitCode
+from operations.data import restore as tool
+from operations.data.business_file import Declaration
+from operations.data.import_businesses import Importer
+from operations.data.restore import Outcome, Restore, require_restored_table, restore
+from operations.shared.verbs import CannotBegin, ExitCode
 from tests.builders import RULES, U1, in_time, no_wait, real, settings, virtual
 from tests.dynamodb import create_table
 from tests.fakes import FakeSockets

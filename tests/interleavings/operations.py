@@ -12,7 +12,7 @@ from lambdas.domain.rules import CLAIM_HOLDS
 from lambdas.domain.socket_messages import NotRegistered, PushedMessage
 from lambdas.domain.transitions import RemovedConnection
 from lambdas.handlers.cleanup import census
-from operations.shared.business_file import Declaration
+from operations.data.business_file import Declaration
 from tests.builders import B1, CLOSED, RULES, U1, in_time
 from tests.interleavings.tasks import Caller
 from tests.interleavings.world import DEVICE, SECRET, Service, World

@@ -89,7 +89,7 @@ BREAKS: Final = {
         5,
     ),
     "an import leaves virtual connections": Break(
-        "operations.import_businesses",
+        "operations.data.import_businesses",
         "remove = () if after.available else before.virtual",
         "remove = ()",
         "online",

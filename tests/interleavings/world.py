@@ -18,7 +18,7 @@ from lambdas.use_cases.push_messages import Messaging
 from lambdas.use_cases.recorder import Recorder
 from lambdas.use_cases.settings import SettingsWriter
 from lambdas.use_cases.tickets import Tickets
-from operations.import_businesses import Importer
+from operations.data.import_businesses import Importer
 from tests.builders import B1, RULES, FakeClock, make_cleanup, no_wait
 from tests.fakes import FakeSockets, MemoryHistory, MemoryStore
 from tests.interleavings.tasks import AtOnce, Caller

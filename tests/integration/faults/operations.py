@@ -8,8 +8,8 @@ from lambdas.domain.identifiers import DeviceId
 from lambdas.domain.model import Business
 from lambdas.domain.opening_hours import OpeningHours
 from lambdas.handlers import authorizer, cleanup, publisher, recorder, rest, websocket
-from operations.import_businesses import Importer
-from operations.shared.business_file import Declaration
+from operations.data.business_file import Declaration
+from operations.data.import_businesses import Importer
 from tests.builders import B1, NOW, no_wait, real
 from tests.events import socket_event
 from tests.integration.faults.network import Plan

@@ -8,7 +8,7 @@ import pytest
 import urllib3
 
 from console.server import listen, port_of, serve, url_of
-from operations.shared.exit_codes import CannotBegin
+from operations.shared.verbs import CannotBegin
 
 
 def greet(environ: Any, start_response: Any) -> Iterable[bytes]:

@@ -10,7 +10,7 @@ from botocore.exceptions import EndpointConnectionError
 from console.errors import Unanswered
 from console.tokens import OperatorToken, operator_token
 from operations.shared.environment import DeployedEnvironment
-from operations.shared.exit_codes import CannotBegin
+from operations.shared.verbs import CannotBegin
 
 KEY = "k" * 32
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lambdas.domain.identifiers import BusinessId
-from operations.promote import SourceState
-from operations.shared.assembly import Assembly
-from operations.shared.business_file import BadLine, Declaration
-from operations.shared.live_state import AlarmState
-from operations.shared.records import Record
+from operations.data.business_file import BadLine, Declaration
+from operations.release.assembly import Assembly
+from operations.release.live_state import AlarmState
+from operations.release.promote import SourceState
+from operations.release.records import Record
 from operations.shared.repository import git
 
 BUNDLE = "b" * 64

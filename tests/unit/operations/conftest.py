@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from operations.release.assembly import Build, Manifest
 from operations.shared import repository as repository_paths
-from operations.shared.assembly import Build, Manifest
 from tests.unit.operations.builders import BUNDLE, assembly
 
 

@@ -16,11 +16,10 @@ from typing import Any
 
 import pytest
 
-from operations import deploy, promote
-from operations.shared import quotas, records
-from operations.shared.assembly import Build
-from operations.shared.environment import DeployedEnvironment, configured_environment
-from operations.shared.exit_codes import ExitCode
+from operations.release import deploy, promote, quotas, records
+from operations.release.assembly import Build
+from operations.shared.environment import configured_environment
+from operations.shared.verbs import ExitCode
 from tests.runbook import OPERATORS, ROOT, blocks, commands, inline_commands
 from tests.unit.operations.builders import source_state
 
@@ -61,7 +60,7 @@ def test_the_tool_of_a_make_command_takes_its_arguments(
         if line.startswith("test "):
             subprocess.run(["sh", "-c", line], check=True)
         elif tool := re.search(
-            r"\.venv/bin/python -m ((?:operations|local)\.\w+|console)(.*)", line
+            r"\.venv/bin/python -m ((?:operations|local)[.\w]+|console)(.*)", line
         ):
             taken(
                 tool[1].replace("console", "console.__main__"),
@@ -131,7 +130,7 @@ def taken(tool: str, arguments: list[str], build: Build, monkeypatch: pytest.Mon
         monkeypatch.setattr(
             "sys.argv", [tool, *arguments, f"--build={build.assembly.folder.parent}"]
         )
-        monkeypatch.setattr(DeployedEnvironment, "of_build", lambda *_, **__: None)
+        monkeypatch.setattr(Build, "environment", lambda *_, **__: None)
         monkeypatch.setattr(module, "require_deployable", configured_environment)
         monkeypatch.setattr(promote, "_judge_source", lambda *_, **__: (source_state(), []))
         monkeypatch.setattr(records, "newest", lambda _: (source_state().record, 1))

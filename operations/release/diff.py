@@ -1,0 +1,43 @@
+"""Shows what deploying the build would change in an environment.
+
+    make diff ENVIRONMENT=prod
+
+Exit codes: that of `cdk diff`, 1 refused, or 2 if it could not begin.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from operations.release.assembly import Build
+from operations.shared.environment import configured_environment
+from operations.shared.repository import RELEASE, cdk
+from operations.shared.verbs import exit_code
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make diff", description=__doc__)
+    parser.add_argument("--environment", required=True)
+    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
+    parser.add_argument("--build", type=Path, default=RELEASE)
+    wanted = parser.parse_args()
+
+    def diff() -> int:
+        # An environment may be compared before it may be deployed.
+        configured_environment(wanted.environment)
+        build = Build.read(wanted.build.resolve())
+        build.require(wanted.environment)
+        environment = build.environment(wanted.environment, profile=wanted.profile)
+        return cdk(
+            *("diff", f"{wanted.environment}/*", "--app", str(build.assembly.folder)),
+            *("--method", "template", "--ignore-errors"),
+            folder=build.assembly.folder.parent,
+            profile=wanted.profile,
+            region=environment.region,
+        )
+
+    return exit_code(diff)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
