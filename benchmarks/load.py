@@ -20,23 +20,23 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import WebSocketException
 
+from local.device import Device
 from local.rest import Answer, call
 from local.token import access_token
 from operations.shared.environment import LOCAL, DeployedEnvironment
 from operations.shared.local_system import LocalSystem
 from operations.shared.verbs import exit_code
 
-PING_EVERY: Final = 5.0
 DEVICES_PER_BUSINESS: Final = 2
 
 CHURN_EVERY: Final = 1.0
@@ -86,14 +86,14 @@ class Load:
         handshakes = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
         self.figures = Figures()
         self.devices = [
-            Device(self.businesses[n % count], self._token, system, handshakes, self.figures)
+            LoadDevice(system, self.businesses[n % count], handshakes, self.figures)
             for n in range(devices)
         ]
         self._random = random.Random(run)  # noqa: S311 - only chooses who does what
 
     async def run(self, seconds: float) -> None:
         """Hold the load for so long, then let every device connect and ping."""
-        held = [asyncio.create_task(device.hold()) for device in self.devices]
+        held = [asyncio.create_task(device.run(self._token)) for device in self.devices]
         for business in self.businesses:
             await self._declare(business, available=True)
         acts = [
@@ -108,7 +108,7 @@ class Load:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         for device in self.devices:
-            device.frozen = False
+            device.silent = False
         await self._settle()
         for task in held:
             task.cancel()
@@ -130,7 +130,7 @@ class Load:
         if report["real"] != (known := sum(len(b.real) for b in stored.values())):
             problems.append(f"the census has {report['real']} real connections, the table {known}")
         for business in self.businesses:
-            sockets = sum(d.is_connected for d in self.devices if d.business == business)
+            sockets = sum(d.socket is not None for d in self.devices if d.business == business)
             rows = len(stored[business].real) if business in stored else 0
             if sockets != rows:
                 problems.append(f"{business}: {sockets} sockets, {rows} stored")
@@ -172,7 +172,16 @@ class Load:
 
     async def _churn(self) -> None:
         device = self._random.choice(self.devices)
-        await self._random.choice([device.close, device.cut, device.freeze])()
+        if device.socket is None:
+            return
+        match self._random.choice(["closed by their device", "lost", "frozen"]):
+            case "closed by their device" as what:
+                await device.close()
+            case "lost" as what:
+                device.cut()
+            case what:
+                device.silent = True
+        self.figures.counts[f"sockets {what}"] += 1
 
     async def _push(self) -> None:
         business = self._random.choice(self.businesses)
@@ -204,83 +213,42 @@ class Load:
         return answer
 
 
-@dataclass
-class Device:
+class LoadDevice(Device):
     """A device that connects again whenever it loses its socket."""
 
-    business: str
-    token: str
-    system: LocalSystem
-    handshakes: asyncio.Semaphore
-    figures: Figures
-    frozen: bool = False
-    _socket: ClientConnection | None = None
-    _sent_at: float | None = None
+    def __init__(
+        self, system: LocalSystem, business: str, handshakes: asyncio.Semaphore, figures: Figures
+    ) -> None:
+        super().__init__(system, business, self._receive)
+        self._handshakes = handshakes
+        self._figures = figures
+        self._sent_at: float | None = None
 
-    @property
-    def is_connected(self) -> bool:
-        return self._socket is not None
-
-    async def hold(self) -> None:
+    async def run(self, token: str) -> None:
         """Stay connected until the task is cancelled."""
-        url = f"{self.system.websocketUrl}?{urlencode({'businessId': self.business})}"
         while True:
             try:
-                async with self.handshakes:
-                    with self.figures.timed("handshake"):
-                        socket = await connect(
-                            url,
-                            additional_headers={"Authorization": f"Bearer {self.token}"},
-                            open_timeout=60,
-                            close_timeout=2,
-                            ping_interval=None,
-                        )
+                async with self._handshakes:
+                    with self._figures.timed("handshake"):
+                        socket = await self.connect(token)
             except (OSError, TimeoutError, WebSocketException):
-                self.figures.counts["handshakes that failed"] += 1
+                self._figures.counts["handshakes that failed"] += 1
                 await asyncio.sleep(1)
                 continue
-            self.figures.counts["sockets"] += 1
-            self._socket, self._sent_at = socket, None
-            pings = asyncio.create_task(self._ping(socket))
-            try:
-                async for message in socket:
-                    self._receive(json.loads(message))
-            except ConnectionClosed:
-                pass
-            finally:
-                self._socket, self.frozen = None, False
-                pings.cancel()
-                socket.transport.abort()
+            self._figures.counts["sockets"] += 1
+            self.silent, self._sent_at = False, None
+            await self.hold(socket)
 
-    async def close(self) -> None:
-        if self._socket is not None:
-            self.figures.counts["sockets closed by their device"] += 1
-            await self._socket.close()
-
-    async def cut(self) -> None:
-        if self._socket is not None:
-            self.figures.counts["sockets lost"] += 1
-            self._socket.transport.abort()
-
-    async def freeze(self) -> None:
-        if self._socket is not None:
-            self.figures.counts["devices that froze"] += 1
-            self.frozen = True
-
-    async def _ping(self, socket: ClientConnection) -> None:
-        while True:
-            if not self.frozen:
-                with suppress(ConnectionClosed):
-                    self._sent_at = time.monotonic()
-                    await socket.send('{"action": "ping"}')
-                    self.figures.counts["pings"] += 1
-            await asyncio.sleep(PING_EVERY)
+    async def ping(self, socket: ClientConnection) -> None:
+        self._sent_at = time.monotonic()
+        await super().ping(socket)
+        self._figures.counts["pings"] += 1
 
     def _receive(self, message: Any) -> None:
         if message["type"] == "pong" and self._sent_at is not None:
-            self.figures.seconds["ping"].append(time.monotonic() - self._sent_at)
+            self._figures.seconds["ping"].append(time.monotonic() - self._sent_at)
             self._sent_at = None
-        self.figures.counts[f"received: {message['type']}"] += 1
+        self._figures.counts[f"received: {message['type']}"] += 1
 
 
 def _in_hours(hours: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from console.cached import Cached
 from console.errors import Unanswered
-from console.runbook import anchor
+from infra.names import anchor
 from lambdas.domain.instants import timestamp
 from lambdas.observability import NAMESPACE, WORKER_DIMENSION, MetricName
 

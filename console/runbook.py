@@ -1,6 +1,5 @@
 """The runbook as a page: docs/runbook.md in HTML."""
 
-import re
 from functools import cache
 from itertools import pairwise
 from typing import Final
@@ -9,6 +8,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from console.document import document
+from infra.names import anchor
 from operations.shared.repository import ROOT
 
 _FILE: Final = ROOT / "docs" / "runbook.md"
@@ -26,11 +26,6 @@ def runbook_page() -> str:
     for token in tokens:
         _keep_links_inside(token.children or [])
     return document("Runbook", markdown.renderer.render(tokens, markdown.options, {}))
-
-
-def anchor(heading: str) -> str:
-    """Return the anchor of a heading, as GitHub makes it."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _keep_links_inside(tokens: list[Token]) -> None:

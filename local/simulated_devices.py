@@ -8,18 +8,17 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
-from urllib.parse import urlencode
 
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import WebSocketException
 
 from console.devices import DeviceDocument, DeviceState, NoSuchDevice
 from console.errors import Unanswered
 from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.instants import timestamp
+from local.device import Device
 from local.rest import Answer, call
 from local.token import access_token
 from operations.shared.local_system import LocalSystem
@@ -28,7 +27,6 @@ USER: Final = "merchant"
 """The member of every business that the devices and the declarations sign in as."""
 
 MAX_DEVICES: Final = 200
-PING_EVERY: Final = 5.0
 
 _TOKEN_LASTS: Final = 45 * 60
 _HANDSHAKES_AT_ONCE: Final = 8
@@ -160,7 +158,7 @@ class SimulatedDevices:
 
     def _open(self, device: "_Device") -> None:
         token = self._tokens[device.business_id][0]
-        self._start(device.hold(token))
+        self._start(device.run(token))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop)
@@ -172,7 +170,7 @@ class SimulatedDevices:
             return self._devices[device_id]
 
 
-class _Device:
+class _Device(Device):
     def __init__(
         self,
         device_id: str,
@@ -180,11 +178,10 @@ class _Device:
         system: LocalSystem,
         handshakes: asyncio.Semaphore,
     ) -> None:
+        super().__init__(system, business_id, self._receive, name=device_id)
         self.id = device_id
         self.business_id = business_id
-        self._system = system
         self._handshakes = handshakes
-        self._socket: ClientConnection | None = None
         self._sockets = 0
         self._connection_id: str | None = None
         self._received = 0
@@ -193,6 +190,7 @@ class _Device:
 
     def enter(self, state: DeviceState) -> None:
         self._state, self._since = state, int(time.time())
+        self.silent = state != "connected"
 
     def has_ended(self) -> bool:
         return self._state in ("cut", "closed", "refused")
@@ -208,81 +206,44 @@ class _Device:
             "lastMessage": self._last_message,
         }
 
-    async def hold(self, token: str) -> None:
+    async def run(self, token: str) -> None:
         """Connect, and stay connected until somebody ends it."""
         self._connection_id = None
         self._sockets += 1
         agent = f"simulated-device/{self.id}.{self._sockets}"
-        query = urlencode({"businessId": self.business_id, "deviceId": self.id})
         try:
             async with self._handshakes:
-                socket = await connect(
-                    f"{self._system.websocketUrl}?{query}",
-                    additional_headers={"Authorization": f"Bearer {token}"},
-                    user_agent_header=agent,
-                    open_timeout=30,
-                    close_timeout=2,
-                    # Only the service's own pings keep a connection active.
-                    ping_interval=None,
-                )
+                socket = await self.connect(token, user_agent=agent)
         except (OSError, TimeoutError, WebSocketException):
             self.enter("refused")
             return
-        self._socket = socket
         self.enter("connected")
-        tasks = [
-            asyncio.create_task(self._ping(socket)),
-            asyncio.create_task(self._find_connection_id(agent, token)),
-        ]
+        search = asyncio.create_task(self._find_connection_id(agent, token))
         try:
-            async for message in socket:
-                self._receive(message)
-        except ConnectionClosed:
-            pass
-        finally:
-            for task in tasks:
-                task.cancel()
-            socket.transport.abort()
-            # Otherwise it was cut, and may have a new socket already.
-            if self._socket is socket:
-                self._socket = None
+            if await self.hold(socket):
                 self.enter("closed")
+        finally:
+            search.cancel()
 
     def silence(self) -> None:
         if self._state == "connected":
             self.enter("silent")
 
     def cut(self) -> None:
-        if self._socket is not None:
+        if self.socket is not None:
             self.enter("cut")
-            self._socket.transport.abort()
-            self._socket = None
-
-    async def close(self) -> None:
-        if self._socket is not None:
-            await self._socket.close()
+            super().cut()
 
     async def wake(self) -> None:
-        if self._state == "silent" and self._socket is not None:
+        if self._state == "silent" and self.socket is not None:
             self.enter("connected")
-            await self._send_ping(self._socket)
+            await self.ping(self.socket)
 
-    async def _ping(self, socket: ClientConnection) -> None:
-        while True:
-            if self._state == "connected":
-                await self._send_ping(socket)
-            await asyncio.sleep(PING_EVERY)
-
-    async def _send_ping(self, socket: ClientConnection) -> None:
-        with suppress(ConnectionClosed):
-            await socket.send(json.dumps({"action": "ping", "id": self.id}))
-
-    def _receive(self, message: str | bytes) -> None:
-        with suppress(ValueError, AttributeError):
-            document = json.loads(message)
-            if document.get("type") == "message":
+    def _receive(self, message: Any) -> None:
+        with suppress(KeyError, TypeError, AttributeError):
+            if message.get("type") == "message":
                 self._received += 1
-                self._last_message = json.dumps(document["body"])[:_LAST_MESSAGE]
+                self._last_message = json.dumps(message["body"])[:_LAST_MESSAGE]
 
     async def _find_connection_id(self, agent: str, token: str) -> None:
         """Look for the connection by its client: the service does not tell a device its id."""

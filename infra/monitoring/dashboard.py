@@ -1,6 +1,5 @@
 """One page that answers the questions of on-call, in the order in which they are asked."""
 
-import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -19,6 +18,7 @@ from infra.monitoring.metrics import (
     table_system_errors,
     table_throttles,
 )
+from infra.names import anchor
 from infra.service.change_feed import ChangeFeed
 from infra.service.function import ServiceFunction
 from infra.service.rest_api import RestApi
@@ -260,11 +260,6 @@ def _runbook(
         width=_WIDTH,
         height=3,
     )
-
-
-def anchor(section: str) -> str:
-    """Return the anchor that Markdown gives to a heading of the runbook."""
-    return re.sub(r"[^a-z0-9-]", "", section.lower().replace(" ", "-"))
 
 
 def _who_needs_attention(cleanup_log_group: str, census_period: cdk.Duration) -> cloudwatch.IWidget:

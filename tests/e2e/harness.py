@@ -13,14 +13,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlencode
 
-import urllib3
 from boto3.dynamodb.types import TypeDeserializer
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from lambdas.table_schema import LAST_TRANSITION_KEY
+from local.device import socket_url
 from local.rest import Answer, call
 from local.token import access_token
 from operations.shared.local_system import LocalSystem
@@ -70,11 +69,14 @@ class System:
     state: Path
     port: int
     demo: subprocess.Popen[str]
+    _clients: dict[str, Any] = field(default_factory=dict)
     _tokens: dict[tuple[str, ...], str] = field(default_factory=dict)
     _unused_ids: list[str] = field(default_factory=list)
 
     def client(self, service: str) -> Any:
-        return self.endpoints.client(service)
+        if service not in self._clients:
+            self._clients[service] = self.endpoints.client(service)
+        return self._clients[service]
 
     def call(self, method: str, path: str, **request: Any) -> Answer:
         """Call a path of the REST API."""
@@ -201,10 +203,10 @@ def descendants(ancestor: int) -> set[int]:
 
 
 class Business:
-    """A business that only one test uses."""
+    """A business that only one test uses, unless `member` names it and a token of its member."""
 
-    def __init__(self, system: System) -> None:
-        self.id, self.token = system.new_member()
+    def __init__(self, system: System, member: tuple[str, str] | None = None) -> None:
+        self.id, self.token = member or system.new_member()
         self._endpoints = system.endpoints
         self._table = system.client("dynamodb")
 
@@ -218,19 +220,9 @@ class Business:
 
     def push(self, token: str, body: Any, *, key: str | None = None) -> Answer:
         """Push a message to the devices. `body` is sent as JSON unless it is bytes."""
-        response = urllib3.request(
-            "POST",
-            f"{self._endpoints.restUrl}/businesses/{self.id}/messages",
-            headers={
-                "Authorization": f"Bearer {token}",
-                **({"Idempotency-Key": key} if key is not None else {}),
-            },
-            body=body if isinstance(body, bytes) else json.dumps(body),
-            timeout=30,
-            retries=False,
-        )
-        content_type = response.headers.get("Content-Type", "").partition(";")[0]
-        return Answer(response.status, content_type, json.loads(response.data))
+        headers = {} if key is None else {"Idempotency-Key": key}
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.call("POST", "messages", token=token, raw=raw, headers=headers)
 
     def set_available(self, available: bool) -> dict[str, Any]:
         answer = self.call("PUT", "availability", body={"available": available})
@@ -248,8 +240,7 @@ class Business:
     def socket(self, device_id: str | None = None) -> Iterator["Socket"]:
         """Open a socket of this business, and wait until its item is stored."""
         before = {item["sk"] for item in self.real()}
-        name = {} if device_id is None else {"deviceId": device_id}
-        with self.handshake(query=urlencode({"businessId": self.id, **name})) as opened:
+        with self.handshake(url=socket_url(self._endpoints, self.id, device_id)) as opened:
             new = eventually(
                 "the connection is stored",
                 lambda: next((i for i in self.real() if i["sk"] not in before), None),
@@ -257,15 +248,22 @@ class Business:
             yield Socket(opened, new["connectionId"])
 
     def handshake(
-        self, *, query: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        *,
+        url: str | None = None,
+        query: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> AbstractContextManager[ClientConnection]:
-        """Open a socket. `query` and `headers` replace what a device would send."""
-        if query is None:
-            query = urlencode({"businessId": self.id})
+        """Open a socket. `url` or `query`, and `headers`, replace what a device would send."""
+        if query is not None:
+            url = f"{self._endpoints.websocketUrl}?{query}"
         if headers is None:
             headers = {"Authorization": f"Bearer {self.token}"}
-        url = f"{self._endpoints.websocketUrl}?{query}"
-        return connect(url, additional_headers=headers, ping_interval=None)
+        return connect(
+            url or socket_url(self._endpoints, self.id),
+            additional_headers=headers,
+            ping_interval=None,
+        )
 
     # The table.
 

@@ -59,30 +59,3 @@ def test_a_request_can_name_100_businesses(
     assert answer.status == 200, answer
     assert [entry["businessId"] for entry in answer.body["businesses"]] == asked
     assert [entry["online"] for entry in answer.body["businesses"]] == [None] * 99 + [False]
-
-
-@pytest.mark.parametrize(
-    ("body", "field"),
-    [
-        pytest.param({"businessIds": ["b"] * 101}, "businessIds", id="101"),
-        pytest.param({"businessIds": []}, "businessIds", id="none"),
-        pytest.param({"businessIds": "b1"}, "businessIds", id="not a list"),
-        pytest.param({"businessIds": ["b1", 7]}, "businessIds.1", id="a number"),
-        pytest.param({"businessIds": ["b1", "b2", "a#b"]}, "businessIds.2", id="a bad id"),
-        pytest.param({"businessIds": ["b1", ""]}, "businessIds.1", id="an empty id"),
-        pytest.param({}, "businessIds", id="empty object"),
-        pytest.param({"businessIds": ["b1"], "fast": True}, "fast", id="unknown field"),
-    ],
-)
-def test_a_wrong_request_is_refused_by_the_name_of_its_field(
-    system: System, stranger: str, body: Any, field: str
-) -> None:
-    answer = system.call("POST", PATH, token=stranger, body=body)
-    assert (answer.status, answer.content_type) == (400, "application/problem+json"), answer
-    (error,) = answer.body["errors"]
-    assert error["field"] == field
-    assert error["problem"]
-
-
-def test_a_request_without_a_token_is_refused(system: System) -> None:
-    assert system.call("POST", PATH, body={"businessIds": ["b1"]}).status == 401

@@ -1,27 +1,24 @@
 """The deployed canary plays its story against the running APIs, and is counted nowhere."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
-from websockets.sync.client import ClientConnection, connect
 
 from lambdas.domain.identifiers import CANARY
 from lambdas.observability import CanaryStep
 from lambdas.table_schema import BUSINESS_PREFIX, SETTINGS_KEY
 from local.token import access_token
 from operations.shared.environment import LOCAL, DeployedEnvironment
-from tests.e2e.harness import System, eventually
+from tests.e2e.harness import Business, System, eventually
 from tests.e2e.test_telemetry import logged
 
 
 @pytest.fixture(scope="module")
-def token(system: System) -> str:
-    """The token of another member of the canary's business."""
-    return access_token(system.endpoints, user="e2e-canary", businesses=[CANARY])
+def shop(system: System) -> Business:
+    """The canary's business, with the token of another member of it."""
+    token = access_token(system.endpoints, user="e2e-canary", businesses=[CANARY])
+    return Business(system, (CANARY, token))
 
 
 def run(system: System) -> dict[str, Any]:
@@ -38,19 +35,6 @@ def run(system: System) -> dict[str, Any]:
         return report if report.get("succeeded") else None
 
     return eventually("the canary succeeds", succeeded, seconds=60)
-
-
-def declare(system: System, token: str, available: bool) -> None:
-    path = f"/businesses/{CANARY}/availability"
-    answer = system.call("PUT", path, token=token, body={"available": available})
-    assert answer.status == 200, answer
-
-
-@contextmanager
-def device(system: System, token: str) -> Iterator[ClientConnection]:
-    url = f"{system.endpoints.websocketUrl}?{urlencode({'businessId': CANARY})}"
-    with connect(url, additional_headers={"Authorization": f"Bearer {token}"}) as opened:
-        yield opened
 
 
 def stored(system: System) -> list[tuple[str, str]]:
@@ -71,17 +55,19 @@ def test_a_run_plays_every_step_and_leaves_only_settings(system: System) -> None
     assert left == [SETTINGS_KEY]
 
 
-def test_a_run_begins_by_ending_what_one_that_was_killed_left(system: System, token: str) -> None:
-    with device(system, token) as left:
-        declare(system, token, True)
+def test_a_run_begins_by_ending_what_one_that_was_killed_left(
+    system: System, shop: Business
+) -> None:
+    with shop.handshake() as left:
+        shop.set_available(True)
         run(system)
         assert "availability.changed" in next(iter(left))
         assert list(left) == [], "it is closed"
 
 
-def test_it_is_in_no_census_and_no_history(system: System, token: str) -> None:
+def test_it_is_in_no_census_and_no_history(system: System, shop: Business) -> None:
     """As a killed run leaves it: available, without a device."""
-    declare(system, token, True)
+    shop.set_available(True)
 
     def counted_while_nothing_changed() -> bool:
         before = {key for key, _ in stored(system)}
@@ -95,8 +81,8 @@ def test_it_is_in_no_census_and_no_history(system: System, token: str) -> None:
     for attention in ("virtual-only", "unreachable"):
         listed = system.call("GET", f"/businesses?attention={attention}", token=operator)
         assert CANARY not in str(listed.body)
-    history = system.call("GET", f"/businesses/{CANARY}/history", token=token)
+    history = shop.call("GET", "history")
     assert (history.status, history.body["transitions"]) == (200, [])
     needing = [event["message"] for event in logged(system, "needs attention")]
     assert [line for line in needing if CANARY in line] == []
-    declare(system, token, False)
+    shop.set_available(False)

@@ -206,41 +206,18 @@ def opening_hours_that_end(told: Told, stack: ExitStack) -> None:
     device = _connected(told, stack)
     told.business.set_available(True)
     told.next(ONLINE, "member", USER)
-    closes = _next_minute()
-    _set_hours(told, closes - timedelta(hours=1), closes)
-    _ping_until(device, closes)
-    closed = told.next(CONNECTED, "opening_hours", with_cleanup=True)
-    assert closed["at"] == _text(int(closes.timestamp()))
-
-
-def opening_hours_that_begin(told: Told, stack: ExitStack) -> None:
-    device = _connected(told, stack)
-    told.business.set_available(True)
-    told.next(ONLINE, "member", USER)
-    opens = _next_minute()
-    _set_hours(told, opens, opens + timedelta(hours=1))
-    told.next(CONNECTED, "member", USER)
-    _ping_until(device, opens)
-    opened = told.next(ONLINE, "opening_hours", with_cleanup=True)
-    assert opened["at"] == _text(int(opens.timestamp()))
-
-
-def _next_minute() -> datetime:
-    """The next full minute that is at least 10 seconds away: opening hours know no seconds."""
-    return datetime.fromtimestamp((time.time() + 10) // 60 * 60 + 60, UTC)
-
-
-def _set_hours(told: Told, opens: datetime, closes: datetime) -> None:
+    # The next full minute that is at least 10 seconds away: opening hours know no seconds.
+    closes = datetime.fromtimestamp((time.time() + 10) // 60 * 60 + 60, UTC)
+    opens = closes - timedelta(hours=1)
     day = ("mo", "tu", "we", "th", "fr", "sa", "su")[opens.weekday()]
     hours = {"timeZone": "UTC", "weekly": {day: [[f"{opens:%H:%M}", f"{closes:%H:%M}"]]}}
     answer = told.business.call("PUT", "opening-hours", body=hours)
     assert answer.status == 200, answer
-
-
-def _ping_until(device: Socket, moment: datetime) -> None:
-    while time.time() < moment.timestamp():
+    while time.time() < closes.timestamp():
         assert device.ask({"action": "ping"})["type"] == "pong"
-        wait_until(min(time.time() + 8, moment.timestamp()))
+        wait_until(min(time.time() + 8, closes.timestamp()))
+    closed = told.next(CONNECTED, "opening_hours", with_cleanup=True)
+    assert closed["at"] == _text(int(closes.timestamp()))
 
 
 def an_import(told: Told, stack: ExitStack) -> None:
@@ -257,7 +234,6 @@ STORIES: tuple[Story, ...] = (
     silence_and_attention,
     a_socket_that_is_gone_and_a_lease_that_ends,
     opening_hours_that_end,
-    opening_hours_that_begin,
     an_import,
 )
 

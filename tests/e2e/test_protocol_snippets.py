@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from local.token import access_token
 from tests.e2e.clients import running_program
 from tests.e2e.harness import Business, System, eventually
-from tests.protocol_document import Snippet, snippets
+from tests.protocol_document import snippets
 
 SNIPPETS = {snippet.name: snippet for snippet in snippets() if snippet.name}
 
@@ -48,16 +47,14 @@ class Reader:
 @pytest.fixture
 def reader(system: System, business: Business, tmp_path: Path) -> Reader:
     endpoints = system.endpoints
-    operator = access_token(endpoints, user="e2e-snippets-operator", roles=["operator"])
-    backend = access_token(endpoints, user="e2e-snippets-backend", roles=["backend"])
     environment = {
         **os.environ,
         "REST_URL": endpoints.restUrl,
         "WEBSOCKET_URL": endpoints.websocketUrl,
         "BUSINESS": business.id,
         "TOKEN": business.token,
-        "OPERATOR_TOKEN": operator,
-        "BACKEND_TOKEN": backend,
+        "OPERATOR_TOKEN": system.token("operator"),
+        "BACKEND_TOKEN": system.token("backend"),
     }
     return Reader(business, environment, tmp_path)
 
@@ -124,7 +121,7 @@ def resume(reader: Reader) -> None:
 def operators_pause(reader: Reader) -> None:
     reader.run("available")
     status = reader.run("operators-pause")
-    assert (status["isAvailableForOrders"], status["pausedBy"]) == (False, "e2e-snippets-operator")
+    assert (status["isAvailableForOrders"], status["pausedBy"]) == (False, "e2e-operator")
     assert reader.run("available")["pausedUntil"] == status["pausedUntil"]
 
 
@@ -230,11 +227,7 @@ def test_every_snippet_is_run_unless_it_needs_another_program() -> None:
     assert {snippet.name for snippet in runnable} == CHECKS.keys() | NOT_RUN
 
 
-@pytest.mark.parametrize(
-    "snippet", [s for s in SNIPPETS.values() if s.language == "sh"], ids=lambda s: s.name
-)
-def test_a_shell_snippet_has_valid_syntax(snippet: Snippet) -> None:
-    done = subprocess.run(
-        ["bash", "-n"], input=snippet.code, capture_output=True, text=True, check=False
-    )
+def test_a_snippet_that_is_not_run_has_valid_syntax() -> None:
+    code = SNIPPETS["websocat"].code
+    done = subprocess.run(["bash", "-n"], input=code, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

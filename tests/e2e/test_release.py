@@ -247,20 +247,6 @@ def test_a_second_deployer_waits_and_a_rollback_that_crashed_is_resumed(
     assert team.record("dev") == record
 
 
-def test_uncommitted_changes_are_rolled_back_to_the_same_commit_without_them(
-    team: Team, second: Path
-) -> None:
-    dirty = team.derive(second, change_nothing, commit=commit_of(second), clean=False)
-    team.take(dirty)
-    deployed = team.deploy("dev")
-    assert deployed.code == 0, deployed.output
-
-    back = team.rollback("dev")
-    assert back.code == 0, back.output
-    record = team.record("dev")
-    assert (record["commit"], record["clean"]) == (commit_of(second), True)
-
-
 def test_a_deployment_that_stops_midway_says_where_it_is_and_how_to_go_back(
     team: Team, first: Path, second: Path
 ) -> None:

@@ -178,14 +178,7 @@ class Team:
         self.release.unlink(missing_ok=True)
         self.release.symlink_to(build)
 
-    def derive(
-        self,
-        build: Path,
-        change: Callable[[Assembly], None],
-        *,
-        commit: str | None = None,
-        clean: bool = True,
-    ) -> Path:
+    def derive(self, build: Path, change: Callable[[Assembly], None]) -> Path:
         """Return a build that differs from another one, without the 15 s that a synthesis takes.
 
         It is what a synthesis of the changed sources would give: all assets and all versions of
@@ -213,8 +206,7 @@ class Team:
         before = json.loads((build / "manifest.json").read_text())
         manifest = {
             **before,
-            "commit": commit or hashlib.sha256(derived.name.encode()).hexdigest()[:40],
-            "clean": clean,
+            "commit": hashlib.sha256(derived.name.encode()).hexdigest()[:40],
             "environments": dict(assembly.environments()),
             "digest": assembly.digest(),
         }

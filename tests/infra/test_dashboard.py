@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from infra.configuration import Environment
-from infra.monitoring.dashboard import anchor
+from infra.names import anchor
 from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.template import Template, flat
 

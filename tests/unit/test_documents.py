@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.names import anchor
+
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 DOCUMENTS = sorted([README, ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -23,18 +25,18 @@ def links(document: Path) -> list[str]:
 def anchors(document: Path) -> set[str]:
     """Return the anchors that the headings of a document have on GitHub."""
     headings = re.findall(r"^#+ (.+)$", _without_code(document.read_text()), flags=re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {anchor(heading) for heading in headings}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_link_leads_somewhere(document: Path) -> None:
     for link in links(document):
-        path, _, anchor = link.partition("#")
+        path, _, section = link.partition("#")
         target = (document.parent / path).resolve() if path else document
         assert target.is_relative_to(ROOT), link
         assert target.exists(), f"{link}: there is no such file"
-        if anchor:
-            assert anchor in anchors(target), f"{link}: there is no such heading"
+        if section:
+            assert section in anchors(target), f"{link}: there is no such heading"
 
 
 def test_every_document_can_be_reached_from_the_readme() -> None:

@@ -66,15 +66,6 @@ CALL = commands("call")
 # The sections.
 
 
-def test_every_link_leads_to_a_section_or_a_file() -> None:
-    anchors = {_anchor(heading) for heading in sections()}
-    for target in re.findall(r"\]\(([^)]+)\)", RUNBOOK.read_text()):
-        if target.startswith("#"):
-            assert target.removeprefix("#") in anchors, target
-        elif not target.startswith("https://"):
-            assert (RUNBOOK.parent / target.partition("#")[0]).is_file(), target
-
-
 @pytest.mark.parametrize("heading", sorted(set(alarm_sections()) - {"Planned work"}))
 def test_the_section_of_an_alarm_has_all_that_is_needed_at_night(heading: str) -> None:
     labels = re.findall(r"^\*\*(.+?)\*\*", sections()[heading], flags=re.MULTILINE)[1:]
@@ -275,10 +266,6 @@ def test_the_table_of_a_cleanups_answer_names_all_its_fields() -> None:
     rows = re.findall(r"^\| (`.+?) \|", sections()["Dry run of a cleanup"], flags=re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert named == _REPORT - {"worker", "workers", "dryRun"}
-
-
-def _anchor(heading: str) -> str:
-    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 
 # What the AWS CLI derives from the models of botocore.

@@ -1,7 +1,6 @@
 """docs/protocol.md documents every call, error, status and reason that the code has."""
 
 import json
-import re
 import subprocess
 from pathlib import Path
 from typing import get_args
@@ -18,7 +17,7 @@ from lambdas.problems import ProblemType
 from lambdas.routes import ROUTES
 from tests.builders import B1, at
 from tests.json_schema import problems as wrong_with
-from tests.protocol_document import DOCUMENT, Snippet, problem_types, snippets, table
+from tests.protocol_document import Snippet, problem_types, snippets, table
 
 
 def test_every_call_is_documented_with_who_may_make_it() -> None:
@@ -60,22 +59,6 @@ def test_every_overall_status_and_reason_is_documented() -> None:
 def test_every_cause_of_a_transition_is_documented() -> None:
     _, *causes = table("cause")
     assert {cause.strip("` ") for codes, _ in causes for cause in codes.split(",")} == set(Cause)
-
-
-@pytest.mark.parametrize("name", ["protocol.md", "events.md", "deploying.md"])
-def test_every_link_leads_to_a_file_and_a_heading(name: str) -> None:
-    document = DOCUMENT.parent / name
-    for target in re.findall(r"\]\(([^)]+)\)", document.read_text()):
-        if not target.startswith("https://"):
-            path, _, anchor = target.partition("#")
-            linked = document.parent / path if path else document
-            assert linked.is_file(), target
-            assert not anchor or anchor in _anchors(linked), target
-
-
-def _anchors(document: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_status_document_in_the_example_matches_the_contract() -> None:

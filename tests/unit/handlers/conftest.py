@@ -5,12 +5,14 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
+from moto.backends import get_backend
 from moto.dynamodb.responses import DynamoHandler
 
 from lambdas.adapters.table import Table
@@ -33,6 +35,8 @@ VARIABLES = {
     "ATTENTION_GRACE": "300",
     "MAX_REAL_CONNECTIONS": "2",
 }
+
+ACCOUNT = "123456789012"
 
 HOOK_STATUS = "PutLifecycleEventHookExecutionStatus"
 """The operation that tells CodeDeploy whether a new version may take over."""
@@ -103,6 +107,12 @@ def _session() -> boto3.Session:
     return boto3.Session("test", "test", region_name="us-east-1")
 
 
+@cache
+def unrecorded(service: str) -> Any:
+    """A client for the tests' own use. Its calls are not recorded."""
+    return _session().client(service)  # type: ignore[call-overload]  # of any service
+
+
 @pytest.fixture(scope="session")
 def recording() -> tuple[boto3.Session, Calls]:
     """A session whose clients record their calls. One for all tests, so that models load once."""
@@ -135,41 +145,57 @@ def one_call_at_a_time() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def unrecorded() -> Any:
-    """A client for the tests' own use. Its calls are not recorded."""
-    return _session().client("dynamodb")
+@dataclass(frozen=True)
+class Account:
+    """An AWS account in `moto`, with the two tables."""
+
+    table: str
+    history_table: str
+
+    def clear(self) -> None:
+        """Remove all that a test stored."""
+        for table in get_backend("dynamodb")[ACCOUNT]["us-east-1"].tables.values():
+            table.items.clear()
+        for service in ("events", "secretsmanager", "sqs"):
+            get_backend(service)[ACCOUNT].reset()
+
+
+@pytest.fixture(scope="package")
+def account() -> Iterator[Account]:
+    """One account for all these tests: `moto` takes its time to start and to make tables."""
+    with mock_aws():
+        client = unrecorded("dynamodb")
+        yield Account(create_table(client), create_history_table(client))
 
 
 @pytest.fixture
 def deployed(
-    monkeypatch: pytest.MonkeyPatch, recording: tuple[boto3.Session, Calls], unrecorded: Any
-) -> Iterator[Deployed]:
+    monkeypatch: pytest.MonkeyPatch, recording: tuple[boto3.Session, Calls], account: Account
+) -> Deployed:
     """A function with an empty table."""
+    account.clear()
     log = io.StringIO()
     monkeypatch.setattr(logger.registered_handler, "stream", log)
     session, calls = recording
     clock = FakeClock()
-    with mock_aws():
-        environ = {
-            **VARIABLES,
-            "TABLE_NAME": create_table(unrecorded),
-            "HISTORY_TABLE_NAME": create_history_table(unrecorded),
-            "HISTORY_DAYS": "90",
-            "EVENT_BUS_NAME": "bus",
-            "DEAD_LETTERS_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/dead-letters",
-        }
-        calls.clear()
-        service = Service(environ, clock=clock, session=session)
-        yield Deployed(environ, service, clock, calls, log, unrecorded)
+    environ = {
+        **VARIABLES,
+        "TABLE_NAME": account.table,
+        "HISTORY_TABLE_NAME": account.history_table,
+        "HISTORY_DAYS": "90",
+        "EVENT_BUS_NAME": "bus",
+        "DEAD_LETTERS_URL": f"https://sqs.us-east-1.amazonaws.com/{ACCOUNT}/dead-letters",
+    }
+    calls.clear()
+    service = Service(environ, clock=clock, session=session)
+    return Deployed(environ, service, clock, calls, log, unrecorded("dynamodb"))
 
 
 @pytest.fixture
 def feed(deployed: Deployed) -> Deployed:
     """A function with an empty table, a bus for its events, and a queue for its dead letters."""
-    session = _session()
-    session.client("events").create_event_bus(Name="bus")
-    session.client("sqs").create_queue(QueueName="dead-letters")
+    unrecorded("events").create_event_bus(Name="bus")
+    unrecorded("sqs").create_queue(QueueName="dead-letters")
     return deployed
 
 
@@ -178,13 +204,12 @@ FORM = {"grant_type": "client_credentials", "client_id": "canary", "client_secre
 
 def new_secret() -> str:
     """Make the secret of a credential, as a deployment does: empty. Returns its ARN."""
-    client = boto3.client("secretsmanager", region_name="us-east-1")
-    return str(client.create_secret(Name="canary")["ARN"])
+    return str(unrecorded("secretsmanager").create_secret(Name="canary")["ARN"])
 
 
 def put_secret(value: Any, secret: str) -> None:
-    client = boto3.client("secretsmanager", region_name="us-east-1")
-    client.put_secret_value(SecretId=secret, SecretString=json.dumps(value))
+    text = json.dumps(value)
+    unrecorded("secretsmanager").put_secret_value(SecretId=secret, SecretString=text)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from lambdas.bootstrap import Service
 from lambdas.domain.model import Attention, Cause, OverallStatus
 from lambdas.domain.status import ReasonCode
 from lambdas.handlers import cursors, rest
-from lambdas.use_cases.history import MAX_WINDOW, PAGE
+from lambdas.use_cases.history import MAX_WINDOW
 from lambdas.use_cases.ports import AttentionEntry
 from tests.builders import B1, NOW, U1, transition
 from tests.events import rest_event
@@ -241,8 +241,12 @@ class TestWindow:
 
 
 class TestPages:
+    @pytest.fixture(autouse=True)
+    def pages_of_ten(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lambdas.use_cases.history.PAGE", 10)
+
     def test_follow_each_other_without_a_gap(self, deployed: Deployed) -> None:
-        count = 2 * PAGE + 1
+        count = 21
         # Five in each second: a page ends within one.
         _record(deployed, *[NOW - 100 + n // 5 for n in range(count)])
         first = _history(deployed)
@@ -250,15 +254,15 @@ class TestPages:
         second = _history(deployed, **window, cursor=first["next"])
         third = _history(deployed, **window, cursor=second["next"])
         pages = [_sequences(page) for page in (first, second, third)]
-        assert [len(page) for page in pages] == [PAGE, PAGE, 1]
+        assert [len(page) for page in pages] == [10, 10, 1]
         assert [n for page in pages for n in page] == list(range(count, 0, -1))
         assert third["next"] is None
         assert first["seconds"] == second["seconds"] == third["seconds"]
 
     def test_a_full_page_can_be_the_last(self, deployed: Deployed) -> None:
-        _record(deployed, *range(NOW - PAGE, NOW))
+        _record(deployed, *range(NOW - 10, NOW))
         document = _history(deployed)
-        assert (len(document["transitions"]), document["next"]) == (PAGE, None)
+        assert (len(document["transitions"]), document["next"]) == (10, None)
 
     def test_a_cursor_from_outside_of_the_window_does_not_leave_it(
         self, deployed: Deployed

@@ -14,7 +14,7 @@ from lambdas.handlers import recorder
 from lambdas.table_schema import LAST_TRANSITION_KEY
 from tests.builders import B1, NOW, business, real, settings, virtual
 from tests.events import changed_record
-from tests.unit.handlers.conftest import Deployed, _session
+from tests.unit.handlers.conftest import Deployed, unrecorded
 
 pytestmark = pytest.mark.usefixtures("feed")
 
@@ -163,7 +163,7 @@ def test_what_was_recorded_is_counted_even_if_the_dead_letters_cannot_be_kept(
 ) -> None:
     """The repeated batch finds these transitions recorded, and does not count them again."""
     _poison_b1(deployed, monkeypatch)
-    _session().client("sqs").delete_queue(QueueUrl=deployed.environ["DEAD_LETTERS_URL"])
+    unrecorded("sqs").delete_queue(QueueUrl=deployed.environ["DEAD_LETTERS_URL"])
     with pytest.raises(Unavailable):
         _record(deployed, *(changed_record(settings_key(name)) for name in (B1, B2)))
     (metric,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

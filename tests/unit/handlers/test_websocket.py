@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, assume, example, given
 from hypothesis import settings as examined
 from hypothesis import strategies as st
 
-from lambdas.domain.identifiers import ConnectionId
+from lambdas.adapters import items
 from lambdas.domain.model import Pause
 from lambdas.handlers import websocket
 from lambdas.handlers.entry_point import EntryPoint
-from tests.builders import B1, NOW, business, real, settings
+from tests.builders import NOW, business, real, settings
 from tests.events import DEVICE, socket_event
 from tests.unit.handlers.conftest import Deployed
 
@@ -303,8 +303,10 @@ def test_a_client_that_sends_too_much_gets_an_error_and_is_closed(
     deployed: Deployed, route: str
 ) -> None:
     _alive(deployed)
-    for _ in range(59):
-        deployed.store.refresh_real(B1, ConnectionId(DEVICE), deployed.clock.now)
+    counter, start = items.message_counter(deployed.clock.now)
+    (stored,) = [item for item in deployed.items() if "connectionId" in item]
+    stored[counter] = {"N": str(start + 59)}
+    deployed.client.put_item(TableName=deployed.table_name, Item=stored)
     message = socket_event(json.dumps({"action": route.removeprefix("on_"), "id": "7"}))
     assert "body" in deployed.invoke(getattr(websocket, route), message), "the 60th is answered"
     for _ in ("61st", "62nd"):
