@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING, Any, Final
 from console.alarms import Alarms
 from console.cached import Cached
 from lambdas.domain.instants import timestamp
-from lambdas.observability import CENSUS, DIMENSION, NAMESPACE, WORKER_DIMENSION, MetricName
+from lambdas.observability import (
+    DIMENSION,
+    NAMESPACE,
+    WORKER_DIMENSION,
+    MetricGroup,
+    MetricName,
+    metrics_of,
+)
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch import CloudWatchClient
 
 Points = Mapping[int, float]
 """Values by the start of their period (epoch seconds)."""
+
+GAUGES: Final = metrics_of(MetricGroup.CENSUS)
+"""What a census counted. Each worker counts a share."""
 
 COUNTS: Final = (
     MetricName.STALE_REAL_REMOVED,
@@ -67,12 +77,12 @@ class Metrics:
         moments = range(running - hours * 3600 // period * period, running + 1, period)
         queries = {
             f"{name}_{worker}": (name, worker)
-            for name in (*CENSUS, *COUNTS)
-            for worker in (census.workers if name in CENSUS and census.workers else ("",))
+            for name in (*GAUGES, *COUNTS)
+            for worker in (census.workers if name in GAUGES and census.workers else ("",))
         }
         found = self._ask(queries, period, moments)
         series = {}
-        for name in (*CENSUS, *COUNTS):
+        for name in (*GAUGES, *COUNTS):
             parts = [found[query] for query, (of, _) in queries.items() if of == name]
             series[str(name)] = _sum(parts, moments, running)
         return {"asOf": timestamp(now), "period": period, "series": series}
@@ -107,7 +117,7 @@ class Metrics:
                 "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions.items()],
             },
             "Period": period,
-            "Stat": "Maximum" if name in CENSUS else "Sum",
+            "Stat": "Maximum" if name in GAUGES else "Sum",
         }
 
 

@@ -19,6 +19,7 @@ from lambdas import problems, routes
 from lambdas.domain.authorization import ALLOWED, Operation
 from lambdas.handlers import rest, rest_app
 from lambdas.problems import ProblemType
+from lambdas.protocol import camel_case
 from lambdas.routes import Route
 
 _TAGS: Final = {
@@ -82,7 +83,7 @@ def document() -> Json:
     schemas["Problem"] = _PROBLEM
     operations = [o for methods in whole["paths"].values() for o in methods.values()]
     whole["components"]["responses"] = {
-        _camel_case(kind.name): _problem_response(kind) for kind in _answered(operations)
+        camel_case(kind.name): _problem_response(kind) for kind in _answered(operations)
     }
     return whole
 
@@ -92,7 +93,7 @@ def _operation(path: str, method: str, operation: Json) -> Json:
     function: Callable[..., Any] = getattr(rest, name)
     route = routes.ROUTES[name]
     summary, _, more = (inspect.getdoc(function) or "").partition(".")
-    operation["operationId"] = _camel_case(name)
+    operation["operationId"] = camel_case(name)
     operation["summary"] = " ".join(summary.split())
     operation["description"] = " ".join([*more.split(), _who(route.operation)])
     operation["tags"] = [route.tag.value]
@@ -105,7 +106,7 @@ def _operation(path: str, method: str, operation: Json) -> Json:
     kinds = _problems(route, operation)
     operation["responses"] = {
         **_good_answer(name, route.success, operation["responses"]["200"]),
-        **{str(int(k.status)): _reference("responses", _camel_case(k.name)) for k in kinds},
+        **{str(int(k.status)): _reference("responses", camel_case(k.name)) for k in kinds},
     }
     return operation
 
@@ -178,7 +179,7 @@ def _answered(operations: list[Json]) -> list[ProblemType]:
     """Return the problem types that these operations refer to."""
     references = {answer.get("$ref") for o in operations for answer in o["responses"].values()}
     kinds = [kind for kind in vars(problems).values() if isinstance(kind, ProblemType)]
-    return [k for k in kinds if _reference("responses", _camel_case(k.name))["$ref"] in references]
+    return [k for k in kinds if _reference("responses", camel_case(k.name))["$ref"] in references]
 
 
 _PROBLEM: Final[Json] = {
@@ -232,8 +233,3 @@ def _problem_response(kind: ProblemType) -> Json:
 
 def _reference(kind: str, name: str) -> Json:
     return {"$ref": f"#/components/{kind}/{name}"}
-
-
-def _camel_case(name: str) -> str:
-    first, *rest_of_it = re.split("[-_]", name)
-    return first + "".join(word.capitalize() for word in rest_of_it)

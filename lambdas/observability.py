@@ -1,7 +1,7 @@
 """The names of metrics and log messages that alarms, the dashboard and the runbook refer to."""
 
-from enum import StrEnum
-from typing import Final
+from enum import Enum, StrEnum, auto
+from typing import Final, Self
 
 NAMESPACE: Final = "BusinessConnections"
 """The CloudWatch namespace of every metric below."""
@@ -44,53 +44,79 @@ class CanaryStep(StrEnum):
     """The business is offline."""
 
 
+class MetricGroup(Enum):
+    """What counts a metric. The dashboard shows the metrics of a group together."""
+
+    CENSUS = auto()
+    """Gauges: what one complete cleanup run counted."""
+    CLEANUP = auto()
+    """Counts of what one cleanup run did."""
+    RUN = auto()
+    """Data points of one cleanup run."""
+    SOCKETS = auto()
+    """Counts of sockets."""
+    MESSAGES = auto()
+    """Counts of messages."""
+    FEED = auto()
+    """Counts of the change feed."""
+    CANARY = auto()
+    """Data points of one run of the canary."""
+    ERRORS = auto()
+    """Requests that failed."""
+
+
 class MetricName(StrEnum):
-    """Every metric that the code emits, in EMF."""
+    """Every metric that the code emits, in EMF: its name, its group, and its label in a graph."""
 
-    # Gauges: the census of one complete cleanup run. See `CENSUS`.
-    REAL_CONNECTIONS = "RealConnections"
-    VIRTUAL_CONNECTIONS = "VirtualConnections"
-    ONLINE_BUSINESSES = "OnlineBusinesses"
-    CLOSED_BUSINESSES = "ClosedBusinesses"
-    VIRTUAL_ONLY_BUSINESSES = "VirtualOnlyBusinesses"
-    UNREACHABLE_BUSINESSES = "UnreachableBusinesses"
+    group: MetricGroup
+    label: str
 
-    # Counts of one cleanup run.
-    ATTENTION_ENTERED = "AttentionEntered"
-    STALE_REAL_REMOVED = "StaleRealRemoved"
-    EXPIRED_VIRTUAL_REMOVED = "ExpiredVirtualRemoved"
-    PROBES_UNKNOWN = "ProbesUnknown"
-    CLEANUP_REFUSED = "CleanupRefused"
-    CLEANUP_COMPLETED = "CleanupCompleted"
-    CLEANUP_DURATION = "CleanupDuration"
+    def __new__(cls, name: str, group: MetricGroup, label: str) -> Self:
+        """Make a text with attributes."""
+        metric = str.__new__(cls, name)
+        metric._value_ = name
+        metric.group = group
+        metric.label = label
+        return metric
 
-    # Counts of the handlers.
-    CONNECTED = "Connected"
-    DISCONNECTED = "Disconnected"
-    MESSAGES_SENT = "MessagesSent"
-    MESSAGES_GONE = "MessagesGone"
+    REAL_CONNECTIONS = "RealConnections", MetricGroup.CENSUS, "Real connections"
+    VIRTUAL_CONNECTIONS = "VirtualConnections", MetricGroup.CENSUS, "Virtual connections"
+    ONLINE_BUSINESSES = "OnlineBusinesses", MetricGroup.CENSUS, "Online"
+    CLOSED_BUSINESSES = "ClosedBusinesses", MetricGroup.CENSUS, "Closed"
+    VIRTUAL_ONLY_BUSINESSES = "VirtualOnlyBusinesses", MetricGroup.CENSUS, "Virtual without real"
+    UNREACHABLE_BUSINESSES = "UnreachableBusinesses", MetricGroup.CENSUS, "Unreachable"
 
-    # Counts of the change feed.
-    TRANSITIONS = "Transitions"
-    TRANSITIONS_PUBLISHED = "TransitionsPublished"
+    STALE_REAL_REMOVED = "StaleRealRemoved", MetricGroup.CLEANUP, "Stale real removed"
+    EXPIRED_VIRTUAL_REMOVED = (
+        "ExpiredVirtualRemoved",
+        MetricGroup.CLEANUP,
+        "Expired virtual removed",
+    )
+    PROBES_UNKNOWN = "ProbesUnknown", MetricGroup.CLEANUP, "Probes without an answer"
+    CLEANUP_REFUSED = "CleanupRefused", MetricGroup.CLEANUP, "Removals refused"
 
-    # One run of the canary.
-    CANARY_SUCCEEDED = "CanarySucceeded"
-    CANARY_STEP_DURATION = "CanaryStepDuration"
+    ATTENTION_ENTERED = "AttentionEntered", MetricGroup.RUN, "Attention entered"
+    CLEANUP_COMPLETED = "CleanupCompleted", MetricGroup.RUN, "Completed"
+    CLEANUP_DURATION = "CleanupDuration", MetricGroup.RUN, "Longest run, ms"
 
-    # Requests that the REST function answered with 500.
-    INTERNAL_ERRORS = "InternalErrors"
+    CONNECTED = "Connected", MetricGroup.SOCKETS, "Connected"
+    DISCONNECTED = "Disconnected", MetricGroup.SOCKETS, "Disconnected"
+    MESSAGES_SENT = "MessagesSent", MetricGroup.MESSAGES, "Messages sent"
+    MESSAGES_GONE = "MessagesGone", MetricGroup.MESSAGES, "Messages to sockets that were gone"
+
+    TRANSITIONS = "Transitions", MetricGroup.FEED, "Recorded"
+    TRANSITIONS_PUBLISHED = "TransitionsPublished", MetricGroup.FEED, "Published"
+
+    CANARY_SUCCEEDED = "CanarySucceeded", MetricGroup.CANARY, "A run succeeded"
+    CANARY_STEP_DURATION = "CanaryStepDuration", MetricGroup.CANARY, "Duration of a step, ms"
+
+    INTERNAL_ERRORS = "InternalErrors", MetricGroup.ERRORS, "Requests answered with 500"
 
 
-CENSUS: Final = {
-    MetricName.REAL_CONNECTIONS: "active_real",
-    MetricName.VIRTUAL_CONNECTIONS: "active_virtual",
-    MetricName.ONLINE_BUSINESSES: "online",
-    MetricName.CLOSED_BUSINESSES: "closed",
-    MetricName.VIRTUAL_ONLY_BUSINESSES: "virtual_only",
-    MetricName.UNREACHABLE_BUSINESSES: "unreachable",
-}
-"""The gauges, and the fields of `CleanupReport` that they show."""
+def metrics_of(*groups: MetricGroup) -> tuple[MetricName, ...]:
+    """The metrics of some groups."""
+    return tuple(each for each in MetricName if each.group in groups)
+
 
 PLANNED_WORK: Final = "PlannedWork"
 """The metric that operators publish, with the value 1, to announce planned work."""

@@ -253,8 +253,9 @@ last page.
 """
 
 
-def _camel_case(name: str) -> str:
-    first, *others = name.split("_")
+def camel_case(name: str) -> str:
+    """Spell `snake_case` or `kebab-case` as `camelCase`."""
+    first, *others = name.replace("-", "_").split("_")
     return first + "".join(word.capitalize() for word in others)
 
 
@@ -268,7 +269,7 @@ else:
             "complete": bool,
             "dryRun": bool,
             "refusedBecause": str | None,
-            **{_camel_case(field.name): field.type for field in fields(CleanupReport)},
+            **{camel_case(field.name): field.type for field in fields(CleanupReport)},
         },
     )
     CleanupDocument.__doc__ = "What a cleanup saw and did; in a dry run, what it would have done."
@@ -549,7 +550,7 @@ def cleanup_document(run: "CleanupRun") -> CleanupDocument:
         "complete": run.complete,
         "dryRun": run.dry_run,
         "refusedBecause": run.refused_because,
-        **{_camel_case(name): count for name, count in asdict(run.report).items()},
+        **{camel_case(name): count for name, count in asdict(run.report).items()},
     }
 
 

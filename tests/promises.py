@@ -12,7 +12,7 @@ from lambdas.domain.model import Attention, Business, Instant, OverallStatus
 from lambdas.domain.rules import Rules
 from lambdas.domain.status import judge
 from lambdas.domain.transitions import Transition, has_transition
-from lambdas.observability import CENSUS, MetricName
+from lambdas.observability import MetricGroup, MetricName, metrics_of
 from operations.shared.repository import ROOT
 
 _PROMISE: Final = re.compile(r"^(\d+)\. (.+?)(?=^\d+\. |^$)", re.MULTILINE | re.DOTALL)
@@ -126,7 +126,7 @@ def wrong_census(
     businesses: Iterable[Business], census: Mapping[str, float], now: Instant, rules: Rules
 ) -> Iterator[str]:
     """Promise 8, right after a run that published this census."""
-    counted = dict.fromkeys(CENSUS, 0)
+    counted = dict.fromkeys(metrics_of(MetricGroup.CENSUS), 0)
     for business in businesses:
         status = judge(business, now, rules)
         episode = business.settings.episode if business.settings else None

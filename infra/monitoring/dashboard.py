@@ -23,7 +23,14 @@ from infra.service.change_feed import ChangeFeed
 from infra.service.function import ServiceFunction
 from infra.service.rest_api import RestApi
 from infra.service.websocket_api import WebSocketApi
-from lambdas.observability import ATTENTION_FIELDS, NEEDS_ATTENTION, CanaryStep, MetricName
+from lambdas.observability import (
+    ATTENTION_FIELDS,
+    NEEDS_ATTENTION,
+    CanaryStep,
+    MetricGroup,
+    MetricName,
+    metrics_of,
+)
 
 _WIDTH: Final = 24
 
@@ -59,9 +66,15 @@ class Dashboard(Construct):
         canary: Canary | None,
     ) -> None:
         super().__init__(scope, construct_id)
-        gauge, count = metrics.gauge, metrics.count
-        real = gauge(MetricName.REAL_CONNECTIONS, label="Real connections")
-        virtual = gauge(MetricName.VIRTUAL_CONNECTIONS, label="Virtual connections")
+
+        def gauge(name: MetricName) -> cloudwatch.IMetric:
+            return metrics.gauge(name, label=name.label)
+
+        def counts(*groups: MetricGroup) -> list[cloudwatch.IMetric]:
+            return [metrics.count(each, label=each.label) for each in metrics_of(*groups)]
+
+        real, virtual = gauge(MetricName.REAL_CONNECTIONS), gauge(MetricName.VIRTUAL_CONNECTIONS)
+        entered = MetricName.ATTENTION_ENTERED
         real_per_virtual = cloudwatch.MathExpression(
             expression="real / virtual",
             using_metrics={"real": real, "virtual": virtual},
@@ -79,46 +92,32 @@ class Dashboard(Construct):
                 Graph(
                     "Businesses",
                     [
-                        gauge(MetricName.ONLINE_BUSINESSES, label="Online"),
-                        gauge(MetricName.CLOSED_BUSINESSES, label="Closed"),
+                        gauge(MetricName.ONLINE_BUSINESSES),
+                        gauge(MetricName.CLOSED_BUSINESSES),
                     ],
                     [
-                        gauge(MetricName.VIRTUAL_ONLY_BUSINESSES, label="Virtual without real"),
-                        gauge(MetricName.UNREACHABLE_BUSINESSES, label="Unreachable"),
-                        count(MetricName.ATTENTION_ENTERED, label="Attention entered"),
+                        gauge(MetricName.VIRTUAL_ONLY_BUSINESSES),
+                        gauge(MetricName.UNREACHABLE_BUSINESSES),
+                        metrics.count(entered, label=entered.label),
                     ],
                 ),
                 Graph("Connections", [real, virtual], [real_per_virtual]),
             ),
             [_who_needs_attention(cleanup_log_group, metrics.census_period)],
             _side_by_side(
-                Graph(
-                    "What the cleanup did",
-                    [
-                        count(MetricName.STALE_REAL_REMOVED, label="Stale real removed"),
-                        count(MetricName.EXPIRED_VIRTUAL_REMOVED, label="Expired virtual removed"),
-                        count(MetricName.PROBES_UNKNOWN, label="Probes without an answer"),
-                        count(MetricName.CLEANUP_REFUSED, label="Removals refused"),
-                    ],
-                ),
+                Graph("What the cleanup did", counts(MetricGroup.CLEANUP)),
                 Graph(
                     "Cleanup runs",
                     [
-                        metrics.completed_runs(label="Completed"),
+                        metrics.completed_runs(),
                         metrics.waiting_messages(dead_letters).with_(label="Could not be started"),
                     ],
-                    [metrics.longest_run(label="Longest run, ms")],
+                    [metrics.longest_run()],
                 ),
                 Graph(
                     "Sockets and messages",
-                    [
-                        count(MetricName.CONNECTED, label="Connected"),
-                        count(MetricName.DISCONNECTED, label="Disconnected"),
-                    ],
-                    [
-                        count(MetricName.MESSAGES_SENT, label="Messages sent"),
-                        count(MetricName.MESSAGES_GONE, label="Messages to sockets that were gone"),
-                    ],
+                    counts(MetricGroup.SOCKETS),
+                    counts(MetricGroup.MESSAGES),
                 ),
             ),
             *([_canary(canary, metrics)] if canary else ()),
@@ -199,7 +198,8 @@ def _side_by_side(*graphs: Graph) -> list[cloudwatch.IWidget]:
 
 def _canary(canary: Canary, metrics: ServiceMetrics) -> list[cloudwatch.IWidget]:
     period = cdk.Duration.seconds(canary.interval)
-    succeeded = metrics.count(MetricName.CANARY_SUCCEEDED, label="A run succeeded")
+    name = MetricName.CANARY_SUCCEEDED
+    succeeded = metrics.count(name, label=name.label)
     return _side_by_side(
         Graph("Canary", [succeeded.with_(statistic="Maximum", period=period)]),
         Graph(
@@ -229,11 +229,8 @@ def _change_feed(
         Graph(
             "Change feed: transitions a minute",
             [
-                metrics.count(name, label=label).with_(period=cdk.Duration.minutes(1))
-                for name, label in (
-                    (MetricName.TRANSITIONS, "Recorded"),
-                    (MetricName.TRANSITIONS_PUBLISHED, "Published"),
-                )
+                metrics.count(each, label=each.label).with_(period=cdk.Duration.minutes(1))
+                for each in metrics_of(MetricGroup.FEED)
             ],
         ),
         Graph("History: throttles and system errors", history_problems(history)),

@@ -63,11 +63,10 @@ class ServiceMetrics:
         """
         return self._of_all_workers(name, "Maximum", label, if_all_are_there=True)
 
-    def completed_runs(self, *, label: str) -> cloudwatch.IMetric:
+    def completed_runs(self) -> cloudwatch.IMetric:
         """Return how many cleanup runs were completed in a census period, of all workers."""
-        return self._of_all_workers(
-            MetricName.CLEANUP_COMPLETED, "Sum", label, if_all_are_there=False
-        )
+        name = MetricName.CLEANUP_COMPLETED
+        return self._of_all_workers(name, "Sum", name.label, if_all_are_there=False)
 
     def count(self, name: MetricName, *, label: str | None = None) -> cloudwatch.Metric:
         """Return how often something happened in a census period."""
@@ -79,9 +78,10 @@ class ServiceMetrics:
             MetricName.CANARY_STEP_DURATION, "Maximum", step, {STEP_DIMENSION: step}
         )
 
-    def longest_run(self, *, label: str) -> cloudwatch.Metric:
+    def longest_run(self) -> cloudwatch.Metric:
         """Return how long the longest cleanup run of a period took, in milliseconds."""
-        return self._metric(MetricName.CLEANUP_DURATION, "Maximum", label)
+        name = MetricName.CLEANUP_DURATION
+        return self._metric(name, "Maximum", name.label)
 
     def planned_work(self) -> cloudwatch.Metric:
         """Return the metric that announces planned work."""

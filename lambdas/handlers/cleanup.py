@@ -18,7 +18,7 @@ from lambdas.bootstrap import Service
 from lambdas.domain.cleanup_report import CleanupReport
 from lambdas.domain.errors import InvalidValue
 from lambdas.handlers.entry_point import Event, entry_point, logger
-from lambdas.observability import CENSUS, NEEDS_ATTENTION, MetricName, attention_fields
+from lambdas.observability import NEEDS_ATTENTION, MetricName, attention_fields
 from lambdas.use_cases.cleanup import Share
 from lambdas.use_cases.cleanup_run import CleanupRun
 
@@ -135,4 +135,11 @@ def _publish(metrics: Metrics, run: CleanupRun, milliseconds: int, share: Share)
 
 def census(report: CleanupReport) -> dict[MetricName, float]:
     """What a complete run publishes about its share of the table."""
-    return {metric: getattr(report, field) for metric, field in CENSUS.items()}
+    return {
+        MetricName.REAL_CONNECTIONS: report.active_real,
+        MetricName.VIRTUAL_CONNECTIONS: report.active_virtual,
+        MetricName.ONLINE_BUSINESSES: report.online,
+        MetricName.CLOSED_BUSINESSES: report.closed,
+        MetricName.VIRTUAL_ONLY_BUSINESSES: report.virtual_only,
+        MetricName.UNREACHABLE_BUSINESSES: report.unreachable,
+    }

@@ -8,21 +8,13 @@ from typing import Final
 
 import pytest
 
+from infra.service.functions import FUNCTIONS
 from tests.infra.template import Template
 from tests.monitoring.alarm_tables import Table, play, tables
 from tests.monitoring.cloudwatch.metric_alarms import Alarm
 from tests.monitoring.template_reader import alarms_in, composites_in
 
-FUNCTIONS: Final = (
-    "Authorizer",
-    "Connect",
-    "Disconnect",
-    "Ping",
-    "Status",
-    "DefaultRoute",
-    "Rest",
-    "Cleanup",
-)
+ANSWERING: Final = [name for name, each in FUNCTIONS.items() if each.answers]
 
 
 def _census(gauge: str) -> list[Table]:
@@ -608,9 +600,9 @@ TABLES: Final[dict[str, list[Table]]] = {
         state       . . . .
         """
     ),
-    **{f"{name}Errors": _failures("Errors", "Invocations") for name in FUNCTIONS[:-1]},
-    **{f"{name}Throttles": _sustained("Throttles") for name in FUNCTIONS},
-    **{f"{name}Duration": _sustained("Duration") for name in FUNCTIONS},
+    **{f"{name}Errors": _failures("Errors", "Invocations") for name in ANSWERING},
+    **{f"{name}Throttles": _sustained("Throttles") for name in (*ANSWERING, "Cleanup")},
+    **{f"{name}Duration": _sustained("Duration") for name in (*ANSWERING, "Cleanup")},
 }
 
 THREE_WORKERS_TABLES: Final[dict[str, list[Table]]] = {

@@ -10,7 +10,7 @@ from lambdas.domain.errors import InvalidValue
 from lambdas.domain.identifiers import BusinessId
 from lambdas.domain.model import Attention, Episode
 from lambdas.handlers.cleanup import handler
-from lambdas.observability import CENSUS, MetricName
+from lambdas.observability import MetricGroup, MetricName, metrics_of
 from lambdas.use_cases.recorder import Recorder
 from tests.builders import (
     NOW,
@@ -27,15 +27,8 @@ from tests.events import Context
 from tests.fakes import MemoryHistory, MemoryStore, raising
 from tests.unit.handlers.conftest import Deployed
 
-GAUGES = {*CENSUS, MetricName.CLEANUP_COMPLETED}
-COUNTS = {
-    MetricName.ATTENTION_ENTERED,
-    MetricName.STALE_REAL_REMOVED,
-    MetricName.EXPIRED_VIRTUAL_REMOVED,
-    MetricName.PROBES_UNKNOWN,
-    MetricName.CLEANUP_REFUSED,
-    MetricName.CLEANUP_DURATION,
-}
+GAUGES = {*metrics_of(MetricGroup.CENSUS), MetricName.CLEANUP_COMPLETED}
+COUNTS = {*metrics_of(MetricGroup.CLEANUP, MetricGroup.RUN)} - {MetricName.CLEANUP_COMPLETED}
 
 
 def _emitted(output: str, **dimensions: str) -> dict[str, Any]:
