@@ -13,30 +13,8 @@ from infra.configuration import Environment, Sustained, Thresholds
 from infra.environments import PROD
 from local.environment import local_environment
 from tests.infra.every_option import EVERY_OPTION, every_option_templates
-from tests.infra.synthesis import ENVIRONMENTS, LOCAL, Templates, synthesize
+from tests.infra.synthesis import ENVIRONMENTS, Templates, synthesize
 from tests.infra.template import Template, flat
-
-PAGING: Final = {
-    "AttentionBurst",
-    "AttentionShare",
-    "VirtualWithoutReal",
-    "UnreachableBusinesses",
-    "MassDisconnect",
-    "ServiceImpaired",
-}
-"""The alarms that page by themselves."""
-
-TICKETS: Final = {"CleanupDeadLetters", "FeedDeadLetters", "RestLatency", "NewConnections"}
-"""The alarms that open a ticket, and with them those on the duration of each function."""
-
-SILENT: Final = {"PlannedWork"}
-"""The alarms that notify nobody. Others that are in no set page through ServiceImpaired."""
-
-NOT_LOCALLY: Final = {"PlannedWork", "ServiceImpaired"}
-"""The composite alarm and what suppresses it. Alarms on metric math are missing there too."""
-
-SINGLE_BUSINESS: Final = "AttentionEntered"
-"""The alarm that tells whomever the environment chooses."""
 
 EVERY_ENVIRONMENT: Final = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 
@@ -70,43 +48,15 @@ def alarms(
 
 
 def test_an_alarm_notifies_its_topic_when_it_fires_and_when_it_is_over(
-    alarms: dict[str, Alarm], environment: Environment
+    alarms: dict[str, Alarm],
 ) -> None:
     for name, alarm in alarms.items():
-        topics = {"PAGE": ["<OnCallTopic>"], "TICKET": ["<TicketsTopic>"]}.get(
-            _severity(name, environment), []
-        )
+        told = {"PAGE": ["<OnCallTopic>"], "TICKET": ["<TicketsTopic>"]}
+        topics = told.get(_severity(alarm), [])
         for actions in ("AlarmActions", "OKActions"):
             assert [_topic(arn) for arn in alarm.get(actions, [])] == topics, name
         assert "InsufficientDataActions" not in alarm, name
         assert alarm.get("ActionsEnabled", True) is True, name
-
-
-def test_a_description_says_where_how_urgent_and_where_to_read_on(
-    alarms: dict[str, Alarm], environment: Environment
-) -> None:
-    for name, alarm in alarms.items():
-        description = alarm["AlarmDescription"]
-        assert description.startswith(f"[{environment.name}] {_severity(name, environment)}: ")
-        assert re.search(r'\. See docs/runbook\.md, "[^"]+"\.$', description), name
-        assert len(description) <= 1024  # CloudWatch takes no more
-
-
-def test_missing_data_counts_as_fits_the_metric(alarms: dict[str, Alarm]) -> None:
-    """Without a census nothing is known. Without a completed run something is wrong. Where errors
-    are counted, no data is no error.
-    """
-    special = {
-        "VirtualWithoutReal": "ignore",
-        "AttentionShare": "ignore",
-        "UnreachableBusinesses": "ignore",
-        "CleanupDidNotComplete": "breaching",
-        "CanaryFailed": "ignore",
-        "CanarySilent": "breaching",
-    }
-    for name, alarm in alarms.items():
-        if name != "ServiceImpaired":
-            assert alarm["TreatMissingData"] == special.get(name, "notBreaching"), name
 
 
 def test_the_local_system_gets_every_alarm_that_it_can_judge(
@@ -114,9 +64,9 @@ def test_the_local_system_gets_every_alarm_that_it_can_judge(
 ) -> None:
     simple_alarms = _alarms(templates["local"]["Monitoring"])
     assert not any("Metrics" in alarm or "AlarmRule" in alarm for alarm in simple_alarms.values())
-    simple = {name for name, alarm in prod.items() if "Metrics" not in alarm} - NOT_LOCALLY
-    # It watches a simple metric there.
-    # Without a canary.
+    without = {"PlannedWork", "ServiceImpaired"}  # the composite, and what suppresses it
+    simple = {name for name, alarm in prod.items() if "Metrics" not in alarm} - without
+    # Without a canary. The cleanup's watches a simple metric there.
     assert simple_alarms.keys() == simple - {"CanaryFailed"} | {"CleanupDidNotComplete"}
 
 
@@ -129,14 +79,13 @@ def test_the_local_system_judges_the_alarms_of_a_canary(tmp_path: Path, source: 
 
 def test_one_incident_of_the_service_is_one_page(templates: Templates) -> None:
     monitoring = templates[PROD.name]["Monitoring"]
-    members = (
-        _alarms(monitoring).keys()
-        - PAGING
-        - SILENT
-        - {SINGLE_BUSINESS}
-        - {name for name in _alarms(monitoring) if _opens_a_ticket(name)}
-    )
+    members = {
+        name
+        for name, alarm in _alarms(monitoring).items()
+        if _severity(alarm) == "PAGE (as part of ServiceImpaired)"
+    }
     rule = _rule(monitoring)
+    assert members
     assert set(re.findall(r"ALARM\((\w+)\)", rule)) == members
     for silent, witness in _FIRST_DEPLOYMENT.items():
         rule = rule.replace(_only_after(silent, witness), "")
@@ -321,6 +270,7 @@ def test_an_alarm_stays_within_the_limits_of_cloudwatch(
 ) -> None:
     """Ten metrics and ten expressions of one period, one day back, a rule of 10,240 characters."""
     for name, alarm in alarms.items():
+        assert len(alarm["AlarmDescription"]) <= 1024, name
         metrics = alarm.get("Metrics", [])
         assert len([each for each in metrics if "MetricStat" in each]) <= 10, name
         assert len([each for each in metrics if "Expression" in each]) <= 10, name
@@ -360,23 +310,9 @@ def test_throttles_of_the_table_and_of_every_index_are_watched(
     } <= watched
 
 
-def _severity(name: str, environment: Environment) -> str:
-    """Return how the description of an alarm must begin."""
-    if name == SINGLE_BUSINESS:
-        told = environment.alarms.single_business
-        return {"page": "PAGE", "ticket": "TICKET", "nobody": "NO ACTION"}[told]
-    if name in PAGING:
-        return "PAGE"
-    if name in SILENT:
-        return "NO ACTION"
-    if _opens_a_ticket(name):
-        return "TICKET"
-    # Without a composite it must page by itself.
-    return "PAGE" if environment is LOCAL else "PAGE (as part of ServiceImpaired)"
-
-
-def _opens_a_ticket(name: str) -> bool:
-    return name in TICKETS or name.endswith("Duration")
+def _severity(alarm: Alarm) -> str:
+    """Return how urgent an alarm is by its description."""
+    return str(re.findall(r"^\[[^]]+\] (.+?): ", alarm["AlarmDescription"])[0])
 
 
 def _alarms(monitoring: Template) -> dict[str, Alarm]:

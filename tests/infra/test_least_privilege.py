@@ -50,6 +50,7 @@ from tests.unit.handlers.conftest import (
     HOOK_STATUS,
     Calls,
     Deployed,
+    account,
     apis,
     deployed,
     feed,
@@ -60,7 +61,7 @@ from tests.unit.handlers.conftest import (
     unrecorded,
 )
 
-__all__ = ["apis", "deployed", "feed", "playing", "pool_user", "recording", "unrecorded"]
+__all__ = ["account", "apis", "deployed", "feed", "playing", "pool_user", "recording", "unrecorded"]
 
 ALLOWED_BUT_NOT_CALLED: dict[str, Permissions] = {
     # Powertools reads the record of the first call if DynamoDB did not return it with a refused

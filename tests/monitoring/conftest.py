@@ -8,9 +8,26 @@ from tests.infra.conftest import all_templates
 from tests.infra.every_option import EVERY_OPTION
 from tests.infra.synthesis import ENVIRONMENTS, Templates
 from tests.infra.template import Template
-from tests.unit.handlers.conftest import apis, deployed, feed, playing, recording, unrecorded
+from tests.unit.handlers.conftest import (
+    account,
+    apis,
+    deployed,
+    feed,
+    playing,
+    recording,
+    unrecorded,
+)
 
-__all__ = ["all_templates", "apis", "deployed", "feed", "playing", "recording", "unrecorded"]
+__all__ = [
+    "account",
+    "all_templates",
+    "apis",
+    "deployed",
+    "feed",
+    "playing",
+    "recording",
+    "unrecorded",
+]
 
 ALL = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 
