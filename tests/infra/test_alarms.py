@@ -87,34 +87,6 @@ def test_one_incident_of_the_service_is_one_page(templates: Templates) -> None:
     rule = _rule(monitoring)
     assert members
     assert set(re.findall(r"ALARM\((\w+)\)", rule)) == members
-    for silent, witness in _FIRST_DEPLOYMENT.items():
-        rule = rule.replace(_only_after(silent, witness), "")
-    assert " AND " not in rule
-
-
-_FIRST_DEPLOYMENT: Final = {
-    "CleanupDidNotComplete": "UnreachableBusinesses",
-    "CanarySilent": "CanaryFailed",
-}
-"""The alarms on runs that are missing, and those that show whether there ever was one."""
-
-
-def _only_after(silent: str, witness: str) -> str:
-    return f"(ALARM({silent}) AND (NOT (INSUFFICIENT_DATA({witness}))))"
-
-
-@pytest.mark.parametrize(("silent", "witness"), _FIRST_DEPLOYMENT.items())
-def test_the_first_deployment_does_not_page_because_there_was_no_run_yet(
-    templates: Templates, prod: dict[str, Alarm], silent: str, witness: str
-) -> None:
-    """An alarm that ignores missing data has INSUFFICIENT_DATA until its first data, then never."""
-    assert _only_after(silent, witness) in _rule(templates[PROD.name]["Monitoring"])
-    assert prod[witness]["TreatMissingData"] == "ignore"
-    published = {
-        "UnreachableBusinesses": "UnreachableBusinesses",
-        "CanaryFailed": "CanarySucceeded",
-    }
-    assert prod[witness]["MetricName"] == published[witness]  # by each run
 
 
 def test_no_alarm_counts_what_a_client_does_wrong(all_templates: Templates) -> None:
@@ -124,27 +96,6 @@ def test_no_alarm_counts_what_a_client_does_wrong(all_templates: Templates) -> N
         for template in stacks.values():
             for alarm in template.properties("AWS::CloudWatch::Alarm").values():
                 assert not any(f"'{name}'" in str(alarm) for name in of_clients)
-
-
-def test_planned_work_suppresses_the_composite_and_nothing_else(prod: dict[str, Alarm]) -> None:
-    assert [name for name, alarm in prod.items() if "ActionsSuppressor" in alarm] == [
-        "ServiceImpaired"
-    ]
-    composite = prod["ServiceImpaired"]
-    assert re.fullmatch(
-        r"<AlarmsPlannedWork[0-9A-F]{8}\.Arn>", flat(composite["ActionsSuppressor"])
-    )
-    assert composite["ActionsSuppressorWaitPeriod"] <= 60  # delays every page
-    assert composite["ActionsSuppressorExtensionPeriod"] >= 600  # two of three periods
-
-
-def test_an_announcement_of_planned_work_is_seen_at_once_and_holds_for_an_hour(
-    prod: dict[str, Alarm],
-) -> None:
-    alarm = prod["PlannedWork"]
-    assert alarm["DatapointsToAlarm"] == 1
-    assert alarm["Period"] <= 300
-    assert alarm["Period"] * alarm["EvaluationPeriods"] == 3600
 
 
 def test_thresholds_are_those_of_the_environment(
@@ -210,59 +161,6 @@ def test_thresholds_are_those_of_the_environment(
         for name in names:
             alarm = alarms[name]
             assert (alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == sustained, name
-
-
-@pytest.mark.parametrize(
-    "name", ["VirtualWithoutReal", "AttentionEntered", "UnreachableBusinesses", "ProbesUnknown"]
-)
-def test_a_period_is_as_long_as_the_time_between_two_censuses(
-    alarms: dict[str, Alarm], environment: Environment, name: str
-) -> None:
-    """In shorter ones, most would have no data."""
-    assert _periods(alarms[name]) == {environment.cleanup.interval}
-
-
-def test_one_late_run_does_not_page(alarms: dict[str, Alarm], environment: Environment) -> None:
-    """The schedule is accurate to a minute only."""
-    assert _periods(alarms["CleanupDidNotComplete"]) == {3 * environment.cleanup.interval}
-
-
-def test_alarms_on_the_canary_have_its_period(three_workers: dict[str, Alarm]) -> None:
-    assert EVERY_OPTION.canary is not None
-    interval = EVERY_OPTION.canary.interval
-    assert interval != EVERY_OPTION.cleanup.interval
-    for name in ("CanaryFailed", "CanarySilent"):
-        assert _periods(three_workers[name]) == {2 * interval + 120}
-
-
-def test_a_burst_is_counted_over_three_runs(
-    alarms: dict[str, Alarm], environment: Environment
-) -> None:
-    """Businesses that lose their devices at the same moment are reported by up to three runs."""
-    assert _periods(alarms["AttentionBurst"]) == {3 * environment.cleanup.interval}
-
-
-@pytest.mark.parametrize("name", ["VirtualWithoutReal", "UnreachableBusinesses"])
-def test_an_alarm_sums_the_censuses_of_all_workers(
-    three_workers: dict[str, Alarm], name: str
-) -> None:
-    """And has no data while that of one worker is missing."""
-    parts = _parts(three_workers[name])
-    assert [part["dimensions"]["worker"] for part in parts.values()] == ["0", "1", "2"]
-    assert {part["Stat"] for part in parts.values()} == {"Maximum"}
-    all_there = " AND ".join(f"FILL({each}, -1) >= 0" for each in parts)
-    assert _watched(three_workers[name])["Expression"] == f"IF({all_there}, {' + '.join(parts)})"
-
-
-def test_one_worker_that_completes_no_run_is_enough_to_fire(
-    three_workers: dict[str, Alarm],
-) -> None:
-    alarm = three_workers["CleanupDidNotComplete"]
-    parts = _parts(alarm)
-    assert [part["dimensions"]["worker"] for part in parts.values()] == ["0", "1", "2"]
-    assert _watched(alarm)["Expression"] == " + ".join(f"(FILL({each}, 0) > 0)" for each in parts)
-    assert alarm["ComparisonOperator"] == "LessThanThreshold"
-    assert alarm["Threshold"] == 3
 
 
 def test_an_alarm_stays_within_the_limits_of_cloudwatch(

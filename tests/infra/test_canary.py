@@ -1,6 +1,5 @@
 """The canary in the templates: its schedule, where it connects to, and its credential."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +7,8 @@ import pytest
 from infra.configuration import Environment
 from lambdas.handlers import canary
 from lambdas.observability import CanaryStep
-from local.environment import local_environment
 from tests.infra.every_option import EVERY_OPTION
-from tests.infra.synthesis import ENVIRONMENTS, Templates, synthesize
+from tests.infra.synthesis import ENVIRONMENTS, Templates
 from tests.infra.template import Template, as_list, flat
 
 ALL = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
@@ -87,14 +85,6 @@ def test_no_template_holds_its_credential(service: Template, environment: Enviro
     variables = service.function("Canary")["Environment"]["Variables"]
     assert variables["CREDENTIAL_ARN"] == {"Ref": credential}
     assert service.outputs["CanaryCredentialArn"]["Value"] == {"Ref": credential}
-
-
-def test_on_the_emulator_it_connects_to_the_emulator(tmp_path: Path, source: Path) -> None:
-    asked = local_environment(canary=True)
-    service = synthesize(tmp_path, source, [asked])["local"]["Service"]
-    variables = service.function("Canary")["Environment"]["Variables"]
-    assert flat(variables["REST_URL"]).startswith("http://127.0.0.1:4599/")
-    assert flat(variables["WEBSOCKET_URL"]).startswith("ws://127.0.0.1:4599/")
 
 
 def _schedule(service: Template) -> dict[str, Any]:

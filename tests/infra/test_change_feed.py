@@ -175,12 +175,6 @@ def test_the_functions_of_the_feed_know_where_to_send_to(service: Template) -> N
     assert re.search(r":ExportsOutputRefBus[0-9A-F]{8}", flat(variables["EVENT_BUS_NAME"]))
 
 
-def test_other_functions_know_nothing_of_the_feed(service: Template) -> None:
-    for name, properties in service.functions().items():
-        if name not in (*FUNCTIONS, "Cleanup", "Rest"):
-            assert not VARIABLES & properties["Environment"]["Variables"].keys(), name
-
-
 def test_without_the_feed_nothing_records_or_publishes(
     without_feed: tuple[dict[str, Template], ...],
 ) -> None:

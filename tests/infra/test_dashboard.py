@@ -52,34 +52,6 @@ def test_an_anchor_is_what_a_heading_becomes() -> None:
     assert anchor("Attention, as a share") == "attention-as-a-share"
 
 
-@pytest.mark.parametrize(
-    ("label", "statistic", "expression"),
-    [
-        ("Real connections", "Maximum", "IF({all_there}, {total})"),
-        ("Unreachable", "Maximum", "IF({all_there}, {total})"),
-        ("Completed", "Sum", "{total}"),
-    ],
-)
-def test_a_line_sums_all_workers(
-    every_option: Template, label: str, statistic: str, expression: str
-) -> None:
-    """A gauge has no data while that of one worker is missing."""
-    ((lines, shown),) = (
-        (widget["metrics"], line[0]["expression"])
-        for widget in _widgets(every_option, "metric")
-        for line in widget["metrics"]
-        if isinstance(line[0], dict) and line[0].get("label") == label
-    )
-    hidden = {line[-1]["id"]: line for line in lines if line[-1].get("visible") is False}
-    workers = [each for each in hidden if each in shown]
-    assert [hidden[each][4:6] for each in workers] == [["worker", str(n)] for n in range(3)]
-    assert {hidden[each][-1]["stat"] for each in workers} == {statistic}
-    assert shown == expression.format(
-        all_there=" AND ".join(f"FILL({each}, -1) >= 0" for each in workers),
-        total=" + ".join(workers),
-    )
-
-
 def test_who_needs_attention_is_read_from_the_log_of_the_last_two_cleanup_runs(
     monitoring: Template, service: Template, environment: Environment
 ) -> None:

@@ -64,10 +64,6 @@ def test_a_stream_keeps_its_view(data: Template, name: str, view: str) -> None:
     assert table["StreamSpecification"] == {"StreamViewType": view}
 
 
-def test_the_history_has_no_index(data: Template) -> None:
-    assert "GlobalSecondaryIndexes" not in data.properties("AWS::DynamoDB::Table")[HISTORY]
-
-
 def test_the_bus_has_a_name_that_consumers_can_rely_on(
     data: Template, environment: Environment
 ) -> None:
@@ -107,17 +103,6 @@ def test_nobody_can_sign_up_or_get_a_token_with_a_password_alone(
     }
     assert client["AllowedOAuthFlowsUserPoolClient"] is False
     assert client["PreventUserExistenceErrors"] == "ENABLED"
-
-
-@pytest.mark.usefixtures("user_pool")
-def test_the_outputs_name_what_scripts_need(data: Template) -> None:
-    assert {
-        "TableName",
-        "HistoryTableName",
-        "EventBusName",
-        "UserPoolId",
-        "UserPoolClientId",
-    } <= data.outputs.keys()
 
 
 def test_an_issuer_of_its_own_replaces_the_user_pool(every_option: dict[str, Template]) -> None:

@@ -1,14 +1,10 @@
 """The topics and outputs of the monitoring stack, and how it depends on the others."""
 
 import re
-from pathlib import Path
-
-import pytest
 
 from infra.configuration import Environment
-from infra.names import DEPLOYMENT
 from tests.infra.conftest import Templates
-from tests.infra.every_option import EVERY_OPTION, every_option_templates
+from tests.infra.every_option import EVERY_OPTION
 from tests.infra.template import Template, flat
 
 
@@ -32,30 +28,21 @@ def test_only_this_accounts_alarms_may_publish_to_a_topic_and_only_over_tls(
         assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def test_those_who_are_named_are_subscribed(
-    tmp_path_factory: pytest.TempPathFactory, source: Path
+def test_those_who_are_named_are_subscribed_and_nobody_else(
+    all_templates: Templates, environment: Environment
 ) -> None:
-    monitoring = every_option_templates(tmp_path_factory, source)["Monitoring"]
-    on_call = EVERY_OPTION.on_call
-    assert _subscriptions(monitoring) == sorted(
-        [
-            ("OnCallTopic", "email", *on_call.page_emails),
-            ("OnCallTopic", "https", *on_call.page_urls),
-            ("TicketsTopic", "email", *on_call.ticket_emails),
-            ("TicketsTopic", "https", *on_call.ticket_urls),
-        ]
-    )
-
-
-def test_nobody_else_is_subscribed(monitoring: Template, environment: Environment) -> None:
-    on_call = environment.on_call
-    named = (
-        *on_call.page_emails,
-        *on_call.page_urls,
-        *on_call.ticket_emails,
-        *on_call.ticket_urls,
-    )
-    assert sorted(endpoint for _, _, endpoint in _subscriptions(monitoring)) == sorted(named)
+    for each in (environment, EVERY_OPTION):
+        on_call = each.on_call
+        assert _subscriptions(all_templates[each.name]["Monitoring"]) == sorted(
+            (topic, protocol, endpoint)
+            for topic, protocol, endpoints in (
+                ("OnCallTopic", "email", on_call.page_emails),
+                ("OnCallTopic", "https", on_call.page_urls),
+                ("TicketsTopic", "email", on_call.ticket_emails),
+                ("TicketsTopic", "https", on_call.ticket_urls),
+            )
+            for endpoint in endpoints
+        )
 
 
 def test_outputs_name_the_topics_every_alarm_and_the_dashboard(monitoring: Template) -> None:
@@ -117,14 +104,6 @@ def test_monitoring_reads_each_name_of_the_service_once(all_templates: Templates
         assert used == set(names)
         assert len(used) == len(names), "a name is written twice"
         assert len(names) * 128 <= 4_096  # what a parameter holds, if all names are long
-
-
-def test_a_deployment_has_a_name_that_fits_into_the_json_of_the_dashboard(
-    monitoring: Template,
-) -> None:
-    parameter = monitoring.parameters[DEPLOYMENT]
-    assert parameter["AllowedPattern"] == "[A-Za-z0-9 :.+-]{1,256}"
-    assert re.fullmatch(parameter["AllowedPattern"], parameter["Default"])
 
 
 def _subscriptions(monitoring: Template) -> list[tuple[str, str, str]]:

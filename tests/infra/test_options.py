@@ -96,23 +96,6 @@ def test_functions_reserve_the_capacity_that_the_environment_names(
     assert reserved(templates["local"]["Service"]) == {}
 
 
-def test_the_web_acl_limits_the_rate_of_an_address_and_uses_the_rules_of_aws(
-    every_option: dict[str, Template],
-) -> None:
-    service = every_option["Service"]
-    acl, resource = service.only("AWS::WAFv2::WebACL")
-    _, association = service.only("AWS::WAFv2::WebACLAssociation")
-    stage, _ = service.only("AWS::ApiGateway::Stage")
-    assert association["Properties"]["WebACLArn"] == {"Fn::GetAtt": [acl, "Arn"]}
-    assert flat(association["Properties"]["ResourceArn"]).endswith(f"/stages/<{stage}>")
-    rate, *managed = resource["Properties"]["Rules"]
-    assert rate["Statement"]["RateBasedStatement"]["Limit"] == 2_000
-    assert rate["Statement"]["RateBasedStatement"]["EvaluationWindowSec"] == 300
-    names = {rule["Statement"]["ManagedRuleGroupStatement"]["Name"] for rule in managed}
-    assert "AWSManagedRulesKnownBadInputsRuleSet" in names
-    assert len({rule["Priority"] for rule in (rate, *managed)}) == 1 + len(managed)
-
-
 def test_the_web_acl_tells_an_address_that_sends_too_much_to_come_back_later(
     every_option: dict[str, Template],
 ) -> None:

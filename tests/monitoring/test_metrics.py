@@ -23,8 +23,6 @@ from tests.monitoring.cloudwatch.metric_math import IDENTIFIER
 from tests.monitoring.template_reader import alarms_in, graphs_in, metrics_in, options_in
 from tests.unit.handlers.conftest import Deployed
 
-"""Published by operators with a command of the runbook, not by code."""
-
 UNWATCHED: Final[Mapping[MetricName, str]] = {
     MetricName.INTERNAL_ERRORS: "watched by the alarm of a gradual deployment, in the service stack"
 }
@@ -161,19 +159,6 @@ def test_the_alarms_of_a_gradual_deployment_watch_what_is_published(
         version = {VERSION_DIMENSION: deployed.context.function_version}
         dimensions = {**dict(metric.dimensions), **version}
         assert Metric.of(NAMESPACE, metric.name, dimensions) in published
-
-
-def test_functions_publish_under_the_name_of_their_environment(
-    service: Template, environment: Environment
-) -> None:
-    """`_with_environment` relies on this."""
-    named = [
-        properties["Environment"]["Variables"]["ENVIRONMENT"]
-        for properties in service.properties("AWS::Lambda::Function").values()
-        if "ENVIRONMENT" in properties.get("Environment", {}).get("Variables", {})
-    ]
-    assert named
-    assert set(named) == {environment.name}
 
 
 def test_every_function_api_queue_or_table_that_is_watched_is_one_of_ours(
