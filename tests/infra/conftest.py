@@ -1,11 +1,9 @@
 """The templates of each environment in turn. They are synthesized once, in `tests/conftest.py`."""
 
-from pathlib import Path
-
 import pytest
 
 from infra.configuration import Environment
-from tests.infra.every_option import EVERY_OPTION, every_option_templates
+from tests.infra.every_option import EVERY_OPTION
 from tests.infra.synthesis import ENVIRONMENTS, LOCAL_ENDPOINT, Templates, synthesize
 from tests.infra.template import Template
 
@@ -19,27 +17,14 @@ def environment(request: pytest.FixtureRequest) -> Environment:
 
 
 @pytest.fixture
-def every_option(tmp_path_factory: pytest.TempPathFactory, source: Path) -> dict[str, Template]:
+def every_option(templates: Templates) -> dict[str, Template]:
     """The stacks of the environment that uses every option."""
-    return every_option_templates(tmp_path_factory, source)
-
-
-@pytest.fixture(scope="session")
-def all_templates(
-    templates: Templates, tmp_path_factory: pytest.TempPathFactory, source: Path
-) -> Templates:
-    """The templates of every environment, and of the one that uses every option."""
-    return {**templates, EVERY_OPTION.name: every_option_templates(tmp_path_factory, source)}
+    return templates[EVERY_OPTION.name]
 
 
 @pytest.fixture
-def stacks(
-    templates: Templates, environment: Environment, request: pytest.FixtureRequest
-) -> dict[str, Template]:
+def stacks(templates: Templates, environment: Environment) -> dict[str, Template]:
     """The stacks of `environment`."""
-    if environment is EVERY_OPTION:
-        found: dict[str, Template] = request.getfixturevalue("every_option")
-        return found
     return templates[environment.name]
 
 

@@ -1,13 +1,9 @@
-"""An environment that uses every option, synthesized once.
+"""An environment that uses every option.
 
 Tests of an option use this one, so they do not depend on what a team sets in its own environments.
 Unlike those, as shipped, it also names its account and its region. Its name is as long as a name
 may be.
 """
-
-from pathlib import Path
-
-import pytest
 
 from infra.configuration import (
     Canary,
@@ -24,8 +20,6 @@ from infra.configuration import (
     Thresholds,
     Throttle,
 )
-from tests.infra.synthesis import synthesize
-from tests.infra.template import Template
 
 CERTIFICATE = "arn:aws:acm:eu-central-1:123456789012:certificate/0"
 
@@ -67,15 +61,3 @@ EVERY_OPTION = Environment(
         table=TableThroughput(read=20_000, write=12_000),
     ),
 )
-
-_synthesized: dict[Path, dict[str, Template]] = {}
-
-
-def every_option_templates(
-    tmp_path_factory: pytest.TempPathFactory, source: Path
-) -> dict[str, Template]:
-    """Return its templates by stack."""
-    if source not in _synthesized:
-        outdir = tmp_path_factory.mktemp("cdk.out")
-        _synthesized[source] = synthesize(outdir, source, [EVERY_OPTION])[EVERY_OPTION.name]
-    return _synthesized[source]

@@ -12,13 +12,16 @@ from infra.platform import AWS
 from infra.security import synthesize_checked
 from infra.stage import BusinessConnectionsStage
 from local.environment import Emulator, local_environment
+from tests.infra.every_option import EVERY_OPTION
 from tests.infra.template import Template
 
 LOCAL_ENDPOINT = "http://127.0.0.1:4599"
 CDK_JSON = Path(__file__).resolve().parents[2] / "cdk.json"
 
 LOCAL = local_environment()
-ENVIRONMENTS = {each.name: each for each in (LOCAL, *all_environments())}
+
+ENVIRONMENTS = {each.name: each for each in (LOCAL, *all_environments(), EVERY_OPTION)}
+"""The environments that are tested."""
 
 Templates = dict[str, dict[str, Template]]
 """The templates of each environment, by stack (`Data`, `Service`, `Monitoring`)."""

@@ -5,46 +5,28 @@
 
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
 from infra.configuration import Environment, Sustained, Thresholds
 from infra.environments import PROD
 from local.environment import local_environment
-from tests.infra.every_option import EVERY_OPTION, every_option_templates
-from tests.infra.synthesis import ENVIRONMENTS, Templates, synthesize
+from tests.infra.synthesis import Templates, synthesize
 from tests.infra.template import Template, flat
-
-EVERY_ENVIRONMENT: Final = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 
 Alarm = dict[str, Any]
 
 
-@pytest.fixture(params=list(EVERY_ENVIRONMENT))
-def environment(request: pytest.FixtureRequest) -> Environment:
-    """Each environment in turn, and one with three cleanup workers."""
-    return EVERY_ENVIRONMENT[request.param]
-
-
 @pytest.fixture
-def three_workers(tmp_path_factory: pytest.TempPathFactory, source: Path) -> dict[str, Alarm]:
-    return _alarms(every_option_templates(tmp_path_factory, source)["Monitoring"])
+def alarms(monitoring: Template) -> dict[str, Alarm]:
+    """The alarms of each environment in turn, by construct id."""
+    return _alarms(monitoring)
 
 
 @pytest.fixture
 def prod(templates: Templates) -> dict[str, Alarm]:
     return _alarms(templates[PROD.name]["Monitoring"])
-
-
-@pytest.fixture
-def alarms(
-    templates: Templates, environment: Environment, three_workers: dict[str, Alarm]
-) -> dict[str, Alarm]:
-    """The alarms of each environment in turn, by construct id."""
-    if environment is EVERY_OPTION:
-        return three_workers
-    return _alarms(templates[environment.name]["Monitoring"])
 
 
 def test_an_alarm_notifies_its_topic_when_it_fires_and_when_it_is_over(
@@ -89,10 +71,10 @@ def test_one_incident_of_the_service_is_one_page(templates: Templates) -> None:
     assert set(re.findall(r"ALARM\((\w+)\)", rule)) == members
 
 
-def test_no_alarm_counts_what_a_client_does_wrong(all_templates: Templates) -> None:
+def test_no_alarm_counts_what_a_client_does_wrong(templates: Templates) -> None:
     """IntegrationError counts 4xx too: one client that is refused each second would page."""
     of_clients = {"4XXError", "ClientError", "IntegrationError"}
-    for stacks in all_templates.values():
+    for stacks in templates.values():
         for template in stacks.values():
             for alarm in template.properties("AWS::CloudWatch::Alarm").values():
                 assert not any(f"'{name}'" in str(alarm) for name in of_clients)

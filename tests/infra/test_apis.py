@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from infra.configuration import Environment
 from lambdas.routes import methods_by_path
 from tests.infra.synthesis import ENVIRONMENTS, Templates
 from tests.infra.template import Template, flat
@@ -180,15 +181,12 @@ def test_stages_are_created_after_the_permission_to_write_logs(service: Template
 
 
 def test_an_environment_can_do_without_the_access_log_of_its_sockets(
-    every_option: dict[str, Template], templates: Templates
+    service: Template, environment: Environment
 ) -> None:
-    def kept(service: Template) -> tuple[bool, bool]:
-        _, stage = service.only("AWS::ApiGatewayV2::Stage")
-        groups = service.resources("AWS::Logs::LogGroup")
-        return "AccessLogSettings" in stage["Properties"], any("WebSocket" in g for g in groups)
-
-    assert kept(every_option["Service"]) == (False, False)
-    assert kept(templates["local"]["Service"]) == (True, True)
+    _, stage = service.only("AWS::ApiGatewayV2::Stage")
+    assert ("AccessLogSettings" in stage["Properties"]) is environment.websocket_access_log
+    groups = service.resources("AWS::Logs::LogGroup")
+    assert any("WebSocket" in group for group in groups) is environment.websocket_access_log
 
 
 def test_the_cost_document_assumes_the_memory_and_the_log_line_of_a_ping(

@@ -162,9 +162,9 @@ RULES: Final[dict[str, dict[str, Rule]]] = {
 }
 
 
-def test_every_value_is_one_that_the_service_accepts(all_templates: Templates) -> None:
+def test_every_value_is_one_that_the_service_accepts(templates: Templates) -> None:
     unused = {(kind, path) for kind, rules in RULES.items() for path in rules}
-    for name, template in _each(all_templates):
+    for name, template in _each(templates):
         for kind, rules in RULES.items():
             for logical_id, properties in template.properties(kind).items():
                 for path, accepts in rules.items():
@@ -174,17 +174,17 @@ def test_every_value_is_one_that_the_service_accepts(all_templates: Templates) -
     assert not unused, "nothing has these properties: remove their rules"
 
 
-def test_every_tag_is_one_that_every_service_accepts(all_templates: Templates) -> None:
-    for name, template in _each(all_templates):
+def test_every_tag_is_one_that_every_service_accepts(templates: Templates) -> None:
+    for name, template in _each(templates):
         for logical_id, properties in template.all_properties():
             for tag in _tags(properties):
                 assert re.fullmatch(r"(?!aws:)[\w .:/=+@-]{1,128}", tag["Key"]), (name, logical_id)
                 assert re.fullmatch(r"[\w .:/=+@-]{1,256}", tag["Value"]), (name, logical_id)
 
 
-def test_a_template_is_small_enough_and_its_names_are_legal(all_templates: Templates) -> None:
+def test_a_template_is_small_enough_and_its_names_are_legal(templates: Templates) -> None:
     """https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
-    for name, template in _each(all_templates):
+    for name, template in _each(templates):
         assert len(template.text) < 1_000_000, name
         assert len(list(template.all_properties())) <= 500, name
         assert len(template.outputs) <= 200, name
@@ -197,9 +197,9 @@ def test_a_template_is_small_enough_and_its_names_are_legal(all_templates: Templ
             assert len(properties.get("Description", "")) <= 4_000, (name, parameter)
 
 
-def test_the_inline_policies_of_a_role_are_small_enough(all_templates: Templates) -> None:
+def test_the_inline_policies_of_a_role_are_small_enough(templates: Templates) -> None:
     """10,240 characters in all. A reference becomes an ARN of up to 200 characters."""
-    for name, template in _each(all_templates):
+    for name, template in _each(templates):
         sizes: dict[str, int] = {}
         for policy in template.properties("AWS::IAM::Policy").values():
             references = str(policy["PolicyDocument"]).count("Fn::") * 200
@@ -209,9 +209,9 @@ def test_the_inline_policies_of_a_role_are_small_enough(all_templates: Templates
         assert all(size <= 10_240 for size in sizes.values()), (name, sizes)
 
 
-def test_alarms_look_back_no_longer_than_cloudwatch_does(all_templates: Templates) -> None:
+def test_alarms_look_back_no_longer_than_cloudwatch_does(templates: Templates) -> None:
     """A day, or a week if the period is an hour or longer."""
-    for name, template in _each(all_templates):
+    for name, template in _each(templates):
         for logical_id, alarm in template.properties("AWS::CloudWatch::Alarm").items():
             periods = [alarm.get("Period"), *_values(alarm, "Metrics[].MetricStat.Period")]
             period = max(each for each in periods if each is not None)
@@ -222,19 +222,19 @@ def test_alarms_look_back_no_longer_than_cloudwatch_does(all_templates: Template
             assert len(returned) == ("Metrics" in alarm), (name, logical_id)
 
 
-def test_a_composite_alarm_has_a_rule_that_cloudwatch_accepts(all_templates: Templates) -> None:
+def test_a_composite_alarm_has_a_rule_that_cloudwatch_accepts(templates: Templates) -> None:
     """10,240 characters, with the ARNs of its alarms (here of 200 each)."""
-    for name, template in _each(all_templates):
+    for name, template in _each(templates):
         for alarm in template.properties("AWS::CloudWatch::CompositeAlarm").values():
             rule = flat(alarm["AlarmRule"])
             assert len(rule) + 150 * rule.count("ALARM(") <= 10_240, name
 
 
-def test_functions_combine_only_what_lambda_lets_them(all_templates: Templates) -> None:
+def test_functions_combine_only_what_lambda_lets_them(templates: Templates) -> None:
     """https://docs.aws.amazon.com/lambda/latest/dg/snapstart.html#snapstart-supported-regions
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
     """
-    for name, template in _each(all_templates):
+    for name, template in _each(templates):
         for logical_id, function in template.properties("AWS::Lambda::Function").items():
             if "SnapStart" in function:
                 assert "FileSystemConfigs" not in function, (name, logical_id)
@@ -248,24 +248,24 @@ def test_functions_combine_only_what_lambda_lets_them(all_templates: Templates) 
 
 @pytest.mark.parametrize("key", ["Name", "Priority"])
 def test_each_rule_of_a_web_acl_has_a_name_and_a_priority_of_its_own(
-    all_templates: Templates, key: str
+    templates: Templates, key: str
 ) -> None:
-    for name, template in _each(all_templates):
+    for name, template in _each(templates):
         for acl in template.properties("AWS::WAFv2::WebACL").values():
             values = [rule[key] for rule in acl["Rules"]]
             assert len(set(values)) == len(values), name
 
 
-def test_metrics_of_a_web_acl_are_told_apart(all_templates: Templates) -> None:
-    for name, template in _each(all_templates):
+def test_metrics_of_a_web_acl_are_told_apart(templates: Templates) -> None:
+    for name, template in _each(templates):
         for acl in template.properties("AWS::WAFv2::WebACL").values():
             metrics = [each["VisibilityConfig"]["MetricName"] for each in (acl, *acl["Rules"])]
             assert len(set(metrics)) == len(metrics), name
 
 
-def test_a_dashboard_has_no_more_than_cloudwatch_shows(all_templates: Templates) -> None:
+def test_a_dashboard_has_no_more_than_cloudwatch_shows(templates: Templates) -> None:
     """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html"""
-    for name, template in _each(all_templates):
+    for name, template in _each(templates):
         for dashboard in template.properties("AWS::CloudWatch::Dashboard").values():
             widgets = json.loads(flat(dashboard["DashboardBody"]))["widgets"]
             assert len(widgets) <= 500, name
@@ -274,8 +274,8 @@ def test_a_dashboard_has_no_more_than_cloudwatch_shows(all_templates: Templates)
                 assert len(widget["properties"].get("alarms", ())) <= 100, name
 
 
-def _each(all_templates: Templates) -> Iterator[tuple[str, Template]]:
-    for name, stacks in all_templates.items():
+def _each(templates: Templates) -> Iterator[tuple[str, Template]]:
+    for name, stacks in templates.items():
         for part, template in stacks.items():
             yield f"{name} {part}", template
 

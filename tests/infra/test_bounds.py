@@ -9,13 +9,20 @@ from pathlib import Path
 import pytest
 
 from infra.configuration import DEFAULT_ROUTE_THROTTLES, Environment, Limits
-from infra.environments import PROD
+from infra.environments import PROD, all_environments
 from lambdas.bootstrap import MARKS_PER_SECOND, TRANSITIONS_PER_SECOND
 
 DEPLOYING = Path(__file__).resolve().parents[2] / "docs" / "deploying.md"
 
 CALLS_PER_SECOND = 10
 """Requests that one execution environment serves per second, at most."""
+
+
+@pytest.fixture(params=all_environments(), ids=lambda each: each.name)
+def environment(request: pytest.FixtureRequest) -> Environment:
+    """Each environment of the team in turn."""
+    found: Environment = request.param
+    return found
 
 
 def test_if_one_function_has_capacity_reserved_then_all_that_callers_reach_have(

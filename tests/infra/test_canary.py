@@ -7,12 +7,10 @@ import pytest
 from infra.configuration import Environment
 from lambdas.handlers import canary
 from lambdas.observability import CanaryStep
-from tests.infra.every_option import EVERY_OPTION
 from tests.infra.synthesis import ENVIRONMENTS, Templates
 from tests.infra.template import Template, as_list, flat
 
-ALL = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
-WITH_CANARY = {name: each for name, each in ALL.items() if each.canary}
+WITH_CANARY = {name: each for name, each in ENVIRONMENTS.items() if each.canary}
 
 
 @pytest.fixture(params=list(WITH_CANARY))
@@ -22,9 +20,9 @@ def environment(request: pytest.FixtureRequest) -> Environment:
 
 
 def test_an_environment_has_a_canary_only_if_it_asks_for_one(
-    templates: Templates, every_option: dict[str, Template]
+    templates: Templates,
 ) -> None:
-    for name, stacks in {**templates, EVERY_OPTION.name: every_option}.items():
+    for name, stacks in templates.items():
         asked = name in WITH_CANARY
         assert ("Canary" in stacks["Service"].functions()) is asked, name
         assert bool(stacks["Service"].resources("AWS::SecretsManager::Secret")) is asked, name

@@ -1,22 +1,10 @@
 import json
 from typing import Any
 
-import pytest
-
 from infra.configuration import MAX_CLEANUP_WORKERS, Environment
 from lambdas import bootstrap
 from lambdas.handlers import cleanup
-from tests.infra.every_option import EVERY_OPTION
-from tests.infra.synthesis import ENVIRONMENTS
 from tests.infra.template import Template, as_list, flat
-
-EVERY_ENVIRONMENT = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
-
-
-@pytest.fixture(params=list(EVERY_ENVIRONMENT))
-def environment(request: pytest.FixtureRequest) -> Environment:
-    """Each environment in turn, and one with several workers."""
-    return EVERY_ENVIRONMENT[request.param]
 
 
 def test_each_worker_runs_at_the_interval(service: Template, environment: Environment) -> None:

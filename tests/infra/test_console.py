@@ -7,7 +7,6 @@ import pytest
 
 from console.alarms import Alarms
 from infra.configuration import Environment
-from tests.infra.every_option import EVERY_OPTION
 from tests.infra.template import Template
 from tests.runbook import SEVERITIES, sections
 from tests.unit.console.builders import MemoryCloudWatch
@@ -42,28 +41,23 @@ def test_it_knows_of_each_alarm_what_to_do(monitoring: Template) -> None:
     assert len(set(titles)) == len(titles)
 
 
-def test_it_knows_the_period_of_the_census(monitoring: Template, environment: Environment) -> None:
+def test_it_knows_the_period_and_the_workers_of_the_census(
+    monitoring: Template, environment: Environment
+) -> None:
     census = _deployed(monitoring).census()
     assert census.period == environment.cleanup.interval
-    assert census.workers == ()
-
-
-def test_it_knows_the_workers(every_option: dict[str, Template]) -> None:
-    assert EVERY_OPTION.cleanup.workers == 3
-    assert _deployed(every_option["Monitoring"]).census().workers == ("0", "1", "2")
+    workers = environment.cleanup.workers
+    assert census.workers == (tuple(map(str, range(workers))) if workers > 1 else ())
 
 
 @pytest.mark.parametrize("alarm", ["VirtualOnlyBusinesses", "UnreachableBusinesses"])
 def test_it_draws_the_thresholds_of_the_gauges(
-    monitoring: Template, environment: Environment, every_option: dict[str, Template], alarm: str
+    monitoring: Template, environment: Environment, alarm: str
 ) -> None:
-    for alarms, thresholds in (
-        (_deployed(monitoring), environment.alarms),
-        (_deployed(every_option["Monitoring"]), EVERY_OPTION.alarms),
-    ):
-        (drawn,) = (a["threshold"] for a in alarms.document()["alarms"] if a["metric"] == alarm)
-        expected = {
-            "VirtualOnlyBusinesses": thresholds.virtual_only,
-            "UnreachableBusinesses": thresholds.unreachable,
-        }
-        assert drawn == expected[alarm]
+    alarms = _deployed(monitoring).document()["alarms"]
+    (drawn,) = (each["threshold"] for each in alarms if each["metric"] == alarm)
+    expected = {
+        "VirtualOnlyBusinesses": environment.alarms.virtual_only,
+        "UnreachableBusinesses": environment.alarms.unreachable,
+    }
+    assert drawn == expected[alarm]

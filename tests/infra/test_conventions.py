@@ -2,7 +2,6 @@ import pytest
 
 from infra.configuration import Environment
 from tests.infra.synthesis import Templates
-from tests.infra.template import Template
 
 NAME_PROPERTIES = {
     "AWS::CodeDeploy::Application": "ApplicationName",
@@ -17,13 +16,11 @@ NAME_PROPERTIES = {
 
 
 @pytest.mark.parametrize("kind", NAME_PROPERTIES)
-def test_cloudformation_names_the_resources(
-    templates: Templates, every_option: dict[str, Template], kind: str
-) -> None:
+def test_cloudformation_names_the_resources(templates: Templates, kind: str) -> None:
     """A resource with a fixed name cannot be replaced, nor deployed twice into one account."""
     resources = [
         (logical_id, properties)
-        for stacks in (every_option, *templates.values())
+        for stacks in templates.values()
         for stack in stacks.values()
         for logical_id, properties in stack.properties(kind).items()
     ]

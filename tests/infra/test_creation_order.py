@@ -32,9 +32,9 @@ from tests.infra.template import Template
     ],
 )
 def test_all_of_a_kind_exist_before_what_needs_them(
-    all_templates: Templates, later: str, earlier: str
+    templates: Templates, later: str, earlier: str
 ) -> None:
-    for name, service in _services(all_templates):
+    for name, service in _services(templates):
         for logical_id in service.resources(later):
             missing = service.resources(earlier).keys() - service.created_before(logical_id)
             assert not missing, f"{name}: {logical_id} may come before {missing}"
@@ -48,10 +48,10 @@ def test_all_of_a_kind_exist_before_what_needs_them(
     ],
 )
 def test_a_role_has_its_permissions_before_something_acts_in_it(
-    all_templates: Templates, kind: str, role_of: Callable[[Any], Any]
+    templates: Templates, kind: str, role_of: Callable[[Any], Any]
 ) -> None:
     """A rate schedule invokes its target as soon as it exists."""
-    for name, service in _services(all_templates):
+    for name, service in _services(templates):
         for logical_id, properties in service.properties(kind).items():
             role = role_of(properties)["Fn::GetAtt"][0]
             policies = {
@@ -64,9 +64,9 @@ def test_a_role_has_its_permissions_before_something_acts_in_it(
 
 
 def test_a_schedule_does_not_invoke_a_function_before_it_is_told_not_to_retry(
-    all_templates: Templates,
+    templates: Templates,
 ) -> None:
-    for name, service in _services(all_templates):
+    for name, service in _services(templates):
         configured = {
             each["FunctionName"]["Ref"]: logical_id
             for logical_id, each in service.properties("AWS::Lambda::EventInvokeConfig").items()
@@ -77,6 +77,6 @@ def test_a_schedule_does_not_invoke_a_function_before_it_is_told_not_to_retry(
             assert configured[function] in before, (name, logical_id)
 
 
-def _services(all_templates: Templates) -> Iterator[tuple[str, Template]]:
-    for name, stacks in all_templates.items():
+def _services(templates: Templates) -> Iterator[tuple[str, Template]]:
+    for name, stacks in templates.items():
         yield name, stacks["Service"]

@@ -5,23 +5,13 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from infra.configuration import Environment
 from infra.names import anchor
-from tests.infra.every_option import EVERY_OPTION, every_option_templates
 from tests.infra.template import Template, flat
 
 Properties = dict[str, Any]
-
-
-@pytest.fixture
-def every_option(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Template:
-    """The monitoring of an environment with three workers and a published runbook."""
-    return every_option_templates(tmp_path_factory, source)["Monitoring"]
 
 
 def test_every_alarm_is_shown_and_those_that_page_come_first(monitoring: Template) -> None:
@@ -35,17 +25,14 @@ def test_every_alarm_is_shown_and_those_that_page_come_first(monitoring: Templat
     }
 
 
-def test_every_section_of_the_runbook_that_an_alarm_names_is_listed(monitoring: Template) -> None:
+def test_every_section_of_the_runbook_that_an_alarm_names_is_listed_and_linked_if_published(
+    monitoring: Template, environment: Environment
+) -> None:
     (widget,) = _widgets(monitoring, "text")
-    assert all(section in widget["markdown"] for section in _sections(monitoring))
-    assert "](" not in widget["markdown"]  # nothing to link to
-
-
-def test_a_published_runbook_is_linked_section_by_section(every_option: Template) -> None:
-    (widget,) = _widgets(every_option, "text")
-    for section in _sections(every_option):
-        link = f"[{section}]({EVERY_OPTION.on_call.runbook_url}#{anchor(section)})"
-        assert link in widget["markdown"]
+    url = environment.on_call.runbook_url
+    for section in _sections(monitoring):
+        assert (f"[{section}]({url}#{anchor(section)})" if url else section) in widget["markdown"]
+    assert ("](" in widget["markdown"]) is bool(url)
 
 
 def test_an_anchor_is_what_a_heading_becomes() -> None:

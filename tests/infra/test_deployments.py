@@ -13,14 +13,12 @@ from lambdas.bootstrap import Service
 from lambdas.domain.rules import Rules
 from lambdas.observability import DIMENSION, NAMESPACE, VERSION_DIMENSION, MetricName
 from tests.infra.every_option import EVERY_OPTION
-from tests.infra.synthesis import ENVIRONMENTS, synthesize
+from tests.infra.synthesis import synthesize
 from tests.infra.template import Properties, Template, as_list, flat, function_name
 from tests.monitoring.alarm_tables import Table, play, row_names, tables
 from tests.monitoring.cloudwatch.metric_alarms import Alarm
 from tests.monitoring.template_reader import alarms_in
 from tests.runbook import sections
-
-EVERY_ENVIRONMENT = {**ENVIRONMENTS, EVERY_OPTION.name: EVERY_OPTION}
 
 ANSWER_NOBODY = {"Cleanup", "Recorder", "Publisher", "Canary"}
 
@@ -34,12 +32,6 @@ CALLERS = (
     "AWS::Lambda::Permission",
     "AWS::Scheduler::Schedule",
 )
-
-
-@pytest.fixture(params=list(EVERY_ENVIRONMENT))
-def environment(request: pytest.FixtureRequest) -> Environment:
-    """Each environment in turn, and one that surely has gradual deployments."""
-    return EVERY_ENVIRONMENT[request.param]
 
 
 @pytest.fixture

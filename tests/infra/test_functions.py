@@ -46,10 +46,9 @@ def test_all_functions_but_ping_are_traced(service: Template) -> None:
 
 
 def test_lambda_logs_the_calls_that_went_wrong_unless_every_call_is_asked_for(
-    service: Template, environment: Environment, every_option: dict[str, Template]
+    service: Template, environment: Environment
 ) -> None:
     assert _system_levels(service) == {"INFO" if environment.log_each_call else "WARN"}
-    assert _system_levels(every_option["Service"]) == {"INFO"}
 
 
 def test_no_log_level_drops_metrics(service: Template) -> None:
@@ -75,11 +74,10 @@ def test_all_environments_run_the_same_code(templates: Templates) -> None:
 
 
 def test_logs_are_kept_for_as_long_as_the_environment_says(
-    templates: Templates, every_option: dict[str, Template]
+    service: Template, environment: Environment
 ) -> None:
-    for stacks, days in ((every_option, 365), (templates["local"], 1)):
-        groups = stacks["Service"].properties("AWS::Logs::LogGroup").values()
-        assert {group["RetentionInDays"] for group in groups} == {days}
+    groups = service.properties("AWS::Logs::LogGroup").values()
+    assert {group["RetentionInDays"] for group in groups} == {environment.log_retention_days}
 
 
 def test_each_function_gets_the_environment_variables_that_the_code_reads(

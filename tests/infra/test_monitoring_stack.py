@@ -4,7 +4,6 @@ import re
 
 from infra.configuration import Environment
 from tests.infra.conftest import Templates
-from tests.infra.every_option import EVERY_OPTION
 from tests.infra.template import Template, flat
 
 
@@ -29,20 +28,19 @@ def test_only_this_accounts_alarms_may_publish_to_a_topic_and_only_over_tls(
 
 
 def test_those_who_are_named_are_subscribed_and_nobody_else(
-    all_templates: Templates, environment: Environment
+    monitoring: Template, environment: Environment
 ) -> None:
-    for each in (environment, EVERY_OPTION):
-        on_call = each.on_call
-        assert _subscriptions(all_templates[each.name]["Monitoring"]) == sorted(
-            (topic, protocol, endpoint)
-            for topic, protocol, endpoints in (
-                ("OnCallTopic", "email", on_call.page_emails),
-                ("OnCallTopic", "https", on_call.page_urls),
-                ("TicketsTopic", "email", on_call.ticket_emails),
-                ("TicketsTopic", "https", on_call.ticket_urls),
-            )
-            for endpoint in endpoints
+    on_call = environment.on_call
+    assert _subscriptions(monitoring) == sorted(
+        (topic, protocol, endpoint)
+        for topic, protocol, endpoints in (
+            ("OnCallTopic", "email", on_call.page_emails),
+            ("OnCallTopic", "https", on_call.page_urls),
+            ("TicketsTopic", "email", on_call.ticket_emails),
+            ("TicketsTopic", "https", on_call.ticket_urls),
         )
+        for endpoint in endpoints
+    )
 
 
 def test_outputs_name_the_topics_every_alarm_and_the_dashboard(monitoring: Template) -> None:
@@ -66,27 +64,27 @@ def test_the_on_call_topic_is_never_replaced(monitoring: Template) -> None:
     assert monitoring.outputs["OnCallTopicArn"]["Value"] == {"Ref": "OnCallTopic2FB15ED5"}
 
 
-def test_monitoring_never_blocks_a_deployment_of_the_service(all_templates: Templates) -> None:
+def test_monitoring_never_blocks_a_deployment_of_the_service(templates: Templates) -> None:
     """An export cannot change while another stack imports it."""
-    for stacks in all_templates.values():
+    for stacks in templates.values():
         assert not any("Export" in output for output in stacks["Service"].outputs.values())
 
 
-def test_the_service_refers_strongly_to_the_data(all_templates: Templates) -> None:
+def test_the_service_refers_strongly_to_the_data(templates: Templates) -> None:
     """CloudFormation then refuses to remove or replace what the service uses."""
-    for name, stacks in all_templates.items():
+    for name, stacks in templates.items():
         assert f"BusinessConnections-{name}-Data:Exports" in stacks["Service"].text
 
 
-def test_nothing_refers_weakly_to_another_stack(all_templates: Templates) -> None:
+def test_nothing_refers_weakly_to_another_stack(templates: Templates) -> None:
     """CloudFormation looks each weak reference up by itself, and is throttled by many of them."""
-    for name, stacks in all_templates.items():
+    for name, stacks in templates.items():
         for template in stacks.values():
             assert "Fn::GetStackOutput" not in template.text, name
 
 
-def test_monitoring_reads_each_name_of_the_service_once(all_templates: Templates) -> None:
-    for name, stacks in all_templates.items():
+def test_monitoring_reads_each_name_of_the_service_once(templates: Templates) -> None:
+    for name, stacks in templates.items():
         service, monitoring = stacks["Service"], stacks["Monitoring"]
         _, written = service.only("AWS::SSM::Parameter")
         assert written["Properties"]["Name"] == f"/business-connections/{name}/service-names"

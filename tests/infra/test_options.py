@@ -136,18 +136,16 @@ def test_the_web_acl_lets_messages_of_any_size_and_text_pass(
 
 
 def test_the_tables_and_their_indexes_have_the_limits_of_the_environment(
-    every_option: dict[str, Template], templates: Templates
+    data: Template, environment: Environment
 ) -> None:
-    def limits(data: Template) -> list[object]:
-        return [
-            each.get("OnDemandThroughput")
-            for table in data.properties("AWS::DynamoDB::Table").values()
-            for each in (table, *table.get("GlobalSecondaryIndexes", ()))
-        ]
-
-    limit = {"MaxReadRequestUnits": 20_000, "MaxWriteRequestUnits": 12_000}
-    assert limits(every_option["Data"]) == [limit] * 4
-    assert limits(templates["local"]["Data"]) == [None] * 4
+    limits = [
+        each.get("OnDemandThroughput")
+        for table in data.properties("AWS::DynamoDB::Table").values()
+        for each in (table, *table.get("GlobalSecondaryIndexes", ()))
+    ]
+    table = environment.limits.table
+    limit = table and {"MaxReadRequestUnits": table.read, "MaxWriteRequestUnits": table.write}
+    assert limits == [limit] * 4
 
 
 def test_both_apis_have_their_custom_domain_names(every_option: dict[str, Template]) -> None:

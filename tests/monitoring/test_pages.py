@@ -221,8 +221,8 @@ def test_one_business_in_trouble_opens_a_ticket_and_pages_nobody(incident: Incid
     assert paged(incident) == []
 
 
-def test_one_business_in_trouble_pages_where_each_matters(all_templates: Templates) -> None:
-    incident = Incident(all_templates[DEV.name]["Monitoring"], minutes=240)
+def test_one_business_in_trouble_pages_where_each_matters(templates: Templates) -> None:
+    incident = Incident(templates[DEV.name]["Monitoring"], minutes=240)
     incident.during(60, 65, {"AttentionEntered": 1})
     incident.during(60, 180, {"VirtualOnlyBusinesses": 1})
     assert paged(incident) == ["AttentionEntered", "VirtualWithoutReal"]
