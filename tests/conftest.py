@@ -3,6 +3,7 @@
 Importing the CDK takes seconds, so only a test that needs a template imports it.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ _SYNTHESIZED = (_HERE / "infra", _HERE / "monitoring")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # `make check` validates the templates against the rules of CloudFormation; that takes seconds.
+    os.environ["CDK_VALIDATION"] = "false"
     config.addinivalue_line("markers", "xdist_group(name): run by one worker of pytest-xdist")
 
 

@@ -1,10 +1,13 @@
 """Starts one local system for all tests, and the demo on it in the background."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.e2e.browser import NoBrowser, find_chromium, running_browser
 from tests.e2e.harness import Business, System, running_system
 
 HERE = Path(__file__).parent
@@ -36,10 +39,41 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
             yield system
 
 
-@pytest.fixture
-def business(system: System) -> Iterator[Business]:
+def _new_business(system: System) -> Iterator[Business]:
     business = Business(system)
     try:
         yield business
     finally:
         business.delete_items()
+
+
+business = pytest.fixture(_new_business, name="business")
+other = pytest.fixture(_new_business, name="other")
+
+
+@pytest.fixture
+def operator(system: System) -> str:
+    """The token of an operator."""
+    return system.token("operator")
+
+
+@pytest.fixture
+def backend(system: System) -> str:
+    """The token of a back end."""
+    return system.token("backend")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser | None]:
+    """A browser, unless `WITHOUT_BROWSER` is 1. It owns the event loop of its thread while it is
+    open, so it ends with each module.
+    """
+    if os.environ.get("WITHOUT_BROWSER") == "1":
+        yield None
+        return
+    try:
+        chromium = find_chromium()
+    except NoBrowser as error:
+        pytest.fail(str(error), pytrace=False)
+    with running_browser(chromium) as browser:
+        yield browser

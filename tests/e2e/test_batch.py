@@ -1,7 +1,5 @@
 """`POST /businesses/online`: whether each of many businesses is online."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -15,14 +13,6 @@ PATH = "/businesses/online"
 @pytest.fixture(scope="module")
 def stranger(system: System) -> str:
     return system.token()
-
-
-@pytest.fixture
-def other(system: System) -> Iterator[Business]:
-    with ExitStack() as stack:
-        other = Business(system)
-        stack.callback(other.delete_items)
-        yield other
 
 
 def ask(system: System, token: str, ids: Any) -> Answer:

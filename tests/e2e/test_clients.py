@@ -19,7 +19,6 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.e2e.bad_network import Proxy, Server, Socket, pong, running_proxy, running_server
-from tests.e2e.browser import NoBrowser, find_chromium, running_browser
 from tests.e2e.clients import CODE, Client, Program, running_program, running_tab, with_constants
 from tests.e2e.harness import eventually
 
@@ -90,19 +89,6 @@ def running_world(folder: Path) -> Iterator[World]:
 def world(tmp_path: Path) -> Iterator[World]:
     with running_world(tmp_path) as world:
         yield world
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser | None]:
-    if os.environ.get("WITHOUT_BROWSER") == "1":
-        yield None
-        return
-    try:
-        chromium = find_chromium()
-    except NoBrowser as error:
-        pytest.fail(str(error), pytrace=False)
-    with running_browser(chromium) as browser:
-        yield browser
 
 
 Start = Callable[..., Client]

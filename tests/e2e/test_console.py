@@ -1,6 +1,5 @@
 """The console of the running system: what it shows, and the devices to play with."""
 
-import json
 import os
 import re
 import signal
@@ -11,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-import urllib3
 
-from local.rest import Answer
+from local.rest import Answer, call
 from operations.shared.repository import ROOT
 from tests.e2e.harness import Business, System, eventually
 from tests.runbook import sections
@@ -24,7 +22,7 @@ class Console:
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
-        page = urllib3.request("GET", self._url, retries=False).data.decode()
+        page = call("GET", self._url).body
         found = re.search(r'<meta name="console-token" content="([^"]+)">', page)
         assert found
         self._token = found[1]
@@ -32,17 +30,8 @@ class Console:
     def ask(
         self, method: str, path: str, body: object = None, *, headers: Mapping[str, str] = {}
     ) -> Answer:
-        answer = urllib3.request(
-            method,
-            f"{self._url}{path}",
-            headers={"X-Console-Token": self._token, **headers},
-            body=None if body is None else json.dumps(body),
-            timeout=30,
-            retries=False,
-        )
-        content = answer.data.decode()
-        kind = answer.headers.get("Content-Type", "")
-        return Answer(answer.status, kind, json.loads(content) if "json" in kind else content)
+        headers = {"X-Console-Token": self._token, **headers}
+        return call(method, f"{self._url}{path}", body=body, headers=headers)
 
     def get(self, path: str) -> Any:
         answer = self.ask("GET", path)

@@ -28,7 +28,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, ViewportSize, exp
 from contracts.examples import answers
 from lambdas.observability import DIMENSION, NAMESPACE
 from operations.shared.repository import ROOT
-from tests.e2e.browser import NoBrowser, find_chromium, running_browser, with_palette
+from tests.e2e.browser import find_chromium, running_browser, with_palette
 from tests.e2e.harness import Business, System, wait_until
 
 if TYPE_CHECKING:
@@ -46,17 +46,6 @@ LOOKS: tuple[tuple[ViewportSize, Literal["light", "dark"]], ...] = (
 )
 
 expect.set_options(timeout=15_000)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        chromium = find_chromium()
-    except NoBrowser as error:
-        pytest.fail(str(error), pytrace=False)
-    # It owns the event loop of this thread while it is open, so it ends with this module.
-    with running_browser(chromium) as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -5,18 +5,11 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
-
 from local.rest import Answer
 from tests.e2e.harness import Business, Socket, System, assert_problem, eventually
 from tests.e2e.test_telemetry import metric
 
 LIMIT = 128 * 1024
-
-
-@pytest.fixture(scope="module")
-def backend(system: System) -> str:
-    return system.token("backend")
 
 
 def assert_pushed(answer: Answer, *, sent: int, gone: int = 0) -> str:

@@ -32,9 +32,10 @@ def reason_codes(status: dict[str, Any]) -> set[str]:
     return {reason["code"] for reason in status["reasons"]}
 
 
-def test_a_closed_shop_pages_nobody_until_it_has_opened(system: System, business: Business) -> None:
+def test_a_closed_shop_pages_nobody_until_it_has_opened(
+    system: System, operator: str, business: Business
+) -> None:
     """No device of it is connected. That it closes by the clock is a story of the feed."""
-    operator = system.token("operator")
 
     def is_listed() -> bool:
         listed = in_attention(system, operator, "virtual-only")
@@ -170,9 +171,8 @@ def test_devices_stay_connected_and_a_declaration_is_kept_while_a_business_is_cl
         business.set_available(False)
 
 
-def test_an_operator_may_set_hours(system: System, business: Business) -> None:
+def test_an_operator_may_set_hours(operator: str, business: Business) -> None:
     business.set_available(False)
-    operator = system.token("operator")
     set_hours(business, ALWAYS, token=operator)
     assert business.settings()["updatedBy"] == "e2e-operator"
     assert business.call("GET", "opening-hours", token=operator).status == 200

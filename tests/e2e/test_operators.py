@@ -13,11 +13,6 @@ from local.rest import Answer
 from tests.e2e.harness import Business, System, assert_problem, eventually
 
 
-@pytest.fixture(scope="module")
-def operator(system: System) -> str:
-    return system.token("operator")
-
-
 @pytest.fixture
 def businesses(system: System) -> Iterator[list[Business]]:
     """Three businesses."""

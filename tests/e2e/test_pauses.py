@@ -72,9 +72,8 @@ def test_a_business_that_nobody_declared_cannot_be_paused(business: Business) ->
 
 
 def test_a_business_that_an_operator_paused_leaves_the_list_and_the_next_census(
-    system: System, business: Business
+    system: System, operator: str, business: Business
 ) -> None:
-    operator = system.token("operator")
 
     def counted() -> int:
         run = business.call("POST", "cleanup", token=operator, body={"dryRun": True})

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ from lambdas.domain.identifiers import BusinessId
 from local import simulated_devices as module
 from local.simulated_devices import SimulatedDevices, simulated_devices
 from operations.shared.local_system import LocalSystem
+from tests.e2e.harness import eventually
 
 NOBODY = "127.0.0.1:1"
 SHOP = BusinessId("shop-1")
@@ -74,10 +74,7 @@ def gateway() -> Iterator[LocalSystem]:
 
 
 def wait_for(devices: SimulatedDevices, state: DeviceState) -> None:
-    deadline = time.monotonic() + 10
-    while any(each["state"] != state for each in devices.documents()):
-        assert time.monotonic() < deadline, devices.documents()
-        time.sleep(0.01)
+    eventually(state, lambda: all(each["state"] == state for each in devices.documents()))
 
 
 def test_a_device_that_nobody_answers_is_refused_and_can_try_again() -> None:
@@ -117,8 +114,6 @@ def test_there_is_a_limit_and_devices_that_have_ended_make_room(
         with pytest.raises(InvalidValue, match="3"):
             devices.connect([SHOP])
         devices.cut(second)
-        deadline = time.monotonic() + 10
-        while devices.documents()[1]["state"] != "cut":
-            assert time.monotonic() < deadline
+        eventually("it is cut", lambda: devices.documents()[1]["state"] == "cut")
         (fourth,) = devices.connect([SHOP])
         assert [each["id"] for each in devices.documents()] == [first, third, fourth]
