@@ -44,7 +44,7 @@ class Recorded:
         self._calls.append((model.name, params))
 
     def of(self, call: Call) -> list[tuple[str, dict[str, Any]]]:
-        """Return the calls that one call of a handler makes."""
+        """The calls that one call of a handler makes."""
         self._calls.clear()
         call()
         return list(self._calls)

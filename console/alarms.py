@@ -48,7 +48,7 @@ class Alarms:
         self._cached = Cached(self._load, seconds=_FRESH)
 
     def document(self) -> Mapping[str, Any]:
-        """Return the alarms, those in ALARM first. Raises `Unanswered`."""
+        """The alarms, those in ALARM first. Raises `Unanswered`."""
         as_of, alarms = self._cached.get()
         period = _census(alarms).period
         return {
@@ -60,7 +60,7 @@ class Alarms:
         }
 
     def census(self) -> Census:
-        """Return what the alarms on it tell about the census. Raises `Unanswered`."""
+        """What the alarms on it tell about the census. Raises `Unanswered`."""
         return _census(self._cached.get()[1])
 
     def _load(self) -> tuple[int, list[Mapping[str, Any]]]:
@@ -93,7 +93,7 @@ class Alarms:
         }
 
     def _title(self, name: str) -> str:
-        """Return the name of the definition in words, without what CloudFormation added."""
+        """The name of the definition in words, without what CloudFormation added."""
         own = re.sub(r"[0-9A-F]{8}-\w+$", "", name.removeprefix(self._prefix))
         words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])", own.removeprefix("Alarms"))
         first, *others = words or [name]
@@ -127,7 +127,7 @@ def _own_metrics(alarm: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _census_metric(alarm: Mapping[str, Any], period: int) -> str | None:
-    """Return the metric whose value in each census period the alarm's threshold is compared with.
+    """The metric whose value in each census period the alarm's threshold is compared with.
 
     None if the alarm watches something else, for example a percentage.
     """

@@ -259,7 +259,7 @@ def _business(wanted: Mapping[str, Any]) -> BusinessId:
 
 
 def _businesses(wanted: Mapping[str, Any]) -> list[BusinessId]:
-    """Return the business of each device to connect."""
+    """The business of each device to connect."""
     business, count, spread = _business(wanted), wanted.get("count", 1), wanted.get("spread", False)
     if type(count) is not int or not 1 <= count <= MAX_AT_ONCE:
         raise BadRequest(f"count: must be a whole number from 1 to {MAX_AT_ONCE}")

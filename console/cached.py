@@ -34,7 +34,7 @@ class Cached(Generic[T]):
         self._kept_until = 0.0
 
     def get(self) -> T:
-        """Return the value. Raises `Unanswered` if AWS could not be asked."""
+        """The value. Raises `Unanswered` if AWS could not be asked."""
         with self._lock:
             if self._kept is None or self._clock() >= self._kept_until:
                 self._kept = self._loaded()

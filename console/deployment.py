@@ -45,7 +45,7 @@ class DeploymentReader:
         self._cached = Cached(self._load, seconds=_CHECK_EVERY)
 
     def get(self) -> Deployment:
-        """Return the deployment. Raises `Unanswered`."""
+        """The deployment. Raises `Unanswered`."""
         return self._cached.get()
 
     def _load(self) -> Deployment:

@@ -31,7 +31,7 @@ class Devices(Protocol):
     """Devices whose behaviour the person at the console decides. Any thread may call them."""
 
     def documents(self) -> Sequence[DeviceDocument]:
-        """Return all devices, in the order in which they were made."""
+        """All devices, in the order in which they were made."""
         ...
 
     def connect(self, business_ids: Sequence[BusinessId]) -> Sequence[str]:

@@ -23,5 +23,5 @@ _PAGE: Final = """<!doctype html>
 
 
 def document(title: str, body: str) -> str:
-    """Return the page. `body` is HTML."""
+    """The page. `body` is HTML."""
     return _PAGE.format(title=escape(title), body=body)

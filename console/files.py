@@ -33,7 +33,7 @@ TOKEN_PLACE: Final = '<meta name="console-token" content="">'  # noqa: S105 - it
 
 
 def index(token: str) -> str:
-    """Return index.html with the token in its place."""
+    """Index.html with the token in its place."""
     page = (PAGE / "index.html").read_text()
     if TOKEN_PLACE not in page:
         raise ValueError(f"console/page/index.html must contain {TOKEN_PLACE}")
@@ -41,7 +41,7 @@ def index(token: str) -> str:
 
 
 def static_file(path: str) -> Response:
-    """Return a file by the path of its URL. Raises `NotFound`."""
+    """A file by the path of its URL. Raises `NotFound`."""
     file = _ELSEWHERE.get(path)
     if file is None:
         joined = safe_join(str(PAGE), path)

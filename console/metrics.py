@@ -62,7 +62,7 @@ class Metrics:
         self._cached: dict[int, Cached[Mapping[str, Any]]] = {}
 
     def document(self, hours: int) -> Mapping[str, Any]:
-        """Return the series of the last hours. Raises `Unanswered`."""
+        """The series of the last hours. Raises `Unanswered`."""
         cached = self._cached.setdefault(
             hours, Cached(lambda: self._load(hours), seconds=_FRESH, clock=self._clock)
         )

@@ -94,7 +94,7 @@ class RestApi:
 
 
 def _argument(arguments: Mapping[str, str], name: str) -> str:
-    """Return an argument as part of a path. Raises `InvalidValue` unless it is an identifier."""
+    """An argument as part of a path. Raises `InvalidValue` unless it is an identifier."""
     value = arguments[name]
     checked: str = (
         identifiers.connection_id(value)

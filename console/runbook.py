@@ -16,7 +16,7 @@ _FILE: Final = ROOT / "docs" / "runbook.md"
 
 @cache
 def runbook_page() -> str:
-    """Return the page. Links that lead out of the runbook are text, unless they are absolute."""
+    """The page. Links that lead out of the runbook are text, unless they are absolute."""
     # This preset escapes HTML in the document.
     markdown = MarkdownIt("js-default")
     tokens = markdown.parse(_FILE.read_text())

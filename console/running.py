@@ -48,7 +48,7 @@ def running_console(
 
 
 def _dashboard_url(environment: DeployedEnvironment) -> str | None:
-    """Return where CloudWatch shows the dashboard; None for the local system, which has no page."""
+    """Where CloudWatch shows the dashboard; None for the local system, which has no page."""
     if environment.name == LOCAL:
         return None
     name, region = environment.output("Monitoring", names.DASHBOARD_NAME), environment.region

@@ -43,13 +43,13 @@ def listen(*, default: int = 0) -> socket.socket:
 
 
 def port_of(listener: socket.socket) -> int:
-    """Return the port that a socket listens on."""
+    """The port that a socket listens on."""
     port: int = listener.getsockname()[1]
     return port
 
 
 def url_of(listener: socket.socket) -> str:
-    """Return the URL of the console that is served on this socket."""
+    """The URL of the console that is served on this socket."""
     return f"http://{HOST}:{port_of(listener)}/"
 
 

@@ -37,7 +37,7 @@ class OperatorToken:
         return self._token is not None
 
     def current(self) -> str:
-        """Return a token that can be used now. Raises `Unanswered`."""
+        """A token that can be used now. Raises `Unanswered`."""
         with self._lock:
             if self._remaining() < _RENEW_BEFORE:
                 try:

@@ -29,7 +29,7 @@ _SHOWN_LINES: Final = 30
 
 
 def text(document: Json) -> str:
-    """Return the text of a contract: the same code gives the same bytes on every machine."""
+    """The text of a contract: the same code gives the same bytes on every machine."""
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -57,7 +57,7 @@ def differences(folder: Path) -> Iterator[str]:
 
 
 def main(arguments: list[str] | None = None, *, folder: Path = ROOT / "docs") -> int:
-    """Return the exit code: 1 if the check found a difference."""
+    """The exit code: 1 if the check found a difference."""
     parser = argparse.ArgumentParser(prog="python -m contracts", description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare, and write nothing")
     if not parser.parse_args(arguments).check:

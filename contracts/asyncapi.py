@@ -32,7 +32,7 @@ _DESCRIPTION: Final = (
 
 
 def document() -> Json:
-    """Return the whole document."""
+    """The whole document."""
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -171,7 +171,7 @@ def _schemas() -> Json:
 
 
 def client_message(action: str) -> Json:
-    """Return the schema of what a client may send for an action."""
+    """The schema of what a client may send for an action."""
     return {
         "type": "object",
         "description": _FROM_CLIENTS[action],

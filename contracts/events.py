@@ -18,7 +18,7 @@ _SUMMARY: Final = "The status of a business, or its need for attention, changed.
 
 
 def document() -> Json:
-    """Return the whole document."""
+    """The whole document."""
     return {
         "asyncapi": "3.0.0",
         "info": {

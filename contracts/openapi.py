@@ -44,7 +44,7 @@ _DESCRIPTION: Final = (
 
 
 def document() -> Json:
-    """Return the whole document."""
+    """The whole document."""
     schema = rest_app.app.get_openapi_schema(
         title="Business Connections",
         version=version(),
@@ -162,7 +162,7 @@ def _good_answer(name: str, status: HTTPStatus, answer: Json) -> Json:
 
 
 def _problems(route: Route, operation: Json) -> list[ProblemType]:
-    """Return the problems of an operation, ordered by status. No two have the same status."""
+    """The problems of an operation, ordered by status. No two have the same status."""
     kinds = [*route.problems, problems.TOO_MANY_REQUESTS, problems.INTERNAL_ERROR, problems.TIMEOUT]
     if operation.get("parameters") or "requestBody" in operation:
         kinds.append(problems.INVALID_REQUEST)
@@ -176,7 +176,7 @@ def _problems(route: Route, operation: Json) -> list[ProblemType]:
 
 
 def _answered(operations: list[Json]) -> list[ProblemType]:
-    """Return the problem types that these operations refer to."""
+    """The problem types that these operations refer to."""
     references = {answer.get("$ref") for o in operations for answer in o["responses"].values()}
     kinds = [kind for kind in vars(problems).values() if isinstance(kind, ProblemType)]
     return [k for k in kinds if _reference("responses", camel_case(k.name))["$ref"] in references]

@@ -28,24 +28,24 @@ _MOMENT: Final = re.compile(r"\w+(At|Until|Since)|asOf|at|from|since|serverTime|
 
 
 def version() -> str:
-    """Return the version of this software, which its contracts have too."""
+    """The version of this software, which its contracts have too."""
     file = Path(__file__).resolve().parent.parent / "pyproject.toml"
     found: str = tomllib.loads(file.read_text(encoding="utf-8"))["project"]["version"]
     return found
 
 
 def paragraph(kind: Any) -> str:
-    """Return the docstring of a class as one paragraph."""
+    """The docstring of a class as one paragraph."""
     return " ".join((inspect.getdoc(kind) or "").split())
 
 
 def plain(document: object) -> Any:
-    """Return a document as it is after a round trip through JSON."""
+    """A document as it is after a round trip through JSON."""
     return json.loads(json.dumps(document))
 
 
 def tidy(schema: Any) -> Any:
-    """Return a schema of Pydantic without noise, and with the format of times.
+    """A schema of Pydantic without noise, and with the format of times.
 
     It removes titles that repeat a name, turns ``anyOf`` a type and null into a list of types,
     writes bounds of integers as integers, and makes one paragraph of a docstring.

@@ -52,7 +52,7 @@ def build_bundle(*, dependencies: bool = True, build: Path = BUILD) -> Path:
 
 
 def size(bundle: Path) -> int:
-    """Return how many bytes the files of a bundle hold, unpacked."""
+    """How many bytes the files of a bundle hold, unpacked."""
     return sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
 
 
@@ -77,7 +77,7 @@ def _dependencies(build: Path) -> Path:
 
 
 def _built_once(parent: Path, digest: str, fill: Callable[[Path], None]) -> Path:
-    """Return the folder for this digest. Fill it first if it does not exist yet.
+    """The folder for this digest. Fill it first if it does not exist yet.
 
     It is complete as soon as it exists, and never changes, so several syntheses can share it.
     """

@@ -124,5 +124,5 @@ PROD: Final = Environment(
 
 
 def all_environments() -> tuple[Environment, ...]:
-    """Return every environment, in the order in which a build is promoted."""
+    """Every environment, in the order in which a build is promoted."""
     return DEV, STAGING, PROD

@@ -14,7 +14,7 @@ def percent_failed(
     label: str,
     period: cdk.Duration,
 ) -> cloudwatch.MathExpression:
-    """Return what percentage failed, or 0 if fewer than `minimum` did: too few to judge by."""
+    """What percentage failed, or 0 if fewer than `minimum` did: too few to judge by."""
     failures = " + ".join(failed)
     return cloudwatch.MathExpression(
         expression=f"IF({failures} >= {minimum}, 100 * ({failures}) / ({' + '.join(total)}), 0)",

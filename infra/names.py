@@ -34,11 +34,11 @@ ALARM_NAMES: Final = "AlarmNames"
 
 
 def stack_name(environment: str, part: str) -> str:
-    """Return the name of a stack: `part` is Data, Service or Monitoring."""
+    """The name of a stack: `part` is Data, Service or Monitoring."""
     return f"BusinessConnections-{environment}-{part}"
 
 
 def anchor(heading: str) -> str:
-    """Return the anchor of a heading in a document, as GitHub makes it."""
+    """The anchor of a heading in a document, as GitHub makes it."""
     kept = (each for each in heading.lower() if each.isalnum() or each in "_- ")
     return "".join(kept).replace(" ", "-")

@@ -14,21 +14,21 @@ class Platform:
     """Whether alarms can page through others. Otherwise each pages by itself."""
 
     def api_url(self, region: str, api_id: str, stage: str) -> str:
-        """Return the URL of a REST API, or of the management API of a WebSocket API."""
+        """The URL of a REST API, or of the management API of a WebSocket API."""
         return f"https://{api_id}.execute-api.{region}.amazonaws.com/{stage}"
 
     def websocket_url(self, region: str, api_id: str, stage: str) -> str:
-        """Return the URL at which devices connect."""
+        """The URL at which devices connect."""
         return self.api_url(region, api_id, stage).replace("http", "ws", 1)
 
     def signing_keys_url(self, region: str, pool_id: str) -> str:
-        """Return the URL of the keys with which a user pool signs its tokens (JWKS)."""
+        """The URL of the keys with which a user pool signs its tokens (JWKS)."""
         return f"https://cognito-idp.{region}.amazonaws.com/{pool_id}/.well-known/jwks.json"
 
     def supported_alarms(
         self, definitions: "Sequence[AlarmDefinition]"
     ) -> "Sequence[AlarmDefinition]":
-        """Return the alarms as they can be judged here."""
+        """The alarms as they can be judged here."""
         return definitions
 
 

@@ -4,7 +4,7 @@ import aws_cdk as cdk
 
 
 def removal_policy(*, keep: bool) -> cdk.RemovalPolicy:
-    """Return the policy of a resource that holds data.
+    """The policy of a resource that holds data.
 
     What is kept outlives its stack, unless the stack could not be created: then there is nothing to
     keep, and what stays would only be in the way.

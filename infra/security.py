@@ -69,14 +69,14 @@ def _skip_in_template(construct: IConstruct, check: str, reason: str) -> None:
 
 
 def logical_id(construct: Construct) -> str:
-    """Return the name of a construct's resource in the template, as findings mention it."""
+    """The name of a construct's resource in the template, as findings mention it."""
     resource = construct.node.default_child
     assert isinstance(resource, cdk.CfnElement)  # noqa: S101 - narrows the type
     return cdk.Stack.of(construct).get_logical_id(resource)
 
 
 def as_reported(value: str, pseudo_parameter: str) -> str:
-    """Return an account, a region or a partition as findings mention it.
+    """An account, a region or a partition as findings mention it.
 
     Where the environment does not name it, it is a pseudo parameter, like `<AWS::Region>`.
     """

@@ -68,7 +68,7 @@ class Guarded:
             await send({"type": "http.response.body", "body": body})
 
     def _refusal(self, scope: Message) -> tuple[int, str, str] | None:
-        """Return the status, AWS's name of the error and a message; None if it may pass."""
+        """The status, AWS's name of the error and a message; None if it may pass."""
         headers: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
             headers.setdefault(name.lower(), []).append(value)

@@ -16,7 +16,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:4566"
 
 
 def local_environment(*, canary: bool = False) -> Environment:
-    """Return an environment that is fast enough to watch in minutes."""
+    """An environment that is fast enough to watch in minutes."""
     return Environment(
         name="local",
         keep_data=False,
@@ -49,7 +49,7 @@ class Emulator(Platform):
 
 
 def _simple(definition: AlarmDefinition) -> AlarmDefinition | None:
-    """Return an alarm that watches a single metric and pages by itself. Of math on one metric, take
+    """An alarm that watches a single metric and pages by itself. Of math on one metric, take
     the metric; leave out what needs several.
     """
     metric = definition.metric

@@ -38,7 +38,7 @@ def patch() -> None:
     ordinary_record = provisioners._cw_metric_alarm_record
 
     def record(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
-        """Return how an alarm is stored."""
+        """How an alarm is stored."""
         if "Metrics" not in properties:
             return dict(ordinary_record(name, properties))
         simple = {**properties, "Metrics": None, "MetricName": "-", "Namespace": "-"}

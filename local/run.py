@@ -332,7 +332,7 @@ class Cdk:
 
 
 def emulator_environment(emulator: Emulator) -> Mapping[str, str]:
-    """Return the caller's environment variables, changed so that nothing reaches real AWS."""
+    """The caller's environment variables, changed so that nothing reaches real AWS."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return {
         **kept,

@@ -9,13 +9,13 @@ Json = dict[str, Any]
 
 
 def validator(contract: Json, schema: Json) -> Validator:
-    """Return a validator for one schema, which may refer to the components of its contract."""
+    """A validator for one schema, which may refer to the components of its contract."""
     whole = {"components": contract["components"], **schema}
     return Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
 def problems(contract: Json, schema: Json, document: Any) -> list[str]:
-    """Return what is wrong with a document. A field that the schema does not name is wrong too."""
+    """What is wrong with a document. A field that the schema does not name is wrong too."""
     found = [error.message for error in validator(contract, schema).iter_errors(document)]
     if "$ref" in schema:
         schema = component(contract, schema["$ref"])
@@ -26,7 +26,7 @@ def problems(contract: Json, schema: Json, document: Any) -> list[str]:
 
 
 def component(contract: Json, reference: str) -> Json:
-    """Return what a reference within the contract refers to."""
+    """What a reference within the contract refers to."""
     found = contract
     for name in reference.removeprefix("#/").split("/"):
         found = found[name]

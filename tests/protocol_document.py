@@ -32,7 +32,7 @@ def snippets(document: Path = DOCUMENT) -> Iterator[Snippet]:
 
 
 def table(first_column: str, document: Path = DOCUMENT) -> list[list[str]]:
-    """Return the rows, headings included, of the table with this first heading."""
+    """The rows, headings included, of the table with this first heading."""
     rows = re.search(
         rf"^\| {re.escape(first_column)} \|.*\n(?:\|.*\n)+", _text(document), re.MULTILINE
     )
@@ -42,6 +42,6 @@ def table(first_column: str, document: Path = DOCUMENT) -> list[list[str]]:
 
 
 def problem_types() -> dict[str, int]:
-    """Return the status of each documented problem type, by name."""
+    """The status of each documented problem type, by name."""
     _, *rows = table("`type` ends in")
     return {name.strip("`"): int(status) for name, status, *_ in rows}

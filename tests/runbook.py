@@ -26,13 +26,13 @@ SEVERITIES = {
 
 
 def sections() -> dict[str, str]:
-    """Return the text of each section, by its heading."""
+    """The text of each section, by its heading."""
     _, *parts = re.split(r"^## (.+)\n", RUNBOOK.read_text(), flags=re.MULTILINE)
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 def alarm_sections() -> dict[str, str]:
-    """Return the sections that alarms lead to: those that begin with a severity."""
+    """The sections that alarms lead to: those that begin with a severity."""
     openings = tuple(SEVERITIES.values())
     return {
         heading: text for heading, text in sections().items() if text.lstrip().startswith(openings)
@@ -40,7 +40,7 @@ def alarm_sections() -> dict[str, str]:
 
 
 def blocks(language: str, document: Path = RUNBOOK) -> list[str]:
-    """Return the content of the fenced blocks of a language, without their indentation."""
+    """The content of the fenced blocks of a language, without their indentation."""
     fence = re.compile(
         rf"^(?P<indent> *)```{language}\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
     )
@@ -51,7 +51,7 @@ def blocks(language: str, document: Path = RUNBOOK) -> list[str]:
 
 
 def inline_commands(document: Path = RUNBOOK) -> list[str]:
-    """Return the commands between backticks, outside the fenced blocks."""
+    """The commands between backticks, outside the fenced blocks."""
     text = re.sub(r"^ *```.*?^ *```$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
     spans = re.findall(r"`([^`]+)`", text)
     return [span for span in spans if re.match(_COMMAND, span)]
@@ -61,7 +61,7 @@ _COMMAND = r"(aws|insights|call|run_cleanup|make|node_modules/\.bin/cdk) "
 
 
 def commands(name: str, document: Path = RUNBOOK, *, inline: bool = True) -> list[list[str]]:
-    """Return the words of every call of a command, split as the shell splits them.
+    """The words of every call of a command, split as the shell splits them.
 
     Calls in `$(...)` inside a quoted word are included.
     """

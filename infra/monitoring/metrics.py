@@ -57,38 +57,38 @@ class ServiceMetrics:
         """The health period, or a longer one if necessary for a cleanup run in each."""
 
     def gauge(self, name: MetricName, *, label: str | None = None) -> cloudwatch.IMetric:
-        """Return what a census counted, summed over all workers.
+        """What a census counted, summed over all workers.
 
         There is no data while a worker's count is missing: part of a census must not end an alarm.
         """
         return self._of_all_workers(name, "Maximum", label, if_all_are_there=True)
 
     def completed_runs(self) -> cloudwatch.IMetric:
-        """Return how many cleanup runs were completed in a census period, of all workers."""
+        """How many cleanup runs were completed in a census period, of all workers."""
         name = MetricName.CLEANUP_COMPLETED
         return self._of_all_workers(name, "Sum", name.label, if_all_are_there=False)
 
     def count(self, name: MetricName, *, label: str | None = None) -> cloudwatch.Metric:
-        """Return how often something happened in a census period."""
+        """How often something happened in a census period."""
         return self._metric(name, "Sum", label)
 
     def canary_step(self, step: CanaryStep) -> cloudwatch.Metric:
-        """Return how long a step of the canary took, in milliseconds."""
+        """How long a step of the canary took, in milliseconds."""
         return self._metric(
             MetricName.CANARY_STEP_DURATION, "Maximum", step, {STEP_DIMENSION: step}
         )
 
     def longest_run(self) -> cloudwatch.Metric:
-        """Return how long the longest cleanup run of a period took, in milliseconds."""
+        """How long the longest cleanup run of a period took, in milliseconds."""
         name = MetricName.CLEANUP_DURATION
         return self._metric(name, "Maximum", name.label)
 
     def planned_work(self) -> cloudwatch.Metric:
-        """Return the metric that announces planned work."""
+        """The metric that announces planned work."""
         return self._metric(PLANNED_WORK, "Maximum").with_(period=HEALTH_PERIOD)
 
     def of_each_worker(self, name: MetricName, statistic: str) -> Mapping[str, cloudwatch.Metric]:
-        """Return a metric of the cleanup as each worker publishes it, by its id in metric math."""
+        """A metric of the cleanup as each worker publishes it, by its id in metric math."""
         snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
         if self._workers == 1:
             return {snake: self._metric(name, statistic)}
@@ -100,24 +100,24 @@ class ServiceMetrics:
         }
 
     def function(self, function: ServiceFunction, name: str) -> cloudwatch.Metric:
-        """Return the sum of a metric that Lambda publishes of a function."""
+        """The sum of a metric that Lambda publishes of a function."""
         function_name = self._read_name(function.function.function_name)
         return _aws_metric("AWS/Lambda", name, FunctionName=function_name)
 
     def iterator_age(self, function: ServiceFunction) -> cloudwatch.Metric:
-        """Return how long the oldest record that a function got had waited in its stream (ms).
+        """How long the oldest record that a function got had waited in its stream (ms).
 
         It is the age for all versions and aliases, of which only `live` reads a stream.
         """
         return self.function(function, "IteratorAge").with_(statistic="Maximum")
 
     def websocket(self, websocket: WebSocketApi, name: str) -> cloudwatch.Metric:
-        """Return the sum of a metric that API Gateway publishes of the WebSocket API."""
+        """The sum of a metric that API Gateway publishes of the WebSocket API."""
         api_id = self._read_name(websocket.api.api_id)
         return _aws_metric("AWS/ApiGateway", name, ApiId=api_id, Stage=WEBSOCKET_STAGE)
 
     def waiting_messages(self, queue: sqs.IQueue) -> cloudwatch.Metric:
-        """Return how many messages wait in a queue."""
+        """How many messages wait in a queue."""
         name = "ApproximateNumberOfMessagesVisible"
         queue_name = self._read_name(queue.queue_name)
         return _aws_metric("AWS/SQS", name, QueueName=queue_name).with_(statistic="Maximum")
@@ -157,17 +157,17 @@ class ServiceMetrics:
 
 
 def rest_metric(rest: RestApi, name: str) -> cloudwatch.Metric:
-    """Return the sum of a metric that API Gateway publishes of the REST API."""
+    """The sum of a metric that API Gateway publishes of the REST API."""
     return _aws_metric("AWS/ApiGateway", name, ApiName=rest.api.rest_api_name, Stage=REST_STAGE)
 
 
 def table_metric(table: dynamodb.ITable, name: str, **dimensions: str) -> cloudwatch.Metric:
-    """Return the sum of a metric that DynamoDB publishes of the table, or of a part of it."""
+    """The sum of a metric that DynamoDB publishes of the table, or of a part of it."""
     return _aws_metric("AWS/DynamoDB", name, TableName=table.table_name, **dimensions)
 
 
 def table_throttles(table: dynamodb.ITable) -> Mapping[str, cloudwatch.Metric]:
-    """Return the throttled reads and writes of the table and each index, by their ids in math."""
+    """The throttled reads and writes of the table and each index, by their ids in math."""
     return {
         f"{kind.lower()}s_{index.lower() or 'table'}": table_metric(
             table,
@@ -180,7 +180,7 @@ def table_throttles(table: dynamodb.ITable) -> Mapping[str, cloudwatch.Metric]:
 
 
 def history_problems(history: dynamodb.ITable) -> list[cloudwatch.IMetric]:
-    """Return the throttled calls and the internal errors of the history table."""
+    """The throttled calls and the internal errors of the history table."""
     return [
         *(
             table_metric(history, f"{kind}ThrottleEvents").with_(label=f"Throttled {kind.lower()}s")
@@ -196,7 +196,7 @@ def history_problems(history: dynamodb.ITable) -> list[cloudwatch.IMetric]:
 
 
 def table_system_errors(table: dynamodb.ITable) -> Mapping[str, cloudwatch.Metric]:
-    """Return DynamoDB's internal errors of each operation, by their ids in math."""
+    """DynamoDB's internal errors of each operation, by their ids in math."""
     return {
         operation[0].lower() + operation[1:]: table_metric(
             table, "SystemErrors", Operation=operation

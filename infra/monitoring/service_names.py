@@ -45,7 +45,7 @@ class ServiceNames(Construct):
         cdk.Stack.of(self).add_stack_dependency(service)
 
     def read(self, name: str) -> str:
-        """Return a name (a token of the service stack) as the monitoring stack may use it."""
+        """A name (a token of the service stack) as the monitoring stack may use it."""
         if name not in self._names:
             self._names.append(name)
             self._written.value = ",".join(self._names)

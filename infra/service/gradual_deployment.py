@@ -195,7 +195,7 @@ class GradualDeployment(Construct):
     def _role(
         self, functions: Sequence[ServiceFunction], preflight: ServiceFunction
     ) -> tuple[iam.IRole, iam.Policy]:
-        """Return the role of CodeDeploy, and its policy."""
+        """The role of CodeDeploy, and its policy."""
         # Not the managed policy: that one allows changing every function of the account.
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("codedeploy.amazonaws.com"))
         policy = iam.Policy(
@@ -242,7 +242,7 @@ class GradualDeployment(Construct):
 
 
 def _of_new_version(function: ServiceFunction, name: str) -> cloudwatch.Metric:
-    """Return a metric of the calls of the alias that the new version executes."""
+    """A metric of the calls of the alias that the new version executes."""
     function_name = function.function.function_name
     return _lambda_metric(
         name,

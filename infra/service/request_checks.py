@@ -40,7 +40,7 @@ class BodySchema:
 
 
 def body_schema(route: Route) -> BodySchema | None:
-    """Return the schema of a route's body, or None if it may be missing or be any JSON."""
+    """The schema of a route's body, or None if it may be missing or be any JSON."""
     body = _operation(route).get("requestBody", {})
     if not body.get("required"):
         return None
@@ -52,7 +52,7 @@ def body_schema(route: Route) -> BodySchema | None:
 
 
 def required_query(route: Route) -> tuple[str, ...]:
-    """Return the names of the query parameters that a route needs."""
+    """The names of the query parameters that a route needs."""
     return tuple(
         parameter["name"]
         for parameter in _operation(route).get("parameters", ())

@@ -43,7 +43,7 @@ class Credential:
         self._config = config
 
     def access_token(self) -> str:
-        """Return a new access token. Raises `NoCredential` and `NoToken`."""
+        """A new access token. Raises `NoCredential` and `NoToken`."""
         secret = self._secret()
         match secret:
             case {"tokenUrl": str(url), "form": dict(form)}:

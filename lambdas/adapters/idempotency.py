@@ -58,7 +58,7 @@ class IdempotentCalls:
         *,
         is_final: Callable[[_Result], bool],
     ) -> _Result:
-        """Return the result of `call`, or the one that is remembered for this key.
+        """The result of `call`, or the one that is remembered for this key.
 
         A call that raises, or whose result is not final, is forgotten: a repeated call runs again.
         Raises `KeyReused`, `StillRunning` or `Unavailable`.

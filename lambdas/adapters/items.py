@@ -91,9 +91,9 @@ class Codec(NamedTuple):
     """How the values of an attribute are written and read."""
 
     write: Callable[[Any], Attributes]
-    """Returns a value in DynamoDB's JSON."""
+    """A value in DynamoDB's JSON."""
     read: Callable[[Mapping[str, Any]], Any]
-    """Returns None for an empty text. Raises one of `_NOT_READABLE`."""
+    """None for an empty text. Raises one of `_NOT_READABLE`."""
 
 
 def _read_number(value: Mapping[str, Any]) -> int:

@@ -60,7 +60,7 @@ class TokenVerifier:
         )
 
     def verify(self, token: str) -> Caller:
-        """Return the caller that the token names.
+        """The caller that the token names.
 
         Raises `InvalidToken` if the token is not valid, and `Unavailable` if the issuer's keys
         cannot be loaded (which says nothing about the token).

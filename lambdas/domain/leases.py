@@ -14,7 +14,7 @@ allows 100 items.
 def make_room(
     before: Business, leases: Sequence[VirtualConnection], now: Instant
 ) -> tuple[Sequence[VirtualConnection], Sequence[VirtualConnection]]:
-    """Return which of these leases the business can get, and which ended ones must go for them.
+    """Which of these leases the business can get, and which ended ones must go for them.
 
     A lease that renews a running one always fits. Of the others, those that run longest come first.
     Ended leases stay if there is room without; the cleanup removes them.

@@ -101,7 +101,7 @@ class Transition:
         return self.after.online
 
     def following(self, known: Self) -> Self:
-        """Return the same as the next transition after a known one, from which it was not made."""
+        """The same as the next transition after a known one, from which it was not made."""
         at = max(self.at, known.at)
         return replace(
             self,

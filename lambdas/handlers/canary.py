@@ -49,7 +49,7 @@ def handler(service: Service, event: Event, context: LambdaContext) -> dict[str,
 def _play(
     service: Service, done: Callable[[CanaryStep, float], None]
 ) -> tuple[CanaryStep, str] | None:
-    """Return the step that failed, and why; None if all succeeded."""
+    """The step that failed, and why; None if all succeeded."""
     began = time.monotonic()
     try:
         token = service.credential.access_token()

@@ -15,7 +15,7 @@ _Result = TypeVar("_Result")
 
 
 def until_no_conflict(attempt: Callable[[], _Result], backoff: Backoff) -> _Result:
-    """Return the result of an attempt to read, decide and write. Repeats it after a `Conflict`.
+    """The result of an attempt to read, decide and write. Repeats it after a `Conflict`.
 
     Raises `TooManyCalls` after too many conflicts.
     """

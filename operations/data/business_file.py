@@ -90,7 +90,7 @@ def read_businesses(file: IO[bytes], name: str) -> Iterator[Declaration | BadLin
 
 
 def count_businesses(file: IO[bytes], name: str) -> int | None:
-    """Return how many lines `read_businesses` reads; None if the file can only be read once."""
+    """How many lines `read_businesses` reads; None if the file can only be read once."""
     if not file.seekable():
         return None
     is_json, lines = _format_and_lines(file, name)
@@ -299,7 +299,7 @@ def _json_shown(value: object) -> str:
 
 
 def _shown(text: str) -> str:
-    """Return a wrong text, short and printable."""
+    """A wrong text, short and printable."""
     return _short(ascii(text))
 
 

@@ -52,7 +52,7 @@ class Progress:
             thread.join()
 
     def line(self, seconds: float) -> str:
-        """Return the line so many seconds after the begin."""
+        """The line so many seconds after the begin."""
         done = self.done()
         of = f" of {'about ' if self.is_estimate else ''}{self.total}" if self.total else ""
         return f"{done}{of} {self.unit}, {done / seconds:.0f} a second: {self.results()}"

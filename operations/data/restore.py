@@ -141,7 +141,7 @@ class _Unreadable(Exception):
 
 
 def _as_restored(settings: Settings, *, version: int) -> Settings:
-    """Return the settings with another version and without the mark of an episode.
+    """The settings with another version and without the mark of an episode.
 
     Their author does not cause the transition that follows.
     """
@@ -185,7 +185,7 @@ def restore(
 
 
 def require_restored_table(dynamodb: Any, restored: str, *, live: str) -> int | None:
-    """Return about how many items the restored table has, as far as AWS has counted them.
+    """About how many items the restored table has, as far as AWS has counted them.
 
     Raises `CannotBegin` unless `restored` can be a table that was restored from `live`.
     """

@@ -43,7 +43,7 @@ class Manifest:
         return f"commit {self.commit[:12]}{'' if self.clean else ' with uncommitted changes'}"
 
     def neighbours(self, environment: str) -> tuple[str, ...]:
-        """Return the environments that have the same bundle as this one, in order of promotion.
+        """The environments that have the same bundle as this one, in order of promotion.
 
         The environments of an emulator have a bundle of their own.
         """
@@ -114,7 +114,7 @@ class Assembly:
         return tuple(found)
 
     def digest(self) -> str:
-        """Return the SHA-256 of all that the CDK wrote, without what a deployment adds to it."""
+        """The SHA-256 of all that the CDK wrote, without what a deployment adds to it."""
         digest = hashlib.sha256()
         for path in self.files():
             content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -205,7 +205,7 @@ class Build:
         return environment
 
     def is_intact(self) -> bool:
-        """Return whether nothing in the assembly was changed since it was built."""
+        """Whether nothing in the assembly was changed since it was built."""
         return self.assembly.digest() == self.manifest.digest
 
     def require(self, *environments: str) -> None:

@@ -68,5 +68,5 @@ class BootstrapBucket:
 
 
 def error_code(error: ClientError) -> str:
-    """Return the code by which AWS names an error."""
+    """The code by which AWS names an error."""
     return str(error.response["Error"]["Code"])

@@ -111,7 +111,7 @@ def _synthesize(output: Path) -> None:
 
 
 def _commit() -> tuple[str, bool, str]:
-    """Return the commit, whether the working tree has no changes, and the commit's time."""
+    """The commit, whether the working tree has no changes, and the commit's time."""
     try:
         commit, seconds = repository.git("log", "-1", "--format=%H %ct").split()
         clean = not repository.git("status", "--porcelain")

@@ -41,7 +41,7 @@ def give_credential(environment: DeployedEnvironment) -> None:
 
 
 def _text_of(secrets: Any, secret: str) -> str | None:
-    """Return the value of a secret, if it has one."""
+    """The value of a secret, if it has one."""
     try:
         text: str | None = secrets.get_secret_value(SecretId=secret).get("SecretString")
     except secrets.exceptions.ResourceNotFoundException:
@@ -50,7 +50,7 @@ def _text_of(secrets: Any, secret: str) -> str | None:
 
 
 def _fields(text: str | None) -> dict[str, Any]:
-    """Return the fields of a JSON object; none if the text is something else."""
+    """The fields of a JSON object; none if the text is something else."""
     try:
         value = json.loads(text or "{}")
     except ValueError:

@@ -275,7 +275,7 @@ def _cdk_deploy(
 
 
 def parameters(build: Build, name: str, *, unguarded: bool, at: str) -> list[str]:
-    """Return the options of `cdk deploy` for the parameters of the stacks.
+    """The options of `cdk deploy` for the parameters of the stacks.
 
     All are passed every time: CloudFormation keeps the last deployment's values of any others.
     """

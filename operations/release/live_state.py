@@ -14,7 +14,7 @@ _ALARMS_AT_ONCE: Final = 100
 
 
 def changed_stacks(environment: DeployedEnvironment, stacks: Sequence[StackArtifact]) -> list[str]:
-    """Return the names of the stacks whose template differs from the one of this build.
+    """The names of the stacks whose template differs from the one of this build.
 
     A template names the bundle by its hash, so equal templates run equal code.
     """
@@ -29,7 +29,7 @@ def changed_stacks(environment: DeployedEnvironment, stacks: Sequence[StackArtif
 def stacks_in_the_way(
     environment: DeployedEnvironment, stacks: Sequence[StackArtifact]
 ) -> list[str]:
-    """Return the names of the stacks that import what this build no longer exports.
+    """The names of the stacks that import what this build no longer exports.
 
     CloudFormation refuses to remove an export that is in use, so these must be deployed first.
     """
@@ -85,7 +85,7 @@ def _as_cloudformation_keeps(template: Any) -> Any:
 def code_of_functions(
     environment: DeployedEnvironment, service: StackArtifact
 ) -> Mapping[str, str]:
-    """Return the SHA-256 of the code that takes the calls, by logical id of the function.
+    """The SHA-256 of the code that takes the calls, by logical id of the function.
 
     If a function has an alias, this is the code of the alias's version. While the alias shifts
     traffic between two versions, both hashes are returned with a plus between them.
@@ -139,7 +139,7 @@ class AlarmState:
 
 
 def alarms_behind_pages(environment: DeployedEnvironment) -> Mapping[str, AlarmState]:
-    """Return the alarms that notify the on-call topic, and those of which a composite one of them
+    """The alarms that notify the on-call topic, and those of which a composite one of them
     consists, by name.
 
     The state of one that somebody has deleted is `DELETED`, and of one whose actions somebody has
@@ -194,7 +194,7 @@ class StackState:
 
 
 def log_groups(environment: DeployedEnvironment, service: StackArtifact) -> Sequence[str]:
-    """Return the names of the log groups of the functions."""
+    """The names of the log groups of the functions."""
     client = environment.client("lambda")
     return sorted(
         client.get_function_configuration(FunctionName=each["PhysicalResourceId"])["LoggingConfig"][
@@ -206,7 +206,7 @@ def log_groups(environment: DeployedEnvironment, service: StackArtifact) -> Sequ
 
 
 def stack_states(environment: DeployedEnvironment) -> Mapping[str, StackState]:
-    """Return the state of each existing stack of an environment, by name."""
+    """The state of each existing stack of an environment, by name."""
     cloudformation = environment.client("cloudformation")
     states = {}
     for part in PARTS:

@@ -211,7 +211,7 @@ def require_promotable(
 def _judge_source(
     build: Build, environment: DeployedEnvironment, *, wait: bool
 ) -> tuple[SourceState, list[str]]:
-    """Return the state of the source, and the reasons against a promotion that it shows.
+    """The state of the source, and the reasons against a promotion that it shows.
 
     With `wait`, wait for the end of those that end by themselves.
     """

@@ -82,7 +82,7 @@ def _account_limit(environment: DeployedEnvironment) -> Mapping[str, int]:
 
 
 def _reserved(environment: DeployedEnvironment, stacks: set[str]) -> Mapping[tuple[str, str], int]:
-    """Return what the functions of these stacks reserve now, by stack and logical id."""
+    """What the functions of these stacks reserve now, by stack and logical id."""
     client, cloudformation = environment.client("lambda"), environment.client("cloudformation")
     return {
         (stack, each["LogicalResourceId"]): _reserved_for(client, each["PhysicalResourceId"])

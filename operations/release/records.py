@@ -47,12 +47,12 @@ class Record:
 
 
 def parameter(environment: str) -> str:
-    """Return the name of the SSM parameter of an environment."""
+    """The name of the SSM parameter of an environment."""
     return f"/business-connections/{environment}/deployment"
 
 
 def newest(environment: DeployedEnvironment) -> tuple[Record | None, int]:
-    """Return the last deployment, and the version of the parameter: how often it was written.
+    """The last deployment, and the version of the parameter: how often it was written.
 
     The record is None if there was no deployment, or not with these tools; the version is 0 if
     there is no parameter.
@@ -66,7 +66,7 @@ def newest(environment: DeployedEnvironment) -> tuple[Record | None, int]:
 
 
 def history(environment: DeployedEnvironment) -> list[Record]:
-    """Return the deployments of an environment that SSM remembers, the newest first."""
+    """The deployments of an environment that SSM remembers, the newest first."""
     ssm = environment.client("ssm")
     pages = ssm.get_paginator("get_parameter_history").paginate(Name=parameter(environment.name))
     try:

@@ -200,7 +200,7 @@ def main() -> int:
 
 
 def _history(environment: DeployedEnvironment) -> tuple[Sequence[Record], int]:
-    """Return the history, and the version of the record that it had then."""
+    """The history, and the version of the record that it had then."""
     try:
         _, seen = records.newest(environment)
         history = records.history(environment)

@@ -30,7 +30,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,15}")
 
 
 def configured_environments() -> Mapping[str, Environment]:
-    """Return the environments of infra/environments.py by name, in the order of promotion."""
+    """The environments of infra/environments.py by name, in the order of promotion."""
     return {each.name: each for each in all_environments()}
 
 
@@ -44,7 +44,7 @@ def refuse_local_system(name: str) -> None:
 
 
 def configured_environment(name: str) -> Environment:
-    """Return an environment of infra/environments.py that is on AWS.
+    """An environment of infra/environments.py that is on AWS.
 
     Raises `CannotBegin` if there is none of this name, and `Refused` for the local one.
     """
@@ -103,7 +103,7 @@ class DeployedEnvironment:
             )
 
     def client(self, service: str, *, connections: int = 10) -> Any:
-        """Return a client for one AWS service, for up to so many calls at once."""
+        """A client for one AWS service, for up to so many calls at once."""
         config = Config(
             connect_timeout=3,
             read_timeout=10,
@@ -140,7 +140,7 @@ class DeployedEnvironment:
         return region
 
     def stack(self, part: str) -> str:
-        """Return the name of one of its stacks."""
+        """The name of one of its stacks."""
         return names.stack_name(self.name, part)
 
     @cached_property
@@ -149,7 +149,7 @@ class DeployedEnvironment:
         return {name: value for part in PARTS for name, value in self._outputs_of(part).items()}
 
     def output(self, part: str, name: str) -> str:
-        """Return one output of one of its stacks. Raises `CannotBegin`."""
+        """One output of one of its stacks. Raises `CannotBegin`."""
         outputs = self._outputs_of(part)
         if name not in outputs:
             raise CannotBegin(f"the stack {self.stack(part)} has no output {name}: deploy it again")

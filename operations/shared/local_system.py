@@ -42,7 +42,7 @@ class Emulator:
     region: str = REGION
 
     def session(self) -> Any:
-        """Return a boto3 session, whatever the AWS settings of this machine are."""
+        """A boto3 session, whatever the AWS settings of this machine are."""
         return boto3.Session(
             aws_access_key_id=self.account,
             aws_secret_access_key=_SECRET_KEY,
@@ -51,11 +51,11 @@ class Emulator:
         )
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client for one AWS service."""
+        """A boto3 client for one AWS service."""
         return self.session().client(service, endpoint_url=self.url)
 
     def variables(self) -> Mapping[str, str]:
-        """Return the environment variables that send AWS's tools to the emulator."""
+        """The environment variables that send AWS's tools to the emulator."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ENDPOINT_URL_S3": self.url,
@@ -123,16 +123,16 @@ class LocalSystem:
         return Emulator(self.awsEndpointUrl, self.awsSessionToken, region=self.region)
 
     def session(self) -> Any:
-        """Return a boto3 session with the credentials that the emulator accepts."""
+        """A boto3 session with the credentials that the emulator accepts."""
         return self.emulator.session()
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client for one AWS service of this system."""
+        """A boto3 client for one AWS service of this system."""
         return self.emulator.client(service)
 
 
 def is_ready(endpoint_url: str) -> bool:
-    """Return whether the emulator answers there and has finished starting."""
+    """Whether the emulator answers there and has finished starting."""
     try:
         url = f"{endpoint_url}/_ministack/ready"
         return urllib3.request("GET", url, timeout=5, retries=False).status == HTTPStatus.OK

@@ -17,7 +17,7 @@ def sign_in(
     user: str,
     groups: Collection[str],
 ) -> str:
-    """Return an access token of a user who is in exactly these groups.
+    """An access token of a user who is in exactly these groups.
 
     The user and the groups are created if they do not exist. The user gets a new password, which
     nobody keeps.

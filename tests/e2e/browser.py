@@ -37,7 +37,7 @@ class Chromium:
 
 
 def find_chromium() -> Chromium:
-    """Return the browser that `CHROMIUM` names, or one of the system, or the packaged one.
+    """The browser that `CHROMIUM` names, or one of the system, or the packaged one.
 
     Raises `NoBrowser`.
     """
@@ -81,7 +81,7 @@ def running_browser(chromium: Chromium) -> Iterator[Browser]:
 
 
 def with_palette(png: bytes) -> bytes:
-    """Return a screenshot with its 256 most frequent colours, a third of the size."""
+    """A screenshot with its 256 most frequent colours, a third of the size."""
     width, height, pixels = _pixels(png)
     counted = Counter(pixels)
     palette = [colour for colour, _ in counted.most_common(256)]

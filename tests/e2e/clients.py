@@ -30,10 +30,10 @@ class Client(Protocol):
     """What a test may ask either of them."""
 
     def handled(self) -> list[dict[str, Any]]:
-        """Return the messages that were handled, in order."""
+        """The messages that were handled, in order."""
 
     def failures(self) -> int:
-        """Return how often the client said that it got no socket."""
+        """How often the client said that it got no socket."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Tab:
 
 
 def with_constants(code: str, values: Mapping[str, float]) -> str:
-    """Return the code of a client with other values for some of its constants."""
+    """The code of a client with other values for some of its constants."""
     for name, value in values.items():
         code, found = re.subn(rf"^((?:const )?{name} =) \d+", rf"\1 {value}", code, flags=re.M)
         assert found == 1, f"the client has no constant {name}"

@@ -83,14 +83,14 @@ class System:
         return call(method, f"{self.endpoints.restUrl}{path}", **request)
 
     def token(self, *roles: str) -> str:
-        """Return a token with these roles, for somebody who is a member of no business."""
+        """A token with these roles, for somebody who is a member of no business."""
         if roles not in self._tokens:
             user = f"e2e-{'-'.join(roles) or 'stranger'}"
             self._tokens[roles] = access_token(self.endpoints, user=user, roles=roles)
         return self._tokens[roles]
 
     def new_member(self) -> tuple[str, str]:
-        """Return the id of a new business, and a token of `USER`, its member.
+        """The id of a new business, and a token of `USER`, its member.
 
         Getting a token takes a second, so each of them names many businesses.
         """
@@ -183,7 +183,7 @@ def _stop_and_check(run: subprocess.Popen[bytes], file: Path, output: Path) -> N
 
 
 def _processes() -> dict[int, int]:
-    """Return the parent of every running process, by process id."""
+    """The parent of every running process, by process id."""
     listed = subprocess.run(
         ["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True
     )
@@ -192,7 +192,7 @@ def _processes() -> dict[int, int]:
 
 
 def descendants(ancestor: int) -> set[int]:
-    """Return the ids of all processes that a process has started, and those of theirs."""
+    """The ids of all processes that a process has started, and those of theirs."""
     parents = _processes()
     found: set[int] = set()
     while new := {
@@ -268,7 +268,7 @@ class Business:
     # The table.
 
     def items(self) -> list[Item]:
-        """Return what the service's calls have stored of this business.
+        """What the service's calls have stored of this business.
 
         The last transition is left out: the recorder writes it in its own time.
         """

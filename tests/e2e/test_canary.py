@@ -38,7 +38,7 @@ def run(system: System) -> dict[str, Any]:
 
 
 def stored(system: System) -> list[tuple[str, str]]:
-    """Return the keys of all items of businesses."""
+    """The keys of all items of businesses."""
     pages = system.client("dynamodb").get_paginator("scan")
     return [
         (item["pk"]["S"], item["sk"]["S"])

@@ -15,7 +15,7 @@ TWO_HOURS = 2 * 60 * 60
 
 
 def reissued(system: System, token: str, **claims: Any) -> str:
-    """Return the token with other claims, signed with the key of the user pool."""
+    """The token with other claims, signed with the key of the user pool."""
     pool = system.endpoints.userPoolId
     key = system.state / "ministack" / "state" / "cognito-pool-keys" / f"{pool}-access.pem"
     kid = jwt.get_unverified_header(token)["kid"]

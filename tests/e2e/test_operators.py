@@ -30,7 +30,7 @@ def list_attention(system: System, token: str, **query: Any) -> Answer:
 def in_attention(
     system: System, token: str, attention: str, *, limit: int = 100
 ) -> list[dict[str, Any]]:
-    """Return all entries of the list, read page by page."""
+    """All entries of the list, read page by page."""
     entries: list[dict[str, Any]] = []
     query: dict[str, Any] = {"attention": attention, "limit": limit}
     while True:

@@ -179,7 +179,7 @@ class Team:
         self.release.symlink_to(build)
 
     def derive(self, build: Path, change: Callable[[Assembly], None]) -> Path:
-        """Return a build that differs from another one, without the 15 s that a synthesis takes.
+        """A build that differs from another one, without the 15 s that a synthesis takes.
 
         It is what a synthesis of the changed sources would give: all assets and all versions of
         functions have other names. No Git repository has its commit.
@@ -216,7 +216,7 @@ class Team:
     # What is deployed.
 
     def client(self, environment: str, service: str) -> Any:
-        """Return a client for the account of an environment."""
+        """A client for the account of an environment."""
         return replace(self.emulator, account=ACCOUNTS[environment]).client(service)
 
     def stacks(self, environment: str) -> Mapping[str, Any]:

@@ -29,7 +29,7 @@ RUNTIME = LOGS | {("xray:PutTraceSegments", "*"), ("xray:PutTelemetryRecords", "
 
 
 def allowed(service: Template, function: str) -> Permissions:
-    """Return what the role of a function allows."""
+    """What the role of a function allows."""
     statements = service.statements_of_function(function)
     assert all(statement["Effect"] == "Allow" for statement in statements)
     return {
@@ -42,7 +42,7 @@ def allowed(service: Template, function: str) -> Permissions:
 
 
 def refused(service: Template, function: str, requests: set[Request]) -> set[Request]:
-    """Return the requests that the role of a function does not allow, judged by IAM's rules.
+    """The requests that the role of a function does not allow, judged by IAM's rules.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html

@@ -34,7 +34,7 @@ class Template:
         self.parameters: dict[str, Any] = self._json.get("Parameters", {})
 
     def resources(self, kind: str) -> dict[str, Any]:
-        """Return the resources of a type, by logical id."""
+        """The resources of a type, by logical id."""
         return {
             logical_id: resource
             for logical_id, resource in self._json["Resources"].items()
@@ -42,7 +42,7 @@ class Template:
         }
 
     def properties(self, kind: str) -> dict[str, Properties]:
-        """Return the properties of the resources of a type, by logical id."""
+        """The properties of the resources of a type, by logical id."""
         return {
             logical_id: resource.get("Properties", {})
             for logical_id, resource in self.resources(kind).items()
@@ -54,12 +54,12 @@ class Template:
             yield logical_id, resource.get("Properties", {})
 
     def names_for_monitoring(self) -> list[str]:
-        """Return the names that the service stack writes for the monitoring stack, as text."""
+        """The names that the service stack writes for the monitoring stack, as text."""
         _, written = self.only("AWS::SSM::Parameter")
         return flat(written["Properties"]["Value"]).split(",")
 
     def created_before(self, logical_id: str) -> set[str]:
-        """Return the resources that exist before CloudFormation creates this one."""
+        """The resources that exist before CloudFormation creates this one."""
         found: set[str] = set()
         pending = [logical_id]
         while pending:
@@ -77,30 +77,30 @@ class Template:
             yield resource["Type"], resource.get("Metadata", {})
 
     def only(self, kind: str) -> tuple[str, Any]:
-        """Return the logical id and the resource of a type that must be there exactly once."""
+        """The logical id and the resource of a type that must be there exactly once."""
         ((logical_id, resource),) = self.resources(kind).items()
         return logical_id, resource
 
     def functions(self) -> dict[str, Properties]:
-        """Return the properties of all Lambda functions, by construct id (`Rest`, `Cleanup`)."""
+        """The properties of all Lambda functions, by construct id (`Rest`, `Cleanup`)."""
         return {
             function_name(logical_id): properties
             for logical_id, properties in self.properties("AWS::Lambda::Function").items()
         }
 
     def function(self, name: str) -> Properties:
-        """Return the properties of one Lambda function by its construct id."""
+        """The properties of one Lambda function by its construct id."""
         return self.functions()[name]
 
     def rest_methods(self) -> dict[tuple[str, str], Properties]:
-        """Return the methods of the REST API, by path and method."""
+        """The methods of the REST API, by path and method."""
         return {
             (self._path(method["ResourceId"]), method["HttpMethod"]): method
             for method in self.properties("AWS::ApiGateway::Method").values()
         }
 
     def _path(self, resource: Properties) -> str:
-        """Return the path of a resource; the API itself is the root."""
+        """The path of a resource; the API itself is the root."""
         resources = self.properties("AWS::ApiGateway::Resource")
         logical_id = resource.get("Ref", "")
         if logical_id not in resources:
@@ -109,7 +109,7 @@ class Template:
         return f"{self._path(properties['ParentId'])}/{properties['PathPart']}"
 
     def statements_of_function(self, name: str) -> list[Any]:
-        """Return what a function's role allows."""
+        """What a function's role allows."""
         role = self.function(name)["Role"]["Fn::GetAtt"][0]
         (policy,) = (
             properties
@@ -121,7 +121,7 @@ class Template:
 
 
 def function_name(logical_id: str) -> str:
-    """Return the construct id of a function, from the logical id of the function or its alias."""
+    """The construct id of a function, from the logical id of the function or its alias."""
     return re.sub(r"^Functions(\w+?)(Function|Live)[0-9A-F]{8}$", r"\1", logical_id)
 
 
@@ -141,5 +141,5 @@ def flat(value: Any) -> str:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a list as it is, and one value as a list of one."""
+    """A list as it is, and one value as a list of one."""
     return value if isinstance(value, list) else [value]

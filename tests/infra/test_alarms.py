@@ -191,12 +191,12 @@ def test_throttles_of_the_table_and_of_every_index_are_watched(
 
 
 def _severity(alarm: Alarm) -> str:
-    """Return how urgent an alarm is by its description."""
+    """How urgent an alarm is by its description."""
     return str(re.findall(r"^\[[^]]+\] (.+?): ", alarm["AlarmDescription"])[0])
 
 
 def _alarms(monitoring: Template) -> dict[str, Alarm]:
-    """Return metric alarms and composites by construct id."""
+    """Metric alarms and composites by construct id."""
     return {
         re.sub(r"^Alarms(\w+)[0-9A-F]{8}$", r"\1", logical_id): properties
         for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
@@ -209,19 +209,19 @@ def _topic(arn: Any) -> str:
 
 
 def _rule(monitoring: Template) -> str:
-    """Return the rule of the composite, with construct ids."""
+    """The rule of the composite, with construct ids."""
     rule = flat(_alarms(monitoring)["ServiceImpaired"]["AlarmRule"])
     return re.sub(r'"<Alarms(\w+?)[0-9A-F]{8}\.Arn>"', r"\1", rule)
 
 
 def _watched(alarm: Alarm) -> dict[str, Any]:
-    """Return the expression that the alarm watches."""
+    """The expression that the alarm watches."""
     (watched,) = (each for each in alarm["Metrics"] if each.get("ReturnData", True))
     return dict(watched)
 
 
 def _parts(alarm: Alarm) -> dict[str, dict[str, Any]]:
-    """Return the metrics in the expression of an alarm, by id."""
+    """The metrics in the expression of an alarm, by id."""
     return {
         each["Id"]: {
             "MetricName": each["MetricStat"]["Metric"]["MetricName"],
@@ -237,7 +237,7 @@ def _parts(alarm: Alarm) -> dict[str, dict[str, Any]]:
 
 
 def _periods(alarm: Alarm) -> set[int]:
-    """Return the periods of an alarm's metrics. CloudWatch accepts only one."""
+    """The periods of an alarm's metrics. CloudWatch accepts only one."""
     if "Period" in alarm:
         return {alarm["Period"]}
     return {each["MetricStat"]["Period"] for each in alarm["Metrics"] if "MetricStat" in each}

@@ -102,7 +102,7 @@ def _rate(limits: Limits, route: str) -> int:
 
 
 def _rows(document: str, heading: str, *, columns: int) -> list[list[str]]:
-    """Return the rows, without headings, of the section's table with this many columns."""
+    """The rows, without headings, of the section's table with this many columns."""
     _, _, section = document.partition(heading)
     section, _, _ = section.partition("\n## ")
     rows = [

@@ -95,7 +95,7 @@ def test_the_attention_index_and_the_management_api_can_take_all_workers_at_once
 
 
 def _dead_letters(service: Template) -> str:
-    """Return the logical id of the queue that all schedules name."""
+    """The logical id of the queue that all schedules name."""
     (arn,) = {flat(each["Target"]["DeadLetterConfig"]["Arn"]) for each in _schedules(service)}
     return arn.removeprefix("<").removesuffix(".Arn>")
 
@@ -109,7 +109,7 @@ def _schedules(service: Template) -> list[dict[str, Any]]:
 
 
 def _invocation(service: Template) -> dict[str, Any]:
-    """Return how Lambda invokes the cleanup when the schedule asks for it."""
+    """How Lambda invokes the cleanup when the schedule asks for it."""
     (invocation,) = (
         each
         for each in service.properties("AWS::Lambda::EventInvokeConfig").values()

@@ -15,7 +15,7 @@ KINDS = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
 
 
 def _deployed(monitoring: Template) -> Alarms:
-    """Return the alarms of a template, as CloudWatch has them."""
+    """The alarms of a template, as CloudWatch has them."""
     cloudwatch: Any = MemoryCloudWatch(
         alarms=[
             {

@@ -96,7 +96,7 @@ def test_a_route_and_a_metric_can_be_added_as_described(tmp_path: Path) -> None:
 
 
 def _code_blocks(document: str) -> list[tuple[str, str]]:
-    """Return the blocks of the document: the comment that says where, and the code."""
+    """The blocks of the document: the comment that says where, and the code."""
     blocks = re.findall(
         r"^ *(````?)(?:python|markdown)\n(.*?)\n *\1$", document, flags=re.MULTILINE | re.DOTALL
     )
@@ -125,7 +125,7 @@ def _line_of_first_import(lines: list[str]) -> int:
 
 
 def _place(source: str, name: str) -> tuple[int, int, str]:
-    """Return the line, the indentation, and what must follow the code: at the end of a table, of a
+    """The line, the indentation, and what must follow the code: at the end of a table, of a
     class, or of the list that a function returns, or before the last statement of a function.
     """
     for node in ast.parse(source).body:

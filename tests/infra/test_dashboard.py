@@ -49,7 +49,7 @@ def test_who_needs_attention_is_read_from_the_log_of_the_last_two_cleanup_runs(
 
 
 def _widgets(monitoring: Template, kind: str) -> list[Properties]:
-    """Return the properties of the widgets of a type, from top to bottom."""
+    """The properties of the widgets of a type, from top to bottom."""
     _, dashboard = monitoring.only("AWS::CloudWatch::Dashboard")
     body = json.loads(flat(dashboard["Properties"]["DashboardBody"]))
     found = sorted(

@@ -222,7 +222,7 @@ def test_what_an_environment_lacks_to_be_deployed_is_named_at_once(
 
 
 def _errors(folder: Path) -> list[str]:
-    """Return what makes the CDK CLI refuse to deploy the stacks of an environment."""
+    """What makes the CDK CLI refuse to deploy the stacks of an environment."""
     manifest = json.loads((folder / "manifest.json").read_text())
     metadata = [
         entries
@@ -273,7 +273,7 @@ def test_what_only_prod_has_is_rehearsed_nowhere_and_so_needs_a_reason() -> None
 
 
 def _options(part: Any, path: str = "") -> dict[str, object]:
-    """Return all options by their paths. An optional part counts as an option too."""
+    """All options by their paths. An optional part counts as an option too."""
     found: dict[str, object] = {}
     values = (
         part if isinstance(part, dict) else {f.name: getattr(part, f.name) for f in fields(part)}

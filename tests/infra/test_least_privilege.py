@@ -343,7 +343,7 @@ KINDS = (f"{BUSINESS_PREFIX}*", f"{TICKET_PREFIX}*", f"{IDEMPOTENCY_PREFIX}*", C
 
 
 def _needed(calls: Calls) -> Permissions:
-    """Return the permissions that calls need."""
+    """The permissions that calls need."""
     needed = {_permission(request) for request in _requests(calls)}
     for operation, _ in calls:
         if operation in _SOCKET_METHODS:
@@ -364,7 +364,7 @@ def _permission(request: Request) -> tuple[str, str]:
 
 
 def _requests(calls: Calls) -> set[Request]:
-    """Return what IAM is asked before these calls to DynamoDB. A transaction needs the permissions
+    """What IAM is asked before these calls to DynamoDB. A transaction needs the permissions
     of its parts.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
@@ -394,7 +394,7 @@ def _requests(calls: Calls) -> set[Request]:
 
 
 def _partition_key(parameters: dict[str, Any]) -> str | None:
-    """Return the partition key that a call names: that of the index, if it queries one."""
+    """The partition key that a call names: that of the index, if it queries one."""
     if "KeyConditionExpression" in parameters:
         value = re.match(r"\w+ = (:\w+)", parameters["KeyConditionExpression"])
         assert value is not None

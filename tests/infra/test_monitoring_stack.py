@@ -105,7 +105,7 @@ def test_monitoring_reads_each_name_of_the_service_once(templates: Templates) ->
 
 
 def _subscriptions(monitoring: Template) -> list[tuple[str, str, str]]:
-    """Return the topic (its construct id), protocol and endpoint of each subscription."""
+    """The topic (its construct id), protocol and endpoint of each subscription."""
     return sorted(
         (flat(each["TopicArn"])[1:-9], each["Protocol"], each["Endpoint"])
         for each in monitoring.properties("AWS::SNS::Subscription").values()

@@ -107,5 +107,5 @@ def test_a_refusal_says_what_is_wrong(
 
 
 def _class_name(logical_id: str) -> str:
-    """Return the class that a model is named after."""
+    """The class that a model is named after."""
     return logical_id.removeprefix("RestApi")[:-8]

@@ -160,7 +160,7 @@ def _deployed(templates: Templates) -> Template:
 
 
 def _all_alarms(templates: Templates) -> list[Any]:
-    """Return every alarm once, as dev has it; those of the canary, which dev lacks, as prod has."""
+    """Every alarm once, as dev has it; those of the canary, which dev lacks, as prod has."""
     prod = _alarms(templates[PROD.name]["Monitoring"])
     return list({**prod, **_alarms(_deployed(templates))}.values())
 

@@ -49,12 +49,12 @@ def tables(text: str, *, step: int | None = None) -> list[Table]:
 
 
 def play(alarm: Alarm, table: Table) -> tuple[str, str]:
-    """Return the states that the table expects, and those that the alarm goes through."""
+    """The states that the table expects, and those that the alarm goes through."""
     return " ".join(table.rows["state"]), _states(alarm, table, {"state"}, _metrics([alarm]))
 
 
 def play_all(alarms: Mapping[str, Alarm], table: Table) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the states that the table expects of several alarms, and those they go through.
+    """The states that the table expects of several alarms, and those they go through.
 
     The row of an alarm is named after whom it tells: `page:`, `ticket:` or `nobody:` and the
     alarm's name. Alarms that never go off have no row.
@@ -72,14 +72,14 @@ def _told(alarm: Alarm) -> str:
 
 
 def _metrics(alarms: Collection[Alarm]) -> dict[str, Metric]:
-    """Return the metrics that alarms look at, by the name of their row."""
+    """The metrics that alarms look at, by the name of their row."""
     return row_names({stat.metric for alarm in alarms for stat in alarm.stats.values()})
 
 
 def _states(
     alarm: Alarm, table: Table, rows_of_alarms: Collection[str], metrics: Mapping[str, Metric]
 ) -> str:
-    """Return the states that an alarm goes through."""
+    """The states that an alarm goes through."""
     assert table.rows.keys() <= {*rows_of_alarms, *metrics}, (
         f"{table.title}: rows must be some of {sorted({*rows_of_alarms, *metrics})}"
     )

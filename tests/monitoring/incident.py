@@ -114,7 +114,7 @@ class Incident:
     def told(
         self, topic: str, state: State = State.ALARM, *, late: Collection[str] = ()
     ) -> list[tuple[str, int]]:
-        """Return which alarms tell a topic that they are in a state, and in which minute.
+        """Which alarms tell a topic that they are in a state, and in which minute.
 
         All alarms are judged at the end of each minute. Those that are `late` see what the others
         saw a minute before.

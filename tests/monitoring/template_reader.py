@@ -17,7 +17,7 @@ _INTRINSICS = ("Ref", "Fn::")
 
 
 def alarms_in(template: Template) -> dict[str, Alarm]:
-    """Return the metric alarms of a template, by construct id."""
+    """The metric alarms of a template, by construct id."""
     return {
         name: Alarm.from_properties(reference, properties)
         for name, reference, properties in _found("AWS::CloudWatch::Alarm", template)
@@ -25,7 +25,7 @@ def alarms_in(template: Template) -> dict[str, Alarm]:
 
 
 def composites_in(template: Template) -> dict[str, CompositeAlarm]:
-    """Return the composite alarms of a template, by construct id."""
+    """The composite alarms of a template, by construct id."""
     return {
         name: CompositeAlarm.from_properties(reference, properties)
         for name, reference, properties in _found("AWS::CloudWatch::CompositeAlarm", template)
@@ -74,5 +74,5 @@ def metrics_in(lines: list[Any]) -> Iterator[Metric]:
 
 
 def options_in(lines: list[Any]) -> list[dict[str, Any]]:
-    """Return the options of a graph's lines, such as `id` and `expression`."""
+    """The options of a graph's lines, such as `id` and `expression`."""
     return [line[-1] for line in lines if isinstance(line[-1], dict)]

@@ -253,7 +253,7 @@ WORKERS: Final = {"10": 1, "1,000": 1, "100,000": 3}
 
 
 def advised(size: str) -> Thresholds:
-    """Return the thresholds in a column of the table in docs/deploying.md."""
+    """The thresholds in a column of the table in docs/deploying.md."""
     text = (ROOT / "docs" / "deploying.md").read_text()
     _, section = text.split("\n## Thresholds for your number of businesses\n")
     rows = [

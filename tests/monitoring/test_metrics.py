@@ -30,7 +30,7 @@ UNWATCHED: Final[Mapping[MetricName, str]] = {
 
 
 def schedules_in(service: Template) -> list[dict[str, Any]]:
-    """Return the events that the schedules send to the cleanup."""
+    """The events that the schedules send to the cleanup."""
     return [
         json.loads(flat(properties["Target"]["Input"]))
         for properties in service.properties("AWS::Scheduler::Schedule").values()

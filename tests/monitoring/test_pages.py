@@ -23,12 +23,12 @@ def incident(prod: Template) -> Incident:
 
 
 def paged(incident: Incident) -> list[str]:
-    """Return the alarms that page on-call, in order."""
+    """The alarms that page on-call, in order."""
     return [alarm for alarm, _ in incident.told(ON_CALL)]
 
 
 def ticketed(incident: Incident) -> list[str]:
-    """Return the alarms that open tickets, in order."""
+    """The alarms that open tickets, in order."""
     return [alarm for alarm, _ in incident.told(TICKETS)]
 
 

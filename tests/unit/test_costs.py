@@ -41,7 +41,7 @@ def test_the_cost_document_lists_the_calls_that_the_handlers_make() -> None:
 
 
 def _table(heading: str) -> dict[str, list[float]]:
-    """Return the numbers of each row of the first table below a heading, by the row's name."""
+    """The numbers of each row of the first table below a heading, by the row's name."""
     _, _, section = COSTS.partition(f"\n## {heading}\n")
     section = section.partition("\n## ")[0]
     rows = {}

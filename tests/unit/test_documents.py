@@ -17,13 +17,13 @@ def _without_code(text: str) -> str:
 
 
 def links(document: Path) -> list[str]:
-    """Return where the links and images of a document lead, without those to other sites."""
+    """Where the links and images of a document lead, without those to other sites."""
     found = re.findall(r"\]\(([^)\s]+)\)", _without_code(document.read_text()))
     return [each for each in found if not re.match(r"https?:", each)]
 
 
 def anchors(document: Path) -> set[str]:
-    """Return the anchors that the headings of a document have on GitHub."""
+    """The anchors that the headings of a document have on GitHub."""
     headings = re.findall(r"^#+ (.+)$", _without_code(document.read_text()), flags=re.MULTILINE)
     return {anchor(heading) for heading in headings}
 

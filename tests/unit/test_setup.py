@@ -29,13 +29,13 @@ DEPLOYING = (
 
 
 def locked(lock: str) -> list[str]:
-    """Return the requirements of a lock file, each with its hashes."""
+    """The requirements of a lock file, each with its hashes."""
     text = re.sub(r"(?m)^\s*#.*\n?", "", (ROOT / lock).read_text())
     return re.split(r"\n(?=\S)", text.strip())
 
 
 def names(lock: str) -> set[str]:
-    """Return the distributions that a lock file pins, in their normalized spelling."""
+    """The distributions that a lock file pins, in their normalized spelling."""
     return {normalized(each.partition("==")[0]) for each in locked(lock)}
 
 
@@ -116,7 +116,7 @@ def test_what_deploys_imports_only_what_deploying_needs() -> None:
 
 
 def third_party(files: list[Path]) -> dict[str, set[str]]:
-    """Return which modules of others these files import, themselves or through ours.
+    """Which modules of others these files import, themselves or through ours.
 
     What a function of `lambdas` imports when it is called is left out: `lambdas/bootstrap.py` names
     the parts of all functions that way, and no verb builds them.
@@ -182,7 +182,7 @@ def test_no_warning_of_node_buries_what_a_verb_says() -> None:
 
 
 def planned(*arguments: str) -> list[str]:
-    """Return the commands that `make` would run."""
+    """The commands that `make` would run."""
     plan = subprocess.run(
         ["make", "--just-print", *arguments], cwd=ROOT, capture_output=True, check=True, text=True
     )

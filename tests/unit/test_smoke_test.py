@@ -24,7 +24,7 @@ def apis() -> Iterator[FakeApis]:
 def tell(
     apis: FakeApis, *, token: str = ISSUED, may_push: bool = True, timeout: float = TIMEOUT
 ) -> tuple[list[Step], Step | None, str]:
-    """Return the steps that were done, the one that failed, and why."""
+    """The steps that were done, the one that failed, and why."""
     done: list[Step] = []
 
     def note(step: Step, seconds: float) -> None:

@@ -43,7 +43,7 @@ def commands(steps: list[Any]) -> list[str]:
 
 
 def verbs(steps: list[Any]) -> set[str]:
-    """Return the verbs of `make` that steps run."""
+    """The verbs of `make` that steps run."""
     return {
         verb
         for command in commands(steps)

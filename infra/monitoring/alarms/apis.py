@@ -13,7 +13,7 @@ from infra.service.websocket_api import WebSocketApi
 def api_alarms(
     thresholds: Thresholds, metrics: ServiceMetrics, *, rest: RestApi, websocket: WebSocketApi
 ) -> list[AlarmDefinition]:
-    """Return the alarms on both APIs."""
+    """The alarms on both APIs."""
     return [
         AlarmDefinition(
             "RestServerErrors",

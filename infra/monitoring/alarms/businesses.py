@@ -21,7 +21,7 @@ _TOLD: Final = {"page": Severity.PAGE, "ticket": Severity.TICKET, "nobody": Seve
 
 
 def business_alarms(thresholds: Thresholds, metrics: ServiceMetrics) -> list[AlarmDefinition]:
-    """Return the alarms on what the census counts.
+    """The alarms on what the census counts.
 
     Two see only businesses that newly need attention, so trouble that lasts cannot hide new trouble
     from them. The others say how many there are.

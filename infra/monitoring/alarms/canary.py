@@ -17,7 +17,7 @@ and a run that fails takes longer than one that succeeds.
 
 
 def canary_alarms(metrics: ServiceMetrics, canary: Canary) -> list[AlarmDefinition]:
-    """Return the alarms on what the canary's runs found, and on runs that are missing.
+    """The alarms on what the canary's runs found, and on runs that are missing.
 
     It begins to run once it has a credential. Until its first run, `CanaryFailed` has
     INSUFFICIENT_DATA, and ServiceImpaired ignores `CanarySilent`.

@@ -24,7 +24,7 @@ def cleanup_alarms(
     cleanup: ServiceFunction,
     dead_letters: sqs.IQueue,
 ) -> list[AlarmDefinition]:
-    """Return the alarms on the cleanup's function, its schedule and its work."""
+    """The alarms on the cleanup's function, its schedule and its work."""
     window = cdk.Duration.seconds(metrics.census_period.to_seconds() * MISSED_RUNS)
     completed = metrics.of_each_worker(MetricName.CLEANUP_COMPLETED, "Sum")
     return [

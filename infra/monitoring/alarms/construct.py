@@ -139,7 +139,7 @@ class Alarms(Construct):
 def _impairs(
     definition: AlarmDefinition, alarms: Mapping[str, cloudwatch.Alarm]
 ) -> cloudwatch.IAlarmRule:
-    """Return when an alarm counts as trouble of the service."""
+    """When an alarm counts as trouble of the service."""
     fires = cloudwatch.AlarmRule.from_alarm(alarms[definition.name], cloudwatch.AlarmState.ALARM)
     if definition.only_after is None:
         return fires

@@ -25,7 +25,7 @@ STUCK: Final = Sustained(2, 2)
 def feed_alarms(
     thresholds: Thresholds, metrics: ServiceMetrics, feed: ChangeFeed
 ) -> list[AlarmDefinition]:
-    """Return the alarms on the functions of the change feed, and on what they gave up."""
+    """The alarms on the functions of the change feed, and on what they gave up."""
     return [
         _late(
             thresholds,

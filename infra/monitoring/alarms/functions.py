@@ -14,7 +14,7 @@ from infra.service.function import ServiceFunction
 def function_alarms(
     thresholds: Thresholds, metrics: ServiceMetrics, answering: Sequence[ServiceFunction]
 ) -> list[AlarmDefinition]:
-    """Return the alarms on the functions that answer a caller."""
+    """The alarms on the functions that answer a caller."""
     return [
         definition
         for function in answering

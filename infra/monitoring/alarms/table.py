@@ -18,7 +18,7 @@ from infra.monitoring.metrics import (
 def table_alarms(
     thresholds: Thresholds, metrics: ServiceMetrics, table: dynamodb.ITable
 ) -> list[AlarmDefinition]:
-    """Return the alarms on the table and its indexes.
+    """The alarms on the table and its indexes.
 
     DynamoDB publishes a count only when something happens, and an alarm on its metrics keeps its
     state while data is missing, whatever it is told: after one throttled minute it would stay in

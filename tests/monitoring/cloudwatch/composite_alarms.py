@@ -54,7 +54,7 @@ class CompositeAlarm:
         )
 
     def judge(self, state_of: StateOf) -> State:
-        """Return the state that it should have: ALARM if the rule is true, else OK.
+        """The state that it should have: ALARM if the rule is true, else OK.
 
         Raises `UnsupportedRule`.
         """

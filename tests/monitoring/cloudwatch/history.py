@@ -24,7 +24,7 @@ class History:
     """By statistic: item n is the value of the period that ends before column n."""
 
     def judge(self, alarm: Alarm, *, column: int, current: State) -> State:
-        """Return the state of an alarm at the end of a column."""
+        """The state of an alarm at the end of a column."""
         length = alarm.rule.evaluation_range
         series = {
             each: self._series(stat, column=column, length=length)
@@ -36,7 +36,7 @@ class History:
         return self._judged[known]
 
     def _series(self, stat: MetricStat, *, column: int, length: int) -> Series:
-        """Return the statistics of the last `length` periods at the end of a column.
+        """The statistics of the last `length` periods at the end of a column.
 
         "At the end of minute 6, the alarm is evaluated based on the data from minutes 2 to 6":
         the newest period ends now. Periods are not aligned to the clock.

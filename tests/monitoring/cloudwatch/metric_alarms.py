@@ -57,7 +57,7 @@ class Alarm:
         )
 
     def series(self, metrics: Mapping[str, Series]) -> Series:
-        """Return what is compared with the threshold, from a series for each of `stats`.
+        """What is compared with the threshold, from a series for each of `stats`.
 
         Raises `UnsupportedExpression`.
         """
@@ -72,7 +72,7 @@ class Alarm:
         return series_of(self.watched)
 
     def judge(self, metrics: Mapping[str, Series], current: State) -> State:
-        """Return the state that it should have, from a series for each of `stats`."""
+        """The state that it should have, from a series for each of `stats`."""
         return evaluate(self.rule, self.series(metrics), current).state
 
 

@@ -28,7 +28,7 @@ class UnsupportedExpression(Exception):
 
 
 def calculate(expression: str, series_of: Callable[[str], Series]) -> Series:
-    """Return the time series that an expression yields.
+    """The time series that an expression yields.
 
     `series_of` returns the series of an id. Raises `UnsupportedExpression`.
     """
@@ -128,7 +128,7 @@ def _each_pair(
 
 
 def _differences(series: Series) -> Series:
-    """Return the difference of each value from the last one before it that has data."""
+    """The difference of each value from the last one before it that has data."""
     result: list[float | None] = []
     before: float | None = None
     for value in series:

@@ -162,7 +162,7 @@ def application(
     devices: Devices | None = None,
     timeout: float = 10,
 ) -> Application:
-    """Return the console of an environment `dev`."""
+    """The console of an environment `dev`."""
     client: Any = cloudwatch
     alarms = Alarms(client, stack=STACK)
     sources = Sources(
@@ -200,5 +200,5 @@ class Browser:
 
 
 def points(document: Mapping[str, Any], name: str) -> Sequence[tuple[int, float | None]]:
-    """Return the points of one series, of those that have a value."""
+    """The points of one series, of those that have a value."""
     return [(moment, value) for moment, value in document["series"][name] if value is not None]
