@@ -518,7 +518,23 @@ def _with_closing_as_one(steps: Sequence[_Step], settings: Settings) -> Sequence
 
 
 def _rank(change: _Change) -> int:
-    """Of changes that together led to a status, which one explains it best."""
+    """Of changes at one moment that together led to a status, which one explains it best: the
+    lowest number, and of equal ones the first.
+
+    ======================================  ==========================  ========================
+    transition                              changed together            cause
+    ======================================  ==========================  ========================
+    ONLINE → OFFLINE                        orders, devices, leases     what stopped the orders
+    OFFLINE → VIRTUAL_ONLY                  orders, leases              what started the orders
+    CONNECTED_NOT_ACCEPTING → UNREACHABLE   orders, devices             what started the orders
+    ONLINE → UNREACHABLE                    devices, leases             the loss of the device
+    VIRTUAL_ONLY → ONLINE                   devices, leases             the device that connected
+    VIRTUAL_ONLY → UNREACHABLE              leases                      the end of the lease
+    ======================================  ==========================  ========================
+
+    Whether orders are accepted decides between the two halves of the statuses, and a declaration
+    also changes leases and closes devices. A lease matters only without a device.
+    """
     match change.cause:
         case Cause.DEVICE_CONNECTED | Cause.SILENCE | Cause.DEVICE_DISCONNECTED:
             return 1
