@@ -15,7 +15,6 @@ Exit codes: 0 passed, 1 failed or refused, 2 could not begin.
 
 import argparse
 import os
-import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +29,7 @@ from lambdas.observability import CanaryStep as Step
 from lambdas.smoke_test import SmokeTest, SmokeTestFailed
 from operations.release.deployment_lock import deployment_lock
 from operations.shared.environment import DeployedEnvironment
+from operations.shared.user_pool import sign_in
 from operations.shared.verbs import CannotBegin, exit_code
 
 BUSINESS: Final = "smoke-test"
@@ -116,23 +116,8 @@ def _token(environment: DeployedEnvironment, business: str) -> Iterator[str]:
         )
     cognito = environment.client("cognito-idp")
     group = f"business:{business}"
-    password = f"aA1!{secrets.token_urlsafe(24)}"
     try:
-        with suppress(cognito.exceptions.UsernameExistsException):
-            cognito.admin_create_user(UserPoolId=pool, Username=USER, MessageAction="SUPPRESS")
-        cognito.admin_set_user_password(
-            UserPoolId=pool, Username=USER, Password=password, Permanent=True
-        )
-        with suppress(cognito.exceptions.GroupExistsException):
-            cognito.create_group(UserPoolId=pool, GroupName=group)
-        cognito.admin_add_user_to_group(UserPoolId=pool, Username=USER, GroupName=group)
-        answer = cognito.admin_initiate_auth(
-            UserPoolId=pool,
-            ClientId=client,
-            AuthFlow="ADMIN_USER_PASSWORD_AUTH",
-            AuthParameters={"USERNAME": USER, "PASSWORD": password},
-        )
-        yield str(answer["AuthenticationResult"]["AccessToken"])
+        yield sign_in(cognito, pool=pool, client=client, user=USER, groups=[group])
     finally:
         with suppress(cognito.exceptions.UserNotFoundException):
             cognito.admin_delete_user(UserPoolId=pool, Username=USER)
