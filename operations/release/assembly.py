@@ -45,7 +45,7 @@ class Manifest:
     def neighbours(self, environment: str) -> tuple[str, ...]:
         """The environments that have the same bundle as this one, in order of promotion.
 
-        The environments of an emulator have a bundle of their own.
+        A build of an earlier release may have an environment `local` with a bundle of its own.
         """
         bundle = self.environments[environment]
         return tuple(name for name, asset in self.environments.items() if asset == bundle)

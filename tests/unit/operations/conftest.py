@@ -25,7 +25,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def build(tmp_path: Path) -> Build:
-    """A clean build of four environments, of which `local` has a bundle of its own."""
+    """A clean build. As builds of earlier releases, it has `local` with a bundle of its own."""
     bundles = {"local": "a" * 64, "dev": BUNDLE, "staging": BUNDLE, "prod": BUNDLE}
     made = assembly(tmp_path / "assembly", bundles)
     manifest = Manifest(
