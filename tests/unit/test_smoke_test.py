@@ -104,6 +104,8 @@ def test_a_story_begins_by_ending_what_an_earlier_one_left(apis: FakeApis) -> No
     """One that was killed: the business is available, and its device is connected."""
     headers = {"Authorization": f"Bearer {ISSUED}"}
     with connect(apis.websocket_url, additional_headers=headers) as left:
+        left.send('{"id": "the API knows this device"}')
+        left.recv()
         apis.available = True
         assert tell(apis, timeout=10) == (STORY, None, "")
         assert list(left) == ['{"type": "availability.changed", "available": false}']

@@ -160,9 +160,9 @@ class Account:
             get_backend(service)[ACCOUNT].reset()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def account() -> Iterator[Account]:
-    """One account for all these tests: `moto` takes its time to start and to make tables."""
+    """One account for the tests of a module: `moto` takes its time to start and to make tables."""
     with mock_aws():
         client = unrecorded("dynamodb")
         yield Account(create_table(client), create_history_table(client))
