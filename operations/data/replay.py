@@ -12,7 +12,6 @@ on the bus.
 Exit codes: 0 done, 1 stopped before the end, 2 it could not begin, 130 interrupted.
 """
 
-import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from lambdas.domain.transitions import Transition
 from operations.data.progress import Progress, to_its_end
 from operations.data.retrying import wait_a_while
 from operations.shared.environment import DeployedEnvironment
-from operations.shared.verbs import CannotBegin, exit_code
+from operations.shared.verbs import CannotBegin, exit_code, verb_parser
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -90,17 +89,11 @@ def _window(start: str, end: str, business: str | None) -> Window:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="make replay",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--environment", required=True)
+    parser = verb_parser("replay", __doc__)
     parser.add_argument("--from", required=True, dest="start", metavar="MOMENT", help="RFC 3339")
     parser.add_argument("--to", required=True, dest="end", metavar="MOMENT", help="RFC 3339")
     parser.add_argument("--business", help="only transitions of this business")
     parser.add_argument("--dry-run", action="store_true", help="count, and publish nothing")
-    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     wanted = parser.parse_args(arguments)
 
     def verb() -> int:

@@ -13,7 +13,6 @@ One that changed after the restore is overwritten only if DAMAGED names it again
 Exit codes: 0 done, 1 some businesses could not be restored, 2 it could not begin, 130 interrupted.
 """
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -36,7 +35,7 @@ from lambdas.use_cases.settings import write_settings
 from operations.data.progress import Progress, in_parallel, to_its_end
 from operations.data.retrying import until_written, wait_a_while
 from operations.shared.environment import DeployedEnvironment
-from operations.shared.verbs import CannotBegin, exit_code, interrupted_between
+from operations.shared.verbs import CannotBegin, exit_code, interrupted_between, verb_parser
 
 _IN_FLIGHT: Final = 16
 """Businesses that are read and written at the same time."""
@@ -219,12 +218,7 @@ def _described(dynamodb: Any, table: str) -> Any:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="make restore",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--environment", required=True)
+    parser = verb_parser("restore", __doc__)
     parser.add_argument("--restored", required=True, metavar="TABLE", help="the restored table")
     parser.add_argument(
         "--damaged",
@@ -236,7 +230,6 @@ def main() -> int:
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done, and do nothing"
     )
-    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     wanted = parser.parse_args()
 
     def verb() -> int:

@@ -10,7 +10,6 @@ Exit codes: 0 done, 1 refused, 2 could not begin and nothing changed (no build, 
 quota that is too small), 3 deployed, or tried to, but it does not work.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,7 +37,14 @@ from operations.release.records import Record
 from operations.release.smoke import smoke
 from operations.shared.environment import PARTS, DeployedEnvironment, require_deployable
 from operations.shared.repository import RELEASE, cdk
-from operations.shared.verbs import CannotBegin, DeploymentFailed, ExitCode, Refused, exit_code
+from operations.shared.verbs import (
+    CannotBegin,
+    DeploymentFailed,
+    ExitCode,
+    Refused,
+    exit_code,
+    verb_parser,
+)
 
 
 def deploy(
@@ -295,15 +301,13 @@ def parameters(build: Build, name: str, *, unguarded: bool, at: str) -> list[str
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make deploy", description=__doc__)
-    parser.add_argument("--environment", required=True)
+    parser = verb_parser("deploy", __doc__)
     parser.add_argument(
         "--force",
         action="store_true",
         help="deploy even if earlier environments never ran this build",
     )
     parser.add_argument("--unguarded", action="store_true", help="ignore the alarms that guard it")
-    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     parser.add_argument("--build", type=Path, default=RELEASE)
     wanted = parser.parse_args()
     name: str = wanted.environment

@@ -5,20 +5,17 @@
 Exit codes: that of `cdk diff`, 1 refused, or 2 if it could not begin.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
 from operations.release.assembly import Build
 from operations.shared.environment import configured_environment
 from operations.shared.repository import RELEASE, cdk
-from operations.shared.verbs import exit_code
+from operations.shared.verbs import exit_code, verb_parser
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make diff", description=__doc__)
-    parser.add_argument("--environment", required=True)
-    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
+    parser = verb_parser("diff", __doc__)
     parser.add_argument("--build", type=Path, default=RELEASE)
     wanted = parser.parse_args()
 

@@ -10,7 +10,6 @@ Exit codes: 0 done, 1 refused, 2 could not begin (neither changes anything), 3 d
 to, but it does not work.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,7 +23,7 @@ from operations.release.deploy import deploy
 from operations.release.records import Record
 from operations.release.stored_builds import NotKept, stored
 from operations.shared.environment import DeployedEnvironment, refuse_local_system
-from operations.shared.verbs import CannotBegin, ExitCode, Refused, exit_code
+from operations.shared.verbs import CannotBegin, ExitCode, Refused, exit_code, verb_parser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,12 +164,10 @@ def _explain(environment: str, newest: Record, to: Record, skipped: Sequence[str
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make rollback", description=__doc__)
-    parser.add_argument("--environment", required=True)
+    parser = verb_parser("rollback", __doc__)
     parser.add_argument("--commit", help="to roll back to; by default, what ran before")
     parser.add_argument("--unguarded", action="store_true", help="ignore the alarms that guard it")
     parser.add_argument("--dry-run", action="store_true", help="only say what it would do")
-    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     wanted = parser.parse_args()
     name: str = wanted.environment
 
