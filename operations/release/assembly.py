@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from operations.shared.environment import DeployedEnvironment
-from operations.shared.repository import RELEASE
+from operations.shared.repository import ROOT
 from operations.shared.verbs import CannotBegin
+
+RELEASE: Final = ROOT / "build" / "release"
+"""Where `make build` puts a build: `assembly` and `manifest.json`."""
 
 _HANDLERS: Final = "lambdas."
 

@@ -20,10 +20,10 @@ from typing import Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.names import DEPLOYMENT, GUARD
 from operations.release import quotas, records, stored_builds
-from operations.release.assembly import Build
+from operations.release.assembly import RELEASE, Build
 from operations.release.canary_credential import give_credential
+from operations.release.cdk import cdk_deploy
 from operations.release.deployment_lock import DeploymentLock, LockLost, deployment_lock
 from operations.release.live_state import (
     StackState,
@@ -31,12 +31,10 @@ from operations.release.live_state import (
     code_of_functions,
     log_groups,
     stack_states,
-    stacks_in_the_way,
 )
 from operations.release.records import Record
 from operations.release.smoke import smoke
-from operations.shared.environment import PARTS, DeployedEnvironment, require_deployable
-from operations.shared.repository import RELEASE, cdk
+from operations.shared.environment import DeployedEnvironment, require_deployable
 from operations.shared.verbs import (
     CannotBegin,
     DeploymentFailed,
@@ -94,8 +92,9 @@ def deploy(
         with _nothing_deployed(name):
             records.write(environment, record, lock)
         with _interruptible(name, lock):
-            options = parameters(build, name, unguarded=unguarded, at=record.at)
-            if not _cdk_deploy(build, environment, options, profile, lock):
+            if not cdk_deploy(
+                build, environment, unguarded=unguarded, at=record.at, profile=profile, lock=lock
+            ):
                 after = stack_states(environment)
                 if after == before:
                     _restore_record(environment, previous, lock, is_first=version == 0)
@@ -246,58 +245,6 @@ def _test(
             f"The logs of its functions (`aws logs tail <name>`):{logs}"
             f"{_way_back(record, previous)}"
         )
-
-
-def _cdk_deploy(
-    build: Build,
-    environment: DeployedEnvironment,
-    options: list[str],
-    profile: str | None,
-    lock: DeploymentLock,
-) -> bool:
-    """Run `cdk deploy` to its end, and return whether it succeeded."""
-
-    def run(*stacks: str) -> bool:
-        lock.confirm()
-        deployed = cdk(
-            *("deploy", *stacks, "--app", str(build.assembly.folder)),
-            *("--require-approval", "never", "--progress", "events"),
-            *options,
-            folder=build.assembly.folder.parent,
-            profile=profile,
-            region=environment.region,
-        )
-        return deployed == 0
-
-    # For example when a rollback goes back to a build whose data stack had less.
-    name = environment.name
-    in_the_way = stacks_in_the_way(environment, build.assembly.stacks(name))
-    first = [f"{name}/{part}" for part in PARTS if environment.stack(part) in in_the_way]
-    if first:
-        print(f"first {', '.join(first)}: what they use of another stack is not in this build")
-        if not run(*first, "--exclusively"):
-            return False
-    return run(f"{name}/*")
-
-
-def parameters(build: Build, name: str, *, unguarded: bool, at: str) -> list[str]:
-    """The options of `cdk deploy` for the parameters of the stacks.
-
-    All are passed every time: CloudFormation keeps the last deployment's values of any others.
-    """
-    values = {
-        GUARD: "false" if unguarded else "true",
-        DEPLOYMENT: f"{build.manifest.commit[:12]} at {at}",
-    }
-    given = [
-        (parameter, f"{stack.name}:{parameter}={value}")
-        for stack in build.assembly.stacks(name)
-        for parameter, value in values.items()
-        if parameter in stack.template.get("Parameters", {})
-    ]
-    if unguarded and GUARD not in dict(given):
-        print(f"this build has no {GUARD} for {name}: UNGUARDED has no effect")
-    return [word for _, option in given for word in ("--parameters", option)]
 
 
 def main() -> int:

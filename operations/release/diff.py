@@ -8,9 +8,9 @@ Exit codes: that of `cdk diff`, 1 refused, or 2 if it could not begin.
 import sys
 from pathlib import Path
 
-from operations.release.assembly import Build
+from operations.release.assembly import RELEASE, Build
+from operations.release.cdk import cdk
 from operations.shared.environment import configured_environment
-from operations.shared.repository import RELEASE, cdk
 from operations.shared.verbs import exit_code, verb_parser
 
 
@@ -26,11 +26,10 @@ def main() -> int:
         build.require(wanted.environment)
         environment = build.environment(wanted.environment, profile=wanted.profile)
         return cdk(
-            *("diff", f"{wanted.environment}/*", "--app", str(build.assembly.folder)),
-            *("--method", "template", "--ignore-errors"),
-            folder=build.assembly.folder.parent,
-            profile=wanted.profile,
+            *("diff", f"{wanted.environment}/*", "--method", "template", "--ignore-errors"),
+            build=build,
             region=environment.region,
+            profile=wanted.profile,
         )
 
     return exit_code(diff)

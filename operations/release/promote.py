@@ -26,7 +26,7 @@ from typing import Final
 from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.release import quotas, records
-from operations.release.assembly import Build
+from operations.release.assembly import RELEASE, Build
 from operations.release.deploy import deploy
 from operations.release.deployment_lock import deployment_lock
 from operations.release.live_state import (
@@ -43,7 +43,6 @@ from operations.shared.environment import (
     configured_environment,
     require_deployable,
 )
-from operations.shared.repository import RELEASE
 from operations.shared.verbs import CannotBegin, ExitCode, Refused, exit_code
 
 _LONGEST_WAIT: Final = timedelta(hours=1)

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.release.assembly import StackArtifact
 from operations.release.live_state import resources_of
-from operations.shared.environment import DeployedEnvironment
+from operations.shared.environment import DeployedEnvironment, error_code
 from operations.shared.verbs import CannotBegin
 
 MUST_STAY_UNRESERVED: Final = 100
@@ -95,7 +95,7 @@ def _reserved_for(client: Any, function: str) -> int:
     try:
         answer = client.get_function_concurrency(FunctionName=function)
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceNotFoundException":
+        if error_code(error) == "ResourceNotFoundException":
             return 0  # somebody deleted it by hand
         raise
     return int(answer.get("ReservedConcurrentExecutions", 0))
@@ -111,7 +111,7 @@ def _functions(cloudformation: Any, stack: str) -> list[Mapping[str, Any]]:
             and "PhysicalResourceId" in each
         ]
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationError":
+        if error_code(error) == "ValidationError":
             return []  # there is no such stack yet
         raise
 

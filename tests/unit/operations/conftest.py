@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from operations.release.assembly import Build, Manifest
+from operations.release.build import git
 from operations.shared import repository as repository_paths
 from tests.unit.operations.builders import BUNDLE, assembly
 
@@ -19,7 +20,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"GIT_{name}_EMAIL", "test@example.com")
         monkeypatch.setenv(f"GIT_{name}_DATE", "2026-11-23T01:00:00+01:00")
     monkeypatch.setattr(repository_paths, "ROOT", folder)
-    repository_paths.git("init", "--quiet")
+    git("init", "--quiet")
     return folder
 
 

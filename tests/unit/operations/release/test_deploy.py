@@ -12,10 +12,11 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 
 from infra.names import DEPLOYMENT, GUARD
+from operations.release import cdk, diff, promote, quotas, records, rollback, stored_builds
 from operations.release import deploy as tool
-from operations.release import diff, promote, quotas, records, rollback, stored_builds
 from operations.release.assembly import Build
-from operations.release.deploy import deploy, parameters
+from operations.release.cdk import parameters
+from operations.release.deploy import deploy
 from operations.release.deployment_lock import LockLost
 from operations.release.live_state import StackState
 from operations.release.records import Record
@@ -58,7 +59,7 @@ class Aws:
         monkeypatch.setattr(tool, "changed_stacks", lambda *_: self.changed)
         self.in_the_way: list[str] = []
         self.unprotected: list[str] = []
-        monkeypatch.setattr(tool, "stacks_in_the_way", lambda *_: self.in_the_way)
+        monkeypatch.setattr(cdk, "stacks_in_the_way", lambda *_: self.in_the_way)
         monkeypatch.setattr(tool, "log_groups", lambda *_: ["/ping-logs"])
         monkeypatch.setattr(tool, "code_of_functions", lambda *_: {"Ping": "c0de="})
         monkeypatch.setattr(tool, "smoke", lambda *_: self.smoke_failure)
@@ -66,7 +67,7 @@ class Aws:
         monkeypatch.setattr(records, "newest", lambda _: self._newest())
         monkeypatch.setattr(records, "write", self._write)
         monkeypatch.setattr(records, "delete", lambda *_: self.history.clear())
-        monkeypatch.setattr(tool, "cdk", self._cdk)
+        monkeypatch.setattr(cdk, "cdk", self._cdk)
 
     def _newest(self) -> tuple[Record | None, int]:
         return (self.history[-1] if self.history else None), len(self.history)
@@ -193,7 +194,7 @@ def test_stacks_that_use_what_the_build_no_longer_has_are_deployed_first(
     aws.answer = lambda: succeeds
     with nullcontext() if succeeds else pytest.raises(CannotBegin):
         deploy(build, "staging")
-    first, *then = [command[: command.index("--app")] for command in aws.commands]
+    first, *then = [command[: command.index("--require-approval")] for command in aws.commands]
     assert first == ["deploy", "staging/Service", "--exclusively"]
     assert then == ([["deploy", "staging/*"]] if succeeds else [])
 
