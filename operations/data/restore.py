@@ -75,11 +75,6 @@ class Restore:
                 " restore another moment"
             )
 
-    def businesses(self) -> Iterator[Business]:
-        """Read all businesses of the restored table that have settings."""
-        scanned = self.restored.walk(0, 1)
-        return (business for business in scanned if business.settings is not None)
-
     def take(self, then: Business) -> Outcome:
         """Restore one business if its settings are missing or damaged."""
         try:
@@ -165,7 +160,9 @@ def restore(
 
     def read() -> Iterator[Business]:
         nonlocal items_read
-        for business in run.businesses():
+        for business in run.restored.walk(0, 1):
+            if business.settings is None:
+                continue
             yield business
             items_read += 1 + len(business.real) + len(business.virtual)
             items_read += int(business.last_transition is not None)

@@ -27,6 +27,11 @@ class NoBuild(CannotBegin):
     """There is no build, or it cannot be used."""
 
 
+def title(commit: str, *, clean: bool) -> str:
+    """Name a build in a few words."""
+    return f"commit {commit[:12]}{'' if clean else ' with uncommitted changes'}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """What is in an assembly. The same commit gives the same manifest, whenever it is built."""
@@ -43,7 +48,7 @@ class Manifest:
     @property
     def title(self) -> str:
         """Name the build in a few words."""
-        return f"commit {self.commit[:12]}{'' if self.clean else ' with uncommitted changes'}"
+        return title(self.commit, clean=self.clean)
 
     def neighbours(self, environment: str) -> tuple[str, ...]:
         """The environments that have the same bundle as this one, in order of promotion.
@@ -71,10 +76,9 @@ class StackArtifact:
     def functions(self) -> Mapping[str, str]:
         """The asset hash of each function of this service, by logical id."""
         return {
-            logical_id: str(resource["Properties"]["Code"]["S3Key"]).removesuffix(".zip")
-            for logical_id, resource in self.template.get("Resources", {}).items()
-            if resource["Type"] == "AWS::Lambda::Function"
-            and str(resource["Properties"].get("Handler", "")).startswith(_HANDLERS)
+            logical_id: str(properties["Code"]["S3Key"]).removesuffix(".zip")
+            for logical_id, properties in self.properties("AWS::Lambda::Function").items()
+            if str(properties.get("Handler", "")).startswith(_HANDLERS)
         }
 
     def properties(self, kind: str) -> Mapping[str, Mapping[str, Any]]:

@@ -53,7 +53,7 @@ def choose(history: Sequence[Record], commit: str | None = None) -> Rollback:
     finished = next((record for record in history if record.smoke != "pending"), None)
     if newest.smoke == "pending" and finished is not None and finished.build == newest.build:
         raise Refused(
-            f"{_build(newest)} was deployed again, and that did not finish: it ran before, too."
+            f"{newest.title} was deployed again, and that did not finish: it ran before, too."
             f" Name the commit to deploy with COMMIT=, {newest.commit[:12]} or an earlier one"
         )
     candidates: dict[str, Record] = {}
@@ -72,12 +72,12 @@ def choose(history: Sequence[Record], commit: str | None = None) -> Rollback:
             rolled_back.setdefault(record.rolledBackFrom, f"it was rolled back {record.at}")
     if not candidates:
         raise Refused(
-            f"there is nothing before {_build(newest)} to roll back to"
+            f"there is nothing before {newest.title} to roll back to"
             + "".join(f"\n  - not {reason}" for reason in skipped)
         )
     if newest.rolledBackFrom is not None:
         raise Refused(
-            f"{_build(newest)} is what {newest.by} rolled back to at {newest.at}; its smoke test"
+            f"{newest.title} is what {newest.by} rolled back to at {newest.at}; its smoke test"
             f" {newest.smoke}. To go back further, name the commit with COMMIT="
             + "".join(f"\n  - {_deployment(each)}" for each in candidates.values())
         )
@@ -115,12 +115,8 @@ def _unfit(record: Record) -> str | None:
     return None
 
 
-def _build(record: Record) -> str:
-    return f"commit {record.commit[:12]}{'' if record.clean else ' with uncommitted changes'}"
-
-
 def _deployment(record: Record) -> str:
-    return f"{_build(record)}, deployed {record.at} by {record.by}"
+    return f"{record.title}, deployed {record.at} by {record.by}"
 
 
 @contextmanager
@@ -151,13 +147,11 @@ def fetched(
 def _explain(environment: str, newest: Record, to: Record, skipped: Sequence[str]) -> None:
     if newest.smoke == "pending":
         print(
-            f"the last deployment to {environment}, of {_build(newest)}, did not finish"
+            f"the last deployment to {environment}, of {newest.title}, did not finish"
             f" ({newest.at}, {newest.by})"
         )
     else:
-        print(
-            f"{environment} runs {_deployment(newest)}; its smoke test {newest.smoke}",
-        )
+        print(f"{environment} runs {_deployment(newest)}; its smoke test {newest.smoke}")
     for reason in skipped:
         print(f"  not to {reason}")
     print(f"rolling back to {_deployment(to)}; its smoke test {to.smoke}")

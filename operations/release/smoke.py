@@ -61,7 +61,7 @@ def smoke(environment: DeployedEnvironment) -> str | None:
                 websocket_url=environment.output("Service", names.WEBSOCKET_URL),
                 business=business,
                 token=token,
-                timeout=_timeout(),
+                timeout=float(os.environ.get("SMOKE_TIMEOUT") or TIMEOUT),
                 may_push=False,  # its user is a member, and only back ends and operators push
                 done=lambda step, seconds: print(f"  {_DONE[step]} ({seconds:.1f} s)"),
             ).run()
@@ -70,10 +70,6 @@ def smoke(environment: DeployedEnvironment) -> str | None:
     except (BotoCoreError, ClientError) as error:
         return f"AWS refused a step: {error}"
     return None
-
-
-def _timeout() -> float:
-    return float(os.environ.get("SMOKE_TIMEOUT") or TIMEOUT)
 
 
 @contextmanager

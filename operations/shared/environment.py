@@ -94,7 +94,7 @@ class DeployedEnvironment:
         if name == LOCAL and system is None and not os.environ.get("AWS_ENDPOINT_URL"):
             system = LocalSystem.running()
         if system is not None:
-            self._session, self._endpoint_url = system.session(), system.awsEndpointUrl
+            self._session, self._endpoint_url = system.emulator.session(), system.awsEndpointUrl
             return
         # An environment that was removed from infra/environments.py can still be rolled back.
         configured = None if name == LOCAL else configured_environments().get(name)
