@@ -165,8 +165,8 @@ class Build:
     manifest: Manifest
 
     @classmethod
-    def read(cls, build: Path = RELEASE) -> Self:
-        """Read what `make build` wrote. Raises `NoBuild`."""
+    def read(cls, build: Path) -> Self:
+        """Read a build from a folder. Raises `NoBuild`."""
         try:
             text = json.loads((build / "manifest.json").read_text())
             # A build that newer or older tools made may have other fields.
@@ -180,15 +180,15 @@ class Build:
 
     @classmethod
     @contextmanager
-    def taken(cls, build: Path) -> Iterator[Self]:
-        """Read a build in a copy of its own, so that a `make build` meanwhile changes nothing.
+    def taken(cls) -> Iterator[Self]:
+        """Read what `make build` wrote, in a copy that the next `make build` does not change.
 
         Raises `NoBuild`.
         """
-        cls.read(build)
+        cls.read(RELEASE)
         with tempfile.TemporaryDirectory(prefix="build-", ignore_cleanup_errors=True) as temporary:
             copy = Path(temporary).resolve() / "release"
-            shutil.copytree(build, copy, ignore=shutil.ignore_patterns(".cache", "*.lock"))
+            shutil.copytree(RELEASE, copy, ignore=shutil.ignore_patterns(".cache", "*.lock"))
             yield cls.read(copy)
 
     def environment(self, name: str, *, profile: str | None = None) -> DeployedEnvironment:

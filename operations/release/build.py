@@ -40,7 +40,7 @@ class BuildFailed(Exception):
     """The sources of the functions are wrong, or the synthesis failed. The text says where."""
 
 
-def build(folder: Path = RELEASE) -> Manifest:
+def build(folder: Path) -> Manifest:
     """Build into `folder`, and remove what was there. Raises `BuildFailed`."""
     _require_sound_sources()
     shutil.rmtree(folder, ignore_errors=True)
@@ -134,20 +134,18 @@ def git(*arguments: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make build", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=RELEASE)
-    wanted = parser.parse_args()
+    argparse.ArgumentParser(prog="make build", description=__doc__).parse_args()
     print("synthesizing and bundling (about 15 s)", file=sys.stderr)
     try:
         with interruptible():
-            manifest = build(wanted.folder.resolve())
+            manifest = build(RELEASE)
     except BuildFailed as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted: there is no build", file=sys.stderr)
         return INTERRUPTED
-    print(f"built {manifest.title} in {wanted.folder}")
+    print(f"built {manifest.title} in {RELEASE}")
     for environment, asset in manifest.environments.items():
         print(f"  {environment:16} bundle {asset}")
     if not manifest.clean:

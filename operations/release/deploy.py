@@ -15,13 +15,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.release import quotas, records, stored_builds
-from operations.release.assembly import RELEASE, Build
+from operations.release.assembly import Build
 from operations.release.canary_credential import give_credential
 from operations.release.cdk import cdk_deploy
 from operations.release.deployment_lock import DeploymentLock, LockLost, deployment_lock
@@ -255,13 +254,12 @@ def main() -> int:
         help="deploy even if earlier environments never ran this build",
     )
     parser.add_argument("--unguarded", action="store_true", help="ignore the alarms that guard it")
-    parser.add_argument("--build", type=Path, default=RELEASE)
     wanted = parser.parse_args()
     name: str = wanted.environment
 
     def verb() -> int:
         require_deployable(name)
-        with Build.taken(wanted.build.resolve()) as build:
+        with Build.taken() as build:
             build.require(name)
             if not build.is_intact():
                 raise Refused("the assembly was changed after it was built: `make build` again")

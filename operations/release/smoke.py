@@ -121,8 +121,7 @@ def _token(environment: DeployedEnvironment, business: str) -> Iterator[str]:
 
 
 def main() -> int:
-    parser = verb_parser("smoke", __doc__)
-    wanted = parser.parse_args()
+    wanted = verb_parser("smoke", __doc__).parse_args()
 
     def verb() -> int:
         environment = DeployedEnvironment(wanted.environment, profile=wanted.profile)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from operations.release import assembly as assembly_module
 from operations.release.assembly import Build, Manifest
 from operations.release.build import git
 from operations.shared import repository as repository_paths
@@ -25,8 +26,11 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def build(tmp_path: Path) -> Build:
-    """A clean build. As builds of earlier releases, it has `local` with a bundle of its own."""
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
+    """A clean build, which the verbs take.
+
+    As builds of earlier releases, it has `local` with a bundle of its own.
+    """
     bundles = {"local": "a" * 64, "dev": BUNDLE, "staging": BUNDLE, "prod": BUNDLE}
     made = assembly(tmp_path / "assembly", bundles)
     manifest = Manifest(
@@ -37,4 +41,5 @@ def build(tmp_path: Path) -> Build:
         digest=made.digest(),
     )
     manifest.write(tmp_path)
+    monkeypatch.setattr(assembly_module, "RELEASE", tmp_path)
     return Build.read(tmp_path)

@@ -127,9 +127,6 @@ def taken(tool: str, arguments: list[str], build: Build, monkeypatch: pytest.Mon
     monkeypatch.setattr("sys.argv", [tool, *arguments])
     if module in (deploy, promote):
         # These have rules of their own: let them see an environment that is fine.
-        monkeypatch.setattr(
-            "sys.argv", [tool, *arguments, f"--build={build.assembly.folder.parent}"]
-        )
         monkeypatch.setattr(Build, "environment", lambda *_, **__: None)
         monkeypatch.setattr(module, "require_deployable", configured_environment)
         monkeypatch.setattr(promote, "_judge_source", lambda *_, **__: (source_state(), []))

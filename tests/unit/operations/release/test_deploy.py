@@ -241,8 +241,7 @@ def run(
     deployed: list[str] = []
     monkeypatch.setattr(tool, "require_deployable", lambda _: None)
     monkeypatch.setattr(tool, "deploy", lambda _, name, **__: deployed.append(name))
-    folder = str(build.assembly.folder.parent)
-    monkeypatch.setattr("sys.argv", ["deploy", "--environment", name, "--build", folder, *more])
+    monkeypatch.setattr("sys.argv", ["deploy", "--environment", name, *more])
     return tool.main(), deployed
 
 
@@ -250,7 +249,6 @@ def test_a_build_that_is_made_meanwhile_is_not_deployed(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would be recorded, and kept, under the name of the build that was taken."""
-    folder = build.assembly.folder.parent
 
     def deploy(taken: Build, *_: Any, **__: Any) -> None:
         (build.assembly.folder / "assembly-dev" / "service.json").write_text("another build")
@@ -259,7 +257,7 @@ def test_a_build_that_is_made_meanwhile_is_not_deployed(
 
     monkeypatch.setattr(tool, "require_deployable", lambda _: None)
     monkeypatch.setattr(tool, "deploy", deploy)
-    monkeypatch.setattr("sys.argv", ["deploy", "--environment", "dev", "--build", str(folder)])
+    monkeypatch.setattr("sys.argv", ["deploy", "--environment", "dev"])
     assert tool.main() == ExitCode.DONE
 
 

@@ -254,10 +254,7 @@ def test_it_waits_until_the_alarms_have_judged_the_build(
 def _promote(
     monkeypatch: pytest.MonkeyPatch, build: Build, source: str, target: str, *more: str
 ) -> int:
-    folder = str(build.assembly.folder.parent)
-    monkeypatch.setattr(
-        "sys.argv", ["promote", "--from", source, "--to", target, "--build", folder, *more]
-    )
+    monkeypatch.setattr("sys.argv", ["promote", "--from", source, "--to", target, *more])
     return promote.main()
 
 
