@@ -97,6 +97,18 @@ class Aws:
         assert lock is self
         self.history.append(record)
 
+    def fails_after(self, status: str | None) -> None:
+        """Let the CDK CLI fail once the service stack has this status. None: it was deleted."""
+
+        def fail() -> bool:
+            if status is None:
+                del self.stacks[SERVICE]
+            else:
+                self.stacks[SERVICE] = StackState(status, NOW)
+            return False
+
+        self.answer = fail
+
     def _cdk(self, *command: str, **_: Any) -> int:
         self.commands.append(list(command))
         return 0 if self.answer() else 1
@@ -295,12 +307,7 @@ def test_a_failed_deployment_says_in_what_state_it_left_the_stacks(
 ) -> None:
     """Also after a second roll-back, which leaves the status as it was."""
     aws.stacks[SERVICE] = StackState(before, BEFORE.changed_at)
-
-    def rolled_back() -> bool:
-        aws.stacks[SERVICE] = StackState("UPDATE_ROLLBACK_COMPLETE", NOW)
-        return False
-
-    aws.answer = rolled_back
+    aws.fails_after("UPDATE_ROLLBACK_COMPLETE")
     aws.history = [record()]
     with pytest.raises(
         DeploymentFailed, match=f"{SERVICE} UPDATE_ROLLBACK_COMPLETE, {MONITORING} as it was"
@@ -361,11 +368,7 @@ def test_a_canary_without_a_credential_is_no_deployment_that_could_not_begin(
 
 
 def test_stacks_that_a_failed_deployment_deleted_are_named(aws: Aws, build: Build) -> None:
-    def deleted() -> bool:
-        del aws.stacks[SERVICE]
-        return False
-
-    aws.answer = deleted
+    aws.fails_after(None)
     with pytest.raises(DeploymentFailed, match=f"left {SERVICE} deleted, {MONITORING} as it was"):
         deploy(build, "staging")
 
@@ -384,22 +387,12 @@ def test_the_way_back_is_named_only_if_there_is_one(
     aws: Aws, build: Build, previous: Record | None, back_from: str | None, hint: str
 ) -> None:
     aws.history = [previous] if previous else []
-
-    def rolled_back() -> bool:
-        aws.stacks[SERVICE] = StackState("UPDATE_ROLLBACK_COMPLETE", NOW)
-        return False
-
-    aws.answer = rolled_back
+    aws.fails_after("UPDATE_ROLLBACK_COMPLETE")
     with pytest.raises(DeploymentFailed, match=hint):
         deploy(build, "staging", rolled_back_from=back_from)
 
 
 # The guards of a gradual deployment.
-
-
-def options(build: Build, environment: str, *, unguarded: bool) -> list[str]:
-    guarded = with_parameter(build, "staging", GUARD)
-    return parameters(guarded, environment, unguarded=unguarded, at="now")
 
 
 def with_parameter(build: Build, environment: str, name: str) -> Build:
@@ -412,27 +405,20 @@ def with_parameter(build: Build, environment: str, name: str) -> Build:
 
 @pytest.mark.parametrize(("unguarded", "value"), [(False, "true"), (True, "false")])
 def test_every_deployment_says_whether_its_guards_are_on(
-    build: Build, unguarded: bool, value: str
+    aws: Aws, build: Build, unguarded: bool, value: str
 ) -> None:
-    assert options(build, "staging", unguarded=unguarded) == [
-        "--parameters",
-        f"{SERVICE}:GuardDeployment={value}",
-    ]
+    deploy(with_parameter(build, "staging", GUARD), "staging", unguarded=unguarded)
+    (command,) = aws.commands
+    assert command[-2:] == ["--parameters", f"{SERVICE}:GuardDeployment={value}"]
 
 
 def test_a_stack_without_guards_gets_no_parameter_for_them(
     build: Build, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert options(build, "dev", unguarded=False) == []
+    assert parameters(build, "dev", unguarded=False, at="now") == []
     assert capsys.readouterr().out == ""
-    assert options(build, "dev", unguarded=True) == []
+    assert parameters(build, "dev", unguarded=True, at="now") == []
     assert "UNGUARDED has no effect" in capsys.readouterr().out
-
-
-def test_the_cdk_cli_gets_the_parameter_of_the_guards(aws: Aws, build: Build) -> None:
-    deploy(with_parameter(build, "staging", GUARD), "staging", unguarded=True)
-    (command,) = aws.commands
-    assert f"{SERVICE}:GuardDeployment=false" in command
 
 
 # The record.
