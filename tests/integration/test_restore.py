@@ -45,6 +45,8 @@ class Tables:
         episode = Episode(Attention.VIRTUAL_ONLY, NOW - 999, reported=True)
         self.restored.mark_episode(self.restored.load(LOST), episode)
         declare(self.restored, ENDED, accepting=True, lease=NOW - 1)
+        # Without settings there is nothing to restore.
+        self.restored.add_real(real("stray=", business_id=BusinessId("stray"), now=NOW))
         declare(self.live, KEPT, accepting=False)
         declare(self.live, DAMAGED, accepting=False)
 
