@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 from local.demo_output import Output
 from local.feed import following
+from local.polling import poll
 from local.rest import call
 from local.token import access_token
 from operations.shared.local_system import LocalSystem, NotRunning
@@ -196,17 +197,19 @@ class Story:
 
         It may take `seconds`, and `usually` takes less.
         """
-        deadline = time.monotonic() + seconds
+
+        def ask() -> T | None:
+            self._tell_transitions()
+            return condition()
+
         with self._output.waiting(what, usually=usually):
-            while not (answer := condition()):
-                if time.monotonic() > deadline:
-                    raise DidNotHappen(
-                        f"expected within {seconds:.0f} s, and did not happen: {what}. "
-                        f"The status is {json.dumps(self._status())}"
-                    )
-                self._tell_transitions()
-                time.sleep(0.5)
-            return answer
+            answer = poll(ask, timeout=seconds, every=0.5)
+        if not answer:
+            raise DidNotHappen(
+                f"expected within {seconds:.0f} s, and did not happen: {what}. "
+                f"The status is {json.dumps(self._status())}"
+            )
+        return answer
 
     def _wait_with_cleanup(
         self, what: str, condition: Callable[[], T | None], *, seconds: float, usually: float

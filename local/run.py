@@ -31,6 +31,7 @@ from console.running import running_console
 from console.server import listen, url_of
 from infra import names
 from local.cloudwatch.jobs import cloudwatch_jobs
+from local.polling import poll
 from local.simulated_devices import simulated_devices
 from operations.release.canary_credential import give_credential
 from operations.shared.environment import LOCAL, DeployedEnvironment
@@ -176,8 +177,7 @@ def _run(stack: ExitStack) -> NoReturn:
     stack.enter_context(running_console(environment, listener, devices=devices))
     system.publish()
     _say_what_next(system, time.monotonic() - began)
-    while process.poll() is None:
-        time.sleep(0.5)
+    process.wait()
     raise StepFailed(f"MiniStack ended by itself:\n{_tail(state / 'logs' / 'ministack.log')}")
 
 
@@ -299,11 +299,9 @@ def running_emulator(state: Path) -> Iterator[Emulator]:
 
 
 def _wait_until_ready(ministack: subprocess.Popen[bytes], endpoint_url: str, state: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not is_ready(endpoint_url):
-        if ministack.poll() is not None or time.monotonic() > deadline:
-            raise StepFailed(f"MiniStack did not start:\n{_tail(state / 'logs' / 'ministack.log')}")
-        time.sleep(0.05)
+    poll(lambda: is_ready(endpoint_url) or ministack.poll() is not None, timeout=60, every=0.05)
+    if not is_ready(endpoint_url):
+        raise StepFailed(f"MiniStack did not start:\n{_tail(state / 'logs' / 'ministack.log')}")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ that were not written by an import (--overwrite changes those too). Prints a sum
 Exit codes: 0 all lines are fine, 1 some are not, 2 it could not begin, 130 interrupted.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +32,7 @@ from operations.data.business_file import BadLine, Declaration, count_businesses
 from operations.data.progress import Progress, in_parallel, to_its_end
 from operations.data.retrying import until_written, wait_a_while
 from operations.shared.environment import DeployedEnvironment
-from operations.shared.verbs import CannotBegin, exit_code, interrupted_between
+from operations.shared.verbs import CannotBegin, exit_code, interrupted_between, verb_parser
 
 IN_FLIGHT: Final = 32
 """Businesses that are read and written at the same time."""
@@ -208,20 +207,14 @@ def _without_duplicates(lines: Iterable[Declaration | BadLine]) -> Iterator[Decl
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="make import",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = verb_parser("import", __doc__)
     parser.add_argument("--file", required=True, type=Path, help="CSV, or JSON lines")
-    parser.add_argument("--environment", required=True, help="for example dev, or local")
     parser.add_argument(
         "--overwrite", action="store_true", help="also change settings that others have written"
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done, and do nothing"
     )
-    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     wanted = parser.parse_args(arguments)
 
     def verb() -> int:

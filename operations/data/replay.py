@@ -12,9 +12,8 @@ on the bus.
 Exit codes: 0 done, 1 stopped before the end, 2 it could not begin, 130 interrupted.
 """
 
-import argparse
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -31,27 +30,13 @@ from lambdas.domain.transitions import Transition
 from operations.data.progress import Progress, to_its_end
 from operations.data.retrying import wait_a_while
 from operations.shared.environment import DeployedEnvironment
-from operations.shared.verbs import CannotBegin, exit_code
+from operations.shared.verbs import CannotBegin, exit_code, verb_parser
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
 _BATCH: Final = 10
 """Transitions that are published before they are counted: those of one call of EventBridge."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The transitions to publish: those between two moments, both included."""
-
-    start: Instant
-    end: Instant
-    business_id: BusinessId | None = None
-    """None: of all businesses."""
-
-    def find(self, history: HistoryTable) -> Iterator[Transition]:
-        """Yield the transitions. Those of one business come in order."""
-        return history.walk(self.start, self.end, self.business_id)
 
 
 @dataclass(slots=True)
@@ -74,33 +59,29 @@ class Replay:
             self.last = batch[-1].business_id
 
 
-def _window(start: str, end: str, business: str | None) -> Window:
-    """Read the arguments. Raises `CannotBegin`."""
+def _window(
+    start: str, end: str, business: str | None
+) -> tuple[Instant, Instant, BusinessId | None]:
+    """Read the arguments: two moments, and the business if only one is wanted.
+
+    Raises `CannotBegin`.
+    """
     try:
-        window = Window(
-            read_instant("FROM", start),
-            read_instant("TO", end),
-            identifiers.business_id(business, field="BUSINESS") if business else None,
-        )
+        first, last = read_instant("FROM", start), read_instant("TO", end)
+        business_id = identifiers.business_id(business, field="BUSINESS") if business else None
     except InvalidValue as error:
         raise CannotBegin(str(error)) from error
-    if window.start > window.end:
+    if first > last:
         raise CannotBegin(f"FROM: must not be after TO, is {start}, and TO is {end}")
-    return window
+    return first, last, business_id
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="make replay",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--environment", required=True)
+    parser = verb_parser("replay", __doc__)
     parser.add_argument("--from", required=True, dest="start", metavar="MOMENT", help="RFC 3339")
     parser.add_argument("--to", required=True, dest="end", metavar="MOMENT", help="RFC 3339")
     parser.add_argument("--business", help="only transitions of this business")
     parser.add_argument("--dry-run", action="store_true", help="count, and publish nothing")
-    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     wanted = parser.parse_args(arguments)
 
     def verb() -> int:
@@ -126,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         def work() -> None:
             with progress.shown():
-                run.over(window.find(history))
+                run.over(history.walk(*window))
 
         told = "would publish" if wanted.dry_run else "published"
         return to_its_end(work, lambda: f"{told} {run.done} transitions")

@@ -13,7 +13,6 @@ One that changed after the restore is overwritten only if DAMAGED names it again
 Exit codes: 0 done, 1 some businesses could not be restored, 2 it could not begin, 130 interrupted.
 """
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -36,7 +35,7 @@ from lambdas.use_cases.settings import write_settings
 from operations.data.progress import Progress, in_parallel, to_its_end
 from operations.data.retrying import until_written, wait_a_while
 from operations.shared.environment import DeployedEnvironment
-from operations.shared.verbs import CannotBegin, exit_code, interrupted_between
+from operations.shared.verbs import CannotBegin, exit_code, interrupted_between, verb_parser
 
 _IN_FLIGHT: Final = 16
 """Businesses that are read and written at the same time."""
@@ -75,11 +74,6 @@ class Restore:
                 f"the restored table has no settings of {', '.join(missing)}: check the names, or"
                 " restore another moment"
             )
-
-    def businesses(self) -> Iterator[Business]:
-        """Read all businesses of the restored table that have settings."""
-        scanned = self.restored.walk(0, 1)
-        return (business for business in scanned if business.settings is not None)
 
     def take(self, then: Business) -> Outcome:
         """Restore one business if its settings are missing or damaged."""
@@ -166,7 +160,9 @@ def restore(
 
     def read() -> Iterator[Business]:
         nonlocal items_read
-        for business in run.businesses():
+        for business in run.restored.walk(0, 1):
+            if business.settings is None:
+                continue
             yield business
             items_read += 1 + len(business.real) + len(business.virtual)
             items_read += int(business.last_transition is not None)
@@ -219,12 +215,7 @@ def _described(dynamodb: Any, table: str) -> Any:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="make restore",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--environment", required=True)
+    parser = verb_parser("restore", __doc__)
     parser.add_argument("--restored", required=True, metavar="TABLE", help="the restored table")
     parser.add_argument(
         "--damaged",
@@ -236,7 +227,6 @@ def main() -> int:
     parser.add_argument(
         "--dry-run", action="store_true", help="say what would be done, and do nothing"
     )
-    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     wanted = parser.parse_args()
 
     def verb() -> int:

@@ -7,6 +7,6 @@
     diff        show what a deployment would change
     smoke       test a deployed environment with one short story
 
-The other files are what they need: the build itself, the lock and the records of an environment,
-the builds that are kept, its live state, the quotas of its account.
+The other files are what they need: the build itself, the calls of the CDK CLI, the lock and the
+records of an environment, the builds that are kept, its live state, the quotas of its account.
 """

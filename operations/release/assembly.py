@@ -14,14 +14,22 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from operations.shared.environment import DeployedEnvironment
-from operations.shared.repository import RELEASE
+from operations.shared.repository import ROOT
 from operations.shared.verbs import CannotBegin
+
+RELEASE: Final = ROOT / "build" / "release"
+"""Where `make build` puts a build: `assembly` and `manifest.json`."""
 
 _HANDLERS: Final = "lambdas."
 
 
 class NoBuild(CannotBegin):
     """There is no build, or it cannot be used."""
+
+
+def title(commit: str, *, clean: bool) -> str:
+    """Name a build in a few words."""
+    return f"commit {commit[:12]}{'' if clean else ' with uncommitted changes'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +48,7 @@ class Manifest:
     @property
     def title(self) -> str:
         """Name the build in a few words."""
-        return f"commit {self.commit[:12]}{'' if self.clean else ' with uncommitted changes'}"
+        return title(self.commit, clean=self.clean)
 
     def neighbours(self, environment: str) -> tuple[str, ...]:
         """The environments that have the same bundle as this one, in order of promotion.
@@ -68,10 +76,9 @@ class StackArtifact:
     def functions(self) -> Mapping[str, str]:
         """The asset hash of each function of this service, by logical id."""
         return {
-            logical_id: str(resource["Properties"]["Code"]["S3Key"]).removesuffix(".zip")
-            for logical_id, resource in self.template.get("Resources", {}).items()
-            if resource["Type"] == "AWS::Lambda::Function"
-            and str(resource["Properties"].get("Handler", "")).startswith(_HANDLERS)
+            logical_id: str(properties["Code"]["S3Key"]).removesuffix(".zip")
+            for logical_id, properties in self.properties("AWS::Lambda::Function").items()
+            if str(properties.get("Handler", "")).startswith(_HANDLERS)
         }
 
     def properties(self, kind: str) -> Mapping[str, Mapping[str, Any]]:
@@ -158,8 +165,8 @@ class Build:
     manifest: Manifest
 
     @classmethod
-    def read(cls, build: Path = RELEASE) -> Self:
-        """Read what `make build` wrote. Raises `NoBuild`."""
+    def read(cls, build: Path) -> Self:
+        """Read a build from a folder. Raises `NoBuild`."""
         try:
             text = json.loads((build / "manifest.json").read_text())
             # A build that newer or older tools made may have other fields.
@@ -173,15 +180,15 @@ class Build:
 
     @classmethod
     @contextmanager
-    def taken(cls, build: Path) -> Iterator[Self]:
-        """Read a build in a copy of its own, so that a `make build` meanwhile changes nothing.
+    def taken(cls) -> Iterator[Self]:
+        """Read what `make build` wrote, in a copy that the next `make build` does not change.
 
         Raises `NoBuild`.
         """
-        cls.read(build)
+        cls.read(RELEASE)
         with tempfile.TemporaryDirectory(prefix="build-", ignore_cleanup_errors=True) as temporary:
             copy = Path(temporary).resolve() / "release"
-            shutil.copytree(build, copy, ignore=shutil.ignore_patterns(".cache", "*.lock"))
+            shutil.copytree(RELEASE, copy, ignore=shutil.ignore_patterns(".cache", "*.lock"))
             yield cls.read(copy)
 
     def environment(self, name: str, *, profile: str | None = None) -> DeployedEnvironment:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from operations.shared.environment import DeployedEnvironment
+from operations.shared.environment import DeployedEnvironment, error_code
 from operations.shared.verbs import CannotBegin
 
 FOLDER: Final = "business-connections"
@@ -65,8 +65,3 @@ class BootstrapBucket:
                 f"there is no bucket {self._where['Bucket']}: run `make bootstrap"
                 f" ENVIRONMENT={name}` once for the account and region of {name}"
             ) from error
-
-
-def error_code(error: ClientError) -> str:
-    """The code by which AWS names an error."""
-    return str(error.response["Error"]["Code"])

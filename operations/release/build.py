@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from operations.release.assembly import Assembly, Manifest
+from operations.release.assembly import RELEASE, Assembly, Manifest
 from operations.shared import repository
 from operations.shared.repository import run_group
 from operations.shared.verbs import INTERRUPTED, interruptible
@@ -40,7 +40,7 @@ class BuildFailed(Exception):
     """The sources of the functions are wrong, or the synthesis failed. The text says where."""
 
 
-def build(folder: Path = repository.RELEASE) -> Manifest:
+def build(folder: Path) -> Manifest:
     """Build into `folder`, and remove what was there. Raises `BuildFailed`."""
     _require_sound_sources()
     shutil.rmtree(folder, ignore_errors=True)
@@ -113,28 +113,39 @@ def _synthesize(output: Path) -> None:
 def _commit() -> tuple[str, bool, str]:
     """The commit, whether the working tree has no changes, and the commit's time."""
     try:
-        commit, seconds = repository.git("log", "-1", "--format=%H %ct").split()
-        clean = not repository.git("status", "--porcelain")
+        commit, seconds = git("log", "-1", "--format=%H %ct").split()
+        clean = not git("status", "--porcelain")
     except (OSError, subprocess.CalledProcessError):
         return "unknown", False, "unknown"
     return commit, clean, datetime.fromtimestamp(int(seconds), tz=UTC).isoformat()
 
 
+def git(*arguments: str) -> str:
+    """Run Git in this repository, and return its output. Raises subprocess.CalledProcessError."""
+    git = subprocess.run(
+        ["git", *arguments],  # noqa: S607 - the developer's own
+        cwd=repository.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+        text=True,
+    )
+    return git.stdout.strip()
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make build", description=__doc__)
-    parser.add_argument("--folder", type=Path, default=repository.RELEASE)
-    wanted = parser.parse_args()
+    argparse.ArgumentParser(prog="make build", description=__doc__).parse_args()
     print("synthesizing and bundling (about 15 s)", file=sys.stderr)
     try:
         with interruptible():
-            manifest = build(wanted.folder.resolve())
+            manifest = build(RELEASE)
     except BuildFailed as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted: there is no build", file=sys.stderr)
         return INTERRUPTED
-    print(f"built {manifest.title} in {wanted.folder}")
+    print(f"built {manifest.title} in {RELEASE}")
     for environment, asset in manifest.environments.items():
         print(f"  {environment:16} bundle {asset}")
     if not manifest.clean:

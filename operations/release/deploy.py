@@ -10,21 +10,19 @@ Exit codes: 0 done, 1 refused, 2 could not begin and nothing changed (no build, 
 quota that is too small), 3 deployed, or tried to, but it does not work.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.names import DEPLOYMENT, GUARD
 from operations.release import quotas, records, stored_builds
 from operations.release.assembly import Build
 from operations.release.canary_credential import give_credential
+from operations.release.cdk import cdk_deploy
 from operations.release.deployment_lock import DeploymentLock, LockLost, deployment_lock
 from operations.release.live_state import (
     StackState,
@@ -32,13 +30,18 @@ from operations.release.live_state import (
     code_of_functions,
     log_groups,
     stack_states,
-    stacks_in_the_way,
 )
 from operations.release.records import Record
 from operations.release.smoke import smoke
-from operations.shared.environment import PARTS, DeployedEnvironment, require_deployable
-from operations.shared.repository import RELEASE, cdk
-from operations.shared.verbs import CannotBegin, DeploymentFailed, ExitCode, Refused, exit_code
+from operations.shared.environment import DeployedEnvironment, require_deployable
+from operations.shared.verbs import (
+    CannotBegin,
+    DeploymentFailed,
+    ExitCode,
+    Refused,
+    exit_code,
+    verb_parser,
+)
 
 
 def deploy(
@@ -88,8 +91,9 @@ def deploy(
         with _nothing_deployed(name):
             records.write(environment, record, lock)
         with _interruptible(name, lock):
-            options = parameters(build, name, unguarded=unguarded, at=record.at)
-            if not _cdk_deploy(build, environment, options, profile, lock):
+            if not cdk_deploy(
+                build, environment, unguarded=unguarded, at=record.at, profile=profile, lock=lock
+            ):
                 after = stack_states(environment)
                 if after == before:
                     _restore_record(environment, previous, lock, is_first=version == 0)
@@ -242,75 +246,20 @@ def _test(
         )
 
 
-def _cdk_deploy(
-    build: Build,
-    environment: DeployedEnvironment,
-    options: list[str],
-    profile: str | None,
-    lock: DeploymentLock,
-) -> bool:
-    """Run `cdk deploy` to its end, and return whether it succeeded."""
-
-    def run(*stacks: str) -> bool:
-        lock.confirm()
-        deployed = cdk(
-            *("deploy", *stacks, "--app", str(build.assembly.folder)),
-            *("--require-approval", "never", "--progress", "events"),
-            *options,
-            folder=build.assembly.folder.parent,
-            profile=profile,
-            region=environment.region,
-        )
-        return deployed == 0
-
-    # For example when a rollback goes back to a build whose data stack had less.
-    name = environment.name
-    in_the_way = stacks_in_the_way(environment, build.assembly.stacks(name))
-    first = [f"{name}/{part}" for part in PARTS if environment.stack(part) in in_the_way]
-    if first:
-        print(f"first {', '.join(first)}: what they use of another stack is not in this build")
-        if not run(*first, "--exclusively"):
-            return False
-    return run(f"{name}/*")
-
-
-def parameters(build: Build, name: str, *, unguarded: bool, at: str) -> list[str]:
-    """The options of `cdk deploy` for the parameters of the stacks.
-
-    All are passed every time: CloudFormation keeps the last deployment's values of any others.
-    """
-    values = {
-        GUARD: "false" if unguarded else "true",
-        DEPLOYMENT: f"{build.manifest.commit[:12]} at {at}",
-    }
-    given = [
-        (parameter, f"{stack.name}:{parameter}={value}")
-        for stack in build.assembly.stacks(name)
-        for parameter, value in values.items()
-        if parameter in stack.template.get("Parameters", {})
-    ]
-    if unguarded and GUARD not in dict(given):
-        print(f"this build has no {GUARD} for {name}: UNGUARDED has no effect")
-    return [word for _, option in given for word in ("--parameters", option)]
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make deploy", description=__doc__)
-    parser.add_argument("--environment", required=True)
+    parser = verb_parser("deploy", __doc__)
     parser.add_argument(
         "--force",
         action="store_true",
         help="deploy even if earlier environments never ran this build",
     )
     parser.add_argument("--unguarded", action="store_true", help="ignore the alarms that guard it")
-    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
-    parser.add_argument("--build", type=Path, default=RELEASE)
     wanted = parser.parse_args()
     name: str = wanted.environment
 
     def verb() -> int:
         require_deployable(name)
-        with Build.taken(wanted.build.resolve()) as build:
+        with Build.taken() as build:
             build.require(name)
             if not build.is_intact():
                 raise Refused("the assembly was changed after it was built: `make build` again")

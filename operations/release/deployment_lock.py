@@ -19,8 +19,8 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from operations.release.bootstrap_bucket import REFUSED_WRITES, BootstrapBucket, error_code
-from operations.shared.environment import DeployedEnvironment
+from operations.release.bootstrap_bucket import REFUSED_WRITES, BootstrapBucket
+from operations.shared.environment import DeployedEnvironment, error_code
 from operations.shared.verbs import CannotBegin, DeploymentFailed, Refused
 
 LEASE_SECONDS: Final = 300

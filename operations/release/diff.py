@@ -5,36 +5,29 @@
 Exit codes: that of `cdk diff`, 1 refused, or 2 if it could not begin.
 """
 
-import argparse
 import sys
-from pathlib import Path
 
 from operations.release.assembly import Build
+from operations.release.cdk import cdk
 from operations.shared.environment import configured_environment
-from operations.shared.repository import RELEASE, cdk
-from operations.shared.verbs import exit_code
+from operations.shared.verbs import exit_code, verb_parser
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make diff", description=__doc__)
-    parser.add_argument("--environment", required=True)
-    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
-    parser.add_argument("--build", type=Path, default=RELEASE)
-    wanted = parser.parse_args()
+    wanted = verb_parser("diff", __doc__).parse_args()
 
     def diff() -> int:
         # An environment may be compared before it may be deployed.
         configured_environment(wanted.environment)
-        build = Build.read(wanted.build.resolve())
-        build.require(wanted.environment)
-        environment = build.environment(wanted.environment, profile=wanted.profile)
-        return cdk(
-            *("diff", f"{wanted.environment}/*", "--app", str(build.assembly.folder)),
-            *("--method", "template", "--ignore-errors"),
-            folder=build.assembly.folder.parent,
-            profile=wanted.profile,
-            region=environment.region,
-        )
+        with Build.taken() as build:
+            build.require(wanted.environment)
+            environment = build.environment(wanted.environment, profile=wanted.profile)
+            return cdk(
+                *("diff", f"{wanted.environment}/*", "--method", "template", "--ignore-errors"),
+                build=build,
+                region=environment.region,
+                profile=wanted.profile,
+            )
 
     return exit_code(diff)
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from botocore.exceptions import ClientError
+
 from infra import names
 from operations.release.assembly import StackArtifact
-from operations.shared.environment import PARTS, DeployedEnvironment
+from operations.shared.environment import PARTS, DeployedEnvironment, error_code
 
 _ALARMS_AT_ONCE: Final = 100
 """The most names that DescribeAlarms takes."""
@@ -59,8 +61,8 @@ def _imports(template: Any) -> Iterator[str]:
 def _template(cloudformation: Any, stack: str) -> Any:
     try:
         answer = cloudformation.get_template(StackName=stack, TemplateStage="Original")
-    except cloudformation.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationError":
+    except ClientError as error:
+        if error_code(error) == "ValidationError":
             return None
         raise
     return _as_cloudformation_keeps(answer.get("TemplateBody"))
@@ -213,8 +215,8 @@ def stack_states(environment: DeployedEnvironment) -> Mapping[str, StackState]:
         name = environment.stack(part)
         try:
             (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
-        except cloudformation.exceptions.ClientError as error:
-            if error.response["Error"]["Code"] != "ValidationError":
+        except ClientError as error:
+            if error_code(error) != "ValidationError":
                 raise
             continue
         # A change set for a stack that does not exist yet creates an empty one.

@@ -20,7 +20,6 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -43,7 +42,6 @@ from operations.shared.environment import (
     configured_environment,
     require_deployable,
 )
-from operations.shared.repository import RELEASE
 from operations.shared.verbs import CannotBegin, ExitCode, Refused, exit_code
 
 _LONGEST_WAIT: Final = timedelta(hours=1)
@@ -249,7 +247,6 @@ def main() -> int:
     parser.add_argument("--to-profile", help="AWS credentials for TO; the shell's by default")
     parser.add_argument("--wait", action="store_true", help="wait until the alarms have judged it")
     parser.add_argument("--dry-run", action="store_true", help="only say whether it would")
-    parser.add_argument("--build", type=Path, default=RELEASE)
     wanted = parser.parse_args()
     source: str = wanted.source
     target: str = wanted.target
@@ -257,7 +254,7 @@ def main() -> int:
     def verb() -> int:
         configured_environment(source)
         require_deployable(target)
-        with Build.taken(wanted.build.resolve()) as build:
+        with Build.taken() as build:
             require_promotable(
                 build,
                 source,

@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.release.assembly import StackArtifact
 from operations.release.live_state import resources_of
-from operations.shared.environment import DeployedEnvironment
+from operations.shared.environment import DeployedEnvironment, error_code
 from operations.shared.verbs import CannotBegin
 
 MUST_STAY_UNRESERVED: Final = 100
@@ -29,7 +29,8 @@ def require(environment: DeployedEnvironment, stacks: Sequence[StackArtifact]) -
     """
     if shortage := concurrency_shortage(environment, stacks):
         raise CannotBegin(shortage)
-    limit = _account_limit(environment)["ConcurrentExecutions"]
+    with _reading_quotas(environment):
+        limit = _account_limit(environment)["ConcurrentExecutions"]
     if limit < MUST_STAY_UNRESERVED:
         print(
             f"warning: the account of {environment.name} runs at most {limit} functions at once, as"
@@ -57,8 +58,8 @@ def concurrency_shortage(
         return None
     with _reading_quotas(environment):
         reserved = _reserved(environment, {stack for stack, _ in wanted})
-        more = sum(max(0, bound - reserved.get(which, 0)) for which, bound in wanted.items())
-    account = _account_limit(environment)
+        account = _account_limit(environment)
+    more = sum(max(0, bound - reserved.get(which, 0)) for which, bound in wanted.items())
     limit, unreserved = account["ConcurrentExecutions"], account["UnreservedConcurrentExecutions"]
     missing = more + MUST_STAY_UNRESERVED - unreserved
     if more == 0 or missing <= 0:
@@ -74,10 +75,8 @@ def concurrency_shortage(
 
 
 def _account_limit(environment: DeployedEnvironment) -> Mapping[str, int]:
-    with _reading_quotas(environment):
-        limit: Mapping[str, int] = environment.client("lambda").get_account_settings()[
-            "AccountLimit"
-        ]
+    settings: Mapping[str, Any] = environment.client("lambda").get_account_settings()
+    limit: Mapping[str, int] = settings["AccountLimit"]
     return limit
 
 
@@ -95,7 +94,7 @@ def _reserved_for(client: Any, function: str) -> int:
     try:
         answer = client.get_function_concurrency(FunctionName=function)
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceNotFoundException":
+        if error_code(error) == "ResourceNotFoundException":
             return 0  # somebody deleted it by hand
         raise
     return int(answer.get("ReservedConcurrentExecutions", 0))
@@ -111,7 +110,7 @@ def _functions(cloudformation: Any, stack: str) -> list[Mapping[str, Any]]:
             and "PhysicalResourceId" in each
         ]
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationError":
+        if error_code(error) == "ValidationError":
             return []  # there is no such stack yet
         raise
 

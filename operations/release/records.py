@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
+from operations.release.assembly import title
 from operations.release.deployment_lock import DeploymentLock
 from operations.shared.environment import DeployedEnvironment
 
@@ -38,6 +39,11 @@ class Record:
     """The digest of the assembly, by which the build is stored; None in records of older tools."""
     rolledBackFrom: str | None = None  # noqa: N815
     """What this deployment rolled back, by its `build`; None if it was no rollback."""
+
+    @property
+    def title(self) -> str:
+        """Name the build in a few words."""
+        return title(self.commit, clean=self.clean)
 
     @property
     def build(self) -> str:

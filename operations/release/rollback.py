@@ -10,7 +10,6 @@ Exit codes: 0 done, 1 refused, 2 could not begin (neither changes anything), 3 d
 to, but it does not work.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,7 +23,7 @@ from operations.release.deploy import deploy
 from operations.release.records import Record
 from operations.release.stored_builds import NotKept, stored
 from operations.shared.environment import DeployedEnvironment, refuse_local_system
-from operations.shared.verbs import CannotBegin, ExitCode, Refused, exit_code
+from operations.shared.verbs import CannotBegin, ExitCode, Refused, exit_code, verb_parser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +53,7 @@ def choose(history: Sequence[Record], commit: str | None = None) -> Rollback:
     finished = next((record for record in history if record.smoke != "pending"), None)
     if newest.smoke == "pending" and finished is not None and finished.build == newest.build:
         raise Refused(
-            f"{_build(newest)} was deployed again, and that did not finish: it ran before, too."
+            f"{newest.title} was deployed again, and that did not finish: it ran before, too."
             f" Name the commit to deploy with COMMIT=, {newest.commit[:12]} or an earlier one"
         )
     candidates: dict[str, Record] = {}
@@ -73,12 +72,12 @@ def choose(history: Sequence[Record], commit: str | None = None) -> Rollback:
             rolled_back.setdefault(record.rolledBackFrom, f"it was rolled back {record.at}")
     if not candidates:
         raise Refused(
-            f"there is nothing before {_build(newest)} to roll back to"
+            f"there is nothing before {newest.title} to roll back to"
             + "".join(f"\n  - not {reason}" for reason in skipped)
         )
     if newest.rolledBackFrom is not None:
         raise Refused(
-            f"{_build(newest)} is what {newest.by} rolled back to at {newest.at}; its smoke test"
+            f"{newest.title} is what {newest.by} rolled back to at {newest.at}; its smoke test"
             f" {newest.smoke}. To go back further, name the commit with COMMIT="
             + "".join(f"\n  - {_deployment(each)}" for each in candidates.values())
         )
@@ -116,12 +115,8 @@ def _unfit(record: Record) -> str | None:
     return None
 
 
-def _build(record: Record) -> str:
-    return f"commit {record.commit[:12]}{'' if record.clean else ' with uncommitted changes'}"
-
-
 def _deployment(record: Record) -> str:
-    return f"{_build(record)}, deployed {record.at} by {record.by}"
+    return f"{record.title}, deployed {record.at} by {record.by}"
 
 
 @contextmanager
@@ -152,25 +147,21 @@ def fetched(
 def _explain(environment: str, newest: Record, to: Record, skipped: Sequence[str]) -> None:
     if newest.smoke == "pending":
         print(
-            f"the last deployment to {environment}, of {_build(newest)}, did not finish"
+            f"the last deployment to {environment}, of {newest.title}, did not finish"
             f" ({newest.at}, {newest.by})"
         )
     else:
-        print(
-            f"{environment} runs {_deployment(newest)}; its smoke test {newest.smoke}",
-        )
+        print(f"{environment} runs {_deployment(newest)}; its smoke test {newest.smoke}")
     for reason in skipped:
         print(f"  not to {reason}")
     print(f"rolling back to {_deployment(to)}; its smoke test {to.smoke}")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make rollback", description=__doc__)
-    parser.add_argument("--environment", required=True)
+    parser = verb_parser("rollback", __doc__)
     parser.add_argument("--commit", help="to roll back to; by default, what ran before")
     parser.add_argument("--unguarded", action="store_true", help="ignore the alarms that guard it")
     parser.add_argument("--dry-run", action="store_true", help="only say what it would do")
-    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
     wanted = parser.parse_args()
     name: str = wanted.environment
 

@@ -13,7 +13,6 @@ It does not run while somebody deploys to the environment.
 Exit codes: 0 passed, 1 failed or refused, 2 could not begin.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ from lambdas.smoke_test import SmokeTest, SmokeTestFailed
 from operations.release.deployment_lock import deployment_lock
 from operations.shared.environment import DeployedEnvironment
 from operations.shared.user_pool import sign_in
-from operations.shared.verbs import CannotBegin, exit_code
+from operations.shared.verbs import CannotBegin, exit_code, verb_parser
 
 BUSINESS: Final = "smoke-test"
 USER: Final = "smoke-test"
@@ -62,7 +61,7 @@ def smoke(environment: DeployedEnvironment) -> str | None:
                 websocket_url=environment.output("Service", names.WEBSOCKET_URL),
                 business=business,
                 token=token,
-                timeout=_timeout(),
+                timeout=float(os.environ.get("SMOKE_TIMEOUT") or TIMEOUT),
                 may_push=False,  # its user is a member, and only back ends and operators push
                 done=lambda step, seconds: print(f"  {_DONE[step]} ({seconds:.1f} s)"),
             ).run()
@@ -71,10 +70,6 @@ def smoke(environment: DeployedEnvironment) -> str | None:
     except (BotoCoreError, ClientError) as error:
         return f"AWS refused a step: {error}"
     return None
-
-
-def _timeout() -> float:
-    return float(os.environ.get("SMOKE_TIMEOUT") or TIMEOUT)
 
 
 @contextmanager
@@ -126,10 +121,7 @@ def _token(environment: DeployedEnvironment, business: str) -> Iterator[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="make smoke", description=__doc__)
-    parser.add_argument("--environment", required=True)
-    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
-    wanted = parser.parse_args()
+    wanted = verb_parser("smoke", __doc__).parse_args()
 
     def verb() -> int:
         environment = DeployedEnvironment(wanted.environment, profile=wanted.profile)

@@ -14,14 +14,9 @@ from typing import IO
 from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.release.assembly import Build, NoBuild
-from operations.release.bootstrap_bucket import (
-    FOLDER,
-    REFUSED_WRITES,
-    BootstrapBucket,
-    error_code,
-)
+from operations.release.bootstrap_bucket import FOLDER, REFUSED_WRITES, BootstrapBucket
 from operations.release.records import Record
-from operations.shared.environment import DeployedEnvironment
+from operations.shared.environment import DeployedEnvironment, error_code
 from operations.shared.verbs import CannotBegin
 
 

@@ -34,6 +34,11 @@ def configured_environments() -> Mapping[str, Environment]:
     return {each.name: each for each in all_environments()}
 
 
+def error_code(error: ClientError) -> str:
+    """The code by which AWS names an error."""
+    return str(error.response["Error"]["Code"])
+
+
 def refuse_local_system(name: str) -> None:
     """Raise `Refused` for `local`: the CDK CLI would deploy it to the account of the shell."""
     if name == LOCAL:
@@ -89,7 +94,7 @@ class DeployedEnvironment:
         if name == LOCAL and system is None and not os.environ.get("AWS_ENDPOINT_URL"):
             system = LocalSystem.running()
         if system is not None:
-            self._session, self._endpoint_url = system.session(), system.awsEndpointUrl
+            self._session, self._endpoint_url = system.emulator.session(), system.awsEndpointUrl
             return
         # An environment that was removed from infra/environments.py can still be rolled back.
         configured = None if name == LOCAL else configured_environments().get(name)
@@ -181,7 +186,7 @@ class DeployedEnvironment:
             described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
         except ClientError as error:
             self.require_configured()
-            if error.response["Error"]["Code"] == "ValidationError":
+            if error_code(error) == "ValidationError":
                 region = cloudformation.meta.region_name
                 raise CannotBegin(
                     f"there is no stack {stack} in region {region} of account {self.account}: check"

@@ -122,10 +122,6 @@ class LocalSystem:
         """The emulator that this system runs on."""
         return Emulator(self.awsEndpointUrl, self.awsSessionToken, region=self.region)
 
-    def session(self) -> Any:
-        """A boto3 session with the credentials that the emulator accepts."""
-        return self.emulator.session()
-
     def client(self, service: str) -> Any:
         """A boto3 client for one AWS service of this system."""
         return self.emulator.client(service)

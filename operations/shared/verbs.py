@@ -1,8 +1,9 @@
-"""How a verb is interrupted, and how it ends: its exit code, and the errors that lead to it.
+"""How a verb begins and ends: its arguments, interrupts, errors, and the exit code of each.
 
 It is interrupted by Ctrl-C, by SIGTERM, which a pipeline sends, or because its terminal is closed.
 """
 
+import argparse
 import io
 import signal
 import sys
@@ -38,6 +39,18 @@ class CannotBegin(Exception):
 
 class DeploymentFailed(Exception):
     """The CDK CLI failed, or what it deployed does not work. The text says which."""
+
+
+def verb_parser(name: str, document: str | None) -> argparse.ArgumentParser:
+    """The arguments of a verb of `make` for one environment. `document` is what --help says."""
+    parser = argparse.ArgumentParser(
+        prog=f"make {name}",
+        description=document,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--environment", required=True)
+    parser.add_argument("--profile", help="AWS credentials; the shell's by default")
+    return parser
 
 
 def exit_code(verb: Callable[[], int]) -> int:

@@ -20,6 +20,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from lambdas.table_schema import LAST_TRANSITION_KEY
 from local.device import socket_url
+from local.polling import poll
 from local.rest import Answer, call
 from local.token import access_token
 from operations.shared.local_system import LocalSystem
@@ -36,10 +37,8 @@ def eventually(
     what: str, condition: Callable[[], T | None], *, seconds: float = 10, every: float = 0.1
 ) -> T:
     """Wait until a condition gives a true value, and return that. Fails when the time is up."""
-    deadline = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(every)
+    answer = poll(condition, timeout=seconds, every=every)
+    assert answer, f"not within {seconds} s: {what}"
     return answer
 
 

@@ -16,7 +16,7 @@ from botocore.response import StreamingBody
 
 from operations.release import deployment_lock as module
 from operations.release import records, stored_builds
-from operations.release.assembly import Build
+from operations.release.assembly import Build, Manifest
 from operations.release.bootstrap_bucket import BootstrapBucket
 from operations.release.deployment_lock import LockLost, deployment_lock
 from operations.release.stored_builds import NotKept, stored
@@ -48,25 +48,29 @@ def build(tmp_path: Path) -> Build:
     made = assembly(tmp_path / "assembly", {"dev": BUNDLE})
     (made.folder / f"asset.{BUNDLE}").mkdir()
     (made.folder / f"asset.{BUNDLE}" / "code.py").write_text("pass\n")
-    manifest = {
-        "commit": uuid.uuid4().hex,
-        "clean": True,
-        "committedAt": "2026-11-23T00:00:00+00:00",
-        "environments": made.environments(),
-        "digest": made.digest(),
-    }
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    Manifest(
+        commit=uuid.uuid4().hex,
+        clean=True,
+        committedAt="2026-11-23T00:00:00+00:00",
+        environments=made.environments(),
+        digest=made.digest(),
+    ).write(tmp_path)
     return Build.read(tmp_path)
 
 
 # The lock.
 
 
-def end_lease(s3: Any, environment: DeployedEnvironment) -> None:
-    """Leave the lock as its holder would five minutes after it crashed."""
+def change_lock(s3: Any, environment: DeployedEnvironment, **changes: Any) -> None:
+    """Change what the lock says, behind the back of its holder."""
     key = f"business-connections/{environment.name}/lock.json"
     held = json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
-    s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps({**held, "leaseSeconds": -1}))
+    s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps({**held, **changes}))
+
+
+def end_lease(s3: Any, environment: DeployedEnvironment) -> None:
+    """Leave the lock as its holder would five minutes after it crashed."""
+    change_lock(s3, environment, leaseSeconds=-1)
 
 
 def test_a_second_deployment_is_refused_and_told_who_deploys_what_since_when(
@@ -162,13 +166,10 @@ def test_who_lost_the_lock_is_stopped(
 ) -> None:
     """Also while it waits for a program: that would overwrite what the new holder deploys."""
     monkeypatch.setattr(module, "RENEWAL_SECONDS", 0.2)
-    key = f"business-connections/{environment.name}/lock.json"
 
     def work_until_another_one_deploys() -> None:
         with deployment_lock(environment, "commit 0123"):
-            held = json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
-            other = {**held, "id": "another", "what": "commit 4567"}
-            s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(other))
+            change_lock(s3, environment, id="another", what="commit 4567")
             run_group(["sleep", "60"], cwd=Path.cwd(), env=os.environ)
 
     with pytest.raises(LockLost, match="crashed: commit 4567"):
@@ -180,9 +181,7 @@ def test_a_lock_with_fields_of_newer_tools_is_understood(
 ) -> None:
     with deployment_lock(environment, "commit 0123"):
         pass
-    key = f"business-connections/{environment.name}/lock.json"
-    released = json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
-    s3.put_object(Bucket=BUCKET, Key=key, Body=json.dumps({**released, "somethingNew": 1}))
+    change_lock(s3, environment, somethingNew=1)
     with deployment_lock(environment, "commit 4567"):
         pass
 

@@ -170,14 +170,3 @@ def test_wrong_arguments_are_named(
 ) -> None:
     assert replay.main(["--environment", "dev", *arguments]) == 2
     assert told in capsys.readouterr().err
-
-
-def test_an_environment_without_a_feed_is_named(
-    deploy: Callable[[dict[str, str]], str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It was deployed by a build that had none."""
-    environment = deploy({"TableName": "t"})
-    moment = timestamp(NOW)
-    arguments = ["--environment", environment, "--from", moment, "--to", moment]
-    assert replay.main(arguments) == 2
-    assert "has no output HistoryTableName: deploy it again" in capsys.readouterr().err

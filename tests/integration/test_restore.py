@@ -45,11 +45,22 @@ class Tables:
         episode = Episode(Attention.VIRTUAL_ONLY, NOW - 999, reported=True)
         self.restored.mark_episode(self.restored.load(LOST), episode)
         declare(self.restored, ENDED, accepting=True, lease=NOW - 1)
+        # Without settings there is nothing to restore.
+        self.restored.add_real(real("stray=", business_id=BusinessId("stray"), now=NOW))
         declare(self.live, KEPT, accepting=False)
         declare(self.live, DAMAGED, accepting=False)
 
     def restore(self, *damaged: BusinessId) -> dict[Outcome, int]:
         return dict(restore(Restore(self.live, self.restored, damaged, clock=lambda: NOW)))
+
+    def expected(self, business: BusinessId) -> Settings:
+        """The settings of a business after it was restored, in the version that it has now."""
+        return replace(
+            settings_of(self.restored.load(business)),
+            version=settings_of(self.live.load(business)).version,
+            updated_as=ActingAs.IMPORT,
+            episode=None,
+        )
 
 
 @pytest.fixture
@@ -91,13 +102,8 @@ def test_missing_settings_come_back_with_their_leases_and_nothing_else_changes(
 ) -> None:
     kept, damaged = tables.live.load(KEPT), tables.live.load(DAMAGED)
     assert tables.restore() == {Outcome.RESTORED: 2, Outcome.LEFT: 2}
-    back, before = tables.live.load(LOST), settings_of(tables.restored.load(LOST))
-    assert settings_of(back) == replace(
-        before,
-        version=settings_of(back).version,
-        updated_as=ActingAs.IMPORT,
-        episode=None,
-    )
+    back = tables.live.load(LOST)
+    assert settings_of(back) == tables.expected(LOST)
     assert [lease.expires_at for lease in back.virtual] == [NOW + 3600]
     assert back.real == (), "those sockets are gone"
     assert tables.live.load(ENDED).virtual == (), "its lease is over"
@@ -112,14 +118,7 @@ def test_opening_hours_pauses_and_who_declared_it_come_back(tables: Tables) -> N
     tables.restore(DAMAGED)
     for business in (LOST, DAMAGED):
         back = settings_of(tables.live.load(business))
-        assert back == with_everything(
-            replace(
-                settings_of(tables.restored.load(business)),
-                version=back.version,
-                updated_as=ActingAs.IMPORT,
-                episode=None,
-            )
-        )
+        assert back == with_everything(tables.expected(business))
     assert tables.restore(DAMAGED) == {Outcome.LEFT: 4}
 
 
@@ -127,9 +126,7 @@ def test_what_the_restored_settings_do_not_have_is_gone(tables: Tables) -> None:
     before = tables.live.load(DAMAGED)
     tables.live.write_settings(before, replace(with_everything(settings_of(before)), version=2))
     tables.restore(DAMAGED)
-    back = settings_of(tables.live.load(DAMAGED))
-    expected = settings_of(tables.restored.load(DAMAGED))
-    assert back == replace(expected, version=back.version, updated_as=ActingAs.IMPORT)
+    assert settings_of(tables.live.load(DAMAGED)) == tables.expected(DAMAGED)
 
 
 def test_damaged_settings_are_replaced_where_they_are_named(tables: Tables) -> None:

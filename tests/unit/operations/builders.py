@@ -9,10 +9,10 @@ from typing import Any
 from lambdas.domain.identifiers import BusinessId
 from operations.data.business_file import BadLine, Declaration
 from operations.release.assembly import Assembly
+from operations.release.build import git
 from operations.release.live_state import AlarmState
 from operations.release.promote import SourceState
 from operations.release.records import Record
-from operations.shared.repository import git
 
 BUNDLE = "b" * 64
 CODE = "c0de="

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from operations.release import assembly as assembly_module
 from operations.release.assembly import Build, Manifest
+from operations.release.build import git
 from operations.shared import repository as repository_paths
 from tests.unit.operations.builders import BUNDLE, assembly
 
@@ -19,13 +21,16 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"GIT_{name}_EMAIL", "test@example.com")
         monkeypatch.setenv(f"GIT_{name}_DATE", "2026-11-23T01:00:00+01:00")
     monkeypatch.setattr(repository_paths, "ROOT", folder)
-    repository_paths.git("init", "--quiet")
+    git("init", "--quiet")
     return folder
 
 
 @pytest.fixture
-def build(tmp_path: Path) -> Build:
-    """A clean build. As builds of earlier releases, it has `local` with a bundle of its own."""
+def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
+    """A clean build, which the verbs take.
+
+    As builds of earlier releases, it has `local` with a bundle of its own.
+    """
     bundles = {"local": "a" * 64, "dev": BUNDLE, "staging": BUNDLE, "prod": BUNDLE}
     made = assembly(tmp_path / "assembly", bundles)
     manifest = Manifest(
@@ -36,4 +41,5 @@ def build(tmp_path: Path) -> Build:
         digest=made.digest(),
     )
     manifest.write(tmp_path)
+    monkeypatch.setattr(assembly_module, "RELEASE", tmp_path)
     return Build.read(tmp_path)

@@ -127,9 +127,6 @@ def taken(tool: str, arguments: list[str], build: Build, monkeypatch: pytest.Mon
     monkeypatch.setattr("sys.argv", [tool, *arguments])
     if module in (deploy, promote):
         # These have rules of their own: let them see an environment that is fine.
-        monkeypatch.setattr(
-            "sys.argv", [tool, *arguments, f"--build={build.assembly.folder.parent}"]
-        )
         monkeypatch.setattr(Build, "environment", lambda *_, **__: None)
         monkeypatch.setattr(module, "require_deployable", configured_environment)
         monkeypatch.setattr(promote, "_judge_source", lambda *_, **__: (source_state(), []))
@@ -174,15 +171,8 @@ def test_no_command_needs_more_than_the_path_of_a_new_shell(document: Path) -> N
 @pytest.mark.parametrize("flag", ["DRY_RUN", "FORCE", "OVERWRITE", "UNGUARDED", "WAIT"])
 def test_a_flag_that_is_neither_1_nor_0_is_refused(flag: str) -> None:
     """Otherwise `DRY_RUN=true` would do the real thing."""
-    made = subprocess.run(
-        ["make", "-n", "rollback", "ENVIRONMENT=prod", f"{flag}=true"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert made.returncode == 2
-    assert f"{flag} must be 1 or 0, is 'true'" in made.stderr
+    told = refusal(f"rollback ENVIRONMENT=prod {flag}=true")
+    assert f"{flag} must be 1 or 0, is 'true'" in told
 
 
 @pytest.mark.parametrize(
@@ -196,11 +186,16 @@ def test_a_flag_that_is_neither_1_nor_0_is_refused(flag: str) -> None:
 )
 def test_a_variable_that_a_verb_does_not_take_is_refused(command: str) -> None:
     """Otherwise `make deploy DRY_RUN=1` would deploy."""
+    assert f"takes no {command.split()[-1].partition('=')[0]}" in refusal(command)
+
+
+def refusal(command: str) -> str:
+    """What `make` says when it refuses a command."""
     made = subprocess.run(
         ["make", "-n", *command.split()], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert made.returncode == 2
-    assert f"takes no {command.split()[-1].partition('=')[0]}" in made.stderr
+    return made.stderr
 
 
 @pytest.mark.parametrize(

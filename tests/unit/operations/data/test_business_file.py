@@ -121,13 +121,10 @@ def test_a_wrong_header_ends_it_before_any_line(content: bytes, told: str) -> No
         (b"b1,,true", "line 2: accepting: is missing, must be true or false"),
         (b",true", "line 2: id: is missing, must be a business id"),
         (b"b#1,true", "line 2: id: is 'b#1', must be 1 to 64 characters of A-Z a-z 0-9"),
-        (b".b1,true", "line 2: id: is '.b1', must be 1 to 64 characters of A-Z a-z 0-9"),
-        (b"b" * 65 + b",true", "line 2: id: is 'bbb"),
         ("bü,true".encode(), "line 2: id: is 'b\\xfc', must be"),
         (b"b\x00,true", "line 2: id: is 'b\\x00', must be"),
         (b"b1,true,true,x", "line 2: column 4: is 'x', must be empty: the header names no such"),
         (b"b1,true,true,,x", "line 2: column 5: is 'x', must be empty: the header names no such"),
-        (b'""""', "line 2: accepting: is missing"),
         (b'"', "line 2: CSV: cannot be read (unexpected end of data), must be"),
         (b'"b1,true', "line 2: CSV: cannot be read (unexpected end of data), must be"),
         (b'"b1"x,true', "line 2: CSV: cannot be read"),
@@ -150,7 +147,6 @@ def test_a_wrong_line_of_csv_is_named_and_spoils_no_other(line: bytes, told: str
         (b'{"id":"b1","accepting":null}', "accepting: is null, must be true or false"),
         (b'{"id":"b1","accepting":{"a":1}}', "accepting: is an object, must be true or false"),
         (b'{"id":7,"accepting":true}', "id: is 7, must be a text"),
-        (b'{"id":"","accepting":true}', "id: is '', must be 1 to 64 characters"),
         (b'{"id":"\\ud800","accepting":true}', "id: is '\\ud800', must be 1 to 64 characters"),
         (b'{"id":"b1"}', "accepting: is missing, must be true or false"),
         (b'{"id":"b1","accepting":true,"open":1}', "'open': is unknown, must be one of id,"),
@@ -231,17 +227,10 @@ def with_changes(**changes: Any) -> str:
     ("hours", "told"),
     [
         ("7", "openingHours: 7 is not an object"),
-        ("[]", "openingHours: [] is not an object"),
         (with_changes(open=[]), "openingHours.open: is not a field"),
-        (with_changes(timeZone="Mars"), 'openingHours.timeZone: "Mars" is not a time zone'),
-        (with_changes(weekly={"fri": []}), 'openingHours.weekly: "fri" is not a weekday'),
         (
             with_changes(weekly={"fr": [["11:00", "25:00"]]}),
             'openingHours.weekly.fr.0: "25:00" is not an end; must be HH:MM',
-        ),
-        (
-            with_changes(exceptions={"2026-12-24": [["11:00", "9"]]}),
-            'openingHours.exceptions.2026-12-24.0: "9" is not an end',
         ),
         (
             with_changes(weekly={"fr": [{"a": "11:00", "b": "14:00"}]}),
@@ -250,10 +239,6 @@ def with_changes(**changes: Any) -> str:
         (
             '{"timeZone":"Europe/Berlin","timeZone":"Europe/Rome"}',
             "openingHours: 'timeZone' comes twice, must come once",
-        ),
-        (
-            '{"timeZone":"Europe/Berlin","weekly":{"fr":[],"mo":[],"fr":[]}}',
-            "openingHours: 'fr' comes twice, must come once",
         ),
         (
             '{"timeZone":"Europe/Berlin","weekly":{"fr":[{"a":1,"a":1}]}}',

@@ -382,23 +382,6 @@ def test_five_thousand_lines_are_taken_with_few_in_flight_and_few_read_ahead() -
     assert ahead <= IN_FLIGHT + WAITING
 
 
-def test_an_interrupted_run_has_a_right_summary_and_can_be_resumed() -> None:
-    store = MemoryStore()
-    run = ImportRun(importer(store), io.StringIO())
-
-    def broken_off() -> Iterator[Declaration | BadLine]:
-        yield from many_lines(300)[:100]
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run.over(broken_off())
-    assert run.summary.created == run.summary.read == len(store.settings)
-    assert run.summary.created >= 100 - IN_FLIGHT - WAITING
-    first = run.summary.created
-    resumed = ImportRun(importer(store), io.StringIO()).over(many_lines(300))
-    assert resumed == Summary(read=300, created=300 - first, unchanged=first)
-
-
 def test_an_error_of_aws_ends_the_run_with_a_right_summary() -> None:
     class Expired(MemoryStore):
         def load(self, business_id: BusinessId, *, consistent: bool = True) -> Business:
@@ -413,45 +396,27 @@ def test_an_error_of_aws_ends_the_run_with_a_right_summary() -> None:
     assert run.summary.created == run.summary.read == len(store.settings) < 1000
 
 
-class TestCommandLine:
-    @pytest.mark.parametrize(
-        "arguments",
-        [[], ["--file", "x.csv"], ["--environment", "dev"], ["--file", "x", "--whatever"]],
-    )
-    def test_a_missing_or_unknown_argument_is_a_usage_error(self, arguments: list[str]) -> None:
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        assert ended.value.code == 2
-
-    @pytest.mark.parametrize(
-        ("content", "told"),
-        [
-            (None, "No such file or directory"),
-            (b"id,open\n", "'open': is no known column"),
-            (b"id,accepting\n", "make run"),
-        ],
-        ids=["no file", "unknown column", "no system"],
-    )
-    def test_what_cannot_begin_says_so_in_one_line(
-        self,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-        tmp_path: Path,
-        content: bytes | None,
-        told: str,
-    ) -> None:
-        monkeypatch.setenv("LOCAL_STATE", str(tmp_path))
-        file = tmp_path / "businesses.csv"
-        if content is not None:
-            file.write_bytes(content)
-        assert main(["--file", str(file), "--environment", "local"]) == 2
-        captured = capsys.readouterr()
-        assert captured.out == ""
-        assert told in captured.err
-        assert captured.err.count("\n") == 1
-
-    def test_a_folder_is_not_taken_for_a_file(
-        self, capsys: pytest.CaptureFixture[str], tmp_path: Path
-    ) -> None:
-        assert main(["--file", str(tmp_path), "--environment", "dev"]) == 2
-        assert "cannot be read" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("missing.csv", "No such file or directory"),
+        ("", "cannot be read: Is a directory"),
+        ("wrong.csv", "'open': is no known column"),
+        ("good.csv", "make run"),
+    ],
+)
+def test_what_cannot_begin_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    name: str,
+    told: str,
+) -> None:
+    monkeypatch.setenv("LOCAL_STATE", str(tmp_path))
+    (tmp_path / "wrong.csv").write_text("id,open\n")
+    (tmp_path / "good.csv").write_text("id,accepting\n")
+    assert main(["--file", str(tmp_path / name), "--environment", "local"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert told in captured.err
+    assert captured.err.count("\n") == 1

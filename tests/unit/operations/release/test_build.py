@@ -122,9 +122,10 @@ def test_an_interrupted_build_ends_with_all_that_it_started(
     cdk.chmod(0o755)
     script = (
         "import sys; from pathlib import Path; from operations.release import build;"
-        f"build.repository.CDK = Path({str(cdk)!r}); sys.exit(build.main())"
+        f"build.repository.CDK = Path({str(cdk)!r});"
+        f"build.RELEASE = Path({str(tmp_path / 'build')!r}); sys.exit(build.main())"
     )
-    command = [sys.executable, "-c", script, "--folder", str(tmp_path / "build")]
+    command = [sys.executable, "-c", script]
     pipe = os.open(started, os.O_RDONLY | os.O_NONBLOCK)
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert select([pipe], (), (), 30)[0]

@@ -12,10 +12,11 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 
 from infra.names import DEPLOYMENT, GUARD
+from operations.release import cdk, diff, promote, quotas, records, rollback, stored_builds
 from operations.release import deploy as tool
-from operations.release import diff, promote, quotas, records, rollback, stored_builds
 from operations.release.assembly import Build
-from operations.release.deploy import deploy, parameters
+from operations.release.cdk import parameters
+from operations.release.deploy import deploy
 from operations.release.deployment_lock import LockLost
 from operations.release.live_state import StackState
 from operations.release.records import Record
@@ -58,7 +59,7 @@ class Aws:
         monkeypatch.setattr(tool, "changed_stacks", lambda *_: self.changed)
         self.in_the_way: list[str] = []
         self.unprotected: list[str] = []
-        monkeypatch.setattr(tool, "stacks_in_the_way", lambda *_: self.in_the_way)
+        monkeypatch.setattr(cdk, "stacks_in_the_way", lambda *_: self.in_the_way)
         monkeypatch.setattr(tool, "log_groups", lambda *_: ["/ping-logs"])
         monkeypatch.setattr(tool, "code_of_functions", lambda *_: {"Ping": "c0de="})
         monkeypatch.setattr(tool, "smoke", lambda *_: self.smoke_failure)
@@ -66,7 +67,7 @@ class Aws:
         monkeypatch.setattr(records, "newest", lambda _: self._newest())
         monkeypatch.setattr(records, "write", self._write)
         monkeypatch.setattr(records, "delete", lambda *_: self.history.clear())
-        monkeypatch.setattr(tool, "cdk", self._cdk)
+        monkeypatch.setattr(cdk, "cdk", self._cdk)
 
     def _newest(self) -> tuple[Record | None, int]:
         return (self.history[-1] if self.history else None), len(self.history)
@@ -95,6 +96,18 @@ class Aws:
         assert self.locked
         assert lock is self
         self.history.append(record)
+
+    def fails_after(self, status: str | None) -> None:
+        """Let the CDK CLI fail once the service stack has this status. None: it was deleted."""
+
+        def fail() -> bool:
+            if status is None:
+                del self.stacks[SERVICE]
+            else:
+                self.stacks[SERVICE] = StackState(status, NOW)
+            return False
+
+        self.answer = fail
 
     def _cdk(self, *command: str, **_: Any) -> int:
         self.commands.append(list(command))
@@ -193,7 +206,7 @@ def test_stacks_that_use_what_the_build_no_longer_has_are_deployed_first(
     aws.answer = lambda: succeeds
     with nullcontext() if succeeds else pytest.raises(CannotBegin):
         deploy(build, "staging")
-    first, *then = [command[: command.index("--app")] for command in aws.commands]
+    first, *then = [command[: command.index("--require-approval")] for command in aws.commands]
     assert first == ["deploy", "staging/Service", "--exclusively"]
     assert then == ([["deploy", "staging/*"]] if succeeds else [])
 
@@ -240,8 +253,7 @@ def run(
     deployed: list[str] = []
     monkeypatch.setattr(tool, "require_deployable", lambda _: None)
     monkeypatch.setattr(tool, "deploy", lambda _, name, **__: deployed.append(name))
-    folder = str(build.assembly.folder.parent)
-    monkeypatch.setattr("sys.argv", ["deploy", "--environment", name, "--build", folder, *more])
+    monkeypatch.setattr("sys.argv", ["deploy", "--environment", name, *more])
     return tool.main(), deployed
 
 
@@ -249,7 +261,6 @@ def test_a_build_that_is_made_meanwhile_is_not_deployed(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would be recorded, and kept, under the name of the build that was taken."""
-    folder = build.assembly.folder.parent
 
     def deploy(taken: Build, *_: Any, **__: Any) -> None:
         (build.assembly.folder / "assembly-dev" / "service.json").write_text("another build")
@@ -258,7 +269,7 @@ def test_a_build_that_is_made_meanwhile_is_not_deployed(
 
     monkeypatch.setattr(tool, "require_deployable", lambda _: None)
     monkeypatch.setattr(tool, "deploy", deploy)
-    monkeypatch.setattr("sys.argv", ["deploy", "--environment", "dev", "--build", str(folder)])
+    monkeypatch.setattr("sys.argv", ["deploy", "--environment", "dev"])
     assert tool.main() == ExitCode.DONE
 
 
@@ -296,12 +307,7 @@ def test_a_failed_deployment_says_in_what_state_it_left_the_stacks(
 ) -> None:
     """Also after a second roll-back, which leaves the status as it was."""
     aws.stacks[SERVICE] = StackState(before, BEFORE.changed_at)
-
-    def rolled_back() -> bool:
-        aws.stacks[SERVICE] = StackState("UPDATE_ROLLBACK_COMPLETE", NOW)
-        return False
-
-    aws.answer = rolled_back
+    aws.fails_after("UPDATE_ROLLBACK_COMPLETE")
     aws.history = [record()]
     with pytest.raises(
         DeploymentFailed, match=f"{SERVICE} UPDATE_ROLLBACK_COMPLETE, {MONITORING} as it was"
@@ -362,11 +368,7 @@ def test_a_canary_without_a_credential_is_no_deployment_that_could_not_begin(
 
 
 def test_stacks_that_a_failed_deployment_deleted_are_named(aws: Aws, build: Build) -> None:
-    def deleted() -> bool:
-        del aws.stacks[SERVICE]
-        return False
-
-    aws.answer = deleted
+    aws.fails_after(None)
     with pytest.raises(DeploymentFailed, match=f"left {SERVICE} deleted, {MONITORING} as it was"):
         deploy(build, "staging")
 
@@ -385,22 +387,12 @@ def test_the_way_back_is_named_only_if_there_is_one(
     aws: Aws, build: Build, previous: Record | None, back_from: str | None, hint: str
 ) -> None:
     aws.history = [previous] if previous else []
-
-    def rolled_back() -> bool:
-        aws.stacks[SERVICE] = StackState("UPDATE_ROLLBACK_COMPLETE", NOW)
-        return False
-
-    aws.answer = rolled_back
+    aws.fails_after("UPDATE_ROLLBACK_COMPLETE")
     with pytest.raises(DeploymentFailed, match=hint):
         deploy(build, "staging", rolled_back_from=back_from)
 
 
 # The guards of a gradual deployment.
-
-
-def options(build: Build, environment: str, *, unguarded: bool) -> list[str]:
-    guarded = with_parameter(build, "staging", GUARD)
-    return parameters(guarded, environment, unguarded=unguarded, at="now")
 
 
 def with_parameter(build: Build, environment: str, name: str) -> Build:
@@ -413,27 +405,20 @@ def with_parameter(build: Build, environment: str, name: str) -> Build:
 
 @pytest.mark.parametrize(("unguarded", "value"), [(False, "true"), (True, "false")])
 def test_every_deployment_says_whether_its_guards_are_on(
-    build: Build, unguarded: bool, value: str
+    aws: Aws, build: Build, unguarded: bool, value: str
 ) -> None:
-    assert options(build, "staging", unguarded=unguarded) == [
-        "--parameters",
-        f"{SERVICE}:GuardDeployment={value}",
-    ]
+    deploy(with_parameter(build, "staging", GUARD), "staging", unguarded=unguarded)
+    (command,) = aws.commands
+    assert command[-2:] == ["--parameters", f"{SERVICE}:GuardDeployment={value}"]
 
 
 def test_a_stack_without_guards_gets_no_parameter_for_them(
     build: Build, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert options(build, "dev", unguarded=False) == []
+    assert parameters(build, "dev", unguarded=False, at="now") == []
     assert capsys.readouterr().out == ""
-    assert options(build, "dev", unguarded=True) == []
+    assert parameters(build, "dev", unguarded=True, at="now") == []
     assert "UNGUARDED has no effect" in capsys.readouterr().out
-
-
-def test_the_cdk_cli_gets_the_parameter_of_the_guards(aws: Aws, build: Build) -> None:
-    deploy(with_parameter(build, "staging", GUARD), "staging", unguarded=True)
-    (command,) = aws.commands
-    assert f"{SERVICE}:GuardDeployment=false" in command
 
 
 # The record.

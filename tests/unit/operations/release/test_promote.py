@@ -153,12 +153,11 @@ class Source:
 
 
 @pytest.fixture
-def source(monkeypatch: pytest.MonkeyPatch) -> Source:
+def source(build: Build, monkeypatch: pytest.MonkeyPatch) -> Source:
     return Source(monkeypatch)
 
 
 def test_a_refused_promotion_names_all_reasons(
-    build: Build,
     source: Source,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -166,7 +165,7 @@ def test_a_refused_promotion_names_all_reasons(
     source.states = [{"alarms": {"A": alarm("ALARM"), "B": alarm("INSUFFICIENT_DATA")}}]
     source.smoke_failure = "no pong"
     monkeypatch.setattr(quotas, "concurrency_shortage", lambda target, _: f"{target.name} is full")
-    assert _promote(monkeypatch, build, "staging", "prod") == ExitCode.REFUSED
+    assert _promote(monkeypatch, "staging", "prod") == ExitCode.REFUSED
     reasons = capsys.readouterr().err
     expected = ("not OK but ALARM", "but INSUFFICIENT_DATA", "no pong", "prod is full")
     assert all(text in reasons for text in expected)
@@ -177,42 +176,39 @@ def test_reasons_in_the_build_are_given_without_asking_aws(
 ) -> None:
     monkeypatch.setattr(Build, "environment", lambda *_, **__: pytest.fail("it asked"))
     monkeypatch.setattr(promote, "require_deployable", lambda *_: None)
-    assert _promote(monkeypatch, build, "dev", "prod") == ExitCode.REFUSED
+    assert _promote(monkeypatch, "dev", "prod") == ExitCode.REFUSED
     assert "prod does not follow dev" in capsys.readouterr().err
 
 
 def test_a_dry_run_only_says_whether_it_would(
-    build: Build,
     source: Source,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert _promote(monkeypatch, build, "staging", "prod", "--dry-run") == ExitCode.DONE
+    assert _promote(monkeypatch, "staging", "prod", "--dry-run") == ExitCode.DONE
     assert "can be promoted from staging to prod" in capsys.readouterr().out
     assert source.smoke_tests == 0, "a dry run writes nothing, and makes no user"
 
 
 def test_a_source_that_is_being_deployed_to_is_left_alone(
-    build: Build,
     source: Source,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     source.states = [{"record": record(smoke="pending", codeSha256=None)}]
-    assert _promote(monkeypatch, build, "staging", "prod") == ExitCode.REFUSED
+    assert _promote(monkeypatch, "staging", "prod") == ExitCode.REFUSED
     assert "is not finished: wait for it" in capsys.readouterr().err
     assert source.smoke_tests == 0
 
 
 def test_a_source_that_was_deployed_to_while_it_was_judged_is_refused(
-    build: Build,
     source: Source,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The smoke test would pass or fail on another build."""
     source.newest = record(commit="another")
-    assert _promote(monkeypatch, build, "staging", "prod") == ExitCode.REFUSED
+    assert _promote(monkeypatch, "staging", "prod") == ExitCode.REFUSED
     assert "somebody has deployed to staging meanwhile" in capsys.readouterr().err
     assert source.smoke_tests == 0
 
@@ -231,7 +227,6 @@ NO_DATA = {"alarms": {"A": alarm("INSUFFICIENT_DATA")}}
     ],
 )
 def test_it_waits_for_what_time_will_tell(
-    build: Build,
     source: Source,
     monkeypatch: pytest.MonkeyPatch,
     states: list[dict[str, Any]],
@@ -239,25 +234,20 @@ def test_it_waits_for_what_time_will_tell(
     minutes: float,
 ) -> None:
     source.states, began = states, source.now
-    assert _promote(monkeypatch, build, "staging", "prod", "--wait", "--dry-run") == code
+    assert _promote(monkeypatch, "staging", "prod", "--wait", "--dry-run") == code
     assert source.now - began == timedelta(minutes=minutes)
 
 
 def test_it_waits_until_the_alarms_have_judged_the_build(
-    build: Build, source: Source, monkeypatch: pytest.MonkeyPatch
+    source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.now = TOOK_OVER + timedelta(minutes=3)
-    assert _promote(monkeypatch, build, "staging", "prod", "--wait", "--dry-run") == ExitCode.DONE
+    assert _promote(monkeypatch, "staging", "prod", "--wait", "--dry-run") == ExitCode.DONE
     assert source.now == TOOK_OVER + timedelta(minutes=17)
 
 
-def _promote(
-    monkeypatch: pytest.MonkeyPatch, build: Build, source: str, target: str, *more: str
-) -> int:
-    folder = str(build.assembly.folder.parent)
-    monkeypatch.setattr(
-        "sys.argv", ["promote", "--from", source, "--to", target, "--build", folder, *more]
-    )
+def _promote(monkeypatch: pytest.MonkeyPatch, source: str, target: str, *more: str) -> int:
+    monkeypatch.setattr("sys.argv", ["promote", "--from", source, "--to", target, *more])
     return promote.main()
 
 
