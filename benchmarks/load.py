@@ -174,14 +174,14 @@ class Load:
         device = self._random.choice(self.devices)
         if device.socket is None:
             return
-        match self._random.choice(["closed by their device", "lost", "frozen"]):
-            case "closed by their device" as what:
-                await device.close()
-            case "lost" as what:
-                device.cut()
-            case what:
-                device.silent = True
+        what = self._random.choice(["closed by their device", "lost", "frozen"])
         self.figures.counts[f"sockets {what}"] += 1
+        if what == "lost":
+            device.cut()
+        elif what == "frozen":
+            device.silent = True
+        else:
+            await device.close()
 
     async def _push(self) -> None:
         business = self._random.choice(self.businesses)

@@ -33,7 +33,7 @@ TOKEN_PLACE: Final = '<meta name="console-token" content="">'  # noqa: S105 - it
 
 
 def index(token: str) -> str:
-    """Index.html with the token in its place."""
+    """`index.html` with the token in its place."""
     page = (PAGE / "index.html").read_text()
     if TOKEN_PLACE not in page:
         raise ValueError(f"console/page/index.html must contain {TOKEN_PLACE}")

@@ -1,4 +1,5 @@
-"""Names that the deployed stacks have in common with what reads them: stacks, outputs, parameters.
+"""Names that the deployed stacks have in common with what reads them: stacks, outputs, parameters,
+and the anchors of the runbook.
 
 Nothing is imported here: each verb reads it.
 """

@@ -1,10 +1,10 @@
-"""Synthesizes the environment `local`, for `make run`."""
+"""Synthesizes the environment `local`, for `make run`, which says where its emulator is."""
 
 import aws_cdk as cdk
 
 from infra.bundle import build_bundle
 from infra.stage import BusinessConnectionsStage
-from local.environment import DEFAULT_URL, Emulator, local_environment
+from local.environment import Emulator, local_environment
 
 app = cdk.App(stack_traces=False)
 BusinessConnectionsStage(
@@ -12,6 +12,6 @@ BusinessConnectionsStage(
     environment=local_environment(canary=app.node.try_get_context("canary") == "true"),
     # The emulator runs the functions on this machine, which has their dependencies installed.
     bundle=build_bundle(dependencies=False),
-    platform=Emulator(app.node.try_get_context("endpoint") or DEFAULT_URL),
+    platform=Emulator(app.node.get_context("endpoint")),
 )
 app.synth()

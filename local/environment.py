@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from aws_cdk import aws_cloudwatch as cloudwatch
 
@@ -10,9 +9,6 @@ from infra.configuration import Canary, Cleanup, Environment, Sustained, Thresho
 from infra.monitoring.alarms.definition import AlarmDefinition, Severity
 from infra.platform import Platform
 from lambdas.domain.rules import Rules
-
-DEFAULT_URL: Final = "http://127.0.0.1:4566"
-"""Where `make run` starts the emulator, unless `LOCAL_PORT` names another port."""
 
 
 def local_environment(*, canary: bool = False) -> Environment:
@@ -35,7 +31,7 @@ class Emulator(Platform):
     `local.cloudwatch` judges the alarms. It knows neither metric math nor composite alarms.
     """
 
-    url: str = DEFAULT_URL
+    url: str
     has_composite_alarms: bool = False
 
     def api_url(self, region: str, api_id: str, stage: str) -> str:

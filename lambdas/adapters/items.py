@@ -3,7 +3,7 @@
 Items are read and written in DynamoDB's own JSON: the resource API costs twice the import time and
 converts every attribute through `Decimal`.
 
-What each kind of item holds is a table: `SETTINGS`, `REAL_CONNECTION` and so on. A new attribute
+What each kind of item holds is a table: `_SETTINGS`, `_REAL_CONNECTION` and so on. A new attribute
 is a new row.
 
 Reading is lenient. An attribute that is missing or has a wrong type, because somebody wrote the
@@ -87,13 +87,13 @@ def number(value: int) -> dict[str, str]:
 # How values are stored.
 
 
-class Codec(NamedTuple):
+class _Codec(NamedTuple):
     """How the values of an attribute are written and read."""
 
     write: Callable[[Any], Attributes]
-    """A value in DynamoDB's JSON."""
+    """Puts a value into DynamoDB's JSON."""
     read: Callable[[Mapping[str, Any]], Any]
-    """None for an empty text. Raises one of `_NOT_READABLE`."""
+    """Takes it out again: None for an empty text. Raises one of `_NOT_READABLE`."""
 
 
 def _read_number(value: Mapping[str, Any]) -> int:
@@ -110,20 +110,20 @@ _STATUSES: Final[Mapping[str, OverallStatus]] = {each.value: each for each in Ov
 _CAUSES: Final[Mapping[str, Cause]] = {each.value: each for each in Cause}
 _REASONS: Final[Mapping[str, ReasonCode]] = {each.value: each for each in ReasonCode}
 
-_TEXT: Final = Codec(text, lambda value: value["S"] or None)
-_NUMBER: Final = Codec(number, _read_number)
-_FLAG: Final = Codec(lambda flag: {"BOOL": flag}, lambda value: value["BOOL"])
-_ATTENTION: Final = Codec(text, lambda value: Attention(value["S"]))
-_ACTING_AS: Final = Codec(text, lambda value: ActingAs(value["S"]))
-_HOURS: Final = Codec(lambda hours: text(hours.text()), lambda value: parse_text(value["S"]))
-_STATUS: Final = Codec(text, lambda value: _STATUSES[value["S"]])
+_TEXT: Final = _Codec(text, lambda value: value["S"] or None)
+_NUMBER: Final = _Codec(number, _read_number)
+_FLAG: Final = _Codec(lambda flag: {"BOOL": flag}, lambda value: value["BOOL"])
+_ATTENTION: Final = _Codec(text, lambda value: Attention(value["S"]))
+_ACTING_AS: Final = _Codec(text, lambda value: ActingAs(value["S"]))
+_HOURS: Final = _Codec(lambda hours: text(hours.text()), lambda value: parse_text(value["S"]))
+_STATUS: Final = _Codec(text, lambda value: _STATUSES[value["S"]])
 # A newer build, which was rolled back, may have written causes and reasons that only it knows.
-_CAUSE: Final = Codec(text, lambda value: _CAUSES.get(value["S"], Cause.UNKNOWN))
-_REASON_CODES: Final = Codec(
+_CAUSE: Final = _Codec(text, lambda value: _CAUSES.get(value["S"], Cause.UNKNOWN))
+_REASON_CODES: Final = _Codec(
     lambda codes: {"L": [text(code) for code in codes]},
     lambda value: tuple(_REASONS[code["S"]] for code in value["L"] if code["S"] in _REASONS),
 )
-_SECONDS: Final = Codec(
+_SECONDS: Final = _Codec(
     lambda seconds: {"M": {status: number(each) for status, each in seconds.items()}},
     lambda value: {_STATUSES[name]: int(each["N"]) for name, each in value["M"].items()},
 )
@@ -135,12 +135,12 @@ _SECONDS: Final = Codec(
 _REQUIRED: Final = object()
 
 
-class Column(NamedTuple):
+class _Column(NamedTuple):
     """An attribute of one kind of item, and the field that it holds."""
 
     attribute: str
     field: str
-    codec: Codec
+    codec: _Codec
     default: Any = _REQUIRED
     """What a missing attribute is read as. Without a default, the item cannot be read."""
     is_implied: bool = False
@@ -150,7 +150,7 @@ class Column(NamedTuple):
 class _Kind:
     """One kind of item: reads and writes its columns."""
 
-    def __init__(self, *columns: Column) -> None:
+    def __init__(self, *columns: _Column) -> None:
         self.columns = columns
         self._readers = {c.attribute: (c.field, c.codec.read) for c in columns}
         self.optional = tuple(c.attribute for c in columns if c.default is None or c.is_implied)
@@ -180,42 +180,42 @@ class _Kind:
 
 
 _REAL_CONNECTION: Final = _Kind(
-    Column("userId", "user_id", _TEXT, ""),
-    Column("connectedAt", "connected_at", _NUMBER, 0),
-    Column("lastSeenAt", "last_seen_at", _NUMBER, 0),
-    Column(TTL, "expires_at", _NUMBER, 0),
-    Column("closingAt", "closing_at", _NUMBER, None),
-    Column("userAgent", "user_agent", _TEXT, None),
-    Column("deviceId", "device_id", _TEXT, None),
-    Column("pingInterval", "ping_interval", _NUMBER, None),
+    _Column("userId", "user_id", _TEXT, ""),
+    _Column("connectedAt", "connected_at", _NUMBER, 0),
+    _Column("lastSeenAt", "last_seen_at", _NUMBER, 0),
+    _Column(TTL, "expires_at", _NUMBER, 0),
+    _Column("closingAt", "closing_at", _NUMBER, None),
+    _Column("userAgent", "user_agent", _TEXT, None),
+    _Column("deviceId", "device_id", _TEXT, None),
+    _Column("pingInterval", "ping_interval", _NUMBER, None),
 )
 
 _VIRTUAL_CONNECTION: Final = _Kind(
-    Column("createdAt", "created_at", _NUMBER, 0),
-    Column("renewedAt", "renewed_at", _NUMBER, 0),
-    Column(TTL, "expires_at", _NUMBER, 0),
+    _Column("createdAt", "created_at", _NUMBER, 0),
+    _Column("renewedAt", "renewed_at", _NUMBER, 0),
+    _Column(TTL, "expires_at", _NUMBER, 0),
 )
 
 _SETTINGS: Final = _Kind(
-    Column("acceptingOrders", "available", _FLAG, False),
-    Column("expectsSocket", "expects_socket", _FLAG, True),
-    Column("version", "version", _NUMBER, 0),
-    Column("updatedAt", "updated_at", _NUMBER, 0),
-    Column("updatedBy", "updated_by", _TEXT, ""),
-    Column("updatedAs", "updated_as", _ACTING_AS, ActingAs.MEMBER, is_implied=True),
-    Column("declaredBy", "declared_by", _TEXT, None),
-    Column("openingHours", "opening_hours", _HOURS, None),
+    _Column("acceptingOrders", "available", _FLAG, False),
+    _Column("expectsSocket", "expects_socket", _FLAG, True),
+    _Column("version", "version", _NUMBER, 0),
+    _Column("updatedAt", "updated_at", _NUMBER, 0),
+    _Column("updatedBy", "updated_by", _TEXT, ""),
+    _Column("updatedAs", "updated_as", _ACTING_AS, ActingAs.MEMBER, is_implied=True),
+    _Column("declaredBy", "declared_by", _TEXT, None),
+    _Column("openingHours", "opening_hours", _HOURS, None),
 )
 _PAUSE: Final = _Kind(
-    Column("pausedUntil", "until", _NUMBER),
-    Column("pauseReason", "reason", _TEXT, None),
-    Column("pausedBy", "by", _TEXT, None),
-    Column("pausedByOperator", "by_operator", _FLAG, False, is_implied=True),
+    _Column("pausedUntil", "until", _NUMBER),
+    _Column("pauseReason", "reason", _TEXT, None),
+    _Column("pausedBy", "by", _TEXT, None),
+    _Column("pausedByOperator", "by_operator", _FLAG, False, is_implied=True),
 )
 _EPISODE: Final = _Kind(
-    Column(ATTENTION, "attention", _ATTENTION),
-    Column(ATTENTION_SINCE, "since", _NUMBER, None),
-    Column("attentionReported", "reported", _FLAG, False),
+    _Column(ATTENTION, "attention", _ATTENTION),
+    _Column(ATTENTION_SINCE, "since", _NUMBER, None),
+    _Column("attentionReported", "reported", _FLAG, False),
 )
 
 EPISODE_ATTRIBUTES: Final = tuple(column.attribute for column in _EPISODE.columns)
@@ -229,50 +229,50 @@ OPTIONAL_SETTINGS: Final = (
 """
 
 _TICKET: Final = _Kind(
-    Column("businessId", "business_id", _TEXT),
-    Column("userId", "user_id", _TEXT),
-    Column(TTL, "expires_at", _NUMBER),
+    _Column("businessId", "business_id", _TEXT),
+    _Column("userId", "user_id", _TEXT),
+    _Column(TTL, "expires_at", _NUMBER),
 )
 
 _CENSUS: Final = _Kind(
-    Column("worker", "worker", _NUMBER, 0),
-    Column("workers", "workers", _NUMBER, 0),
-    Column("realConnections", "real", _NUMBER, 0),
-    Column("takenAt", "taken_at", _NUMBER, 0),
+    _Column("worker", "worker", _NUMBER, 0),
+    _Column("workers", "workers", _NUMBER, 0),
+    _Column("realConnections", "real", _NUMBER, 0),
+    _Column("takenAt", "taken_at", _NUMBER, 0),
 )
 
 _CHANGE: Final = _Kind(
-    Column("sequence", "sequence", _NUMBER),
-    Column("at", "at", _NUMBER),
-    Column("to", "after", _STATUS),
-    Column("toldAttention", "attention", _ATTENTION, None),
-    Column("cause", "cause", _CAUSE),
-    Column("by", "by", _TEXT, None),
-    Column("seconds", "seconds", _SECONDS),
+    _Column("sequence", "sequence", _NUMBER),
+    _Column("at", "at", _NUMBER),
+    _Column("to", "after", _STATUS),
+    _Column("toldAttention", "attention", _ATTENTION, None),
+    _Column("cause", "cause", _CAUSE),
+    _Column("by", "by", _TEXT, None),
+    _Column("seconds", "seconds", _SECONDS),
 )
 _TRANSITION: Final = _Kind(
     *_CHANGE.columns,
-    Column("from", "before", _STATUS),
-    Column("reasons", "reasons", _REASON_CODES),
-    Column("since", "since", _NUMBER, None),
+    _Column("from", "before", _STATUS),
+    _Column("reasons", "reasons", _REASON_CODES),
+    _Column("since", "since", _NUMBER, None),
 )
 UNCHANGED_AT: Final = "unchangedAt"
 """When a business was last found to be what its last transition says."""
 _SETTINGS_VERSION: Final = "settingsVersion"
 _LAST_TRANSITION: Final = _Kind(
     *_CHANGE.columns,
-    Column(_SETTINGS_VERSION, "settings_version", _NUMBER, None),
-    Column(UNCHANGED_AT, "unchanged_at", _NUMBER, None),
+    _Column(_SETTINGS_VERSION, "settings_version", _NUMBER, None),
+    _Column(UNCHANGED_AT, "unchanged_at", _NUMBER, None),
 )
 OPTIONAL_OF_LAST_TRANSITION: Final = _LAST_TRANSITION.optional
 """The attributes of the last transition that can be missing. A new one removes those that it does
 not set. It keeps `removal`: the announced removal may be under way.
 """
 _REMOVAL: Final = _Kind(
-    Column(CONNECTION_ID, "connection_id", _TEXT),
-    Column("cause", "cause", _CAUSE),
-    Column("by", "by", _TEXT, None),
-    Column("at", "at", _NUMBER, 0),
+    _Column(CONNECTION_ID, "connection_id", _TEXT),
+    _Column("cause", "cause", _CAUSE),
+    _Column("by", "by", _TEXT, None),
+    _Column("at", "at", _NUMBER, 0),
 )
 
 

@@ -229,6 +229,7 @@ class _BusinessCleanup:
     report: CleanupReport
 
     def clean(self, business: Business) -> None:
+        """Record what the time changed, remove what is dead, and count what is left."""
         # First, so that a silent device is still stored when the cause is looked for.
         self._record_transition(business)
         kept, has_outage = list(business.real), False

@@ -167,6 +167,13 @@ def test_a_ping_of_a_connection_with_wrong_attributes_is_accepted(stored: Stored
     assert heard.last_seen_at == NOW
 
 
+def test_details_without_a_pause_or_a_mark_mean_nothing(stored: Stored) -> None:
+    stored.put(SETTINGS, pausedBy={"BOOL": True}, attentionReported=S1)
+    found = stored.table.load(B1)
+    assert found.settings is not None
+    assert (found.settings.pause, found.settings.episode, found.unreadable) == (None, None, ())
+
+
 def test_a_mark_of_an_unknown_kind_is_replaced(stored: Stored) -> None:
     stored.put(SETTINGS, expectsSocket={"BOOL": True}, attention={"S": "of a later version"})
     stored.clean_up()
